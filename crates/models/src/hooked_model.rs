@@ -1,0 +1,211 @@
+//! What every model under study offers: prepare a sample, capture activations, write or rank.
+
+use std::ops::ControlFlow;
+
+use schema::{Film, HookPoint, PatchGrid, PositionClass, Report};
+use serde::{Deserialize, Serialize};
+
+use crate::{Captured, HookSpec, ModelError};
+
+/// Architectures this build knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Architecture {
+    /// Llama-shaped text decoder from a GGUF file.
+    Llama,
+    /// `TinyViT` image encoder of `LiteMedSAM`.
+    TinyVit,
+    /// Self-attentive sequential recommender.
+    SasRec,
+    /// The phantom vision-language model: ViT, projector, Llama decoder.
+    PhantomVlm,
+}
+
+/// A hook point of a model and the width of its rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookInfo {
+    /// Where.
+    pub hook: HookPoint,
+    /// Width of a row.
+    pub d_model: u32,
+}
+
+/// What is known of a loaded model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelCard {
+    /// Name for the user.
+    pub name: String,
+    /// Its family.
+    pub architecture: Architecture,
+    /// Number of weights.
+    pub n_parameters: u64,
+    /// BLAKE3 of the weight file, in hexadecimal.
+    pub hash: String,
+    /// Hook points in the order of the forward pass.
+    pub hooks: Vec<HookInfo>,
+    /// Facts a user wants to see, as `(name, value)`, e.g. `("Blocks", "30")`.
+    pub facts: Vec<(String, String)>,
+}
+
+/// What a sample offers to a model; a model takes what it reads.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ModelSample<'a> {
+    /// The film.
+    pub film: Option<&'a Film>,
+    /// The report.
+    pub report: Option<&'a Report>,
+    /// Item ids of the history, oldest first, without held-out items.
+    pub items: Option<&'a [u32]>,
+}
+
+/// A sample as tensors' worth of numbers, ready for a forward pass.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ModelInput {
+    /// Image pixels, normalised as the model wants them: `[channels, height, width]`, row-major.
+    pub pixels: Vec<f32>,
+    /// Channels, height and width of `pixels`.
+    pub pixel_shape: [usize; 3],
+    /// The part of the film, in its own pixels, that `pixels` covers: left, top, width, height.
+    pub covered: [f32; 4],
+    /// Token ids, images already expanded to one id per patch; or item ids, oldest first.
+    pub ids: Vec<u32>,
+    /// One class per entry of `ids`.
+    pub classes: Vec<PositionClass>,
+    /// Text of each entry of `ids` as the user should see it; empty for items and patches.
+    pub texts: Vec<String>,
+}
+
+/// What one position of a hooked activation is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PositionInfo {
+    /// Its class.
+    pub class: PositionClass,
+    /// Token text, or empty.
+    pub text: String,
+}
+
+/// How text is generated. Greedy only: the same input gives the same text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GenerationOptions {
+    /// Tokens at most.
+    pub max_new_tokens: usize,
+    /// Go on past the end-of-sequence token.
+    pub ignore_eos: bool,
+    /// Keep the logits of every generated step.
+    pub keep_logits: bool,
+}
+
+/// Text a model wrote.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Generation {
+    /// Generated ids, the end-of-sequence token included when it was met.
+    pub ids: Vec<u32>,
+    /// The decoded text.
+    pub text: String,
+    /// `[ids.len(), n_vocab]` row-major when asked for, else empty.
+    pub logits: Vec<f32>,
+    /// What the spec captured during the prompt pass.
+    pub captured: Vec<Captured>,
+}
+
+/// A model under study.
+///
+/// Call sequence: `prepare` a sample, then `capture`, `generate` or `rank` as often as needed.
+pub trait HookedModel: Send + Sync {
+    /// What the model is.
+    fn card(&self) -> &ModelCard;
+
+    /// Turns a sample into numbers.
+    ///
+    /// # Errors
+    /// [`ModelError::Sample`] when the sample lacks what the model reads.
+    fn prepare(&self, sample: ModelSample<'_>) -> Result<ModelInput, ModelError>;
+
+    /// What each row captured at `hook` for `input` is, in row order.
+    ///
+    /// # Errors
+    /// [`ModelError::NoSuchHook`].
+    fn positions(
+        &self,
+        input: &ModelInput,
+        hook: HookPoint,
+    ) -> Result<Vec<PositionInfo>, ModelError>;
+
+    /// How image positions at `hook` lie on the film; `None` where the hook has no image rows.
+    /// Image rows of `positions` are in row-major grid order.
+    fn grid(&self, input: &ModelInput, hook: HookPoint) -> Option<PatchGrid>;
+
+    /// Runs the inputs as one batch and returns, per input, what was captured at each of `hooks`,
+    /// in the order asked. The model may stop after the last hook.
+    ///
+    /// # Errors
+    /// [`ModelError::NoSuchHook`], or a failure of the tensor library.
+    fn capture(
+        &self,
+        inputs: &[ModelInput],
+        hooks: &[HookPoint],
+    ) -> Result<Vec<Vec<Captured>>, ModelError>;
+
+    /// Writes text for `input` (its ids are the prompt), with hooks active in the prompt pass and
+    /// in every step. `on_token` sees each new piece of text and may stop the generation.
+    ///
+    /// # Errors
+    /// [`ModelError::Unsupported`] for models that write no text.
+    fn generate(
+        &self,
+        input: &ModelInput,
+        spec: &HookSpec,
+        options: GenerationOptions,
+        on_token: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Generation, ModelError> {
+        let _ = (input, spec, options, on_token);
+        Err(ModelError::Unsupported {
+            model: self.card().name.clone(),
+            ability: "write text",
+        })
+    }
+
+    /// Scores every item for each history: `[inputs.len()][n_items]`, column j is item j + 1.
+    ///
+    /// # Errors
+    /// [`ModelError::Unsupported`] for models that rank no items.
+    fn rank(&self, inputs: &[ModelInput], spec: &HookSpec) -> Result<Vec<Vec<f32>>, ModelError> {
+        let _ = (inputs, spec);
+        Err(ModelError::Unsupported {
+            model: self.card().name.clone(),
+            ability: "rank items",
+        })
+    }
+
+    /// `prepare` for generation: the prompt only, without the report that is to be written.
+    ///
+    /// # Errors
+    /// As [`HookedModel::prepare`].
+    fn prepare_prompt(&self, sample: ModelSample<'_>) -> Result<ModelInput, ModelError> {
+        self.prepare(ModelSample {
+            report: None,
+            ..sample
+        })
+    }
+
+    /// What a direction at `hook` writes: `[n_vocab]` or `[n_items]` scores of `direction` read
+    /// through the rest of the model's output map (logit lens). `None` where it means nothing.
+    ///
+    /// # Errors
+    /// A failure of the tensor library.
+    fn logit_lens(
+        &self,
+        direction: &[f32],
+        hook: HookPoint,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        let _ = (direction, hook);
+        Ok(None)
+    }
+
+    /// Text of a token id, for the logit lens; empty for recommenders.
+    fn token_text(&self, id: u32) -> String {
+        let _ = id;
+        String::new()
+    }
+}

@@ -1,0 +1,165 @@
+//! Reading and changing activations during a forward pass.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Tensor};
+use schema::{HookPoint, PositionClass};
+
+use crate::ModelError;
+
+/// Where one row of a hooked activation stands in its sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EditedPosition {
+    /// Position in the whole sequence, prompt and generated tokens counted together.
+    pub position: u32,
+    /// Length of the prompt; positions from here on were generated.
+    pub prompt_len: u32,
+    /// What the position is.
+    pub class: PositionClass,
+}
+
+/// A change of the activations at a hook point. The user of this crate implements it.
+pub trait ActivationEdit: Send + Sync {
+    /// Changes `rows` in place.
+    ///
+    /// # Shapes
+    /// - `rows`: `[positions.len(), d_model]`, row-major, f32, units of the hook activation
+    fn apply(&self, rows: &mut [f32], d_model: usize, positions: &[EditedPosition]);
+}
+
+/// What to capture and what to change in one forward pass.
+#[derive(Clone, Default)]
+pub struct HookSpec {
+    /// Hook points to record.
+    pub capture: Vec<HookPoint>,
+    /// Changes, applied in order; a capture at the same hook sees the changed rows.
+    pub edits: Vec<(HookPoint, Arc<dyn ActivationEdit>)>,
+}
+
+impl HookSpec {
+    /// Records `hooks`, changes nothing.
+    pub fn capturing(hooks: &[HookPoint]) -> Self {
+        Self {
+            capture: hooks.to_vec(),
+            edits: Vec::new(),
+        }
+    }
+}
+
+/// Activations recorded at one hook point.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Captured {
+    /// Where.
+    pub hook: HookPoint,
+    /// Rows: all leading dimensions of the activation, flattened.
+    pub n_rows: usize,
+    /// Width of a row.
+    pub d_model: usize,
+    /// `[n_rows, d_model]`, row-major.
+    pub values: Vec<f32>,
+}
+
+/// The state of one hooked forward pass: models call [`HookRun::visit`] at every hook point.
+pub struct HookRun<'a> {
+    spec: &'a HookSpec,
+    captured: Vec<Captured>,
+}
+
+impl<'a> HookRun<'a> {
+    /// Begins a pass.
+    pub fn new(spec: &'a HookSpec) -> Self {
+        Self {
+            spec,
+            captured: Vec::new(),
+        }
+    }
+
+    /// Hands the activation at `hook` through, recorded and changed as the spec asks.
+    ///
+    /// Costs a search through two short lists when the hook is not in use.
+    ///
+    /// # Shapes
+    /// - `activation`: `[.., d_model]`; `positions` holds one entry per row, in row order, and may
+    ///   be empty when no edit can apply (a pass without edits)
+    ///
+    /// # Errors
+    /// Fails when the tensor cannot be read back or rebuilt.
+    pub fn visit(
+        &mut self,
+        hook: HookPoint,
+        activation: Tensor,
+        positions: &[EditedPosition],
+    ) -> Result<Tensor, ModelError> {
+        let is_captured = self.spec.capture.contains(&hook);
+        let is_edited = self.spec.edits.iter().any(|(at, _)| *at == hook);
+        if !is_captured && !is_edited {
+            return Ok(activation);
+        }
+        let shape = activation.shape().clone();
+        let d_model = shape.dims().last().copied().unwrap_or(1);
+        let mut rows = activation
+            .to_dtype(DType::F32)?
+            .flatten_all()?
+            .to_vec1::<f32>()?;
+        let mut activation = activation;
+        if is_edited {
+            for (_, edit) in self.spec.edits.iter().filter(|(at, _)| *at == hook) {
+                edit.apply(&mut rows, d_model, positions);
+            }
+            activation = Tensor::from_slice(&rows, shape, activation.device())?
+                .to_dtype(activation.dtype())?;
+        }
+        if is_captured {
+            self.captured.push(Captured {
+                hook,
+                n_rows: rows.len() / d_model.max(1),
+                d_model,
+                values: rows,
+            });
+        }
+        Ok(activation)
+    }
+
+    /// What was recorded, in the order it was met.
+    pub fn into_captured(self) -> Vec<Captured> {
+        self.captured
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    struct AddOne;
+
+    impl ActivationEdit for AddOne {
+        fn apply(&self, rows: &mut [f32], d_model: usize, positions: &[EditedPosition]) {
+            for (row, position) in rows.chunks_mut(d_model).zip(positions) {
+                if position.position > 0 {
+                    row.iter_mut().for_each(|value| *value += 1.0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn edits_come_before_captures_and_respect_positions() {
+        let hook = HookPoint::ResidPost(0);
+        let spec = HookSpec {
+            capture: vec![hook],
+            edits: vec![(hook, Arc::new(AddOne))],
+        };
+        let mut run = HookRun::new(&spec);
+        let x = Tensor::from_slice(&[0_f32, 1.0, 2.0, 3.0], (2, 2), &Device::Cpu).unwrap();
+        let positions = [0, 1].map(|position| EditedPosition {
+            position,
+            prompt_len: 2,
+            class: PositionClass::Report,
+        });
+        let out = run.visit(hook, x, &positions).unwrap();
+        assert_eq!(out.to_vec2::<f32>().unwrap(), [[0.0, 1.0], [3.0, 4.0]]);
+        assert_eq!(run.into_captured()[0].values, [0.0, 1.0, 3.0, 4.0]);
+    }
+}

@@ -1,0 +1,14 @@
+//! The models under study: loading, forward passes with hooks, generation, ranking and training.
+//!
+//! Knows tensors; knows neither dictionaries nor project folders.
+
+pub mod error;
+pub mod hooked_model;
+pub mod hooks;
+
+pub use error::ModelError;
+pub use hooked_model::{
+    Architecture, Generation, GenerationOptions, HookInfo, HookedModel, ModelCard, ModelInput,
+    ModelSample, PositionInfo,
+};
+pub use hooks::{ActivationEdit, Captured, EditedPosition, HookRun, HookSpec};

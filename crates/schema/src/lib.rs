@@ -1,0 +1,28 @@
+//! Plain data shared by every crate: ids, configs and records. No IO, no tensors, no UI.
+
+pub mod dataset;
+pub mod feature;
+pub mod film;
+pub mod harvest;
+pub mod hook_point;
+pub mod ids;
+pub mod review;
+pub mod sae_config;
+pub mod steering;
+pub mod train_metrics;
+
+pub use dataset::{
+    CatalogueItem, DatasetKind, DatasetManifest, FindingBox, ImageRef, Mask, Report, SampleRecord,
+    Skipped, Split,
+};
+pub use feature::{
+    Association, CofiringFeature, ExampleRef, Explanation, FeatureSummary, Neighbour,
+};
+pub use film::{Film, PatchGrid, Window};
+pub use harvest::{HarvestManifest, PositionClass, RowRef};
+pub use hook_point::{HookPoint, UnknownHookPoint};
+pub use ids::{FeatureId, JobId};
+pub use review::{Decision, ReviewState};
+pub use sae_config::{SaeConfig, SaeVariant};
+pub use steering::{PositionScope, SteeringMode, SteeringSpec, StrengthUnit};
+pub use train_metrics::{SaeEvaluation, StepReport};
