@@ -74,6 +74,8 @@ pub struct ModelInput {
     pub classes: Vec<PositionClass>,
     /// Text of each entry of `ids` as the user should see it; empty for items and patches.
     pub texts: Vec<String>,
+    /// Tokens at the end that were left out because the model's limit was reached; 0 if all fit.
+    pub n_dropped: usize,
 }
 
 /// What one position of a hooked activation is.

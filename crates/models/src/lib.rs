@@ -5,6 +5,9 @@
 pub mod error;
 pub mod hooked_model;
 pub mod hooks;
+pub mod kernels;
+pub mod text;
+pub mod vision;
 
 pub use error::ModelError;
 pub use hooked_model::{

@@ -1,0 +1,1 @@
+//! Text models under study and their tokenizers.
