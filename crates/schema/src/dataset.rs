@@ -1,5 +1,7 @@
 //! What a dataset holds: radiographs, reports and item histories, as records.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Which part of a dataset a sample belongs to. Splits never divide a patient or a user,
@@ -184,6 +186,10 @@ pub struct SampleRecord {
     /// Leave-one-out layouts: how many of the last items are held out (dev, then test).
     #[serde(default)]
     pub n_held_out: u32,
+    /// What else the source states, by a short name: `view`, `age`, `sex`, `set`, `modality`,
+    /// `laterality`, `labels` (of another labelling scheme). Never who the patient is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, String>,
 }
 
 /// One item of a catalogue. Ids count from 1; 0 is padding.
