@@ -1,0 +1,432 @@
+//! Long-running work: one named thread per job, progress, cancellation.
+//!
+//! Two channels with different promises leave a job:
+//! - progress is *latest value wins*: the window reads it when it draws, a slow window skips values;
+//! - events are *never lost*: start, warnings, end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crossbeam_channel::Sender;
+use schema::{JobId, StepReport};
+
+use crate::error::{EngineError, ErrorKind};
+use crate::views::{Event, JobEnd, JobView};
+
+/// How far a job is. `done <= total`; `total == 0` means the length is unknown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done now, as shown to the user, e.g. `Training dictionary`.
+    pub stage: String,
+    /// Units finished.
+    pub done: u64,
+    /// Units in all.
+    pub total: u64,
+    /// What one unit is, e.g. `films`.
+    pub unit: &'static str,
+}
+
+/// The user asked the job to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("cancelled")]
+pub struct Cancelled;
+
+/// Called whenever there is something new to show, from any thread.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// Where a job's progress and warnings go: a window's job bar, or a terminal.
+pub trait Observer: Send + Sync {
+    /// The latest progress.
+    fn progress(&self, progress: Progress);
+    /// A problem that does not stop the job.
+    fn warning(&self, message: String);
+    /// A training step of a dictionary.
+    fn step(&self, report: StepReport) {
+        let _ = report;
+    }
+}
+
+/// Handed to the body of a job: report progress, warn, ask whether to stop.
+#[derive(Clone)]
+pub struct JobContext {
+    cancel: Arc<AtomicBool>,
+    observer: Arc<dyn Observer>,
+}
+
+impl JobContext {
+    /// A context for work outside [`Jobs`], such as a command in a terminal.
+    pub fn new(cancel: Arc<AtomicBool>, observer: Arc<dyn Observer>) -> Self {
+        Self { cancel, observer }
+    }
+
+    /// A context that never cancels and drops what it is told, for tests and inner steps.
+    pub fn silent() -> Self {
+        struct Nobody;
+        impl Observer for Nobody {
+            fn progress(&self, _: Progress) {}
+            fn warning(&self, _: String) {}
+        }
+        Self::new(Arc::default(), Arc::new(Nobody))
+    }
+
+    /// Whether the user has asked the job to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed)
+    }
+
+    /// Call between steps. A step should take well under a second.
+    ///
+    /// # Errors
+    /// Returns [`Cancelled`] once the user has asked the job to stop.
+    pub fn check_cancelled(&self) -> Result<(), Cancelled> {
+        if self.is_cancelled() {
+            Err(Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Replaces the progress the user sees.
+    pub fn report(&self, stage: &str, done: u64, total: u64, unit: &'static str) {
+        self.observer.progress(Progress {
+            stage: stage.to_owned(),
+            done,
+            total,
+            unit,
+        });
+    }
+
+    /// Reports progress and says whether to go on, for callbacks of the engine crates.
+    pub fn step(
+        &self,
+        stage: &str,
+        done: u64,
+        total: u64,
+        unit: &'static str,
+    ) -> std::ops::ControlFlow<()> {
+        self.report(stage, done, total, unit);
+        if self.is_cancelled() {
+            std::ops::ControlFlow::Break(())
+        } else {
+            std::ops::ControlFlow::Continue(())
+        }
+    }
+
+    /// Adds a step to the training curve.
+    pub fn train_step(&self, report: StepReport) {
+        self.observer.step(report);
+    }
+
+    /// Tells the user about a problem that does not stop the job.
+    pub fn warn(&self, message: impl Into<String>) {
+        self.observer.warning(message.into());
+    }
+}
+
+/// Longest training curve kept for drawing; older points are thinned out.
+const MAX_CURVE_POINTS: usize = 600;
+
+struct Stage {
+    progress: Progress,
+    began: Instant,
+    curve: Arc<Vec<StepReport>>,
+    keep_every: u32,
+}
+
+struct Shared {
+    id: JobId,
+    stage: Mutex<Stage>,
+    events: Sender<Event>,
+    wake: Wake,
+}
+
+impl Observer for Shared {
+    fn progress(&self, progress: Progress) {
+        let mut stage = lock(&self.stage);
+        if stage.progress.stage != progress.stage {
+            stage.began = Instant::now();
+        }
+        stage.progress = progress;
+        drop(stage);
+        (self.wake)();
+    }
+
+    fn warning(&self, message: String) {
+        self.send(Event::JobWarning(self.id, message));
+    }
+
+    fn step(&self, report: StepReport) {
+        let mut stage = lock(&self.stage);
+        if report.step % stage.keep_every == 0 {
+            let curve = Arc::make_mut(&mut stage.curve);
+            curve.push(report);
+            if curve.len() > MAX_CURVE_POINTS {
+                let mut index = 0;
+                curve.retain(|_| {
+                    index += 1;
+                    index % 2 == 1
+                });
+                stage.keep_every *= 2;
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn send(&self, event: Event) {
+        // Fails only when the receiver is gone, that is at shutdown.
+        self.events.send(event).ok();
+        (self.wake)();
+    }
+}
+
+struct Job {
+    id: JobId,
+    title: String,
+    began: Instant,
+    cancel: Arc<AtomicBool>,
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+/// Owns every running job. Dropping it cancels and joins them all.
+pub struct Jobs {
+    next_id: u64,
+    running: Vec<Job>,
+    events: Sender<Event>,
+    wake: Wake,
+}
+
+impl Jobs {
+    /// `wake` is called from job threads after each report or event.
+    pub fn new(events: Sender<Event>, wake: Wake) -> Self {
+        Self {
+            next_id: 0,
+            running: Vec::new(),
+            events,
+            wake,
+        }
+    }
+
+    /// Starts `body` on its own thread. A panic in `body` ends this job only. The body returns the
+    /// sentence that tells what it made.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub fn start<F>(&mut self, title: &str, body: F) -> Result<JobId, EngineError>
+    where
+        F: FnOnce(&JobContext) -> Result<String, EngineError> + Send + 'static,
+    {
+        let id = JobId(self.next_id);
+        self.next_id += 1;
+        let now = Instant::now();
+        let shared = Arc::new(Shared {
+            id,
+            stage: Mutex::new(Stage {
+                progress: Progress {
+                    stage: "Starting".to_owned(),
+                    ..Progress::default()
+                },
+                began: now,
+                curve: Arc::default(),
+                keep_every: 1,
+            }),
+            events: self.events.clone(),
+            wake: Arc::clone(&self.wake),
+        });
+        let cancel = Arc::new(AtomicBool::new(false));
+        let context = JobContext {
+            cancel: Arc::clone(&cancel),
+            observer: Arc::clone(&shared) as Arc<dyn Observer>,
+        };
+        let for_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name(title.to_owned())
+            .spawn(move || run(&for_thread, &context, body))
+            .map_err(|error| EngineError::other(format!("cannot start a thread: {error}")))?;
+        self.running.push(Job {
+            id,
+            title: title.to_owned(),
+            began: now,
+            cancel,
+            shared,
+            thread,
+        });
+        Ok(id)
+    }
+
+    /// Asks a job to stop; it ends at its next [`JobContext::check_cancelled`].
+    pub fn cancel(&self, id: JobId) {
+        if let Some(job) = self.running.iter().find(|job| job.id == id) {
+            job.cancel.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Every job still running, oldest first.
+    pub fn views(&self) -> Vec<JobView> {
+        self.running.iter().map(view).collect()
+    }
+
+    /// Forgets a job that has ended.
+    pub fn forget(&mut self, id: JobId) {
+        self.running.retain(|job| job.id != id);
+    }
+}
+
+impl Drop for Jobs {
+    fn drop(&mut self) {
+        for job in &self.running {
+            job.cancel.store(true, Ordering::Relaxed);
+        }
+        for job in self.running.drain(..) {
+            job.thread.join().ok();
+        }
+    }
+}
+
+fn view(job: &Job) -> JobView {
+    let stage = lock(&job.shared.stage);
+    let seconds_in_stage = stage.began.elapsed().as_secs_f32();
+    let Progress {
+        stage: name,
+        done,
+        total,
+        unit,
+    } = stage.progress.clone();
+    let rate = if seconds_in_stage > 0.2 {
+        done as f32 / seconds_in_stage
+    } else {
+        0.0
+    };
+    let seconds_left = (rate > 0.0 && total > done && seconds_in_stage > 1.0)
+        .then(|| (total - done) as f32 / rate);
+    JobView {
+        id: job.id,
+        title: job.title.clone(),
+        stage: name,
+        done,
+        total,
+        unit,
+        rate,
+        seconds_left,
+        seconds: job.began.elapsed().as_secs_f32(),
+        stopping: job.cancel.load(Ordering::Relaxed),
+        curve: Arc::clone(&stage.curve),
+    }
+}
+
+fn run<F>(shared: &Shared, context: &JobContext, body: F)
+where
+    F: FnOnce(&JobContext) -> Result<String, EngineError>,
+{
+    shared.send(Event::JobStarted(shared.id));
+    let end = match catch_unwind(AssertUnwindSafe(|| body(context))) {
+        Ok(Ok(made)) => JobEnd::Finished(made),
+        Ok(Err(error)) if error.kind == ErrorKind::Cancelled => JobEnd::Cancelled,
+        Ok(Err(error)) => JobEnd::Failed(error.message),
+        Err(_) => {
+            JobEnd::Failed("an internal error ended this job; nothing else was affected".to_owned())
+        }
+    };
+    shared.send(Event::JobEnded(shared.id, end));
+}
+
+/// A poisoned lock only means a job panicked while reporting: the value is still good.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crossbeam_channel::{Receiver, unbounded};
+
+    use super::*;
+
+    fn jobs() -> (Jobs, Receiver<Event>) {
+        let (sender, receiver) = unbounded();
+        (Jobs::new(sender, Arc::new(|| {})), receiver)
+    }
+
+    fn until_end(events: &Receiver<Event>) -> Vec<Event> {
+        let mut seen = Vec::new();
+        while !matches!(seen.last(), Some(Event::JobEnded(..))) {
+            seen.push(events.recv_timeout(Duration::from_secs(5)).unwrap());
+        }
+        seen
+    }
+
+    #[test]
+    fn events_come_in_order_and_none_is_lost() {
+        let (mut jobs, events) = jobs();
+        let id = jobs
+            .start("count", |job| {
+                for done in 0..100 {
+                    job.report("Counting", done, 100, "numbers");
+                }
+                job.warn("one shard was empty");
+                Ok("counted".to_owned())
+            })
+            .unwrap();
+        assert_eq!(
+            until_end(&events),
+            [
+                Event::JobStarted(id),
+                Event::JobWarning(id, "one shard was empty".to_owned()),
+                Event::JobEnded(id, JobEnd::Finished("counted".to_owned())),
+            ]
+        );
+        jobs.forget(id);
+        assert!(jobs.views().is_empty());
+    }
+
+    #[test]
+    fn cancel_stops_at_the_next_check() {
+        let (mut jobs, events) = jobs();
+        let id = jobs
+            .start("forever", |job| {
+                loop {
+                    job.check_cancelled()?;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            })
+            .unwrap();
+        jobs.cancel(id);
+        assert_eq!(
+            until_end(&events).last(),
+            Some(&Event::JobEnded(id, JobEnd::Cancelled))
+        );
+    }
+
+    #[test]
+    fn a_panic_ends_one_job_only() {
+        let (mut jobs, events) = jobs();
+        jobs.start("bad", |_| panic!("bug")).unwrap();
+        assert!(matches!(
+            until_end(&events).last(),
+            Some(Event::JobEnded(_, JobEnd::Failed(_)))
+        ));
+        jobs.start("good", |_| Ok(String::new())).unwrap();
+        assert!(matches!(
+            until_end(&events).last(),
+            Some(Event::JobEnded(_, JobEnd::Finished(_)))
+        ));
+    }
+
+    #[test]
+    fn dropping_the_owner_joins_every_job() {
+        let (mut jobs, _events) = jobs();
+        jobs.start("forever", |job| {
+            loop {
+                job.check_cancelled()?;
+                std::thread::yield_now();
+            }
+        })
+        .unwrap();
+        drop(jobs);
+    }
+}

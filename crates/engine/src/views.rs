@@ -1,0 +1,569 @@
+//! What a front end shows, as plain data in the user's words.
+
+use std::sync::Arc;
+
+use schema::{
+    Association, DatasetKind, DatasetManifest, Decision, Explanation, FeatureId, FindingBox,
+    HookPoint, JobId, PatchGrid, PositionClass, Report, ReviewState, Skipped, Split, SteeringSpec,
+    StepReport, Window,
+};
+use serde::{Deserialize, Serialize};
+
+/// Grows whenever anything a query can see has changed; caches are keyed by it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Revision(pub u64);
+
+/// A project seen from the start screen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecentProject {
+    /// Folder.
+    pub path: String,
+    /// Name of the folder.
+    pub name: String,
+    /// Whether the folder is still there.
+    pub exists: bool,
+}
+
+/// The open project.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProjectView {
+    /// Folder.
+    pub path: String,
+    /// Name of the folder.
+    pub name: String,
+    /// Something the user should know, e.g. that the journal's last line was torn.
+    pub notices: Vec<String>,
+}
+
+/// A running job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobView {
+    /// Which.
+    pub id: JobId,
+    /// What the user started, e.g. `Build the demo project`.
+    pub title: String,
+    /// What is being done now, e.g. `Training dictionary`.
+    pub stage: String,
+    /// Units finished in this stage.
+    pub done: u64,
+    /// Units in this stage; 0 when unknown.
+    pub total: u64,
+    /// What one unit is, e.g. `films`.
+    pub unit: &'static str,
+    /// Units per second in this stage.
+    pub rate: f32,
+    /// Seconds left in this stage, once they can be told.
+    pub seconds_left: Option<f32>,
+    /// Seconds since the job began.
+    pub seconds: f32,
+    /// Whether a stop was asked for and is not yet done.
+    pub stopping: bool,
+    /// Training curve, decimated, for jobs that train a dictionary.
+    pub curve: Arc<Vec<StepReport>>,
+}
+
+/// What happened since the last poll.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A job's thread is running.
+    JobStarted(JobId),
+    /// Something went wrong and the job goes on.
+    JobWarning(JobId, String),
+    /// The job is over; sent exactly once.
+    JobEnded(JobId, JobEnd),
+    /// A project was opened or closed.
+    ProjectChanged,
+    /// Something that queries see has changed.
+    Changed(Revision),
+    /// A film asked for is in the cache now, or cannot be read.
+    FilmReady,
+    /// An import preview asked for is done.
+    ImportPreview(Box<Result<ImportPreview, String>>),
+    /// A decision is durable: in the synced journal and in the database.
+    Decided(Decision),
+    /// A decision could not be written; nothing was changed.
+    DecisionFailed(String),
+    /// The answer to a steering request.
+    Steered(SteerTicket, Box<Result<SteerView, String>>),
+    /// A file dialog was closed: what the user chose it for, and the path.
+    PathChosen(PathPurpose, Option<String>),
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobEnd {
+    /// Ran to its end; the sentence says what it made.
+    Finished(String),
+    /// Stopped because the user asked; what was checkpointed is kept.
+    Cancelled,
+    /// Stopped by an error; the text is for the user.
+    Failed(String),
+}
+
+/// Why a path was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathPurpose {
+    /// Open a project.
+    OpenProject,
+    /// Make a project.
+    NewProject,
+    /// Build the demo project.
+    Demo,
+    /// A folder of images.
+    ImagesFolder,
+    /// A table.
+    TableFile,
+    /// A folder of interactions.
+    InteractionsFolder,
+    /// A model.
+    Model,
+}
+
+/// A dataset in a list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DatasetView {
+    /// Everything its manifest says.
+    pub manifest: DatasetManifest,
+    /// Samples in train, dev and test.
+    pub n_by_split: [u32; 3],
+    /// Patients or users.
+    pub n_groups: u32,
+    /// Items in the catalogue, for interactions.
+    pub n_items: u32,
+}
+
+/// A model in a list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ModelView {
+    /// Its name in the project.
+    pub name: String,
+    /// Architecture, in words.
+    pub architecture: String,
+    /// Number of weights.
+    pub n_parameters: u64,
+    /// Hook points with the width of their rows.
+    pub hooks: Vec<(HookPoint, u32)>,
+    /// Facts as `(name, value)`.
+    pub facts: Vec<(String, String)>,
+}
+
+/// Which half of the workbench a dictionary belongs to: it decides how examples look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExampleKind {
+    /// Films with heatmaps.
+    Film,
+    /// Report tokens, shaded.
+    Text,
+    /// Item histories with per-position activation.
+    History,
+}
+
+/// A dictionary in a list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DictionaryView {
+    /// Its name in the project.
+    pub name: String,
+    /// How its examples look.
+    pub kind: ExampleKind,
+    /// Model it reads.
+    pub model: String,
+    /// Where it reads.
+    pub hook: HookPoint,
+    /// Dataset it was trained and indexed on.
+    pub dataset: String,
+    /// Harvest it was trained on.
+    pub harvest: String,
+    /// Number of features.
+    pub n_features: u32,
+    /// Features with at least one activation on the indexed rows.
+    pub n_live: u32,
+    /// Width of a row.
+    pub d_model: u32,
+    /// Active features per row asked for.
+    pub k: u32,
+    /// Fraction of variance unexplained.
+    pub fvu: f64,
+    /// Mean active features per row.
+    pub l0: f64,
+    /// Share of features never active.
+    pub dead_share: f64,
+    /// Whether a feature index exists: without one there is no gallery.
+    pub indexed: bool,
+    /// Reviewed features.
+    pub n_reviewed: u32,
+}
+
+/// How a gallery is sorted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FeatureSort {
+    /// By number.
+    #[default]
+    Index,
+    /// Densest first.
+    Density,
+    /// Rarest first.
+    Rarest,
+    /// Highest maximum first.
+    Maximum,
+    /// Highest mean first.
+    Mean,
+    /// Strongest association (AUROC) first; features without one last.
+    Association,
+}
+
+/// Which features a gallery shows, and in which order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FeatureQuery {
+    /// Words that label, proposal or number must contain; empty for all.
+    pub text: String,
+    /// Lowest density.
+    pub min_density: f32,
+    /// Highest density.
+    pub max_density: f32,
+    /// Only this state; `None` for all.
+    pub state: Option<ReviewState>,
+    /// Leave out features that are never active.
+    pub hide_dead: bool,
+    /// Only features active on this sample; `None` for all.
+    pub fires_on_sample: Option<u32>,
+    /// Order.
+    pub sort: FeatureSort,
+}
+
+impl Default for FeatureQuery {
+    fn default() -> Self {
+        Self {
+            text: String::new(),
+            min_density: 0.0,
+            max_density: 1.0,
+            state: None,
+            hide_dead: true,
+            fires_on_sample: None,
+            sort: FeatureSort::Index,
+        }
+    }
+}
+
+/// A card of the gallery.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FeatureCard {
+    /// Which feature.
+    pub feature: FeatureId,
+    /// The approved label, or empty.
+    pub label: String,
+    /// The proposed text, or empty.
+    pub proposal: String,
+    /// Where its review stands.
+    pub state: ReviewState,
+    /// Share of positions on which it is active.
+    pub density: f32,
+    /// Share of samples.
+    pub sample_density: f32,
+    /// Highest activation.
+    pub max_activation: f32,
+    /// Counts of activations in equal bins from 0 to the maximum.
+    pub histogram: Arc<Vec<u32>>,
+    /// Strongest association as `(name, AUROC)`, once computed.
+    pub association: Option<(String, f32)>,
+    /// Its four top samples.
+    pub top: Arc<Vec<ExampleView>>,
+}
+
+/// One sample as an example of one feature.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExampleView {
+    /// Index of the sample in its dataset.
+    pub sample: u32,
+    /// Its name in the source.
+    pub sample_id: String,
+    /// Part of the dataset.
+    pub split: Split,
+    /// Position of the highest activation.
+    pub position: u32,
+    /// The highest activation in the sample.
+    pub activation: f32,
+    /// What to draw.
+    pub content: ExampleContent,
+}
+
+/// What to draw for an example.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum ExampleContent {
+    /// A film and where the feature is active on it. The film's pixels come from `Engine::film`.
+    Film {
+        /// Dataset of the film.
+        dataset: String,
+        /// Original size of the film.
+        size: [u32; 2],
+        /// How the patches lie on it.
+        grid: PatchGrid,
+        /// One activation per patch, row-major; 0 where the feature is silent.
+        heat: Arc<Vec<f32>>,
+    },
+    /// A stretch of text with one activation per token.
+    Text {
+        /// Tokens in order.
+        tokens: Arc<Vec<TokenView>>,
+    },
+    /// A history of items with one activation per item.
+    History {
+        /// Items, oldest first.
+        items: Arc<Vec<ItemView>>,
+    },
+}
+
+/// One token of an example.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TokenView {
+    /// Its text, spaces included.
+    pub text: String,
+    /// Activation of the feature, 0 where silent.
+    pub activation: f32,
+    /// What the position is.
+    pub class: PositionClass,
+}
+
+/// One item of an example or ranking.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ItemView {
+    /// Item id, from 1.
+    pub id: u32,
+    /// Title, or `Item 123` where the source has none.
+    pub title: String,
+    /// Categories.
+    pub categories: Vec<String>,
+    /// Activation of the feature, 0 where silent.
+    pub activation: f32,
+}
+
+/// Everything about one feature.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FeaturePage {
+    /// What its card shows.
+    pub card: FeatureCard,
+    /// How its examples look.
+    pub kind: ExampleKind,
+    /// Rows on which it is active.
+    pub n_active_rows: u64,
+    /// Mean of the activations above 0.
+    pub mean_activation: f32,
+    /// Top examples, best first.
+    pub top: Arc<Vec<ExampleView>>,
+    /// Examples from equal quantile bands of the activation, highest band first.
+    pub bands: Arc<Vec<Vec<ExampleView>>>,
+    /// Nearest decoder directions: number, label or proposal, cosine.
+    pub neighbours: Vec<(FeatureId, String, f32)>,
+    /// Features most often active with it: number, label or proposal, Jaccard index.
+    pub cofiring: Vec<(FeatureId, String, f32)>,
+    /// Association with findings, tastes, genres or categories, strongest first.
+    pub associations: Vec<Association>,
+    /// What the feature writes: promoted then suppressed tokens or items with their scores.
+    pub writes: Option<WritesView>,
+    /// Proposed explanations, newest first.
+    pub explanations: Vec<Explanation>,
+    /// Decisions, newest first.
+    pub decisions: Vec<Decision>,
+    /// A warning about its evidence, e.g. that one item fills the top.
+    pub warnings: Vec<String>,
+}
+
+/// Logit lens of a feature.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct WritesView {
+    /// Promoted, strongest first.
+    pub promoted: Vec<(String, f32)>,
+    /// Suppressed, strongest first.
+    pub suppressed: Vec<(String, f32)>,
+}
+
+/// One sample for the data screen.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SampleView {
+    /// Index in the dataset.
+    pub sample: u32,
+    /// Its name in the source.
+    pub id: String,
+    /// Patient or user.
+    pub group: String,
+    /// Part of the dataset.
+    pub split: Split,
+    /// Size of the film, if it has one.
+    pub film_size: Option<[u32; 2]>,
+    /// The report, if it has one.
+    pub report: Option<Report>,
+    /// Findings present, where the source says.
+    pub findings: Option<Vec<String>>,
+    /// Findings marked on the film.
+    pub boxes: Vec<FindingBox>,
+    /// History, oldest first, held-out items included.
+    pub items: Vec<ItemView>,
+    /// How many of the last items are held out.
+    pub n_held_out: u32,
+}
+
+/// Pixels of a film ready to show.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FilmPixels {
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// 16-bit grey for a full film, row-major; empty for a thumbnail.
+    pub deep: Vec<u16>,
+    /// 8-bit grey through the default window, row-major.
+    pub grey: Vec<u8>,
+    /// Windows to offer, the default first. Units of `deep`.
+    pub windows: Vec<Window>,
+    /// What must be said, e.g. `inverted (MONOCHROME1)`.
+    pub badges: Vec<String>,
+    /// Original size.
+    pub original: [u32; 2],
+}
+
+/// Where a film asked for stands.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FilmState {
+    /// On its way; an `Event::FilmReady` follows.
+    Loading,
+    /// Here it is.
+    Ready(Arc<FilmPixels>),
+    /// Cannot be read; the sentence is for the user.
+    Failed(String),
+}
+
+/// How large a film is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FilmSize {
+    /// At most 160 pixels a side, 8-bit.
+    Thumbnail,
+    /// As stored.
+    Full,
+}
+
+/// What is to be imported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ImportRequest {
+    /// Films from a folder, with tables.
+    Radiographs {
+        /// Name of the new dataset.
+        name: String,
+        /// Folder of images.
+        images: String,
+        /// Table with one row per image; empty for none.
+        table: String,
+        /// `image=…,patient=…,labels=…,report=…`; empty to recognise by name.
+        columns: String,
+        /// Table of radiologists' boxes; empty for none.
+        boxes: String,
+    },
+    /// Report texts from a table.
+    Reports {
+        /// Name of the new dataset.
+        name: String,
+        /// The table.
+        table: String,
+        /// `id=…,findings=…,impression=…`; empty to recognise by name.
+        columns: String,
+        /// Table of findings; empty for none.
+        labels: String,
+    },
+    /// Item histories.
+    Interactions {
+        /// Name of the new dataset.
+        name: String,
+        /// Folder.
+        path: String,
+        /// `rechorus` or `movielens`.
+        layout: String,
+    },
+    /// Phantom radiographs with planted findings.
+    PhantomRadiographs {
+        /// Name of the new dataset.
+        name: String,
+        /// Number of films.
+        count: u32,
+        /// Seed.
+        seed: u64,
+    },
+    /// Phantom shoppers with planted tastes.
+    PhantomShoppers {
+        /// Name of the new dataset.
+        name: String,
+        /// Number of shoppers.
+        count: u32,
+        /// Seed.
+        seed: u64,
+    },
+}
+
+/// What an import would write; nothing has been written yet.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ImportPreview {
+    /// The request it answers.
+    pub request: ImportRequest,
+    /// What the samples are.
+    pub kind: DatasetKind,
+    /// Samples that would be imported.
+    pub n_samples: u32,
+    /// What was recognised, one sentence each.
+    pub recognised: Vec<String>,
+    /// What the user should know, e.g. columns that identify patients.
+    pub warnings: Vec<String>,
+    /// What would be skipped, with reasons.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Identifies a steering request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SteerTicket(pub u64);
+
+/// Turn features up or down on one sample.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SteerRequest {
+    /// Dictionary.
+    pub sae: String,
+    /// Index of the sample.
+    pub sample: u32,
+    /// Features and strengths, at most eight.
+    pub edits: Vec<SteeringSpec>,
+}
+
+/// Before and after a steering request.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SteerView {
+    /// The request it answers.
+    pub request: SteerRequest,
+    /// What changed.
+    pub outcome: SteerOutcome,
+    /// Milliseconds the computation took.
+    pub milliseconds: f32,
+}
+
+/// What a steering request changed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub enum SteerOutcome {
+    /// A report.
+    Text {
+        /// Text without steering.
+        before: String,
+        /// Text with it.
+        after: String,
+        /// Findings that the text states only with steering.
+        gained: Vec<String>,
+        /// Findings that the text states only without.
+        lost: Vec<String>,
+    },
+    /// A ranked list of items not in the history.
+    Ranking {
+        /// The first ten without steering, activation is the score.
+        before: Vec<ItemView>,
+        /// The first ten with it.
+        after: Vec<ItemView>,
+        /// For each of `after`: its rank without steering, from 1.
+        rank_before: Vec<u32>,
+        /// Rank of the held-out item without and with, from 1.
+        target_rank: Option<[u32; 2]>,
+    },
+}
