@@ -1,1 +1,49 @@
-//! store
+//! The project folder: datasets, activation shards, dictionaries, the feature index, decisions.
+//!
+//! Only this crate knows the layout of a project and its database:
+//!
+//! ```text
+//! project.json                       format version
+//! artefacts.jsonl                    one line per finished artefact, with the hash of its hashes.json
+//! datasets/<name>/                   manifest.json samples.jsonl catalogue.jsonl images/ …
+//! models/<name>/                     what the model needs
+//! activations/<harvest>/             manifest.json shards.jsonl 00042.safetensors …
+//! saes/<name>/                       cfg.json sae.safetensors metrics.jsonl checkpoints/ …
+//! features/<sae>/                    manifest.json columns.bin by_row.bin rows.bin summaries.bin overview.bin
+//! journal/decisions.jsonl            every reviewer's decision, hash-chained: the truth
+//! db/                                sled: current reviews, explanations, settings
+//! ```
+//!
+//! Each finished artefact folder also holds `hashes.json`: BLAKE3 and size of each of its files,
+//! and the artefacts it was made from.
+
+#[cfg(target_endian = "big")]
+compile_error!("files of a project are little-endian and read in place");
+
+mod artefact;
+mod atomic_file;
+mod clock;
+mod datasets;
+mod draft;
+mod error;
+mod hashes;
+mod ledger;
+mod names;
+mod project;
+mod project_check;
+mod project_lock;
+mod shard_reader;
+mod shard_writer;
+
+pub use artefact::{ArtefactEntry, ArtefactId, ArtefactKind, ArtefactState};
+pub use atomic_file::{Durability, write_atomically};
+pub use clock::utc_now;
+pub use datasets::Dataset;
+pub use draft::ArtefactDraft;
+pub use error::{Result, StoreError};
+pub use hashes::{ArtefactHashes, FileHash, ParentHash, blake3_of_bytes, blake3_of_file};
+pub use names::validate_name;
+pub use project::Project;
+pub use project_check::{CheckProgress, Fault};
+pub use shard_reader::{HarvestReader, Shard};
+pub use shard_writer::HarvestWriter;

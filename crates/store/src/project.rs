@@ -1,0 +1,424 @@
+//! A project folder: made, opened by one process at a time, and what it holds.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::artefact::{ArtefactEntry, ArtefactId, ArtefactKind, ArtefactState};
+use crate::draft::ArtefactDraft;
+use crate::error::AtPath as _;
+use crate::hashes::{ArtefactHashes, HASHES_FILE, hash_folder};
+use crate::ledger::{Ledger, folder_names};
+use crate::project_lock::ProjectLock;
+use crate::{Durability, ParentHash, Result, StoreError, hashes, write_atomically};
+
+/// Newest project format this build reads and writes.
+pub(crate) const FORMAT: u64 = 1;
+const PROJECT_FILE: &str = "project.json";
+const SCRATCH: &str = ".scratch";
+
+/// Content of `project.json`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProjectFile {
+    format: u64,
+    made_by: String,
+    /// BLAKE3 of the two above, so that a flipped byte is found.
+    blake3: String,
+}
+
+impl ProjectFile {
+    fn hash(&self) -> String {
+        hashes::blake3_of_bytes(format!("{} {}", self.format, self.made_by).as_bytes())
+    }
+
+    /// The one text a `project.json` of this record may have.
+    fn to_text(&self) -> Result<String> {
+        serde_json::to_string(self)
+            .map(|text| text + "\n")
+            .map_err(|error| StoreError::invalid(error.to_string()))
+    }
+}
+
+/// An open project. One process at a time; shared by reference among its threads.
+#[derive(Debug)]
+pub struct Project {
+    root: PathBuf,
+    ledger: Mutex<Ledger>,
+    /// Hashes of finished artefacts that were read already.
+    known: Mutex<BTreeMap<ArtefactId, ArtefactHashes>>,
+    _lock: ProjectLock,
+}
+
+impl Project {
+    /// Whether `dir` holds a project, of any version.
+    pub fn is_project(dir: &Path) -> bool {
+        dir.join(PROJECT_FILE).is_file()
+    }
+
+    /// Makes an empty project in `dir`, which must not exist or be empty, and opens it.
+    ///
+    /// # Errors
+    /// [`StoreError::CannotCreate`] if `dir` holds something; [`StoreError::Io`] if the disk
+    /// refuses.
+    pub fn create(dir: &Path) -> Result<Self> {
+        let refuse = |reason| {
+            Err(StoreError::CannotCreate {
+                dir: dir.to_owned(),
+                reason,
+            })
+        };
+        if Self::is_project(dir) {
+            return refuse("it holds a project already");
+        }
+        if dir.is_file() {
+            return refuse("it is a file");
+        }
+        if dir.is_dir() && fs::read_dir(dir).at(dir)?.next().is_some() {
+            return refuse("it is not empty");
+        }
+        fs::create_dir_all(dir).at(dir)?;
+        let mut file = ProjectFile {
+            format: FORMAT,
+            made_by: format!("fluoroscope {}", env!("CARGO_PKG_VERSION")),
+            blake3: String::new(),
+        };
+        file.blake3 = file.hash();
+        write_atomically(
+            &dir.join(PROJECT_FILE),
+            file.to_text()?.as_bytes(),
+            Durability::PowerCut,
+        )?;
+        Self::open(dir)
+    }
+
+    /// Opens the project in `dir`; leftovers of jobs that were killed are cleared away.
+    ///
+    /// # Errors
+    /// [`StoreError::NotAProject`], [`StoreError::NewerVersion`] (nothing is changed then),
+    /// [`StoreError::Locked`] while another process has it open, [`StoreError::Damaged`] if
+    /// `project.json` cannot be read.
+    pub fn open(dir: &Path) -> Result<Self> {
+        read_project_file(dir)?;
+        let lock = ProjectLock::take(dir)?;
+        let scratch = dir.join(SCRATCH);
+        if scratch.exists() {
+            fs::remove_dir_all(&scratch).at(&scratch)?;
+        }
+        Ok(Self {
+            root: dir.to_owned(),
+            ledger: Mutex::new(Ledger::open(dir)?),
+            known: Mutex::default(),
+            _lock: lock,
+        })
+    }
+
+    /// The project's folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where the artefact `name` of `kind` is or would be.
+    ///
+    /// # Errors
+    /// [`StoreError::BadName`] if `name` cannot be a folder's name.
+    pub fn artefact_dir(&self, kind: ArtefactKind, name: &str) -> Result<PathBuf> {
+        Ok(self.dir_of(&ArtefactId::new(kind, name)?))
+    }
+
+    /// Artefacts of `kind` by name, finished or not.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if the folder cannot be listed.
+    pub fn list(&self, kind: ArtefactKind) -> Result<Vec<ArtefactEntry>> {
+        let ledger = self.ledger();
+        let mut entries = Vec::new();
+        for name in folder_names(&self.root.join(kind.folder()))? {
+            let id = ArtefactId::new(kind, &name)?;
+            let state = match ledger.record(&id) {
+                Some(record) => ArtefactState::Finished {
+                    hash: record.hash.clone(),
+                    bytes: record.bytes,
+                },
+                None => ArtefactState::Unfinished,
+            };
+            entries.push(ArtefactEntry { name, state });
+        }
+        Ok(entries)
+    }
+
+    /// Whether the artefact is finished.
+    pub fn is_finished(&self, kind: ArtefactKind, name: &str) -> bool {
+        ArtefactId::new(kind, name).is_ok_and(|id| self.ledger().record(&id).is_some())
+    }
+
+    /// Recorded files and parents of a finished artefact.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] or [`StoreError::Unfinished`] if it is not there or not finished;
+    /// [`StoreError::Damaged`] if its `hashes.json` is not the recorded one.
+    pub fn hashes(&self, kind: ArtefactKind, name: &str) -> Result<ArtefactHashes> {
+        let id = ArtefactId::new(kind, name)?;
+        if let Some(hashes) = self.known().get(&id) {
+            return Ok(hashes.clone());
+        }
+        let recorded = self.recorded_hash(&id)?;
+        let folder = self.dir_of(&id);
+        let (hashes, hash) = ArtefactHashes::read(&folder)?;
+        if hash != recorded {
+            return Err(StoreError::damaged(
+                &folder.join(HASHES_FILE),
+                "its own hash is not the one in artefacts.jsonl",
+            ));
+        }
+        self.known().insert(id, hashes.clone());
+        Ok(hashes)
+    }
+
+    /// BLAKE3 of one file of a finished artefact as recorded, e.g. `sae.safetensors` of a
+    /// dictionary or `samples.jsonl` of a dataset.
+    ///
+    /// # Errors
+    /// As [`Self::hashes`]; [`StoreError::Invalid`] if the artefact has no such file.
+    pub fn file_hash(&self, kind: ArtefactKind, name: &str, file: &str) -> Result<String> {
+        let hashes = self.hashes(kind, name)?;
+        match hashes.file(file) {
+            Some(file) => Ok(file.blake3.clone()),
+            None => Err(StoreError::invalid(format!(
+                "{} has no file {file}",
+                hashes.artefact
+            ))),
+        }
+    }
+
+    /// Begins an artefact in a scratch folder; it appears under its name when it is finished.
+    ///
+    /// # Errors
+    /// [`StoreError::BadName`]; [`StoreError::Exists`] if there is one of that name, finished
+    /// or not, or another job is writing it.
+    pub fn begin(&self, kind: ArtefactKind, name: &str) -> Result<ArtefactDraft<'_>> {
+        let id = ArtefactId::new(kind, name)?;
+        if self.dir_of(&id).exists() {
+            return Err(self.exists(id));
+        }
+        ArtefactDraft::new(self, id)
+    }
+
+    /// Like [`Self::begin`], but what is there under that name is replaced when the new artefact
+    /// is finished.
+    ///
+    /// # Errors
+    /// [`StoreError::BadName`]; [`StoreError::Exists`] if another job is writing it.
+    pub fn begin_replacing(&self, kind: ArtefactKind, name: &str) -> Result<ArtefactDraft<'_>> {
+        ArtefactDraft::new(self, ArtefactId::new(kind, name)?)
+    }
+
+    /// Declares the artefact finished that was written in place in [`Self::artefact_dir`]:
+    /// hashes its files and records them together with its `parents` and the files `outside` the
+    /// project that it needs. Sealing again after a change replaces the record.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] or [`StoreError::Unfinished`] if a parent is; [`StoreError::Io`].
+    pub fn seal(
+        &self,
+        kind: ArtefactKind,
+        name: &str,
+        parents: &[ArtefactId],
+        outside: &[PathBuf],
+    ) -> Result<ArtefactHashes> {
+        let id = ArtefactId::new(kind, name)?;
+        let folder = self.dir_of(&id);
+        let hashes = self.hash_artefact(&id, &folder, parents, outside)?;
+        let text = hashes.to_text()?;
+        let path = folder.join(HASHES_FILE);
+        write_atomically(&path, text.as_bytes(), Durability::PowerCut)?;
+        self.record(&hashes, &text)?;
+        Ok(hashes)
+    }
+
+    /// Deletes an artefact, finished or not. What was made from it stays, and is named by
+    /// [`Self::check`] until it is made anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`]; [`StoreError::Io`].
+    pub fn remove(&self, kind: ArtefactKind, name: &str) -> Result<()> {
+        let id = ArtefactId::new(kind, name)?;
+        let folder = self.dir_of(&id);
+        if !folder.exists() && self.ledger().record(&id).is_none() {
+            return Err(self.missing(id)?);
+        }
+        self.ledger().remove(&id)?;
+        self.known().remove(&id);
+        self.discard(&folder)
+    }
+
+    /// Moves a folder out of sight, then deletes it: killed in between, it is gone all the same.
+    pub(crate) fn discard(&self, folder: &Path) -> Result<()> {
+        if !folder.exists() {
+            return Ok(());
+        }
+        let scratch = self.scratch()?;
+        let mut n = 0;
+        let doomed = loop {
+            let candidate = scratch.join(format!("discarded-{n}"));
+            if !candidate.exists() {
+                break candidate;
+            }
+            n += 1;
+        };
+        fs::rename(folder, &doomed).at(folder)?;
+        fs::remove_dir_all(&doomed).at(&doomed)
+    }
+
+    /// The folder for what is not finished; emptied when the project is opened.
+    pub(crate) fn scratch(&self) -> Result<PathBuf> {
+        let scratch = self.root.join(SCRATCH);
+        fs::create_dir_all(&scratch).at(&scratch)?;
+        Ok(scratch)
+    }
+
+    pub(crate) fn dir_of(&self, id: &ArtefactId) -> PathBuf {
+        self.root.join(id.kind().folder()).join(id.name())
+    }
+
+    /// Hashes the files of `id` that lie in `folder`.
+    pub(crate) fn hash_artefact(
+        &self,
+        id: &ArtefactId,
+        folder: &Path,
+        parents: &[ArtefactId],
+        outside: &[PathBuf],
+    ) -> Result<ArtefactHashes> {
+        let parents = parents
+            .iter()
+            .map(|parent| {
+                Ok(ParentHash {
+                    artefact: parent.clone(),
+                    hash: self.recorded_hash(parent)?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        let outside = outside
+            .iter()
+            .map(|path| {
+                let path = std::path::absolute(path).at(path)?;
+                let (blake3, bytes) = hashes::blake3_of_file(&path)?;
+                Ok(hashes::FileHash {
+                    path: path.to_string_lossy().into_owned(),
+                    bytes,
+                    blake3,
+                })
+            })
+            .collect::<Result<_>>()?;
+        Ok(ArtefactHashes {
+            artefact: id.clone(),
+            parents,
+            files: hash_folder(folder)?,
+            outside,
+        })
+    }
+
+    /// Puts a finished artefact, whose `hashes.json` holds `text`, into the ledger.
+    pub(crate) fn record(&self, hashes: &ArtefactHashes, text: &str) -> Result<()> {
+        let id = &hashes.artefact;
+        let hash = hashes::blake3_of_bytes(text.as_bytes());
+        self.ledger().put(id, hash, hashes.total_bytes())?;
+        self.known().insert(id.clone(), hashes.clone());
+        Ok(())
+    }
+
+    /// Forgets what was read of `id` before.
+    pub(crate) fn forget(&self, id: &ArtefactId) -> Result<()> {
+        self.known().remove(id);
+        self.ledger().remove(id)
+    }
+
+    /// The hash of a finished artefact, or why there is none.
+    pub(crate) fn recorded_hash(&self, id: &ArtefactId) -> Result<String> {
+        let recorded = self.ledger().record(id).map(|record| record.hash.clone());
+        match recorded {
+            Some(hash) => Ok(hash),
+            None if self.dir_of(id).exists() => Err(StoreError::Unfinished {
+                project: self.root.clone(),
+                artefact: id.clone(),
+            }),
+            None => Err(self.missing(id.clone())?),
+        }
+    }
+
+    pub(crate) fn exists(&self, artefact: ArtefactId) -> StoreError {
+        StoreError::Exists {
+            project: self.root.clone(),
+            artefact,
+        }
+    }
+
+    fn missing(&self, artefact: ArtefactId) -> Result<StoreError> {
+        let names = folder_names(&self.root.join(artefact.kind().folder()))?;
+        let known = if names.is_empty() {
+            String::new()
+        } else {
+            format!(" (it has {})", names.join(", "))
+        };
+        Ok(StoreError::Missing {
+            project: self.root.clone(),
+            artefact,
+            known,
+        })
+    }
+
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<ArtefactId, ArtefactHashes>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads `project.json` and refuses formats this build does not know.
+fn read_project_file(dir: &Path) -> Result<ProjectFile> {
+    let path = dir.join(PROJECT_FILE);
+    if !path.is_file() {
+        return Err(StoreError::NotAProject {
+            dir: dir.to_owned(),
+        });
+    }
+    let bytes = fs::read(&path).at(&path)?;
+    let unreadable = |error: serde_json::Error| StoreError::damaged(&path, error.to_string());
+    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(unreadable)?;
+    let Some(found) = value.get("format").and_then(serde_json::Value::as_u64) else {
+        return Err(StoreError::damaged(
+            &path,
+            "it has no whole number under \"format\"",
+        ));
+    };
+    if found > FORMAT {
+        return Err(StoreError::NewerVersion {
+            dir: dir.to_owned(),
+            found,
+            known: FORMAT,
+        });
+    }
+    if found == 0 {
+        return Err(StoreError::damaged(&path, "format 0 never existed"));
+    }
+    serde_json::from_value(value).map_err(unreadable)
+}
+
+/// What is wrong with the bytes of `project.json`, if anything.
+pub(crate) fn project_file_fault(dir: &Path) -> Result<Option<String>> {
+    let path = dir.join(PROJECT_FILE);
+    Ok(match read_project_file(dir) {
+        Err(error @ StoreError::Io { .. }) => return Err(error),
+        Err(error) => Some(error.to_string()),
+        Ok(file) => {
+            let as_written = file.blake3 == file.hash()
+                && fs::read(&path).at(&path)? == file.to_text()?.as_bytes();
+            (!as_written).then(|| "it is not as it was written".to_owned())
+        }
+    })
+}
