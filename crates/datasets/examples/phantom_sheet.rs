@@ -1,0 +1,82 @@
+//! Writes contact sheets of phantom radiographs into a folder and prints how fast they are drawn.
+#![expect(clippy::print_stdout, reason = "an example reports to the terminal")]
+
+use std::error::Error;
+use std::path::Path;
+use std::time::Instant;
+
+use datasets::phantom::{FINDINGS, PhantomRadiograph, radiograph, radiographs};
+use image::{GrayImage, Luma};
+
+const SIZE: u32 = 224;
+
+fn sheet(films: &[PhantomRadiograph], columns: u32, path: &Path) -> Result<(), Box<dyn Error>> {
+    let rows = u32::try_from(films.len())?.div_ceil(columns);
+    let mut picture = GrayImage::from_pixel(columns * (SIZE + 4), rows * (SIZE + 4), Luma([128]));
+    for (i, phantom) in (0_u32..).zip(films) {
+        let (left, top) = (i % columns * (SIZE + 4) + 2, i / columns * (SIZE + 4) + 2);
+        for (k, &value) in (0_u32..).zip(&phantom.film.pixels) {
+            picture.put_pixel(
+                left + k % SIZE,
+                top + k / SIZE,
+                Luma([u8::try_from(value)?]),
+            );
+        }
+    }
+    picture.save(path)?;
+    println!("{}", path.display());
+    Ok(())
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = std::env::args()
+        .nth(1)
+        .unwrap_or_else(|| "target".to_owned());
+    let folder = Path::new(&folder);
+    let start = Instant::now();
+    let films = radiographs(1, 0..1_000, SIZE);
+    println!(
+        "{} films of {SIZE} px in {:.2} s on {} threads",
+        films.len(),
+        start.elapsed().as_secs_f64(),
+        std::thread::available_parallelism()?
+    );
+    sheet(&films[..24], 6, &folder.join("phantoms.png"))?;
+    for phantom in &films[..24] {
+        let record = &phantom.record;
+        println!(
+            "{} {:?} {}",
+            record.id,
+            record.findings.clone().unwrap_or_default(),
+            record
+                .report
+                .as_ref()
+                .map(schema::Report::text)
+                .unwrap_or_default()
+        );
+    }
+    // One row per finding: films that carry it and nothing else.
+    let mut alone: Vec<Vec<PhantomRadiograph>> = vec![Vec::new(); FINDINGS.len() + 1];
+    for index in 0..40_000 {
+        if alone.iter().all(|row| row.len() >= 6) {
+            break;
+        }
+        let phantom = radiograph(2, index, SIZE);
+        let row = match phantom.record.findings.as_deref() {
+            Some([only]) => FINDINGS.iter().position(|name| name == only),
+            Some([]) => Some(FINDINGS.len()),
+            _ => None,
+        };
+        if let Some(row) = row
+            .and_then(|row| alone.get_mut(row))
+            .filter(|row| row.len() < 6)
+        {
+            row.push(phantom);
+        }
+    }
+    for (part, rows) in alone.chunks(4).enumerate() {
+        let films: Vec<PhantomRadiograph> = rows.concat();
+        sheet(&films, 6, &folder.join(format!("alone-{part}.png")))?;
+    }
+    Ok(())
+}
