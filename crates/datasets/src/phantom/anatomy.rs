@@ -225,8 +225,6 @@ pub(super) struct Anatomy {
     pub(super) lungs: [Lung; 2],
     /// The heart.
     pub(super) heart: Heart,
-    /// Extra breath: how far the diaphragm stands lower.
-    pub(super) breath: f32,
 }
 
 impl Anatomy {
@@ -258,7 +256,6 @@ impl Anatomy {
             turn,
             lungs,
             heart,
-            breath,
         }
     }
 

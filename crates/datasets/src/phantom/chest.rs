@@ -68,17 +68,23 @@ impl Fields {
 /// Coverage of the great vessels and the aortic knob.
 fn mediastinum(anatomy: &Anatomy, (x, y): Point) -> f32 {
     let x = x - anatomy.turn;
-    let widen = 0.105 + 0.04 * smoothstep(-0.5, 0.2, y) + 0.03 * smoothstep(-0.55, -0.9, y);
+    let widen = 0.105 + 0.06 * smoothstep(-0.4, 0.35, y) + 0.03 * smoothstep(-0.55, -0.9, y);
     let band = smoothstep(widen + 0.03, widen - 0.03, x.abs());
     let (kx, ky) = (x - 0.115, y + 0.27);
     let knob = smoothstep(0.105, 0.075, (kx * kx + ky * ky).sqrt());
     band.max(knob)
 }
 
-/// Air and soft tissue: everything that is not lung, heart or bone.
-pub(super) fn paint_body(film: &mut Raster, anatomy: &Anatomy, fields: &Fields) {
+/// Air and soft tissue: everything that is not lung, heart or bone. Gives the body's coverage.
+pub(super) fn paint_body(film: &mut Raster, anatomy: &Anatomy, fields: &Fields) -> Raster {
     let patient = &anatomy.patient;
-    for (value, &(x, y)) in film.values.iter_mut().zip(&fields.points) {
+    let mut body = Raster::filled(film.size, 0.0);
+    for ((value, body), &(x, y)) in film
+        .values
+        .iter_mut()
+        .zip(&mut body.values)
+        .zip(&fields.points)
+    {
         let shoulder = -0.80 + 0.30 * smoothstep(0.22, 1.05, x.abs());
         let side = if y < -0.25 {
             // Arms: the body widens into the shoulders.
@@ -86,7 +92,8 @@ pub(super) fn paint_body(film: &mut Raster, anatomy: &Anatomy, fields: &Fields) 
         } else {
             patient.body
         };
-        let neck = smoothstep(0.30, 0.24, x.abs());
+        let width = 0.25 + 0.10 * smoothstep(-1.0, -0.78, y);
+        let neck = smoothstep(width + 0.02, width - 0.04, x.abs());
         let torso = smoothstep(side + 0.015, side - 0.015, x.abs())
             * smoothstep(shoulder - 0.03, shoulder + 0.03, y);
         let inside = torso.max(neck);
@@ -94,7 +101,9 @@ pub(super) fn paint_body(film: &mut Raster, anatomy: &Anatomy, fields: &Fields) 
         let belly = 0.10 * smoothstep(0.35, 0.75, y);
         let tissue = 0.60 * round + belly + 0.02;
         *value += (tissue - *value) * inside;
+        *body = inside;
     }
+    body
 }
 
 /// Darkens the lungs; `lucency` is the level of the right and the left one.
@@ -129,16 +138,26 @@ pub(super) fn vessels(rng: &mut ChaCha8Rng, lung: &Lung, pose: Pose) -> Raster {
             .map(|k| pose.to_pixel(step(f32::from(k) / 6.0)))
             .collect();
         let unit = pose.unit();
-        layer.stroke(&path[..4], 1.25 * unit, 2.2 * unit);
-        layer.stroke(&path[3..], 0.65 * unit, 1.8 * unit);
+        layer.stroke(&path[..3], 1.1 * unit, 2.6 * unit);
+        layer.stroke(&path[2..], 0.5 * unit, 2.0 * unit);
         let fork = step(0.5);
         let aside = angle + if rng.random() { 0.5 } else { -0.5 };
         let tip = (fork.0 + s * 0.22 * aside.cos(), fork.1 + 0.26 * aside.sin());
         layer.stroke(
             &[pose.to_pixel(fork), pose.to_pixel(tip)],
-            0.55 * unit,
-            1.6 * unit,
+            0.4 * unit,
+            1.8 * unit,
         );
+    }
+    // Vessels thin out towards the chest wall.
+    let (px, py) = pose.to_pixel((hx, hy));
+    let size = layer.size;
+    for (i, value) in layer.values.iter_mut().enumerate() {
+        if *value > 0.0 {
+            let (dx, dy) = ((i % size) as f32 - px, (i / size) as f32 - py);
+            let far = (dx * dx + dy * dy).sqrt() / (0.5 * pose.size);
+            *value *= smoothstep(0.75, 0.05, far);
+        }
     }
     layer
 }
@@ -164,7 +183,8 @@ pub(super) fn paint_middle(film: &mut Raster, anatomy: &Anatomy, fields: &Fields
         *value -= 0.15 * airway;
         let spine = smoothstep(0.105, 0.075, (x - 0.35 * anatomy.turn).abs());
         let discs = 0.5 + 0.5 * (y * 46.0).sin();
-        *value += spine * (0.045 + 0.03 * discs) * smoothstep(-1.0, -0.6, y);
+        let behind = 1.0 - 0.55 * smoothstep(-0.4, 0.3, y);
+        *value += spine * (0.045 + 0.03 * discs) * behind;
         if bubble > 0.0 {
             let (dx, dy) = (
                 (x - bubble_at.0) / (1.5 * bubble),
@@ -209,7 +229,7 @@ pub(super) fn bones(anatomy: &Anatomy, pose: Pose) -> (Raster, Raster) {
             );
         }
         let (inner, rise) = (0.075, patient.clavicle_rise);
-        let base = patient.apex_y + 0.23;
+        let base = patient.apex_y + 0.27;
         // A turned patient shows one clavicle's end near the middle, the other far from it.
         let end = s * inner - 0.9 * anatomy.turn;
         draw(
@@ -218,7 +238,7 @@ pub(super) fn bones(anatomy: &Anatomy, pose: Pose) -> (Raster, Raster) {
                 (end, base),
                 (s * 0.24 - 0.5 * anatomy.turn, base - 0.25 * rise),
                 (s * 0.48, base - 0.55 * rise),
-                (s * 0.82, base - rise - 0.02),
+                (s * 0.80, base - 0.9 * rise),
             ],
             4.0,
             2.4,

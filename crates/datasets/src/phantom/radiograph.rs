@@ -105,9 +105,13 @@ struct Scene {
     anatomy: Anatomy,
     pose: Pose,
     fields: Fields,
+    /// Coverage of the body.
+    body: Raster,
     film: Raster,
     /// Aerated lung that is seen: where a lesion can lie.
     free: Raster,
+    /// Lung that holds no air, where ribs are hardly seen.
+    dense: Raster,
     boxes: Vec<FindingBox>,
 }
 
@@ -136,7 +140,7 @@ impl Scene {
         let fields = Fields::new(&anatomy, pose);
         let side = size as usize;
         let mut film = Raster::filled(side, rng.random_range(0.02_f32..0.05));
-        chest::paint_body(&mut film, &anatomy, &fields);
+        let body = chest::paint_body(&mut film, &anatomy, &fields);
         let level = rng.random_range(0.17_f32..0.24);
         // The lung that is turned away lets more light through.
         chest::paint_lungs(
@@ -153,8 +157,10 @@ impl Scene {
             anatomy,
             pose,
             fields,
+            body,
             film,
             free,
+            dense: Raster::filled(side, 0.0),
             boxes: Vec::new(),
         }
     }
@@ -182,7 +188,7 @@ impl Scene {
             for ((value, &inside), mottle) in
                 layer.values.iter_mut().zip(&inside.values).zip(&mottle)
             {
-                *value = (*value * 0.14 + 0.018 * mottle) * inside;
+                *value = (*value * 0.20 + 0.018 * mottle) * inside;
             }
             markings.add(&layer, 1.0);
         }
@@ -198,6 +204,7 @@ impl Scene {
             .collect();
         for (_, layer) in &effusions {
             self.occupy(layer);
+            self.dense.add(layer, 0.9);
         }
         self.plant_pneumothorax(plan, &mut markings);
         self.film.add(&markings, 1.0);
@@ -273,9 +280,17 @@ impl Scene {
     /// Heart, mediastinum and bones over the lungs.
     fn cover(&mut self, rng: &mut ChaCha8Rng, plan: &Plan) {
         chest::paint_middle(&mut self.film, &self.anatomy, &self.fields);
-        let (ribs, clavicles) = chest::bones(&self.anatomy, self.pose);
+        let (mut ribs, mut clavicles) = chest::bones(&self.anatomy, self.pose);
         let bone = self.anatomy.patient.bone;
-        self.film.add(&ribs, 0.055 * bone);
+        for (i, &body) in self.body.values.iter().enumerate() {
+            // Bone is seen against air, hardly against the heart.
+            let aerated: f32 = self.fields.lungs.iter().map(|lung| lung.values[i]).sum();
+            let hidden = self.fields.middle.values[i].max(self.dense.values[i]);
+            let seen = aerated.min(1.0) * (1.0 - hidden.min(1.0));
+            ribs.values[i] *= body * (0.25 + 0.75 * seen);
+            clavicles.values[i] *= body;
+        }
+        self.film.add(&ribs, 0.075 * bone);
         self.film.add(&clavicles, 0.11 * bone);
         let tilt = (
             rng.random_range(-0.03_f32..0.03),
