@@ -70,6 +70,12 @@ fn decode_object(bytes: &[u8], path: &Path) -> Result<LoadedFilm, FilmError> {
     let object = open(bytes, path)?;
     let facts = FilmFacts::from_object(&object);
     let patient = facts::patient_key(&object);
+    if is_encapsulated(&object) && !has_sequence_end(bytes) {
+        return Err(FilmError::content(
+            path,
+            "the pixel data is cut short: the end of its last frame is missing",
+        ));
+    }
     let stored = stored::stored_values(&object, path)?;
     let film = display::film(&object, stored, path)?;
     Ok(LoadedFilm {
@@ -77,6 +83,25 @@ fn decode_object(bytes: &[u8], path: &Path) -> Result<LoadedFilm, FilmError> {
         facts,
         patient,
     })
+}
+
+fn is_encapsulated(object: &InMemDicomObject) -> bool {
+    object
+        .get(tags::PIXEL_DATA)
+        .is_some_and(|element| element.fragments().is_some())
+}
+
+/// Whether a sequence delimiter follows the last pixel data element; the reader does without.
+fn has_sequence_end(bytes: &[u8]) -> bool {
+    const PIXEL_DATA: [u8; 5] = [0xe0, 0x7f, 0x10, 0x00, b'O'];
+    const END: [u8; 8] = [0xfe, 0xff, 0xdd, 0xe0, 0, 0, 0, 0];
+    let start = bytes
+        .windows(PIXEL_DATA.len())
+        .rposition(|window| window == PIXEL_DATA)
+        .unwrap_or(0);
+    bytes[start..]
+        .windows(END.len())
+        .any(|window| window == END)
 }
 
 fn open(bytes: &[u8], path: &Path) -> Result<DefaultDicomObject, FilmError> {
