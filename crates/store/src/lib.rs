@@ -9,7 +9,7 @@
 //! models/<name>/                     what the model needs
 //! activations/<harvest>/             manifest.json shards.jsonl 00042.safetensors …
 //! saes/<name>/                       cfg.json sae.safetensors metrics.jsonl checkpoints/ …
-//! features/<sae>/                    manifest.json columns.bin by_row.bin rows.bin summaries.bin overview.bin
+//! features/<sae>/                    manifest.json and the files of feature_index
 //! journal/decisions.jsonl            every reviewer's decision, hash-chained: the truth
 //! db/                                sled: current reviews, explanations, settings
 //! ```
@@ -26,14 +26,19 @@ mod clock;
 mod datasets;
 mod draft;
 mod error;
+mod feature_index;
+mod feature_index_writer;
+mod feature_summary;
 mod hashes;
 mod ledger;
+mod mapped_file;
 mod names;
 mod project;
 mod project_check;
 mod project_lock;
 mod shard_reader;
 mod shard_writer;
+mod summary_codec;
 
 pub use artefact::{ArtefactEntry, ArtefactId, ArtefactKind, ArtefactState};
 pub use atomic_file::{Durability, write_atomically};
@@ -41,6 +46,8 @@ pub use clock::utc_now;
 pub use datasets::Dataset;
 pub use draft::ArtefactDraft;
 pub use error::{Result, StoreError};
+pub use feature_index::{FeatureIndex, IndexManifest, Overview};
+pub use feature_index_writer::{FeatureIndexWriter, IndexProgress, RowCodes};
 pub use hashes::{ArtefactHashes, FileHash, ParentHash, blake3_of_bytes, blake3_of_file};
 pub use names::validate_name;
 pub use project::Project;

@@ -1,5 +1,10 @@
 //! A project folder through the public interface: names, locks, versions, artefacts, checks.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may panic, also outside its own function"
+)]
+
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
