@@ -1,0 +1,279 @@
+//! Forward pass and 50 training steps against the reference implementations' saved tensors.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use sae::formats::{dictionary_learning, folder, recsae};
+use sae::{InMemorySource, SparseAutoencoder, Sparsity, train_from};
+use safetensors::{Dtype, SafeTensors};
+use schema::{SaeConfig, SaeVariant};
+
+fn shared() -> Option<PathBuf> {
+    let given = std::env::var_os("FLUOROSCOPE_SHARED").map(PathBuf::from);
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let found = given
+        .into_iter()
+        .chain([beside])
+        .find(|path| path.join("fixtures").is_dir());
+    if found.is_none() {
+        assert!(
+            std::env::var_os("FLUOROSCOPE_REQUIRE_SHARED").is_none(),
+            "the shared folder is required and absent"
+        );
+        eprintln!("skipped: no shared folder (FLUOROSCOPE_SHARED or ../shared)");
+    }
+    found.map(|path| path.join("fixtures"))
+}
+
+/// All tensors of a file as f32 (integers included; they are small here).
+fn tensors(path: &Path) -> BTreeMap<String, Vec<f32>> {
+    let bytes = std::fs::read(path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    file.iter()
+        .map(|(name, view)| {
+            let values = match view.dtype() {
+                Dtype::F32 => view
+                    .data()
+                    .chunks_exact(4)
+                    .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+                    .collect(),
+                Dtype::I64 => view
+                    .data()
+                    .chunks_exact(8)
+                    .map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f32)
+                    .collect(),
+                _ => Vec::new(),
+            };
+            (name.to_owned(), values)
+        })
+        .collect()
+}
+
+fn worst(got: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(got.len(), expected.len());
+    std::iter::zip(got, expected)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max)
+}
+
+fn close(name: &str, got: &[f32], expected: &[f32]) {
+    let largest = expected.iter().fold(0_f32, |m, v| m.max(v.abs()));
+    let (worst, limit) = (worst(got, expected), 1e-6 + 1e-5 * largest);
+    eprintln!("{name}: largest difference {worst:.2e}, limit {limit:.2e}");
+    assert!(worst <= limit, "{name}: {worst} above {limit}");
+}
+
+fn dense(sae: &SparseAutoencoder, rows: &[f32]) -> Vec<f32> {
+    let codes = sae.encode(rows).unwrap();
+    let n = sae.n_features();
+    let mut out = vec![0.0; codes.n_rows() * n];
+    for row in 0..codes.n_rows() {
+        let (features, values) = codes.row(row);
+        for (&feature, &value) in features.iter().zip(values) {
+            out[row * n + feature as usize] = value;
+        }
+    }
+    out
+}
+
+fn same_active_set(got: &[f32], expected: &[f32]) {
+    for (i, (a, b)) in got.iter().zip(expected).enumerate() {
+        assert_eq!(*a > 0.0, *b > 0.0, "entry {i}: {a} against {b}");
+    }
+}
+
+fn forward(kind: &str, latents: &str, recon: &str) {
+    let Some(fixtures) = shared() else { return };
+    let root = fixtures.join("sae/dictionary_learning").join(kind);
+    let sae = dictionary_learning::load(&root.join("model")).unwrap();
+    let saved = tensors(&root.join("forward.safetensors"));
+    let got = dense(&sae, &saved["x"]);
+    same_active_set(&got, &saved[latents]);
+    close(&format!("{kind} {latents}"), &got, &saved[latents]);
+    close(
+        &format!("{kind} {recon}"),
+        &sae.reconstruct(&saved["x"]).unwrap(),
+        &saved[recon],
+    );
+}
+
+#[test]
+fn top_k_forward() {
+    forward("topk", "latents_topk", "recon_topk");
+}
+
+#[test]
+fn batch_top_k_forward_with_its_threshold() {
+    forward("batch_topk", "latents_threshold", "recon_threshold");
+}
+
+#[test]
+fn top_k_with_a_threshold_equals_the_reference_with_one() {
+    let Some(fixtures) = shared() else { return };
+    let root = fixtures.join("sae/dictionary_learning/topk");
+    let mut parts = dictionary_learning::load(&root.join("model"))
+        .unwrap()
+        .into_parts();
+    let threshold = tensors(&root.join("model/ae.safetensors"))["threshold"][0];
+    parts.sparsity = Sparsity::BatchTopK { k: 6, threshold };
+    let sae = SparseAutoencoder::new(parts).unwrap();
+    let saved = tensors(&root.join("forward.safetensors"));
+    let got = dense(&sae, &saved["x"]);
+    same_active_set(&got, &saved["latents_threshold"]);
+    close("topk latents_threshold", &got, &saved["latents_threshold"]);
+}
+
+#[test]
+fn sparsify_forward() {
+    let Some(fixtures) = shared() else { return };
+    let root = fixtures.join("sae/sparsify/topk");
+    let (sae, _) = folder::load(&root.join("model")).unwrap();
+    let saved = tensors(&root.join("forward.safetensors"));
+    let got = dense(&sae, &saved["x"]);
+    let name = ["latents", "latents_topk"]
+        .into_iter()
+        .find(|name| saved.contains_key(*name))
+        .unwrap();
+    same_active_set(&got, &saved[name]);
+    close("sparsify latents", &got, &saved[name]);
+    let name = ["recon", "sae_out"]
+        .into_iter()
+        .find(|name| saved.contains_key(*name))
+        .unwrap();
+    close(
+        "sparsify reconstruction",
+        &sae.reconstruct(&saved["x"]).unwrap(),
+        &saved[name],
+    );
+}
+
+#[test]
+fn sparsify_kinds_we_lack_are_refused() {
+    let Some(fixtures) = shared() else { return };
+    for kind in ["topk_multi", "groupmax", "transcoder_skip"] {
+        let error = folder::load(&fixtures.join("sae/sparsify").join(kind).join("model"));
+        let text = error.unwrap_err().to_string();
+        assert!(text.contains("cfg.json"), "{kind}: {text}");
+    }
+}
+
+#[test]
+fn recsae_grocery_codes_and_reconstruction() {
+    let Some(fixtures) = shared() else { return };
+    let root = fixtures.join("recsae");
+    let sae = recsae::load(&root.join("grocery_sae_k8_s16.safetensors"), 8).unwrap();
+    assert_eq!((sae.d_model(), sae.n_features()), (64, 1024));
+    let saved = tensors(&root.join("grocery_golden256.safetensors"));
+    let codes = sae.encode(&saved["hidden"]).unwrap();
+    let mut largest = 0_f32;
+    for row in 0..256 {
+        let mut expected: Vec<(u32, f32)> = (row * 8..row * 8 + 8)
+            .map(|i| (saved["sae_topk_idx"][i] as u32, saved["sae_topk_val"][i]))
+            .filter(|&(_, value)| value > 0.0)
+            .collect();
+        expected.sort_by_key(|&(feature, _)| feature);
+        let (features, values) = codes.row(row);
+        let expected_features: Vec<u32> = expected.iter().map(|e| e.0).collect();
+        assert_eq!(features, expected_features, "row {row}");
+        for (value, (_, expected)) in values.iter().zip(&expected) {
+            largest = largest.max((value - expected).abs());
+        }
+    }
+    eprintln!("recsae values: largest difference {largest:.2e}");
+    assert!(largest < 1e-4);
+    close(
+        "recsae reconstruction",
+        &sae.reconstruct(&saved["hidden"]).unwrap(),
+        &saved["recon"],
+    );
+}
+
+/// 50 steps from the reference's initial weights, batches in their saved order.
+fn train_50(kind: &str, variant: SaeVariant) {
+    let Some(fixtures) = shared() else { return };
+    let rows = tensors(&fixtures.join("sae/data.safetensors"))["train_batches"].clone();
+    let root = fixtures
+        .join("sae/dictionary_learning")
+        .join(kind)
+        .join("train50");
+    let mut initial = dictionary_learning::load(&root.join("init"))
+        .unwrap()
+        .into_parts();
+    if let Sparsity::BatchTopK { threshold, .. } = &mut initial.sparsity {
+        *threshold = -1.0;
+    }
+    let last = dictionary_learning::load(&root.join("final")).unwrap();
+    let curve: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(root.join("curve.json")).unwrap()).unwrap();
+    let config = SaeConfig {
+        variant,
+        n_features: 101,
+        k: 6,
+        lr: 3e-3,
+        warmup_steps: 10,
+        decay_start: Some(40),
+        batch_rows: 64,
+        steps: 50,
+        dead_after_rows: 320,
+        threshold_start_step: 20,
+        ..SaeConfig::default()
+    };
+    let mut source = InMemorySource::in_order(rows, 24).unwrap();
+    let mut reports = Vec::new();
+    let trained = train_from(
+        &config,
+        initial,
+        &mut source,
+        &mut |report| {
+            reports.push(*report);
+            ControlFlow::Continue(())
+        },
+        None,
+    )
+    .unwrap();
+    let mut worst_loss = 0_f64;
+    for (step, report) in reports.iter().enumerate() {
+        let expected = curve[step]["loss"].as_f64().unwrap();
+        worst_loss = worst_loss.max((f64::from(report.loss) / expected - 1.0).abs());
+        assert_eq!(
+            u64::from(report.dead),
+            curve[step]["dead"].as_u64().unwrap(),
+            "step {step}"
+        );
+    }
+    eprintln!("{kind}: loss curve differs by {worst_loss:.2e} at most, relative");
+    assert!(worst_loss < 1e-5);
+    let (got, expected) = (trained.sae.parts(), last.parts());
+    for (name, got, expected) in [
+        ("w_enc", &got.w_enc, &expected.w_enc),
+        ("b_enc", &got.b_enc, &expected.b_enc),
+        ("w_dec", &got.w_dec, &expected.w_dec),
+        ("b_dec", &got.b_dec, &expected.b_dec),
+    ] {
+        let worst = worst(got, expected);
+        eprintln!("{kind} final {name}: largest difference {worst:.2e}");
+        assert!(worst < 1e-4, "{name}");
+    }
+    if let (
+        Sparsity::BatchTopK { threshold, .. },
+        Sparsity::BatchTopK {
+            threshold: expected,
+            ..
+        },
+    ) = (trained.sae.sparsity(), last.sparsity())
+    {
+        eprintln!("{kind} threshold {threshold}, expected {expected}");
+        assert!((threshold - expected).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn top_k_50_steps() {
+    train_50("topk", SaeVariant::TopK);
+}
+
+#[test]
+fn batch_top_k_50_steps() {
+    train_50("batch_topk", SaeVariant::BatchTopK);
+}
