@@ -1,11 +1,14 @@
 //! Writes contact sheets of phantom radiographs into a folder and prints how fast they are drawn.
 #![expect(clippy::print_stdout, reason = "an example reports to the terminal")]
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
-use datasets::phantom::{FINDINGS, PhantomRadiograph, radiograph, radiographs};
+use datasets::phantom::{
+    FINDINGS, PhantomRadiograph, ReportState, radiograph, radiographs, report_states,
+};
 use image::{GrayImage, Luma};
 
 const SIZE: u32 = 224;
@@ -26,6 +29,53 @@ fn sheet(films: &[PhantomRadiograph], columns: u32, path: &Path) -> Result<(), B
     picture.save(path)?;
     println!("{}", path.display());
     Ok(())
+}
+
+/// Prints shares of findings, of negated or past sentences, and the size of the vocabulary.
+fn print_report_figures(films: &[PhantomRadiograph]) {
+    let (mut sentences, mut others, mut words) = (0_u32, 0_u32, Vec::new());
+    let mut vocabulary = BTreeSet::new();
+    for phantom in films {
+        let text = phantom
+            .record
+            .report
+            .as_ref()
+            .map(schema::Report::text)
+            .unwrap_or_default();
+        words.push(text.split_whitespace().count());
+        for word in text.split(|c: char| !c.is_ascii_alphanumeric()) {
+            vocabulary.insert(word.to_lowercase());
+        }
+        for sentence in text.split_inclusive('.') {
+            sentences += 1;
+            others += u32::from(FINDINGS.iter().any(|finding| {
+                report_states(sentence, finding).is_some_and(|state| state != ReportState::Present)
+            }));
+        }
+    }
+    words.sort_unstable();
+    println!(
+        "{others} of {sentences} sentences negated or past; {} words; length {:?} to {:?}, median {:?}",
+        vocabulary.len(),
+        words.first(),
+        words.last(),
+        words.get(words.len() / 2)
+    );
+    for finding in FINDINGS {
+        let has = |phantom: &&PhantomRadiograph| {
+            phantom
+                .record
+                .findings
+                .iter()
+                .flatten()
+                .any(|name| name == finding)
+        };
+        println!(
+            "{finding}: {} of {}",
+            films.iter().filter(has).count(),
+            films.len()
+        );
+    }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -55,6 +105,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 .unwrap_or_default()
         );
     }
+    print_report_figures(&films);
     // One row per finding: films that carry it and nothing else.
     let mut alone: Vec<Vec<PhantomRadiograph>> = vec![Vec::new(); FINDINGS.len() + 1];
     for index in 0..40_000 {

@@ -2,6 +2,7 @@
 
 mod anatomy;
 mod canvas;
+mod catalogue;
 mod chest;
 mod devices;
 mod glyphs;
@@ -10,9 +11,12 @@ mod plan;
 mod radiograph;
 mod report;
 mod report_reader;
+mod shoppers;
 
+pub use catalogue::{TASTES, Taste};
 pub use radiograph::{PhantomRadiograph, radiograph, radiographs};
 pub use report_reader::{ReportState, report_states};
+pub use shoppers::{Shoppers, shoppers};
 
 /// Names of the findings that are planted, in the order of [`PREVALENCE`].
 pub const FINDINGS: [&str; 12] = [

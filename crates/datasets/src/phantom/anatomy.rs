@@ -1,6 +1,6 @@
 //! The shape of one phantom patient's chest: lungs, heart, bones; drawn by `chest`, findings apart.
 
-use rand::Rng;
+use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::canvas::{Point, smoothstep};

@@ -1,6 +1,6 @@
 //! Drawing on a square grey raster: pose, soft strokes, noise and the codes of masks; knows no anatomy.
 
-use rand::Rng;
+use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 use schema::{FindingBox, Mask};
 
@@ -135,10 +135,11 @@ impl Raster {
 
 /// A smooth curve through `points`, with `steps` pieces between neighbours (Catmull-Rom).
 pub(super) fn curve(points: &[Point], steps: usize) -> Vec<Point> {
-    let at = |i: isize| points[i.clamp(0, points.len() as isize - 1) as usize];
+    let last = points.len().saturating_sub(1);
     let mut path = Vec::with_capacity(points.len() * steps + 1);
-    for i in 0..points.len().saturating_sub(1) as isize {
-        let (a, b, c, d) = (at(i - 1), at(i), at(i + 1), at(i + 2));
+    for i in 0..last {
+        let (a, b) = (points[i.saturating_sub(1)], points[i]);
+        let (c, d) = (points[i + 1], points[(i + 2).min(last)]);
         for step in 0..steps {
             let t = step as f32 / steps as f32;
             let mix = |a: f32, b: f32, c: f32, d: f32| {

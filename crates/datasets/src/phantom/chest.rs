@@ -1,6 +1,6 @@
 //! Paints the layers of a chest without findings: body, lungs, vessels, mediastinum, bones.
 
-use rand::Rng;
+use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::anatomy::{Anatomy, Lung, Side};

@@ -1,6 +1,6 @@
 //! Plants what people put in or on a film: pacemaker, central line, endotracheal tube, letters.
 
-use rand::Rng;
+use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::anatomy::{Anatomy, Side};
@@ -181,7 +181,7 @@ fn burned_in(text: &str, (left, top): (usize, usize), scale: usize, size: usize)
 /// The laterality letter, in the upper corner of its side.
 pub(super) fn letter(rng: &mut ChaCha8Rng, side: Side, size: usize) -> BurnedIn {
     let unit = size as f32 / 224.0;
-    let scale = ((rng.random_range(2_u8..=3) as f32) * unit)
+    let scale = (f32::from(rng.random_range(2_u8..=3)) * unit)
         .round()
         .max(1.0) as usize;
     let (text, from) = match side {

@@ -1,6 +1,6 @@
 //! Plants the findings of lung and pleura: effusion, pneumothorax, nodule, consolidation.
 
-use rand::Rng;
+use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::anatomy::{Anatomy, Lung, Side};

@@ -1,6 +1,6 @@
 //! What is planted on one film: which findings, where and how large; the report reads it too.
 
-use rand::Rng;
+use rand::Rng as _;
 use rand_chacha::ChaCha8Rng;
 
 use super::anatomy::Side;
@@ -167,5 +167,60 @@ impl Plan {
             self.portable,
             self.letter.is_some(),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+
+    use super::*;
+
+    const COUNT: u32 = 6_000;
+
+    fn drawn() -> Vec<[bool; FINDINGS.len()]> {
+        (0..COUNT)
+            .map(|index| {
+                let mut rng = ChaCha8Rng::seed_from_u64(5);
+                rng.set_stream(u64::from(index));
+                Plan::draw(&mut rng).present()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn prevalences_lie_between_10_and_30_percent() {
+        let drawn = drawn();
+        for (i, &wanted) in PREVALENCE.iter().enumerate() {
+            assert!((0.10..=0.30).contains(&wanted));
+            let share = drawn.iter().filter(|present| present[i]).count() as f64 / f64::from(COUNT);
+            // Five deviations of a share of 6,000.
+            let slack = 5.0 * (wanted * (1.0 - wanted) / f64::from(COUNT)).sqrt();
+            assert!((share - wanted).abs() < slack, "{}: {share}", FINDINGS[i]);
+        }
+    }
+
+    #[test]
+    fn findings_are_independent_in_pairs() {
+        let drawn = drawn();
+        let n = f64::from(COUNT);
+        for a in 0..FINDINGS.len() {
+            for b in 0..a {
+                let count = |of: &dyn Fn(&[bool; FINDINGS.len()]) -> bool| {
+                    drawn.iter().filter(|present| of(present)).count() as f64
+                };
+                let (in_a, in_b) = (count(&|p| p[a]), count(&|p| p[b]));
+                let both = count(&|p| p[a] && p[b]);
+                let gap = both * n - in_a * in_b;
+                let chi_square = n * gap * gap / (in_a * in_b * (n - in_a) * (n - in_b));
+                // One degree of freedom: above 17 by chance in 4 of 100,000 pairs.
+                assert!(
+                    chi_square < 17.0,
+                    "{} and {}: {chi_square}",
+                    FINDINGS[a],
+                    FINDINGS[b]
+                );
+            }
+        }
     }
 }

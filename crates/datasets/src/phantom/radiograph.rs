@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use rand::{Rng, SeedableRng};
+use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use schema::{Film, FindingBox, SampleRecord, Split, Window};
@@ -242,7 +242,7 @@ impl Scene {
             return;
         };
         let radius = 0.20 + 0.09 * amount;
-        let place = (radius, self.pose);
+        let place = (0.75 * radius, self.pose);
         let (centre, place) = lesions::free_place(rng, &self.anatomy, &self.free, place);
         let (mut patch, texture) = lesions::consolidation(rng, &self.fields, centre, radius);
         let inside = self.fields.lung(place.side);

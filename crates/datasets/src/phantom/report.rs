@@ -1,7 +1,7 @@
 //! Writes the report of a phantom film: planted findings stated, others negated or past, shuffled.
 
-use rand::Rng;
-use rand::seq::{IndexedRandom, SliceRandom};
+use rand::Rng as _;
+use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use schema::Report;
 

@@ -96,3 +96,87 @@ fn clause_states(words: &[&str], finding: usize) -> Option<ReportState> {
         ReportState::Present
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use rand::SeedableRng as _;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::super::plan::Plan;
+    use super::super::report::compose;
+    use super::*;
+
+    fn check(text: &str, finding: &str, expected: Option<ReportState>) {
+        assert_eq!(report_states(text, finding), expected, "{finding}: {text}");
+    }
+
+    #[test]
+    fn reads_sides_negation_and_the_past() {
+        use ReportState::{Absent, Present, Prior};
+        let text = "Small left pleural effusion without pneumothorax. Prior nodule has resolved.";
+        check(text, "left effusion", Some(Present));
+        check(text, "right effusion", None);
+        check(text, "pneumothorax", Some(Absent));
+        check(text, "nodule", Some(Prior));
+        check("No pleural effusion.", "right effusion", Some(Absent));
+        check("A pleural line shows a pneumothorax.", "central line", None);
+        check("Right central line.", "right effusion", None);
+        check("Heart is enlarged.", "cardiomegaly", Some(Present));
+        check("Heart is enlarged.", "no such finding", None);
+    }
+
+    #[test]
+    fn two_thousand_reports_are_read_exactly() {
+        let mut rng = ChaCha8Rng::seed_from_u64(77);
+        for _ in 0..2_000 {
+            let plan = Plan::draw(&mut rng);
+            let (report, stated) = compose(&mut rng, &plan);
+            let text = report.text();
+            for ((finding, present), stated) in FINDINGS.iter().zip(plan.present()).zip(stated) {
+                check(&text, finding, stated);
+                assert_eq!(
+                    stated == Some(ReportState::Present),
+                    present,
+                    "{finding}: {text}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn others_stand_negated_or_past_in_few_words() {
+        let mut rng = ChaCha8Rng::seed_from_u64(78);
+        let (mut sentences, mut others) = (0_u32, 0_u32);
+        let mut vocabulary = BTreeSet::new();
+        let mut texts = BTreeSet::new();
+        for _ in 0..1_000 {
+            let plan = Plan::draw(&mut rng);
+            let (report, _) = compose(&mut rng, &plan);
+            let text = report.text();
+            let count = text.split_whitespace().count();
+            assert!((25..=60).contains(&count), "{count} words: {text}");
+            for sentence in text.split_inclusive('.') {
+                sentences += 1;
+                others += u32::from(FINDINGS.iter().any(|finding| {
+                    report_states(sentence, finding)
+                        .is_some_and(|state| state != ReportState::Present)
+                }));
+            }
+            for part in [&text, &report.indication, &report.comparison] {
+                vocabulary.extend(
+                    part.split(|c: char| !c.is_ascii_alphanumeric())
+                        .filter(|word| !word.is_empty())
+                        .map(str::to_owned),
+                );
+            }
+            texts.insert(text);
+        }
+        let share = f64::from(others) / f64::from(sentences);
+        assert!(share >= 0.30, "share {share}");
+        assert!(share <= 0.80, "share {share}");
+        assert!(vocabulary.len() < 400, "{} words", vocabulary.len());
+        assert!(texts.len() > 990, "{} different reports", texts.len());
+    }
+}
