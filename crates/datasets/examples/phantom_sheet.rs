@@ -9,21 +9,35 @@ use std::time::Instant;
 use datasets::phantom::{
     FINDINGS, PhantomRadiograph, ReportState, radiograph, radiographs, report_states,
 };
-use image::{GrayImage, Luma};
+use image::{Rgb, RgbImage};
 
 const SIZE: u32 = 224;
 
-fn sheet(films: &[PhantomRadiograph], columns: u32, path: &Path) -> Result<(), Box<dyn Error>> {
+fn sheet(
+    films: &[PhantomRadiograph],
+    (columns, masks): (u32, bool),
+    path: &Path,
+) -> Result<(), Box<dyn Error>> {
     let rows = u32::try_from(films.len())?.div_ceil(columns);
-    let mut picture = GrayImage::from_pixel(columns * (SIZE + 4), rows * (SIZE + 4), Luma([128]));
+    let mut picture = RgbImage::from_pixel(columns * (SIZE + 4), rows * (SIZE + 4), Rgb([128; 3]));
     for (i, phantom) in (0_u32..).zip(films) {
         let (left, top) = (i % columns * (SIZE + 4) + 2, i / columns * (SIZE + 4) + 2);
         for (k, &value) in (0_u32..).zip(&phantom.film.pixels) {
-            picture.put_pixel(
-                left + k % SIZE,
-                top + k / SIZE,
-                Luma([u8::try_from(value)?]),
-            );
+            let grey = u8::try_from(value)?;
+            picture.put_pixel(left + k % SIZE, top + k / SIZE, Rgb([grey; 3]));
+        }
+        // The right half of a row shows the masks.
+        let shows_masks = masks && i % columns >= columns / 2;
+        for marked in phantom.record.boxes.iter().filter(|_| shows_masks) {
+            let flags = marked
+                .mask
+                .as_ref()
+                .map(schema::Mask::to_flags)
+                .unwrap_or_default();
+            for (k, _) in (0_u32..).zip(&flags).filter(|(_, flag)| **flag) {
+                let pixel = picture.get_pixel_mut(left + k % SIZE, top + k / SIZE);
+                pixel.0[0] = pixel.0[0].saturating_add(70);
+            }
         }
     }
     picture.save(path)?;
@@ -91,7 +105,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         start.elapsed().as_secs_f64(),
         std::thread::available_parallelism()?
     );
-    sheet(&films[..24], 6, &folder.join("phantoms.png"))?;
+    sheet(&films[..24], (6, false), &folder.join("phantoms.png"))?;
     for phantom in &films[..24] {
         let record = &phantom.record;
         println!(
@@ -127,7 +141,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     for (part, rows) in alone.chunks(4).enumerate() {
         let films: Vec<PhantomRadiograph> = rows.concat();
-        sheet(&films, 6, &folder.join(format!("alone-{part}.png")))?;
+        sheet(&films, (6, true), &folder.join(format!("alone-{part}.png")))?;
     }
     Ok(())
 }

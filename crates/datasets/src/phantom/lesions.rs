@@ -37,9 +37,13 @@ pub(super) fn pneumothorax(
     let shrink = Shrink::new(lung, 0.80 - 0.16 * amount);
     let mut air = fields.lung(side).clone();
     for (value, &point) in air.values.iter_mut().zip(&fields.points) {
-        if *value > 0.0 {
-            *value *= smoothstep(0.008, -0.008, lung.depth(shrink.original(point)));
-        }
+        // Air gathers at the apex and along the chest wall, not between lung and heart.
+        let beside = point.0 * side.sign() > lung.dome.0 || point.1 < shrink.root.1 - 0.25;
+        *value *= if beside {
+            smoothstep(0.008, -0.008, lung.depth(shrink.original(point)))
+        } else {
+            0.0
+        };
     }
     let mut line = Raster::filled(air.size, 0.0);
     let s = side.sign();
@@ -178,7 +182,7 @@ pub(super) fn consolidation(
             return (0.0, 0.0);
         }
         let (u, v) = (dx * 0.25 + 0.5, dy * 0.25 + 0.5);
-        let far = (dx * dx + dy * dy).sqrt() + 0.5 * shape.at(u, v);
+        let far = (dx * dx + dy * dy).sqrt() + 0.36 * shape.at(u, v);
         (smoothstep(1.12, 0.72, far), texture.at(u, v))
     };
     let (values, texture) = fields.points.iter().map(cover).unzip();

@@ -33,7 +33,7 @@ pub struct PhantomRadiograph {
 
 /// The film number `index` of the phantom dataset of `seed`, `size` pixels to a side (at least 64).
 ///
-/// Each finding of [`FINDINGS`](super::FINDINGS) is drawn independently of the others with its
+/// Each finding of [`FINDINGS`] is drawn independently of the others with its
 /// [`PREVALENCE`](super::PREVALENCE). Every finding but
 /// [`WITHOUT_LOCAL_MASK`](super::WITHOUT_LOCAL_MASK) has its exact mask and box. Of every five
 /// films in a row the first two show one patient; anatomy and split belong to the patient.
@@ -212,7 +212,12 @@ impl Scene {
         self.plant_nodule(rng, plan);
         for (side, layer) in &effusions {
             self.film.paint(layer, 0.70, 0.96);
-            self.mark(if *side == Side::Left { 1 } else { 2 }, &layer.flags());
+            // What lies behind the heart is not seen.
+            let mut seen = layer.clone();
+            for (value, &middle) in seen.values.iter_mut().zip(&self.fields.middle.values) {
+                *value *= 1.0 - middle;
+            }
+            self.mark(if *side == Side::Left { 1 } else { 2 }, &seen.flags());
         }
     }
 
@@ -232,7 +237,8 @@ impl Scene {
             .values
             .iter()
             .zip(&line.values)
-            .map(|(air, line)| air.max(*line) >= 0.5)
+            .zip(&self.fields.middle.values)
+            .map(|((air, line), middle)| air.max(*line) * (1.0 - middle) >= 0.5)
             .collect();
         self.mark(3, &flags);
     }
