@@ -2,8 +2,8 @@
 
 use crate::autoencoder::{SaeParts, SparseAutoencoder};
 use crate::error::SaeError;
+use crate::initial::random_directions;
 use crate::sparsity::Sparsity;
-use crate::trainer::random_directions;
 
 /// A `TopK` dictionary whose directions are random, centred like the rows it is compared on.
 ///

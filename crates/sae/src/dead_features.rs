@@ -1,4 +1,4 @@
-//! Which features are dead, and the AuxK loss that brings them back.
+//! Which features are dead, and the `AuxK` loss that brings them back.
 
 use rayon::prelude::*;
 

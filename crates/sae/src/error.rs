@@ -62,8 +62,8 @@ pub enum SaeError {
 impl SaeError {
     pub(crate) fn shape(
         what: impl Into<String>,
-        expected: impl ToString,
-        found: impl ToString,
+        expected: impl std::fmt::Display,
+        found: impl std::fmt::Display,
     ) -> Self {
         Self::Shape {
             what: what.into(),

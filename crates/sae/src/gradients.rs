@@ -22,7 +22,7 @@ const FEATURES_PER_SUM: usize = 128;
 pub(crate) struct BatchLoss {
     /// Mean over rows of ‖x − x̂‖².
     pub(crate) reconstruction: f64,
-    /// The AuxK loss before its weight: mean ‖e − ê‖² over mean ‖e − ē‖².
+    /// The `AuxK` loss before its weight: mean ‖e − ê‖² over mean ‖e − ē‖².
     pub(crate) auxk: f64,
     /// Fraction of variance unexplained within the batch.
     pub(crate) fvu: f64,
@@ -70,7 +70,7 @@ impl Scratch {
     /// rows in `rows_since_active`.
     ///
     /// # Source
-    /// Loss, AuxK and the moment at which features are counted as in `dictionary_learning` 0.1.0
+    /// Loss, `AuxK` and the moment at which features are counted as in `dictionary_learning` 0.1.0
     /// (`TopKTrainer.loss`). Differs in one point: a zero that fills a place among the k highest
     /// does not count as an activation.
     pub(crate) fn batch(

@@ -11,7 +11,7 @@ use crate::kernels::squared_distance;
 ///
 /// `FVU = Σ‖x − x̂‖² / Σ‖x − x̄‖²`, both sums over the whole set, `x̄` the mean of each dimension.
 /// 0 is perfect, 1 is no better than the mean; above 1 is worse. Rows may come in batches; the
-/// sums are joined as Chan, Golub and LeVeque (1983) do it.
+/// sums are joined as Chan, Golub and `LeVeque` (1983) do it.
 ///
 /// # Source
 /// Definition: <https://en.wikipedia.org/wiki/Fraction_of_variance_unexplained>.

@@ -1,4 +1,8 @@
 //! Loss and gradients against `dictionary_learning`'s, from the shared fixtures; tests only.
+#![expect(
+    clippy::print_stderr,
+    reason = "says how close, and why a test is skipped"
+)]
 
 use std::path::{Path, PathBuf};
 
@@ -8,8 +12,8 @@ use schema::{SaeConfig, SaeVariant};
 use crate::formats::dictionary_learning;
 use crate::gradients::Scratch;
 use crate::optimiser::{clip_factor, project_gradients};
+use crate::settings::check_config;
 use crate::tensors::read_f32;
-use crate::trainer::check_config;
 use crate::weights::Weights;
 
 /// The shared folder, or `None` after saying that the test is skipped.
@@ -48,7 +52,7 @@ fn transposed(values: &[f32], n: usize) -> Vec<f32> {
         .collect()
 }
 
-/// What `report.json` says of the loss at step 25: reconstruction and normalised AuxK.
+/// What `report.json` says of the loss at step 25: reconstruction and normalised `AuxK`.
 fn check(kind: &str, variant: SaeVariant, reconstruction: f64, auxk: f64) {
     let Some(shared) = shared() else { return };
     let folder = shared.join("fixtures/sae/dictionary_learning").join(kind);
@@ -103,7 +107,9 @@ fn check(kind: &str, variant: SaeVariant, reconstruction: f64, auxk: f64) {
                 &mut gradients.w_dec,
                 &mut gradients.b_dec,
             ] {
-                tensor.iter_mut().for_each(|value| *value *= clip);
+                for value in tensor.iter_mut() {
+                    *value *= clip;
+                }
             }
         }
         let got = &scratch.gradients;

@@ -1,5 +1,6 @@
 //! Our folder of a dictionary: `cfg.json` and `sae.safetensors`, as sparsify names things.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -26,18 +27,16 @@ struct FolderConfig {
     #[serde(default)]
     expansion_factor: f64,
     k: u32,
-    #[serde(default)]
-    normalize_decoder: bool,
-    #[serde(default)]
-    multi_topk: bool,
-    #[serde(default)]
-    skip_connection: bool,
-    #[serde(default)]
-    transcode: bool,
     /// Where the dictionary comes from: hashes of its parents, training settings; the caller's.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     provenance: serde_json::Value,
+    /// Further keys of sparsify; those of `UNSUPPORTED` must not be true.
+    #[serde(flatten)]
+    further: BTreeMap<String, serde_json::Value>,
 }
+
+/// Keys of sparsify that ask for another kind of autoencoder when true.
+const UNSUPPORTED: [&str; 3] = ["multi_topk", "skip_connection", "transcode"];
 
 /// Writes a dictionary into `folder` (made if absent), weights first, each file whole or not at all.
 ///
@@ -74,11 +73,12 @@ pub fn save(
         num_latents: n,
         expansion_factor: n as f64 / d as f64,
         k: parts.sparsity.k(),
-        normalize_decoder: true,
-        multi_topk: false,
-        skip_connection: false,
-        transcode: false,
         provenance: provenance.clone(),
+        further: UNSUPPORTED
+            .map(|key| (key.to_owned(), false.into()))
+            .into_iter()
+            .chain([("normalize_decoder".to_owned(), true.into())])
+            .collect(),
     };
     let path = folder.join(CONFIG_FILE);
     let text = serde_json::to_string_pretty(&config)
@@ -107,12 +107,8 @@ pub fn load(folder: &Path) -> Result<(SparseAutoencoder, serde_json::Value), Sae
     let config: FolderConfig = serde_json::from_str(&text).map_err(|error| {
         SaeError::format(&path, format!("its settings cannot be read ({error})"))
     })?;
-    for (unsupported, name) in [
-        (config.multi_topk, "multi_topk"),
-        (config.skip_connection, "skip_connection"),
-        (config.transcode, "transcode"),
-    ] {
-        if unsupported {
+    for name in UNSUPPORTED {
+        if config.further.get(name) == Some(&serde_json::Value::Bool(true)) {
             let reason = format!("{name} is set; such a dictionary cannot be used here yet");
             return Err(SaeError::format(&path, reason));
         }

@@ -15,11 +15,11 @@ pub(crate) struct AdamStep {
     pub(crate) gradient_scale: f32,
 }
 
-/// Added to the denominator, as in PyTorch.
+/// Added to the denominator, as in `PyTorch`.
 const EPSILON: f32 = 1e-8;
 
 multiversion! {
-    /// One Adam step (Kingma and Ba 2015, as in PyTorch; no weight decay) on slices of one length.
+    /// One Adam step (Kingma and Ba 2015, as in `PyTorch`; no weight decay) on slices of one length.
     fn adam(weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32], step: AdamStep) {
         let n = weights.len();
         let (gradient, first, second) = (&gradient[..n], &mut first[..n], &mut second[..n]);

@@ -48,7 +48,7 @@ multiversion! {
 }
 
 multiversion! {
-    /// Takes from `gradient` its component along `row` (dictionary_learning's rule, ε = 1e-6).
+    /// Takes from `gradient` its component along `row` (`dictionary_learning`'s rule, ε = 1e-6).
     fn remove_parallel(gradient: &mut [f32], row: &[f32]) {
         let norm = dot_inline(row, row).sqrt() + 1e-6;
         let along = dot_inline(gradient, row) / norm;

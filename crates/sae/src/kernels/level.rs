@@ -12,7 +12,6 @@ macro_rules! multiversion {
             expect(unsafe_code, reason = "calls a copy of the body compiled for a detected feature")
         )]
         pub(crate) fn $name($($arg: $ty),*) $(-> $ret)? {
-            #[expect(clippy::inline_always, reason = "each caller compiles it for its features")]
             #[inline(always)]
             fn body($($arg: $ty),*) $(-> $ret)? $body
 

@@ -1,0 +1,100 @@
+//! Where training starts: random directions, and the middle of the first batch.
+
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use schema::SaeConfig;
+
+use crate::autoencoder::SaeParts;
+use crate::error::SaeError;
+use crate::kernels::{add_scaled, squared_distance, unit_norm};
+use crate::settings::check_config;
+
+/// Random unit decoder rows with the encoder as their copy; biases 0.
+///
+/// # Errors
+/// [`SaeError::Config`] for settings out of range.
+///
+/// # Determinism
+/// A function of `config.seed`, `n_features` and `d_model`.
+pub fn initial_weights(config: &SaeConfig, d_model: usize) -> Result<SaeParts, SaeError> {
+    let sparsity = check_config(config, d_model)?;
+    let n_features = config.n_features as usize;
+    let w_dec = random_directions(n_features, d_model, config.seed);
+    Ok(SaeParts {
+        d_model,
+        n_features,
+        w_enc: w_dec.clone(),
+        b_enc: vec![0.0; n_features],
+        w_dec,
+        b_dec: vec![0.0; d_model],
+        sparsity,
+    })
+}
+
+/// `n` rows of unit length, `[n, d]`: uniform in −1..1, then normalised.
+pub(crate) fn random_directions(n: usize, d: usize, seed: u64) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut rows: Vec<f32> = (0..n * d)
+        .map(|_| rng.random::<f32>().mul_add(2.0, -1.0))
+        .collect();
+    for row in rows.chunks_exact_mut(d) {
+        unit_norm(row);
+    }
+    rows
+}
+
+/// The point with the smallest sum of distances to the rows, by at most 100 rounds of Weiszfeld's
+/// iteration from the mean, until it moves less than 1e-5.
+pub(crate) fn geometric_median(rows: &[f32], d: usize) -> Vec<f32> {
+    const ROWS_PER_TASK: usize = 64;
+    let weighted_mean = |weight: &(dyn Fn(&[f32]) -> f32 + Sync)| -> Vec<f32> {
+        let parts: Vec<(Vec<f32>, f64)> = rows
+            .par_chunks(d * ROWS_PER_TASK)
+            .map(|rows| {
+                let mut sum = vec![0.0; d];
+                let mut weights = 0.0;
+                for row in rows.chunks_exact(d) {
+                    let weight = weight(row);
+                    add_scaled(&mut sum, weight, row);
+                    weights += f64::from(weight);
+                }
+                (sum, weights)
+            })
+            .collect();
+        let mut total = vec![0_f64; d];
+        let mut weights = 0.0;
+        for (sum, weight) in &parts {
+            for (total, &value) in total.iter_mut().zip(sum) {
+                *total += f64::from(value);
+            }
+            weights += weight;
+        }
+        total.iter().map(|sum| (sum / weights) as f32).collect()
+    };
+    let mut guess = weighted_mean(&|_| 1.0);
+    for _ in 0..100 {
+        let previous = guess;
+        // A row at the guess itself would get an infinite weight.
+        guess = weighted_mean(&|row| 1.0 / squared_distance(row, &previous).sqrt().max(1e-10));
+        if squared_distance(&guess, &previous).sqrt() < 1e-5 {
+            break;
+        }
+    }
+    guess
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn median_is_less_moved_by_an_outlier_than_the_mean() {
+        // Three corners of a square and one far point: the median is near the corners.
+        let rows = [0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 100.0, 100.0];
+        let median = geometric_median(&rows, 2);
+        assert!(median.iter().all(|v| *v < 1.0), "{median:?}");
+        let same = [2.0, 3.0, 2.0, 3.0];
+        assert_eq!(geometric_median(&same, 2), [2.0, 3.0]);
+    }
+}

@@ -1,0 +1,172 @@
+//! The ranges of training settings.
+
+use schema::{SaeConfig, SaeVariant};
+
+use crate::error::SaeError;
+use crate::sparsity::Sparsity;
+
+/// Checks every setting against its range and returns the sparsity rule.
+///
+/// # Errors
+/// [`SaeError::Config`] naming the first setting that is out of range.
+pub fn check_config(config: &SaeConfig, d_model: usize) -> Result<Sparsity, SaeError> {
+    let unusable = |field, reason: String| Err(SaeError::Config { field, reason });
+    let (n, k) = (config.n_features, config.k);
+    if n == 0 || d_model == 0 {
+        return unusable(
+            "n_features",
+            format!("[{n}, {d_model}] leaves nothing to train"),
+        );
+    }
+    if k == 0 || k > n {
+        return unusable("k", format!("it is {k}, expected 1 to {n} (n_features)"));
+    }
+    if !(config.lr.is_finite() && config.lr > 0.0) {
+        return unusable(
+            "lr",
+            format!("it is {}, expected a number above 0", config.lr),
+        );
+    }
+    if !config.betas.iter().all(|beta| (0.0..1.0).contains(beta)) {
+        return unusable(
+            "betas",
+            format!("they are {:?}, expected 0 ≤ β < 1", config.betas),
+        );
+    }
+    if config.batch_rows == 0 || config.steps == 0 {
+        return unusable("batch_rows and steps", "both must be above 0".to_owned());
+    }
+    if u64::from(k) * u64::from(config.batch_rows) > u64::from(u32::MAX) {
+        return unusable(
+            "batch_rows",
+            "k · batch_rows must stay below 2³²".to_owned(),
+        );
+    }
+    if config
+        .decay_start
+        .is_some_and(|start| start >= config.steps)
+    {
+        return unusable(
+            "decay_start",
+            format!("it must be below steps ({})", config.steps),
+        );
+    }
+    if !(config.auxk_alpha.is_finite() && config.auxk_alpha >= 0.0) {
+        return unusable(
+            "auxk_alpha",
+            format!("it is {}, expected ≥ 0", config.auxk_alpha),
+        );
+    }
+    if config
+        .grad_clip
+        .is_some_and(|limit| !(limit.is_finite() && limit > 0.0))
+    {
+        return unusable(
+            "grad_clip",
+            "it must be a number above 0, or absent".to_owned(),
+        );
+    }
+    if config.variant == SaeVariant::BatchTopK {
+        if !(0.0..1.0).contains(&config.threshold_beta) {
+            return unusable(
+                "threshold_beta",
+                "expected 0 ≤ threshold_beta < 1".to_owned(),
+            );
+        }
+        if config.threshold_start_step + 1 >= config.steps {
+            let steps = config.steps;
+            let reason =
+                format!("it must be at least 2 below steps ({steps}), or there is no threshold");
+            return unusable("threshold_start_step", reason);
+        }
+    }
+    match Sparsity::from_config(config) {
+        Some(sparsity) => Ok(sparsity),
+        None => unusable(
+            "variant",
+            format!("{:?} cannot be trained yet", config.variant),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_out_of_range_are_named() {
+        let good = SaeConfig::default();
+        assert!(check_config(&good, 8).is_ok());
+        for (field, config) in [
+            (
+                "k",
+                SaeConfig {
+                    k: 0,
+                    ..good.clone()
+                },
+            ),
+            (
+                "k",
+                SaeConfig {
+                    k: 5000,
+                    ..good.clone()
+                },
+            ),
+            (
+                "lr",
+                SaeConfig {
+                    lr: f32::NAN,
+                    ..good.clone()
+                },
+            ),
+            (
+                "betas",
+                SaeConfig {
+                    betas: [0.9, 1.0],
+                    ..good.clone()
+                },
+            ),
+            (
+                "batch_rows and steps",
+                SaeConfig {
+                    steps: 0,
+                    ..good.clone()
+                },
+            ),
+            (
+                "decay_start",
+                SaeConfig {
+                    decay_start: Some(9999),
+                    ..good.clone()
+                },
+            ),
+            (
+                "auxk_alpha",
+                SaeConfig {
+                    auxk_alpha: -1.0,
+                    ..good.clone()
+                },
+            ),
+            (
+                "grad_clip",
+                SaeConfig {
+                    grad_clip: Some(0.0),
+                    ..good.clone()
+                },
+            ),
+            (
+                "threshold_start_step",
+                SaeConfig {
+                    variant: SaeVariant::BatchTopK,
+                    threshold_start_step: 5000,
+                    ..good
+                },
+            ),
+        ] {
+            match check_config(&config, 8) {
+                Err(SaeError::Config { field: found, .. }) => assert_eq!(found, field),
+                other => panic!("{field}: {other:?}"),
+            }
+        }
+    }
+}

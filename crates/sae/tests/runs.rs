@@ -1,0 +1,347 @@
+//! Whole runs: determinism, interruption and resumption, damaged files, stopping, learning.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
+use sae::formats::folder;
+use sae::{
+    CheckpointPlan, InMemorySource, SaeError, SaeParts, SparseAutoencoder, Sparsity, Trained,
+    evaluate, random_dictionary, train,
+};
+use schema::{SaeConfig, SaeVariant, StepReport};
+
+const D: usize = 20;
+const PLANTED: usize = 30;
+
+/// Rows made of 1 to 3 of 30 planted directions, off centre, with a little noise.
+fn planted_rows(n: usize, seed: u64) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(99);
+    let mut directions: Vec<f32> = (0..PLANTED * D)
+        .map(|_| rng.random::<f32>() - 0.5)
+        .collect();
+    for row in directions.chunks_exact_mut(D) {
+        let norm = row.iter().map(|v| v * v).sum::<f32>().sqrt();
+        for v in row {
+            *v /= norm;
+        }
+    }
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut rows = Vec::with_capacity(n * D);
+    for _ in 0..n {
+        let mut row = [2.0_f32; D];
+        for v in &mut row {
+            *v += 0.01 * (rng.random::<f32>() - 0.5);
+        }
+        for _ in 0..rng.random_range(1..=3) {
+            let at = rng.random_range(0..PLANTED) * D;
+            let strength = 1.0 + rng.random::<f32>();
+            for (v, d) in row.iter_mut().zip(&directions[at..at + D]) {
+                *v += strength * d;
+            }
+        }
+        rows.extend_from_slice(&row);
+    }
+    rows
+}
+
+fn config(variant: SaeVariant) -> SaeConfig {
+    SaeConfig {
+        variant,
+        n_features: 70,
+        k: 3,
+        lr: 3e-3,
+        warmup_steps: 20,
+        decay_start: Some(160),
+        batch_rows: 150,
+        steps: 200,
+        dead_after_rows: 1500,
+        threshold_start_step: 50,
+        seed: 5,
+        ..SaeConfig::default()
+    }
+}
+
+fn plan(dir: &Path) -> CheckpointPlan {
+    CheckpointPlan {
+        dir: dir.to_owned(),
+        every_steps: 30,
+    }
+}
+
+/// Trains until `stop_after` steps are done in all.
+fn run(
+    config: &SaeConfig,
+    plan: Option<&CheckpointPlan>,
+    stop_after: u32,
+) -> Result<(Trained, Vec<StepReport>), SaeError> {
+    let mut source = InMemorySource::new(planted_rows(1000, 1), D, config.seed)?;
+    let mut reports = Vec::new();
+    let trained = train(
+        config,
+        &mut source,
+        &mut |report| {
+            reports.push(StepReport {
+                rows_per_second: 0.0,
+                ..*report
+            });
+            if report.step + 1 == stop_after {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        },
+        plan,
+    )?;
+    Ok((trained, reports))
+}
+
+/// All that a run leaves, as bytes.
+fn bytes(trained: &Trained) -> Vec<u8> {
+    let parts = trained.sae.parts();
+    let threshold = match parts.sparsity {
+        Sparsity::BatchTopK { threshold, .. } => threshold,
+        Sparsity::TopK { .. } => 0.0,
+    };
+    let floats = [&parts.w_enc, &parts.b_enc, &parts.w_dec, &parts.b_dec]
+        .into_iter()
+        .flatten()
+        .chain([&threshold])
+        .flat_map(|v| v.to_le_bytes());
+    let counts = trained
+        .rows_since_active
+        .iter()
+        .flat_map(|v| v.to_le_bytes());
+    floats.chain(counts).collect()
+}
+
+fn checkpoints(dir: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn two_runs_give_the_same_bytes_on_one_thread_and_on_three() {
+    for variant in [SaeVariant::TopK, SaeVariant::BatchTopK] {
+        let on = |threads| {
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap()
+                .install(|| run(&config(variant), None, u32::MAX).unwrap())
+        };
+        let ((one, one_reports), (three, three_reports)) = (on(1), on(3));
+        assert_eq!(bytes(&one), bytes(&three));
+        assert_eq!(one_reports, three_reports);
+    }
+}
+
+#[test]
+fn resumed_runs_equal_the_undisturbed_one_to_the_byte() {
+    for variant in [SaeVariant::TopK, SaeVariant::BatchTopK] {
+        let config = config(variant);
+        let (whole, whole_reports) = run(&config, None, u32::MAX).unwrap();
+        assert!(whole.completed);
+        // The AuxK loss must have had work, or its state is not tested.
+        assert!(whole_reports.iter().any(|report| report.dead > 0));
+        let folder = tempfile::tempdir().unwrap();
+        let plan = plan(folder.path());
+        let mut reports = Vec::new();
+        for stop in [17, 100, 163] {
+            let (part, part_reports) = run(&config, Some(&plan), stop).unwrap();
+            assert!(!part.completed);
+            assert_eq!(part.steps_done, stop);
+            reports.extend(part_reports);
+        }
+        let (last, last_reports) = run(&config, Some(&plan), u32::MAX).unwrap();
+        assert_eq!(last.resumed_at, 163);
+        reports.extend(last_reports);
+        assert_eq!(bytes(&last), bytes(&whole));
+        assert_eq!(reports, whole_reports);
+        // A finished run trains no further.
+        let (again, none) = run(&config, Some(&plan), u32::MAX).unwrap();
+        assert!(again.completed && none.is_empty());
+        assert_eq!(bytes(&again), bytes(&whole));
+    }
+}
+
+#[test]
+fn damaged_checkpoint_falls_back_to_the_one_before() {
+    let config = config(SaeVariant::BatchTopK);
+    let (whole, _) = run(&config, None, u32::MAX).unwrap();
+    let damages: [fn(&mut Vec<u8>); 4] = [
+        |bytes| bytes.truncate(bytes.len() / 2),
+        |bytes| bytes.truncate(5),
+        Vec::clear,
+        |bytes| bytes[2000] ^= 1,
+    ];
+    for damage in damages {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = plan(folder.path());
+        run(&config, Some(&plan), 100).unwrap();
+        let found = checkpoints(folder.path());
+        assert_eq!(found.len(), 2, "{found:?}");
+        let mut content = fs::read(&found[1]).unwrap();
+        damage(&mut content);
+        fs::write(&found[1], &content).unwrap();
+        // What a killed writer leaves behind does no harm.
+        fs::write(
+            folder.path().join("step-0000000110.checkpoint.tmp"),
+            b"half",
+        )
+        .unwrap();
+        let (resumed, _) = run(&config, Some(&plan), u32::MAX).unwrap();
+        assert_eq!(resumed.resumed_at, 90);
+        assert_eq!(bytes(&resumed), bytes(&whole));
+    }
+}
+
+#[test]
+fn all_checkpoints_damaged_is_a_clear_error() {
+    let config = config(SaeVariant::TopK);
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan(folder.path());
+    run(&config, Some(&plan), 100).unwrap();
+    for path in checkpoints(folder.path()) {
+        let mut content = fs::read(&path).unwrap();
+        content.truncate(300);
+        fs::write(&path, &content).unwrap();
+    }
+    let error = run(&config, Some(&plan), u32::MAX).unwrap_err().to_string();
+    assert!(error.contains("step-0000000100.checkpoint"), "{error}");
+    assert!(error.contains("damaged checkpoint"), "{error}");
+}
+
+#[test]
+fn checkpoint_of_other_settings_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan(folder.path());
+    run(&config(SaeVariant::TopK), Some(&plan), 40).unwrap();
+    let other = SaeConfig {
+        lr: 1e-3,
+        ..config(SaeVariant::TopK)
+    };
+    let error = run(&other, Some(&plan), u32::MAX).unwrap_err();
+    assert!(error.to_string().contains("other settings"), "{error}");
+}
+
+#[test]
+fn rows_that_are_not_finite_stop_the_run() {
+    let mut rows = planted_rows(200, 1);
+    rows[777] = f32::INFINITY;
+    let mut source = InMemorySource::in_order(rows, D).unwrap();
+    let error = train(
+        &config(SaeVariant::TopK),
+        &mut source,
+        &mut |_| ControlFlow::Continue(()),
+        None,
+    )
+    .unwrap_err();
+    assert!(
+        error.to_string().contains("row 38 of the batch of step 0"),
+        "{error}"
+    );
+}
+
+#[test]
+fn training_finds_the_planted_directions_and_beats_random_ones() {
+    for variant in [SaeVariant::TopK, SaeVariant::BatchTopK] {
+        let config = SaeConfig {
+            steps: 1500,
+            decay_start: Some(1200),
+            ..config(variant)
+        };
+        let (trained, reports) = run(&config, None, u32::MAX).unwrap();
+        let held_out = planted_rows(800, 2);
+        let batches = || held_out.chunks(100 * D).map(|rows| Ok(rows.to_vec()));
+        let learnt = evaluate(&trained.sae, batches()).unwrap();
+        let mean = trained.sae.b_dec().to_vec();
+        let random = random_dictionary(70, 3, 1, &mean).unwrap();
+        let random = evaluate(&random, batches()).unwrap();
+        assert!(learnt.fvu < 0.15, "{variant:?}: {learnt:?}");
+        assert!(
+            learnt.fvu < 0.5 * random.fvu,
+            "{learnt:?} against {random:?}"
+        );
+        assert!((1.0..4.0).contains(&learnt.l0), "{learnt:?}");
+        assert!(reports[1499].loss < 0.2 * reports[0].loss);
+        for feature in 0..70 {
+            let row = trained.sae.decoder_row(feature);
+            let norm = row.iter().map(|v| v * v).sum::<f32>().sqrt();
+            assert!((norm - 1.0).abs() < 1e-5);
+        }
+    }
+}
+
+#[test]
+fn codes_of_a_row_do_not_depend_on_its_batch() {
+    let (trained, _) = run(&config(SaeVariant::TopK), None, 30).unwrap();
+    let rows = planted_rows(61, 3);
+    let together = trained.sae.encode(&rows).unwrap();
+    for (i, row) in rows.chunks_exact(D).enumerate() {
+        let alone = trained.sae.encode(row).unwrap();
+        assert_eq!(alone.row(0), together.row(i));
+        let feature = alone.features[0];
+        let activation = trained.sae.feature_activation(row, feature).unwrap();
+        assert_eq!(activation, alone.values[0]);
+    }
+}
+
+#[test]
+fn folder_round_trips_and_damage_is_named() {
+    for variant in [SaeVariant::TopK, SaeVariant::BatchTopK] {
+        let (trained, _) = run(&config(variant), None, 90).unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("sae");
+        let provenance = serde_json::json!({"harvest": "abc", "seed": 5});
+        folder::save(&path, &trained.sae, &provenance).unwrap();
+        let (loaded, found) = folder::load(&path).unwrap();
+        assert_eq!(loaded, trained.sae);
+        assert_eq!(found, provenance);
+        let weights = path.join(folder::WEIGHTS_FILE);
+        let whole = fs::read(&weights).unwrap();
+        for cut in [0, 4, 100, whole.len() / 2, whole.len() - 1] {
+            fs::write(&weights, &whole[..cut]).unwrap();
+            let error = folder::load(&path).unwrap_err().to_string();
+            assert!(error.contains("sae.safetensors"), "{error}");
+        }
+        fs::write(&weights, &whole).unwrap();
+        let settings = path.join(folder::CONFIG_FILE);
+        let text = fs::read_to_string(&settings).unwrap();
+        for (from, to) in [
+            ("\"d_in\": 20", "\"d_in\": 21"),
+            ("\"k\": 3", "\"k\": 0"),
+            ("topk", "relu"),
+            ("{", ""),
+        ] {
+            fs::write(&settings, text.replacen(from, to, 1)).unwrap();
+            assert!(folder::load(&path).is_err(), "{from} as {to}");
+        }
+    }
+    assert!(matches!(
+        folder::load(Path::new("absent")),
+        Err(SaeError::Io { .. })
+    ));
+}
+
+#[test]
+fn one_feature_and_one_dimension_work() {
+    let sae = SparseAutoencoder::new(SaeParts {
+        d_model: 1,
+        n_features: 1,
+        w_enc: vec![1.0],
+        b_enc: vec![0.0],
+        w_dec: vec![1.0],
+        b_dec: vec![0.5],
+        sparsity: Sparsity::TopK { k: 1 },
+    })
+    .unwrap();
+    assert_eq!(sae.reconstruct(&[2.0, -3.0]).unwrap(), [2.0, 0.5]);
+}
