@@ -13,6 +13,7 @@ use crate::error::AtPath as _;
 use crate::hashes::{ArtefactHashes, HASHES_FILE, hash_folder};
 use crate::ledger::{Ledger, folder_names};
 use crate::project_lock::ProjectLock;
+use crate::reviews::Reviews;
 use crate::{Durability, ParentHash, Result, StoreError, hashes, write_atomically};
 
 /// Newest project format this build reads and writes.
@@ -23,7 +24,7 @@ const SCRATCH: &str = ".scratch";
 /// Content of `project.json`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ProjectFile {
+pub(crate) struct ProjectFile {
     format: u64,
     made_by: String,
     /// BLAKE3 of the two above, so that a flipped byte is found.
@@ -50,6 +51,9 @@ pub struct Project {
     ledger: Mutex<Ledger>,
     /// Hashes of finished artefacts that were read already.
     known: Mutex<BTreeMap<ArtefactId, ArtefactHashes>>,
+    pub(crate) reviews: Reviews,
+    notices: Vec<String>,
+    /// Last, so that it is dropped after the database.
     _lock: ProjectLock,
 }
 
@@ -108,12 +112,20 @@ impl Project {
         if scratch.exists() {
             fs::remove_dir_all(&scratch).at(&scratch)?;
         }
+        let (reviews, notices) = Reviews::open(dir)?;
         Ok(Self {
             root: dir.to_owned(),
             ledger: Mutex::new(Ledger::open(dir)?),
             known: Mutex::default(),
+            reviews,
+            notices,
             _lock: lock,
         })
+    }
+
+    /// What was put right when the project was opened and the user should know, a sentence each.
+    pub fn notices(&self) -> &[String] {
+        &self.notices
     }
 
     /// The project's folder.
@@ -380,7 +392,7 @@ impl Project {
 }
 
 /// Reads `project.json` and refuses formats this build does not know.
-fn read_project_file(dir: &Path) -> Result<ProjectFile> {
+pub(crate) fn read_project_file(dir: &Path) -> Result<ProjectFile> {
     let path = dir.join(PROJECT_FILE);
     if !path.is_file() {
         return Err(StoreError::NotAProject {

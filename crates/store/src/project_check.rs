@@ -66,6 +66,9 @@ impl Project {
             check.fault(self.root().join("project.json"), what);
         }
         check.ledger()?;
+        for (file, what) in self.reviews.faults()? {
+            check.fault(file, what);
+        }
         for (id, hash, bytes) in &records {
             check.artefact(id, hash, *bytes)?;
         }

@@ -1,0 +1,230 @@
+//! The database of a project: what is looked up by dictionary and feature, and settings.
+//!
+//! sled 0.34 survives a killed process, but upstream reports damage after power cuts. So nothing
+//! is kept here alone that a person decided: the journal is the truth, and a damaged database is
+//! moved aside and made anew.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::AtPath as _;
+use crate::{Result, StoreError};
+
+const FOLDER: &str = "db";
+const CACHE_BYTES: u64 = 64 << 20;
+/// A database that was closed a moment ago lets go of its lock in the background.
+const LOCK_ATTEMPTS: u32 = 100;
+
+/// One table of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Table {
+    /// Decisions by dictionary, feature and line of the journal.
+    Reviews,
+    /// Explanations by dictionary and feature.
+    Explanations,
+    /// Associations by dictionary and feature.
+    Associations,
+    /// Settings by name.
+    Settings,
+    /// How far the journal was taken in.
+    Journal,
+}
+
+impl Table {
+    /// Those that hold what no other file holds.
+    pub(crate) const KEPT: [Self; 3] = [Self::Explanations, Self::Associations, Self::Settings];
+
+    /// Its name in the database.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Reviews => "reviews",
+            Self::Explanations => "explanations",
+            Self::Associations => "associations",
+            Self::Settings => "settings",
+            Self::Journal => "journal",
+        }
+    }
+}
+
+/// The open database.
+#[derive(Debug)]
+pub(crate) struct Database {
+    path: PathBuf,
+    sled: sled::Db,
+}
+
+impl Database {
+    /// Opens the database of the project in `root`. A damaged one is moved aside, and a notice
+    /// says so.
+    pub(crate) fn open(root: &Path) -> Result<(Self, Option<String>)> {
+        let path = root.join(FOLDER);
+        match Self::try_open(&path) {
+            Ok(database) => Ok((database, None)),
+            Err(what) if path.is_dir() && is_damage(&what) => {
+                let aside = Self::move_aside(&path)?;
+                let database = Self::try_open(&path).map_err(|what| Self::error(&path, &what))?;
+                let notice = format!(
+                    "the database {} was damaged ({what}); it was moved to {} and made anew from \
+                     the journal, without explanations and settings",
+                    path.display(),
+                    aside.display()
+                );
+                Ok((database, Some(notice)))
+            }
+            Err(what) => Err(Self::error(&path, &what)),
+        }
+    }
+
+    fn try_open(path: &Path) -> std::result::Result<Self, String> {
+        let config = sled::Config::new()
+            .path(path)
+            .cache_capacity(CACHE_BYTES)
+            .flush_every_ms(Some(500));
+        let mut attempt = 0;
+        loop {
+            // sled answers some kinds of damage with a panic.
+            let opened = catch_unwind(AssertUnwindSafe(|| {
+                let sled = config.open()?;
+                for table in [Table::Reviews, Table::Journal, Table::Settings] {
+                    for pair in &sled.open_tree(table.name())? {
+                        pair?;
+                    }
+                }
+                Ok(sled)
+            }));
+            let what = match opened {
+                Ok(Ok(sled)) => {
+                    return Ok(Self {
+                        path: path.to_owned(),
+                        sled,
+                    });
+                }
+                Ok(Err(error)) => {
+                    let error: sled::Error = error;
+                    error.to_string()
+                }
+                Err(_panic) => "its files contradict each other".to_owned(),
+            };
+            attempt += 1;
+            if !is_locked(&what) || attempt == LOCK_ATTEMPTS {
+                return Err(what);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn move_aside(path: &Path) -> Result<PathBuf> {
+        let mut n = 1;
+        loop {
+            let aside = path.with_file_name(format!("{FOLDER}.damaged-{n}"));
+            if !aside.exists() {
+                fs::rename(path, &aside).at(path)?;
+                return Ok(aside);
+            }
+            n += 1;
+        }
+    }
+
+    /// Folder of the database.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The value under `key`.
+    pub(crate) fn get<T: DeserializeOwned>(&self, table: Table, key: &[u8]) -> Result<Option<T>> {
+        let bytes = self.run(|| self.sled.open_tree(table.name())?.get(key))?;
+        bytes.map(|bytes| self.decode(&bytes)).transpose()
+    }
+
+    /// The keys that begin with `prefix` and their values, ascending.
+    pub(crate) fn scan<T: DeserializeOwned>(
+        &self,
+        table: Table,
+        prefix: &[u8],
+    ) -> Result<Vec<(Vec<u8>, T)>> {
+        let pairs = self.run(|| {
+            self.sled
+                .open_tree(table.name())?
+                .scan_prefix(prefix)
+                .collect::<sled::Result<Vec<_>>>()
+        })?;
+        pairs
+            .into_iter()
+            .map(|(key, bytes)| Ok((key.to_vec(), self.decode(&bytes)?)))
+            .collect()
+    }
+
+    /// The last value whose key begins with `prefix`.
+    pub(crate) fn last<T: DeserializeOwned>(
+        &self,
+        table: Table,
+        prefix: &[u8],
+    ) -> Result<Option<T>> {
+        let pair = self.run(|| {
+            self.sled
+                .open_tree(table.name())?
+                .scan_prefix(prefix)
+                .next_back()
+                .transpose()
+        })?;
+        pair.map(|(_, bytes)| self.decode(&bytes)).transpose()
+    }
+
+    /// Puts values under their keys, all of them or none.
+    pub(crate) fn put<T: Serialize>(&self, table: Table, pairs: &[(Vec<u8>, T)]) -> Result<()> {
+        let mut batch = sled::Batch::default();
+        for (key, value) in pairs {
+            let bytes = serde_json::to_vec(value)
+                .map_err(|error| Self::error(&self.path, &error.to_string()))?;
+            batch.insert(key.as_slice(), bytes);
+        }
+        self.run(|| self.sled.open_tree(table.name())?.apply_batch(batch))
+    }
+
+    /// Empties a table.
+    pub(crate) fn clear(&self, table: Table) -> Result<()> {
+        self.run(|| self.sled.open_tree(table.name())?.clear())
+    }
+
+    /// Number of values in a table.
+    pub(crate) fn len(&self, table: Table) -> Result<usize> {
+        self.run(|| Ok(self.sled.open_tree(table.name())?.len()))
+    }
+
+    /// Hands everything to the operating system.
+    pub(crate) fn flush(&self) -> Result<()> {
+        self.run(|| self.sled.flush().map(drop))
+    }
+
+    fn run<T>(&self, request: impl FnOnce() -> sled::Result<T>) -> Result<T> {
+        match catch_unwind(AssertUnwindSafe(request)) {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(Self::error(&self.path, &error.to_string())),
+            Err(_panic) => Err(Self::error(&self.path, "its files contradict each other")),
+        }
+    }
+
+    fn decode<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<T> {
+        serde_json::from_slice(bytes).map_err(|error| Self::error(&self.path, &error.to_string()))
+    }
+
+    fn error(path: &Path, what: &str) -> StoreError {
+        StoreError::Database {
+            path: path.to_owned(),
+            what: what.to_owned(),
+        }
+    }
+}
+
+fn is_locked(what: &str) -> bool {
+    what.contains("acquire lock")
+}
+
+fn is_damage(what: &str) -> bool {
+    !is_locked(what) && !what.contains("Permission denied") && !what.contains("No space left")
+}

@@ -1,0 +1,460 @@
+//! Decisions, explanations and settings: first the journal, then the database.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use schema::{Association, Decision, Explanation, FeatureId, ReviewState};
+use serde::{Deserialize, Serialize};
+
+use crate::database::{Database, Table};
+use crate::datasets::{read_json_lines, to_json_lines};
+use crate::error::AtPath as _;
+use crate::journal::{Journal, JournalLine, Receipt};
+use crate::{ArtefactKind, Durability, Project, Result, StoreError, write_atomically};
+
+/// File of a dictionary that decisions are bound to.
+const WEIGHTS: &str = "sae.safetensors";
+/// Left by a restored backup until it was taken in.
+pub(crate) const DATABASE_LINES: &str = "database.jsonl";
+
+/// How far the journal was taken into the database.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct TakenIn {
+    n_lines: u64,
+    head: String,
+}
+
+/// One record of the database in a backup.
+#[derive(Debug, Serialize, Deserialize)]
+struct DatabaseLine {
+    table: String,
+    /// Hexadecimal.
+    key: String,
+    value: serde_json::Value,
+}
+
+/// The journal and the database that follows it.
+#[derive(Debug)]
+pub(crate) struct Reviews {
+    journal: Mutex<Journal>,
+    pub(crate) database: Database,
+}
+
+impl Reviews {
+    /// Opens both and brings the database up to the journal. Returns what the user should know.
+    pub(crate) fn open(root: &Path) -> Result<(Self, Vec<String>)> {
+        let (journal, lines, torn) = Journal::open(root)?;
+        let (database, damaged) = Database::open(root)?;
+        let mut notices: Vec<String> = torn.into_iter().chain(damaged).collect();
+        for line in &lines {
+            if let Err(what) = &line.decision {
+                notices.push(format!(
+                    "line {} of {}: {what}; its decision is not shown",
+                    line.line + 1,
+                    journal.path().display()
+                ));
+            }
+        }
+        let reviews = Self {
+            journal: Mutex::new(journal),
+            database,
+        };
+        notices.extend(reviews.follow(&lines)?);
+        reviews.take_in_backup(root)?;
+        Ok((reviews, notices))
+    }
+
+    /// Adds lines that the database lacks, or rebuilds its reviews if it contradicts the journal.
+    fn follow(&self, lines: &[JournalLine]) -> Result<Option<String>> {
+        let taken_in: TakenIn = self
+            .database
+            .get(Table::Journal, b"taken in")?
+            .unwrap_or_default();
+        let n_taken = usize::try_from(taken_in.n_lines).unwrap_or(usize::MAX);
+        let n_good = |lines: &[JournalLine]| lines.iter().filter(|l| l.decision.is_ok()).count();
+        let agrees = n_taken == 0
+            || lines
+                .get(n_taken - 1)
+                .is_some_and(|line| line.hash == taken_in.head);
+        // More than was noted is possible: a killed process noted less than it had put.
+        let n_stored = self.database.len(Table::Reviews)?;
+        let complete = agrees && {
+            let at_least = n_good(&lines[..n_taken]);
+            (at_least..=n_good(lines)).contains(&n_stored)
+        };
+        if complete {
+            self.take_in(&lines[n_taken..])?;
+            return Ok(None);
+        }
+        let notice = self.set_lost_decisions_aside(lines)?;
+        self.database.clear(Table::Reviews)?;
+        self.database.clear(Table::Journal)?;
+        self.take_in(lines)?;
+        Ok(notice)
+    }
+
+    fn take_in(&self, lines: &[JournalLine]) -> Result<()> {
+        let Some(last) = lines.last() else {
+            return Ok(());
+        };
+        let mut pairs = Vec::new();
+        for line in lines {
+            if let Ok(decision) = &line.decision {
+                pairs.push((review_key(decision, line.line), decision));
+            }
+        }
+        self.database.put(Table::Reviews, &pairs)?;
+        self.note(last.line + 1, &last.hash)
+    }
+
+    fn note(&self, n_lines: u64, head: &str) -> Result<()> {
+        let taken_in = TakenIn {
+            n_lines,
+            head: head.to_owned(),
+        };
+        self.database
+            .put(Table::Journal, &[(b"taken in".to_vec(), taken_in)])
+    }
+
+    /// Decisions that the database has and the journal lost are written beside the journal.
+    fn set_lost_decisions_aside(&self, lines: &[JournalLine]) -> Result<Option<String>> {
+        let stored: Vec<(Vec<u8>, Decision)> = self.database.scan(Table::Reviews, b"")?;
+        let lost: Vec<Decision> = stored
+            .into_iter()
+            .map(|(_, decision)| decision)
+            .filter(|decision| !lines.iter().any(|l| l.decision.as_ref() == Ok(decision)))
+            .collect();
+        if lost.is_empty() {
+            return Ok(None);
+        }
+        let journal = self.journal();
+        let mut n = 1;
+        let path = loop {
+            let path = journal.path().with_file_name(format!("lost-{n}.jsonl"));
+            if !path.exists() {
+                break path;
+            }
+            n += 1;
+        };
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).at(folder)?;
+        }
+        write_atomically(&path, &to_json_lines(&lost)?, Durability::PowerCut)?;
+        Ok(Some(format!(
+            "{} lacks {} decisions that the database had; they were written to {}",
+            journal.path().display(),
+            lost.len(),
+            path.display()
+        )))
+    }
+
+    fn decide(&self, decision: &Decision) -> Result<Receipt> {
+        let mut journal = self.journal();
+        let receipt = journal.append(decision)?;
+        // The lock is kept, so that the database follows in the journal's order.
+        self.database
+            .put(
+                Table::Reviews,
+                &[(review_key(decision, receipt.line), decision)],
+            )
+            .and_then(|()| self.note(journal.n_lines(), journal.head()))
+            .map_err(|error| StoreError::DatabaseLags {
+                what: error.to_string(),
+            })?;
+        Ok(receipt)
+    }
+
+    /// What is wrong with journal and database, as file and clause.
+    pub(crate) fn faults(&self) -> Result<Vec<(std::path::PathBuf, String)>> {
+        let journal = self.journal();
+        let mut found = Vec::new();
+        let (on_disk, lines) = crate::journal::faults(journal.path())?;
+        let n_damaged = lines.len() as u64;
+        for (line, what) in lines {
+            found.push((journal.path().to_owned(), format!("line {line}: {what}")));
+        }
+        let n_lines = journal.n_lines();
+        if on_disk != n_lines {
+            let what = format!("it has {on_disk} lines, written were {n_lines}");
+            found.push((journal.path().to_owned(), what));
+        }
+        let n_stored = self.database.len(Table::Reviews)? as u64;
+        if n_stored + n_damaged < n_lines {
+            let what = format!("it holds {n_stored} of the journal's {n_lines} decisions");
+            found.push((self.database.path().to_owned(), what));
+        }
+        let readable = || -> Result<()> {
+            self.database.scan::<Decision>(Table::Reviews, b"")?;
+            for table in Table::KEPT {
+                self.database.scan::<serde_json::Value>(table, b"")?;
+            }
+            Ok(())
+        };
+        if let Err(error) = readable() {
+            found.push((self.database.path().to_owned(), error.to_string()));
+        }
+        Ok(found)
+    }
+
+    /// The records of the database that no other file holds, for a backup.
+    pub(crate) fn database_lines(&self) -> Result<Vec<u8>> {
+        let mut lines = Vec::new();
+        for table in Table::KEPT {
+            for (key, value) in self.database.scan(table, b"")? {
+                lines.push(DatabaseLine {
+                    table: table.name().to_owned(),
+                    key: to_hex(&key),
+                    value,
+                });
+            }
+        }
+        to_json_lines(&lines)
+    }
+
+    fn take_in_backup(&self, root: &Path) -> Result<()> {
+        let path = root.join(DATABASE_LINES);
+        if !path.is_file() {
+            return Ok(());
+        }
+        for line in read_json_lines::<DatabaseLine>(&path)? {
+            let table = Table::KEPT.into_iter().find(|t| t.name() == line.table);
+            let (Some(table), Some(key)) = (table, from_hex(&line.key)) else {
+                let what = format!("{} is no table, or {} no key", line.table, line.key);
+                return Err(StoreError::damaged(&path, what));
+            };
+            self.database.put(table, &[(key, line.value)])?;
+        }
+        self.database.flush()?;
+        fs::remove_file(&path).at(&path)
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Project {
+    /// BLAKE3 of the weights of dictionary `sae`, which decisions and explanations are bound to.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::Unfinished`]; [`StoreError::Invalid`] if it has no
+    /// `sae.safetensors`.
+    pub fn sae_hash(&self, sae: &str) -> Result<String> {
+        self.file_hash(ArtefactKind::Sae, sae, WEIGHTS)
+    }
+
+    /// Records a reviewer's decision. When this returns, the decision survives a power cut.
+    ///
+    /// # Errors
+    /// [`StoreError::DifferentDictionary`] if it was made on other weights;
+    /// [`StoreError::Invalid`] if it accepts or edits without a text; [`StoreError::Io`] if the
+    /// journal cannot be written, and then nothing is recorded; [`StoreError::DatabaseLags`] if
+    /// only the database could not.
+    pub fn decide(&self, decision: &Decision) -> Result<Receipt> {
+        if self.sae_hash(&decision.sae)? != decision.sae_hash {
+            return Err(StoreError::DifferentDictionary {
+                sae: decision.sae.clone(),
+                feature: decision.feature.0,
+            });
+        }
+        let needs_text = matches!(decision.state, ReviewState::Accepted | ReviewState::Edited);
+        if needs_text && decision.text.trim().is_empty() {
+            return Err(StoreError::invalid(format!(
+                "feature {} cannot be {:?} without a text",
+                decision.feature, decision.state
+            )));
+        }
+        self.reviews.decide(decision)
+    }
+
+    /// The decision that stands for `feature`; `None` if nobody has decided.
+    ///
+    /// # Errors
+    /// As [`Self::sae_hash`]; [`StoreError::Database`].
+    pub fn review(&self, sae: &str, feature: FeatureId) -> Result<Option<Decision>> {
+        let prefix = self.feature_key(sae, feature)?;
+        self.reviews.database.last(Table::Reviews, &prefix)
+    }
+
+    /// The decisions that stand for `sae`, by feature.
+    ///
+    /// # Errors
+    /// As [`Self::review`].
+    pub fn reviews(&self, sae: &str) -> Result<Vec<Decision>> {
+        let prefix = self.sae_key(sae)?;
+        let all: Vec<(Vec<u8>, Decision)> = self.reviews.database.scan(Table::Reviews, &prefix)?;
+        let mut standing: Vec<Decision> = Vec::new();
+        for (_, decision) in all {
+            match standing.last_mut() {
+                Some(last) if last.feature == decision.feature => *last = decision,
+                _ => standing.push(decision),
+            }
+        }
+        Ok(standing)
+    }
+
+    /// All decisions on `feature`, oldest first.
+    ///
+    /// # Errors
+    /// As [`Self::review`].
+    pub fn history(&self, sae: &str, feature: FeatureId) -> Result<Vec<Decision>> {
+        let prefix = self.feature_key(sae, feature)?;
+        let all = self.reviews.database.scan(Table::Reviews, &prefix)?;
+        Ok(all.into_iter().map(|(_, decision)| decision).collect())
+    }
+
+    /// How many features of `sae` stand in each state; undecided ones are not counted.
+    ///
+    /// # Errors
+    /// As [`Self::review`].
+    pub fn review_counts(&self, sae: &str) -> Result<BTreeMap<ReviewState, u64>> {
+        let mut counts = BTreeMap::new();
+        for decision in self.reviews(sae)? {
+            *counts.entry(decision.state).or_default() += 1;
+        }
+        Ok(counts)
+    }
+
+    /// Keeps explanations of features of `sae`. One that repeats what the same proposer said of
+    /// the feature before is left out.
+    ///
+    /// # Errors
+    /// As [`Self::review`].
+    pub fn put_explanations(&self, sae: &str, explanations: &[Explanation]) -> Result<()> {
+        let mut added: BTreeMap<FeatureId, Vec<Explanation>> = BTreeMap::new();
+        for new in explanations {
+            let known = match added.entry(new.feature) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(self.explanations(sae, new.feature)?),
+            };
+            if !known
+                .iter()
+                .any(|old| old.text == new.text && old.by == new.by)
+            {
+                known.push(new.clone());
+            }
+        }
+        let mut pairs = Vec::new();
+        for (feature, known) in added {
+            pairs.push((self.feature_key(sae, feature)?, known));
+        }
+        self.reviews.database.put(Table::Explanations, &pairs)
+    }
+
+    /// Explanations of `feature`, oldest first.
+    ///
+    /// # Errors
+    /// As [`Self::review`].
+    pub fn explanations(&self, sae: &str, feature: FeatureId) -> Result<Vec<Explanation>> {
+        let key = self.feature_key(sae, feature)?;
+        let found = self.reviews.database.get(Table::Explanations, &key)?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// The latest explanation of each explained feature of `sae`, by feature.
+    ///
+    /// # Errors
+    /// As [`Self::review`].
+    pub fn latest_explanations(&self, sae: &str) -> Result<Vec<Explanation>> {
+        let prefix = self.sae_key(sae)?;
+        let all: Vec<(Vec<u8>, Vec<Explanation>)> =
+            self.reviews.database.scan(Table::Explanations, &prefix)?;
+        Ok(all
+            .into_iter()
+            .filter_map(|(_, mut explanations)| explanations.pop())
+            .collect())
+    }
+
+    /// Keeps how features of `sae` go with findings or categories, in place of what was kept.
+    ///
+    /// # Errors
+    /// As [`Self::review`].
+    pub fn put_associations(
+        &self,
+        sae: &str,
+        associations: &[(FeatureId, Vec<Association>)],
+    ) -> Result<()> {
+        let mut pairs = Vec::new();
+        for (feature, table) in associations {
+            pairs.push((self.feature_key(sae, *feature)?, table));
+        }
+        self.reviews.database.put(Table::Associations, &pairs)
+    }
+
+    /// How `feature` goes with findings or categories; empty if that was not computed.
+    ///
+    /// # Errors
+    /// As [`Self::review`].
+    pub fn associations(&self, sae: &str, feature: FeatureId) -> Result<Vec<Association>> {
+        let key = self.feature_key(sae, feature)?;
+        let found = self.reviews.database.get(Table::Associations, &key)?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// A setting of the project, e.g. `reviewer`.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn setting(&self, name: &str) -> Result<Option<String>> {
+        self.reviews.database.get(Table::Settings, name.as_bytes())
+    }
+
+    /// Changes a setting of the project.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn set_setting(&self, name: &str, value: &str) -> Result<()> {
+        self.reviews
+            .database
+            .put(Table::Settings, &[(name.as_bytes().to_vec(), value)])
+    }
+
+    fn sae_key(&self, sae: &str) -> Result<Vec<u8>> {
+        Ok(key_of(sae, &self.sae_hash(sae)?))
+    }
+
+    fn feature_key(&self, sae: &str, feature: FeatureId) -> Result<Vec<u8>> {
+        let mut key = self.sae_key(sae)?;
+        key.extend_from_slice(&feature.0.to_be_bytes());
+        Ok(key)
+    }
+}
+
+/// Name and hash of a dictionary; neither contains a zero byte.
+fn key_of(sae: &str, sae_hash: &str) -> Vec<u8> {
+    let mut key = sae.as_bytes().to_vec();
+    key.push(0);
+    key.extend_from_slice(sae_hash.as_bytes());
+    key.push(0);
+    key
+}
+
+fn review_key(decision: &Decision, line: u64) -> Vec<u8> {
+    let mut key = key_of(&decision.sae, &decision.sae_hash);
+    key.extend_from_slice(&decision.feature.0.to_be_bytes());
+    key.extend_from_slice(&line.to_be_bytes());
+    key
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        write!(text, "{byte:02x}").ok();
+    }
+    text
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) {
+        return None;
+    }
+    (0..text.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok())
+        .collect()
+}
