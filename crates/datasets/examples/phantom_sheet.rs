@@ -1,4 +1,5 @@
-//! Writes contact sheets of phantom radiographs into a folder and prints how fast they are drawn.
+//! Writes contact sheets of phantom radiographs into a folder and prints how fast they are drawn:
+//! `cargo run --release -p datasets --example phantom_sheet -- target 1000`.
 #![expect(clippy::print_stdout, reason = "an example reports to the terminal")]
 
 use std::collections::BTreeSet;
@@ -75,19 +76,51 @@ fn print_report_figures(films: &[PhantomRadiograph]) {
         words.last(),
         words.get(words.len() / 2)
     );
+    let mut by_mean: Vec<&PhantomRadiograph> = films.iter().collect();
+    by_mean.sort_by_key(|film| film.film.pixels.iter().copied().map(u64::from).sum::<u64>());
     for finding in FINDINGS {
-        let has = |phantom: &&PhantomRadiograph| {
-            phantom
+        let present: Vec<&PhantomRadiograph> = films
+            .iter()
+            .filter(|film| {
+                film.record
+                    .findings
+                    .iter()
+                    .flatten()
+                    .any(|name| name == finding)
+            })
+            .collect();
+        let areas = present.iter().map(|film| {
+            let marked = film
+                .record
+                .boxes
+                .iter()
+                .find(|marked| marked.finding == finding);
+            let runs = marked
+                .and_then(|marked| marked.mask.as_ref())
+                .map(|mask| &mask.runs);
+            runs.into_iter().flatten().skip(1).step_by(2).sum::<u32>()
+        });
+        // Pairs in which the brighter film is the one with the finding.
+        let (mut absent_below, mut won) = (0_usize, 0_usize);
+        for film in &by_mean {
+            if film
                 .record
                 .findings
                 .iter()
                 .flatten()
                 .any(|name| name == finding)
-        };
+            {
+                won += absent_below;
+            } else {
+                absent_below += 1;
+            }
+        }
         println!(
-            "{finding}: {} of {}",
-            films.iter().filter(has).count(),
-            films.len()
+            "{finding}: {} of {}, smallest mask {} pixels, AUROC of mean brightness {:.3}",
+            present.len(),
+            films.len(),
+            areas.min().unwrap_or_default(),
+            won as f64 / (present.len() * absent_below).max(1) as f64
         );
     }
 }
@@ -97,16 +130,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         .nth(1)
         .unwrap_or_else(|| "target".to_owned());
     let folder = Path::new(&folder);
+    let count: u32 = std::env::args()
+        .nth(2)
+        .map_or(Ok(1_000), |text| text.parse())?;
     let start = Instant::now();
-    let films = radiographs(1, 0..1_000, SIZE);
+    let films = radiographs(1, 0..count, SIZE);
     println!(
         "{} films of {SIZE} px in {:.2} s on {} threads",
         films.len(),
         start.elapsed().as_secs_f64(),
         std::thread::available_parallelism()?
     );
-    sheet(&films[..24], (6, false), &folder.join("phantoms.png"))?;
-    for phantom in &films[..24] {
+    sheet(
+        &films[..films.len().min(24)],
+        (6, false),
+        &folder.join("phantoms.png"),
+    )?;
+    for phantom in &films[..films.len().min(24)] {
         let record = &phantom.record;
         println!(
             "{} {:?} {}",

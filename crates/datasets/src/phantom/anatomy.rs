@@ -247,7 +247,7 @@ impl Anatomy {
         let lungs = [lung(Side::Right, 0.0), lung(Side::Left, 0.045)];
         let rx = heart_ratio * patient.width;
         let heart = Heart {
-            centre: (0.085 + 0.10 * rx + turn, dome_y - 0.40 * rx - 0.02),
+            centre: (0.08 + 0.09 * rx + 0.7 * turn, dome_y - 0.40 * rx - 0.02),
             radii: (rx * 1.04, rx * 0.80),
             tilt: (0.42_f32.cos(), 0.42_f32.sin()),
         };

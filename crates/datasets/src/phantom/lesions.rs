@@ -14,7 +14,7 @@ const TRIES: usize = 60;
 /// Coverage of the fluid of an effusion of `amount` (`0..1`), limited to lung.
 pub(super) fn effusion(anatomy: &Anatomy, fields: &Fields, side: Side, amount: f32) -> Raster {
     let lung = anatomy.lung(side);
-    let height = 0.30 + 0.34 * amount;
+    let height = 0.34 + 0.31 * amount;
     let mut layer = fields.lung(side).clone();
     for (value, &(x, y)) in layer.values.iter_mut().zip(&fields.points) {
         let x = x * side.sign();

@@ -122,7 +122,7 @@ impl Scene {
             None => rng.random_range(-0.018_f32..0.018),
         };
         let ratio = match plan.cardiomegaly {
-            Some(amount) => 0.60 + 0.08 * amount,
+            Some(amount) => 0.59 + 0.07 * amount,
             None => patient.heart_ratio,
         };
         let tilt = rng.random_range(-0.05_f32..0.05);
