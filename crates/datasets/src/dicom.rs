@@ -77,7 +77,7 @@ fn decode_object(bytes: &[u8], path: &Path) -> Result<LoadedFilm, FilmError> {
         ));
     }
     let stored = stored::stored_values(&object, path)?;
-    let film = display::film(&object, stored, path)?;
+    let film = display::film(&object, &stored, path)?;
     Ok(LoadedFilm {
         film,
         facts,

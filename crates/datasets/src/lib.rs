@@ -2,6 +2,7 @@
 
 pub mod dicom;
 pub mod film;
+pub mod import;
 pub mod phantom;
 pub mod resize;
 pub mod split;

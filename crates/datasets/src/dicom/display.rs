@@ -70,7 +70,7 @@ const IDENTITY: Line = Line {
 /// Makes the film that is shown from the values that are stored.
 pub(super) fn film(
     object: &InMemDicomObject,
-    stored: Stored,
+    stored: &Stored,
     path: &Path,
 ) -> Result<Film, FilmError> {
     let mut badges = Vec::new();
@@ -80,12 +80,12 @@ pub(super) fn film(
     if stored.colour {
         badges.push("colour shown as grey".to_owned());
     }
-    let is_padding = padding(object, &stored);
+    let is_padding = padding(object, stored);
     let inverted = text(object, tags::PHOTOMETRIC_INTERPRETATION).as_deref() == Some("MONOCHROME1");
     if inverted {
         badges.push("inverted (MONOCHROME1)".to_owned());
     }
-    let shown = to_presentation(object, &stored, &mut badges, path)?;
+    let shown = to_presentation(object, stored, &mut badges, path)?;
     let flip = inverted != (shown.units.slope < 0.0);
     let line = fit_to_u16(&shown, &is_padding, flip);
     let pixels = map_to_u16(&shown.values, &is_padding, line);
@@ -120,7 +120,7 @@ fn to_presentation(
     path: &Path,
 ) -> Result<Presentation, FilmError> {
     let mut values = stored.values.clone();
-    let mut highest = 2_f64.powi(stored.bits as i32) - 1.0;
+    let mut highest = f64::from(u32::MAX >> (32 - stored.bits));
     let mut units = IDENTITY;
     let mut signed = stored.signed;
     if let Some(item) = first_item(object, tags::MODALITY_LUT_SEQUENCE) {

@@ -1,0 +1,258 @@
+use std::collections::BTreeMap;
+
+use image::GrayImage;
+use schema::Split;
+
+use super::*;
+use crate::test_data::shared_data;
+
+fn quiet(_: usize, _: usize) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn import(source: &RadiographSource) -> Result<ImportPlan, ImportError> {
+    import_radiographs("films", source, 0, &mut quiet)
+}
+
+fn write_film(path: &Path, value: u8) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    GrayImage::from_pixel(8, 6, image::Luma([value]))
+        .save(path)
+        .unwrap();
+}
+
+#[test]
+fn the_820_real_films() {
+    let Some(folder) = shared_data("radiology/cxr") else {
+        return;
+    };
+    let source = RadiographSource {
+        table: Some(folder.join("images.csv")),
+        boxes: Some(folder.join("boxes.csv")),
+        images: folder,
+        ..RadiographSource::default()
+    };
+    let plan = import(&source).unwrap();
+    assert_eq!(plan.records.len() + plan.manifest.skipped.len(), 820);
+    assert!(plan.records.len() >= 818, "{:?}", plan.manifest.skipped);
+    let set = |set: &str| -> Vec<&SampleRecord> {
+        let of_set = |r: &&SampleRecord| r.facts.get("set").is_some_and(|s| s == set);
+        plan.records.iter().filter(of_set).collect()
+    };
+    assert!(set("nih").iter().all(|r| r.findings.is_some()));
+    // Every Hannover patient has COVID-19; nobody looked for the NIH findings there.
+    assert!(set("hannover").iter().all(|r| r.findings.is_none()));
+    assert!(
+        set("hannover")
+            .iter()
+            .all(|r| r.facts["labels"] == "COVID-19")
+    );
+    let healthy = set("nih")
+        .iter()
+        .filter(|r| r.findings.as_ref().unwrap().is_empty())
+        .count();
+    assert_eq!(healthy, 100);
+    assert_eq!(
+        plan.manifest.findings.len(),
+        14,
+        "{:?}",
+        plan.manifest.findings
+    );
+    assert_eq!(
+        plan.records.iter().map(|r| r.boxes.len()).sum::<usize>(),
+        12
+    );
+    let mut splits: BTreeMap<&str, Split> = BTreeMap::new();
+    for record in &plan.records {
+        let split = splits.entry(&record.group).or_insert(record.split);
+        assert_eq!(*split, record.split, "{} is in two splits", record.group);
+    }
+    assert_eq!(splits.len(), 635);
+    assert!(
+        plan.warnings.iter().any(|w| w.contains("another scheme")),
+        "{:?}",
+        plan.warnings
+    );
+}
+
+#[test]
+fn dicom_files_need_no_table() {
+    let Some(folder) = shared_data("radiology/dicom") else {
+        return;
+    };
+    let source = RadiographSource {
+        images: folder,
+        ..RadiographSource::default()
+    };
+    let plan = import(&source).unwrap();
+    let skipped: Vec<&str> = plan
+        .manifest
+        .skipped
+        .iter()
+        .map(|s| s.place.as_str())
+        .collect();
+    for name in [
+        "negative/empty.dcm",
+        "negative/test-SR.dcm",
+        "derived/DX_chest_jpegls_lossless.dcm",
+    ] {
+        assert!(skipped.contains(&name), "{skipped:?}");
+    }
+    assert!(
+        plan.records
+            .iter()
+            .all(|r| !r.id.is_empty() && !r.group.is_empty())
+    );
+    assert!(
+        plan.records
+            .iter()
+            .any(|r| r.facts.get("view").is_some_and(|v| v == "PA"))
+    );
+}
+
+#[test]
+fn adding_a_row_moves_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("t.csv");
+    let mut text = "image,patient,labels\n".to_owned();
+    let mut before: BTreeMap<String, Split> = BTreeMap::new();
+    for n in 0..20_u8 {
+        write_film(&folder.path().join(format!("{n}.png")), n);
+        text.extend([format!("{n}.png,p{n},No Finding\n")]);
+        std::fs::write(&table, &text).unwrap();
+        let source = RadiographSource {
+            images: folder.path().to_owned(),
+            table: Some(table.clone()),
+            ..RadiographSource::default()
+        };
+        let now: BTreeMap<String, Split> = import(&source)
+            .unwrap()
+            .records
+            .into_iter()
+            .map(|record| (record.group, record.split))
+            .collect();
+        assert!(before.iter().all(|(patient, split)| now[patient] == *split));
+        before = now;
+    }
+}
+
+#[test]
+fn bad_films_are_left_out_with_reasons() {
+    let folder = tempfile::tempdir().unwrap();
+    write_film(&folder.path().join("a/one.png"), 10);
+    write_film(&folder.path().join("b/two.jpg"), 20);
+    write_film(&folder.path().join("b/copy.png"), 10);
+    let jpeg = std::fs::read(folder.path().join("b/two.jpg")).unwrap();
+    std::fs::write(folder.path().join("cut.jpg"), &jpeg[..jpeg.len() * 2 / 3]).unwrap();
+    std::fs::write(folder.path().join("empty.png"), "").unwrap();
+    std::fs::write(folder.path().join("notes.txt"), "hello").unwrap();
+    // Content decides, not the name.
+    std::fs::copy(
+        folder.path().join("b/two.jpg"),
+        folder.path().join("no_ending"),
+    )
+    .unwrap();
+    std::fs::remove_file(folder.path().join("b/two.jpg")).unwrap();
+    let source = RadiographSource {
+        images: folder.path().to_owned(),
+        ..RadiographSource::default()
+    };
+    let plan = import(&source).unwrap();
+    let ids: Vec<&str> = plan.records.iter().map(|r| r.id.as_str()).collect();
+    assert_eq!(ids, ["one", "no_ending"]);
+    let reasons: BTreeMap<&str, &str> = plan
+        .manifest
+        .skipped
+        .iter()
+        .map(|s| (s.place.as_str(), s.reason.as_str()))
+        .collect();
+    assert!(reasons["cut.jpg"].contains("cut short"), "{reasons:?}");
+    assert!(reasons["empty.png"].contains("0 bytes"), "{reasons:?}");
+    assert!(
+        reasons["b/copy.png"].contains("same bytes as a/one.png"),
+        "{reasons:?}"
+    );
+    assert!(plan.warnings.iter().any(|w| w.starts_with("no table")));
+    assert_eq!(plan.records[0].findings, None);
+}
+
+#[test]
+fn requests_that_cannot_work_end_with_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |images: &Path, table: Option<PathBuf>| {
+        let source = RadiographSource {
+            images: images.to_owned(),
+            table,
+            ..RadiographSource::default()
+        };
+        import(&source).unwrap_err().to_string()
+    };
+    let text = at(&folder.path().join("nowhere"), None);
+    assert!(
+        text.contains("nowhere") && text.starts_with("cannot read"),
+        "{text}"
+    );
+    let text = at(folder.path(), None);
+    assert!(text.contains("holds no PNG"), "{text}");
+    let table = folder.path().join("t.csv");
+    std::fs::write(&table, "film,finding\na.png,x\n").unwrap();
+    let text = at(folder.path(), Some(table.clone()));
+    assert!(
+        text.contains("no column for `image`") && text.contains("film, finding"),
+        "{text}"
+    );
+    let text = at(&table, None);
+    assert!(text.contains("is not a folder"), "{text}");
+    std::fs::write(&table, "image\na.png\n").unwrap();
+    let text = at(folder.path(), Some(table));
+    assert!(
+        text.contains("line 2: a.png is not in the folder"),
+        "{text}"
+    );
+}
+
+#[test]
+fn breaking_stops_the_import() {
+    let folder = tempfile::tempdir().unwrap();
+    write_film(&folder.path().join("a.png"), 1);
+    let source = RadiographSource {
+        images: folder.path().to_owned(),
+        ..RadiographSource::default()
+    };
+    let stopped = import_radiographs("films", &source, 0, &mut |_, _| ControlFlow::Break(()));
+    assert!(matches!(stopped, Err(ImportError::Cancelled)));
+}
+
+#[test]
+fn reports_and_wide_labels_come_along() {
+    let folder = tempfile::tempdir().unwrap();
+    write_film(&folder.path().join("x/a.png"), 1);
+    write_film(&folder.path().join("x/b.png"), 2);
+    let table = folder.path().join("t.csv");
+    std::fs::write(
+        &table,
+        "file,subject_id,findings,impression,PatientName\na.png,7,Clear.,Normal.,Doe\nb.png,7,,,Doe\n",
+    )
+    .unwrap();
+    let labels = folder.path().join("l.csv");
+    std::fs::write(&labels, "file,Edema\na.png,1\n").unwrap();
+    let source = RadiographSource {
+        images: folder.path().to_owned(),
+        table: Some(table),
+        labels: Some(labels),
+        ..RadiographSource::default()
+    };
+    let plan = import(&source).unwrap();
+    assert_eq!(
+        plan.records[0].report.as_ref().unwrap().text(),
+        "Clear. Normal."
+    );
+    assert_eq!(plan.records[1].report, None);
+    assert_eq!(
+        plan.records[0].findings.as_deref(),
+        Some(&["Edema".to_owned()][..])
+    );
+    assert_eq!(plan.records[1].findings, None);
+    assert!(plan.warnings.iter().any(|w| w.contains("PatientName")));
+    assert!(!format!("{:?}", plan.records).contains("Doe"));
+}
