@@ -1,0 +1,99 @@
+//! What every panel may see: borrows of the application, and the sender of commands.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use engine::views::{DatasetView, DictionaryView, ExampleKind, FeatureCard, Revision};
+use schema::FeatureId;
+
+use crate::backend::{Answer, Backend};
+use crate::commands::{Command, CommandSender};
+use crate::film_textures::{FilmTextures, HeatStyle};
+
+/// Read by panels while they draw; changed only by `App::logic`.
+pub(crate) struct AppContext<'a> {
+    pub(crate) backend: &'a dyn Backend,
+    pub(crate) commands: &'a CommandSender,
+    pub(crate) films: &'a FilmTextures,
+    pub(crate) cards: &'a CardCache,
+    pub(crate) dictionaries: &'a [DictionaryView],
+    pub(crate) datasets: &'a [DatasetView],
+    pub(crate) heat: HeatStyle,
+    pub(crate) revision: Revision,
+    pub(crate) reviewer: &'a str,
+    pub(crate) project_open: bool,
+}
+
+impl AppContext<'_> {
+    /// Queues a command.
+    pub(crate) fn send(&self, command: Command) {
+        self.commands.send(command);
+    }
+
+    /// The dictionary called `name`.
+    pub(crate) fn dictionary(&self, name: &str) -> Option<&DictionaryView> {
+        self.dictionaries.iter().find(|view| view.name == name)
+    }
+
+    /// The dataset called `name`.
+    pub(crate) fn dataset(&self, name: &str) -> Option<&DatasetView> {
+        self.datasets.iter().find(|view| view.manifest.name == name)
+    }
+
+    /// A card, from the cache if nothing has changed.
+    pub(crate) fn card(&self, sae: &str, feature: FeatureId) -> Answer<Arc<FeatureCard>> {
+        self.cards.get(self.backend, self.revision, sae, feature)
+    }
+}
+
+/// What the user calls examples of a dictionary.
+pub(crate) fn kind_name(kind: ExampleKind) -> &'static str {
+    match kind {
+        ExampleKind::Film => "films",
+        ExampleKind::Text => "reports",
+        ExampleKind::History => "histories",
+    }
+}
+
+/// Most cards kept.
+const MAX_CARDS: usize = 4096;
+
+type Cards = HashMap<FeatureId, Answer<Arc<FeatureCard>>>;
+
+/// Cards by dictionary and feature, valid for one revision.
+#[derive(Default)]
+pub(crate) struct CardCache(RefCell<(Revision, Vec<(String, Cards)>)>);
+
+impl CardCache {
+    fn get(
+        &self,
+        backend: &dyn Backend,
+        revision: Revision,
+        sae: &str,
+        feature: FeatureId,
+    ) -> Answer<Arc<FeatureCard>> {
+        let mut inner = self.0.borrow_mut();
+        if inner.0 != revision {
+            inner.0 = revision;
+            inner.1.clear();
+        }
+        let index = match inner.1.iter().position(|(name, _)| name == sae) {
+            Some(index) => index,
+            None => {
+                inner.1.push((sae.to_owned(), Cards::new()));
+                inner.1.len() - 1
+            }
+        };
+        let cards = &mut inner.1[index].1;
+        if let Some(card) = cards.get(&feature) {
+            return card.clone();
+        }
+        if cards.len() >= MAX_CARDS {
+            cards.clear();
+        }
+        let card = backend.feature_card(sae, feature);
+        cards.insert(feature, card.clone());
+        card
+    }
+}

@@ -1,0 +1,189 @@
+//! The door to `engine`, as a trait, so that benchmarks and tests can stand behind the same door.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use engine::Engine;
+use engine::views::{
+    DatasetView, DictionaryView, Event, FeatureCard, FeaturePage, FeatureQuery, FilmSize,
+    FilmState, ImportRequest, JobView, ModelView, PathPurpose, ProjectView, RecentProject,
+    Revision, SampleView, SteerRequest, SteerTicket,
+};
+use schema::{FeatureId, JobId, ReviewState};
+
+/// An answer, or one sentence for the user.
+pub type Answer<T> = Result<T, String>;
+
+/// What the window may ask. Every method answers within a few milliseconds; what takes longer is a
+/// job or arrives as an event. The meaning of each is that of the [`Engine`] method it names.
+#[expect(missing_docs, reason = "each method is documented where it is implemented")]
+#[expect(
+    clippy::missing_errors_doc,
+    reason = "each method is documented where it is implemented"
+)]
+pub trait Backend {
+    fn poll(&self) -> Vec<Event>;
+    fn revision(&self) -> Revision;
+    fn jobs(&self) -> Vec<JobView>;
+    fn cancel(&self, job: JobId);
+    fn recent_projects(&self) -> Vec<RecentProject>;
+    fn open_project(&self, dir: &str) -> Answer<()>;
+    fn new_project(&self, dir: &str) -> Answer<()>;
+    fn close_project(&self);
+    fn project(&self) -> Option<ProjectView>;
+    fn build_demo(&self, dir: &str) -> Answer<JobId>;
+    fn choose_path(&self, purpose: PathPurpose) -> Answer<()>;
+    fn datasets(&self) -> Answer<Arc<Vec<DatasetView>>>;
+    fn sample(&self, dataset: &str, sample: u32) -> Answer<SampleView>;
+    fn film(&self, dataset: &str, sample: u32, size: FilmSize) -> FilmState;
+    fn preview_import(&self, request: ImportRequest) -> Answer<JobId>;
+    fn import(&self, request: ImportRequest) -> Answer<JobId>;
+    fn models(&self) -> Answer<Arc<Vec<ModelView>>>;
+    fn dictionaries(&self) -> Answer<Arc<Vec<DictionaryView>>>;
+    fn feature_ids(&self, sae: &str, query: &FeatureQuery) -> Answer<Arc<Vec<FeatureId>>>;
+    fn feature_card(&self, sae: &str, feature: FeatureId) -> Answer<Arc<FeatureCard>>;
+    fn feature_page(&self, sae: &str, feature: FeatureId) -> Answer<Arc<FeaturePage>>;
+    fn propose_keywords(&self, sae: &str) -> Answer<JobId>;
+    fn decide(&self, sae: &str, feature: FeatureId, state: ReviewState, text: &str) -> Answer<()>;
+    fn undo_decision(&self) -> Answer<bool>;
+    fn reviewer(&self) -> String;
+    fn set_reviewer(&self, name: &str);
+    fn steer(&self, request: SteerRequest) -> Answer<SteerTicket>;
+    fn can_steer(&self, sae: &str) -> bool;
+}
+
+impl Backend for Engine {
+    fn poll(&self) -> Vec<Event> {
+        Self::poll(self)
+    }
+
+    fn revision(&self) -> Revision {
+        Self::revision(self)
+    }
+
+    fn jobs(&self) -> Vec<JobView> {
+        Self::jobs(self)
+    }
+
+    fn cancel(&self, job: JobId) {
+        Self::cancel(self, job);
+    }
+
+    fn recent_projects(&self) -> Vec<RecentProject> {
+        Self::recent_projects(self)
+    }
+
+    fn open_project(&self, dir: &str) -> Answer<()> {
+        Self::open_project(self, Path::new(dir)).map_err(sentence)
+    }
+
+    fn new_project(&self, dir: &str) -> Answer<()> {
+        Self::new_project(self, Path::new(dir)).map_err(sentence)
+    }
+
+    fn close_project(&self) {
+        Self::close_project(self);
+    }
+
+    fn project(&self) -> Option<ProjectView> {
+        Self::project(self)
+    }
+
+    fn build_demo(&self, dir: &str) -> Answer<JobId> {
+        Self::build_demo(self, Path::new(dir), 0).map_err(sentence)
+    }
+
+    fn choose_path(&self, purpose: PathPurpose) -> Answer<()> {
+        Self::choose_path(self, purpose, move || dialog(purpose)).map_err(sentence)
+    }
+
+    fn datasets(&self) -> Answer<Arc<Vec<DatasetView>>> {
+        Self::datasets(self).map_err(sentence)
+    }
+
+    fn sample(&self, dataset: &str, sample: u32) -> Answer<SampleView> {
+        Self::sample(self, dataset, sample).map_err(sentence)
+    }
+
+    fn film(&self, dataset: &str, sample: u32, size: FilmSize) -> FilmState {
+        Self::film(self, dataset, sample, size)
+    }
+
+    fn preview_import(&self, request: ImportRequest) -> Answer<JobId> {
+        Self::preview_import(self, request).map_err(sentence)
+    }
+
+    fn import(&self, request: ImportRequest) -> Answer<JobId> {
+        Self::import(self, request).map_err(sentence)
+    }
+
+    fn models(&self) -> Answer<Arc<Vec<ModelView>>> {
+        Self::models(self).map_err(sentence)
+    }
+
+    fn dictionaries(&self) -> Answer<Arc<Vec<DictionaryView>>> {
+        Self::dictionaries(self).map_err(sentence)
+    }
+
+    fn feature_ids(&self, sae: &str, query: &FeatureQuery) -> Answer<Arc<Vec<FeatureId>>> {
+        Self::feature_ids(self, sae, query).map_err(sentence)
+    }
+
+    fn feature_card(&self, sae: &str, feature: FeatureId) -> Answer<Arc<FeatureCard>> {
+        Self::feature_card(self, sae, feature).map_err(sentence)
+    }
+
+    fn feature_page(&self, sae: &str, feature: FeatureId) -> Answer<Arc<FeaturePage>> {
+        Self::feature_page(self, sae, feature).map_err(sentence)
+    }
+
+    fn propose_keywords(&self, sae: &str) -> Answer<JobId> {
+        Self::propose_keywords(self, sae).map_err(sentence)
+    }
+
+    fn decide(&self, sae: &str, feature: FeatureId, state: ReviewState, text: &str) -> Answer<()> {
+        Self::decide(self, sae, feature, state, text).map_err(sentence)
+    }
+
+    fn undo_decision(&self) -> Answer<bool> {
+        Self::undo_decision(self).map_err(sentence)
+    }
+
+    fn reviewer(&self) -> String {
+        Self::reviewer(self)
+    }
+
+    fn set_reviewer(&self, name: &str) {
+        Self::set_reviewer(self, name);
+    }
+
+    fn steer(&self, request: SteerRequest) -> Answer<SteerTicket> {
+        Self::steer(self, request).map_err(sentence)
+    }
+
+    fn can_steer(&self, sae: &str) -> bool {
+        Self::can_steer(self, sae)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used with map_err")]
+fn sentence(error: engine::EngineError) -> String {
+    error.message
+}
+
+/// Opens the native dialog; runs on the thread that `engine` gives it.
+fn dialog(purpose: PathPurpose) -> Option<std::path::PathBuf> {
+    let dialog = rfd::FileDialog::new();
+    match purpose {
+        PathPurpose::OpenProject => dialog.set_title("Open a project").pick_folder(),
+        PathPurpose::NewProject => dialog.set_title("Folder of the new project").pick_folder(),
+        PathPurpose::Demo => dialog.set_title("Folder of the demo project").pick_folder(),
+        PathPurpose::ImagesFolder => dialog.set_title("Folder of images").pick_folder(),
+        PathPurpose::InteractionsFolder => dialog.set_title("Folder of interactions").pick_folder(),
+        PathPurpose::TableFile => dialog
+            .set_title("Table")
+            .add_filter("Tables", &["csv", "tsv", "txt"])
+            .pick_file(),
+        PathPurpose::Model => dialog.set_title("Model").pick_file(),
+    }
+}

@@ -1,0 +1,155 @@
+//! What the user can ask for. Panels send commands; only `App::logic` executes them.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use engine::views::{ImportRequest, PathPurpose, SteerRequest};
+use schema::{FeatureId, JobId, ReviewState};
+use serde::{Deserialize, Serialize};
+
+use crate::film_textures::HeatStyle;
+
+/// A place in the left rail.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Screen {
+    /// Recent projects, open, new, demo.
+    #[default]
+    Start,
+    /// Datasets and their samples.
+    Data,
+    /// Cards of all features.
+    Gallery,
+    /// One feature.
+    Feature,
+    /// Turn features up and down.
+    Steer,
+}
+
+impl Screen {
+    /// All, in the order of the rail.
+    pub const ALL: [Self; 5] = [
+        Self::Start,
+        Self::Data,
+        Self::Gallery,
+        Self::Feature,
+        Self::Steer,
+    ];
+
+    /// As the rail calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Start => "Start",
+            Self::Data => "Data",
+            Self::Gallery => "Gallery",
+            Self::Feature => "Feature",
+            Self::Steer => "Steer",
+        }
+    }
+}
+
+impl std::str::FromStr for Screen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|screen| screen.name().eq_ignore_ascii_case(text))
+            .ok_or_else(|| {
+                format!("\"{text}\" is not a screen; expected start, data, gallery, feature or steer")
+            })
+    }
+}
+
+/// A decision the reviewer asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DecisionRequest {
+    pub(crate) sae: String,
+    pub(crate) feature: FeatureId,
+    pub(crate) state: ReviewState,
+    pub(crate) text: String,
+}
+
+/// One request of the user.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Command {
+    Show(Screen),
+    ToggleTheme,
+    TogglePalette,
+    ToggleSideBySide,
+    ToggleHeatmap,
+    ToggleSmooth,
+    SetHeat(HeatStyle),
+    ShowKeys,
+    Undo,
+    NextFeature,
+    PreviousFeature,
+    BuildDemo(String),
+    OpenProject(String),
+    NewProject(String),
+    CloseProject,
+    ChoosePath(PathPurpose),
+    PreviewImport(ImportRequest),
+    Import(ImportRequest),
+    CancelJob(JobId),
+    UseDictionary(String),
+    OpenFeature(String, FeatureId),
+    FiringOnSample(String, u32),
+    ShowSample(String, u32),
+    SteerFeature(String, FeatureId, Option<u32>),
+    Steer(SteerRequest),
+    Decide(DecisionRequest),
+    SetReviewer(String),
+    DismissToast(u64),
+}
+
+/// A command that the palette lists.
+pub(crate) struct PaletteEntry {
+    pub(crate) name: &'static str,
+    pub(crate) keys: &'static str,
+    pub(crate) command: Command,
+}
+
+/// Every command without a payload.
+pub(crate) fn palette_entries() -> Vec<PaletteEntry> {
+    let entry = |name, keys, command| PaletteEntry {
+        name,
+        keys,
+        command,
+    };
+    vec![
+        entry("Go to Start", "Ctrl+1", Command::Show(Screen::Start)),
+        entry("Go to Data", "Ctrl+2", Command::Show(Screen::Data)),
+        entry("Go to Gallery", "Ctrl+3", Command::Show(Screen::Gallery)),
+        entry("Go to Feature", "Ctrl+4", Command::Show(Screen::Feature)),
+        entry("Go to Steer", "Ctrl+5", Command::Show(Screen::Steer)),
+        entry("Show two dictionaries side by side", "Ctrl+D", Command::ToggleSideBySide),
+        entry("Next feature", "J", Command::NextFeature),
+        entry("Previous feature", "K", Command::PreviousFeature),
+        entry("Show or hide heatmaps", "", Command::ToggleHeatmap),
+        entry("Heatmap raw or smooth", "G", Command::ToggleSmooth),
+        entry("Undo the last decision", "Ctrl+Z", Command::Undo),
+        entry("Switch between dark and light", "Ctrl+T", Command::ToggleTheme),
+        entry("Open a project…", "Ctrl+O", Command::ChoosePath(PathPurpose::OpenProject)),
+        entry("New project…", "Ctrl+N", Command::ChoosePath(PathPurpose::NewProject)),
+        entry("Close the project", "", Command::CloseProject),
+        entry("Keys", "?", Command::ShowKeys),
+    ]
+}
+
+/// Cloned into every panel.
+#[derive(Clone)]
+pub(crate) struct CommandSender(Sender<Command>);
+
+impl CommandSender {
+    /// Queues `command` for the next `App::logic`.
+    pub(crate) fn send(&self, command: Command) {
+        // Fails only when the app is gone.
+        self.0.send(command).ok();
+    }
+}
+
+/// A queue of commands within one thread.
+pub(crate) fn command_channel() -> (CommandSender, Receiver<Command>) {
+    let (sender, receiver) = channel();
+    (CommandSender(sender), receiver)
+}

@@ -1,0 +1,269 @@
+//! Textures of films and heatmaps: made once, kept within a bound, uploaded a few per frame.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use egui::{ColorImage, TextureHandle, TextureOptions};
+use engine::views::{FilmPixels, FilmSize, FilmState};
+
+use crate::backend::Backend;
+use crate::tokens;
+use crate::widgets::colour_map;
+
+/// Most bytes of textures kept.
+const MAX_BYTES: usize = 192 << 20;
+/// Most film textures made in one frame, so that scrolling stays smooth.
+const UPLOADS_PER_FRAME: usize = 24;
+
+/// A film texture asked for.
+pub(crate) enum Thumbnail {
+    /// Draw it.
+    Ready(TextureHandle),
+    /// Not yet.
+    Loading,
+    /// Never; why.
+    Failed(String),
+}
+
+/// How heatmaps are drawn, everywhere at once.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub(crate) struct HeatStyle {
+    /// Whether they are drawn at all.
+    pub(crate) shown: bool,
+    /// Alpha of the maximum, `0..=1`.
+    pub(crate) opacity: f32,
+    /// Bilinear between patch centres; raw patches otherwise.
+    pub(crate) smooth: bool,
+    /// H is held down: hide for now.
+    #[serde(skip)]
+    pub(crate) held: bool,
+}
+
+impl Default for HeatStyle {
+    fn default() -> Self {
+        Self {
+            shown: true,
+            opacity: 0.75,
+            smooth: true,
+            held: false,
+        }
+    }
+}
+
+impl HeatStyle {
+    /// Whether to draw a heatmap now.
+    pub(crate) fn visible(self) -> bool {
+        self.shown && !self.held
+    }
+}
+
+/// Identifies the heatmap of one feature on one sample.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct HeatKey {
+    /// Address of the activations: they are shared, never changed, and kept alive by the entry.
+    heat: usize,
+    maximum: u32,
+    opacity: u32,
+    smooth: bool,
+}
+
+struct Entry {
+    texture: TextureHandle,
+    used: u64,
+    /// Keeps the address in [`HeatKey`] from being given to another heatmap.
+    _heat: Option<Arc<Vec<f32>>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    films: HashMap<(Arc<str>, u32), Entry>,
+    heats: HashMap<HeatKey, Entry>,
+    failed: HashMap<(Arc<str>, u32), String>,
+    names: Vec<Arc<str>>,
+    frame: u64,
+    uploads: usize,
+    bytes: usize,
+}
+
+/// The cache. Interior mutability, because panels only borrow it.
+#[derive(Default)]
+pub(crate) struct FilmTextures(RefCell<Inner>);
+
+impl FilmTextures {
+    /// Call once per frame, before anything is drawn.
+    pub(crate) fn begin_frame(&self) {
+        let mut inner = self.0.borrow_mut();
+        inner.frame += 1;
+        inner.uploads = 0;
+        if inner.bytes > MAX_BYTES {
+            inner.evict();
+        }
+    }
+
+    /// Forgets everything, e.g. when another project is opened.
+    pub(crate) fn clear(&self) {
+        *self.0.borrow_mut() = Inner::default();
+    }
+
+    /// The thumbnail of a film.
+    pub(crate) fn thumbnail(
+        &self,
+        ctx: &egui::Context,
+        backend: &dyn Backend,
+        dataset: &str,
+        sample: u32,
+    ) -> Thumbnail {
+        let mut inner = self.0.borrow_mut();
+        let key = (inner.name(dataset), sample);
+        let frame = inner.frame;
+        if let Some(entry) = inner.films.get_mut(&key) {
+            entry.used = frame;
+            return Thumbnail::Ready(entry.texture.clone());
+        }
+        if let Some(reason) = inner.failed.get(&key) {
+            return Thumbnail::Failed(reason.clone());
+        }
+        if inner.uploads >= UPLOADS_PER_FRAME {
+            ctx.request_repaint();
+            return Thumbnail::Loading;
+        }
+        match backend.film(dataset, sample, FilmSize::Thumbnail) {
+            FilmState::Loading => Thumbnail::Loading,
+            FilmState::Failed(reason) => {
+                inner.failed.insert(key, reason.clone());
+                Thumbnail::Failed(reason)
+            }
+            FilmState::Ready(film) => {
+                inner.uploads += 1;
+                let image = grey_image(&film);
+                inner.bytes += image.pixels.len() * 4;
+                let texture = ctx.load_texture("thumbnail", image, TextureOptions::LINEAR);
+                let entry = Entry {
+                    texture: texture.clone(),
+                    used: frame,
+                    _heat: None,
+                };
+                inner.films.insert(key, entry);
+                Thumbnail::Ready(texture)
+            }
+        }
+    }
+
+    /// The overlay of `heat` (`columns` wide, row-major) on one scale: `maximum` is opaque.
+    pub(crate) fn heatmap(
+        &self,
+        ctx: &egui::Context,
+        heat: &Arc<Vec<f32>>,
+        columns: usize,
+        maximum: f32,
+        style: HeatStyle,
+    ) -> Option<TextureHandle> {
+        if columns == 0 || heat.is_empty() || !heat.len().is_multiple_of(columns) {
+            return None;
+        }
+        let mut inner = self.0.borrow_mut();
+        let key = HeatKey {
+            heat: Arc::as_ptr(heat).addr(),
+            maximum: maximum.to_bits(),
+            opacity: style.opacity.to_bits(),
+            smooth: style.smooth,
+        };
+        let frame = inner.frame;
+        if let Some(entry) = inner.heats.get_mut(&key) {
+            entry.used = frame;
+            return Some(entry.texture.clone());
+        }
+        let image = heat_image(heat, columns, maximum, style.opacity);
+        inner.bytes += image.pixels.len() * 4;
+        let options = if style.smooth {
+            TextureOptions::LINEAR
+        } else {
+            TextureOptions::NEAREST
+        };
+        let texture = ctx.load_texture("heatmap", image, options);
+        let entry = Entry {
+            texture: texture.clone(),
+            used: frame,
+            _heat: Some(Arc::clone(heat)),
+        };
+        inner.heats.insert(key, entry);
+        Some(texture)
+    }
+}
+
+impl Inner {
+    /// One shared copy of each dataset name, so that keys cost no allocation.
+    fn name(&mut self, dataset: &str) -> Arc<str> {
+        if let Some(name) = self.names.iter().find(|name| &***name == dataset) {
+            return Arc::clone(name);
+        }
+        let name: Arc<str> = dataset.into();
+        self.names.push(Arc::clone(&name));
+        name
+    }
+
+    /// Drops the half that was not drawn for longest.
+    fn evict(&mut self) {
+        let mut ages: Vec<u64> = self
+            .films
+            .values()
+            .chain(self.heats.values())
+            .map(|entry| entry.used)
+            .collect();
+        ages.sort_unstable();
+        let cut = ages.get(ages.len() / 2).copied().unwrap_or(0);
+        self.films.retain(|_, entry| entry.used > cut);
+        self.heats.retain(|_, entry| entry.used > cut);
+        self.bytes = self
+            .films
+            .values()
+            .chain(self.heats.values())
+            .map(|entry| entry.texture.byte_size())
+            .sum();
+    }
+}
+
+fn grey_image(film: &FilmPixels) -> ColorImage {
+    let size = [film.width as usize, film.height as usize];
+    if film.grey.len() == size[0] * size[1] {
+        ColorImage::from_gray(size, &film.grey)
+    } else {
+        ColorImage::filled([1, 1], tokens::FILM_BACKGROUND)
+    }
+}
+
+fn heat_image(heat: &[f32], columns: usize, maximum: f32, opacity: f32) -> ColorImage {
+    let scale = if maximum > 0.0 { 1.0 / maximum } else { 0.0 };
+    let pixels = heat
+        .iter()
+        .map(|&value| colour_map::overlay(value * scale, opacity))
+        .collect();
+    ColorImage::new([columns, heat.len() / columns], pixels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heat_image_keeps_rows_and_scale() {
+        let image = heat_image(&[0.0, 2.0, 4.0, 0.0, 0.0, 8.0], 3, 8.0, 1.0);
+        assert_eq!(image.size, [3, 2]);
+        assert_eq!(image.pixels[0].a(), 0);
+        assert_eq!(image.pixels[5].a(), 255);
+        assert!(image.pixels[1].a() < image.pixels[2].a());
+    }
+
+    #[test]
+    fn a_heatmap_is_made_once() {
+        let textures = FilmTextures::default();
+        let ctx = egui::Context::default();
+        let heat = Arc::new(vec![0.0, 1.0]);
+        let first = textures.heatmap(&ctx, &heat, 2, 1.0, HeatStyle::default());
+        let second = textures.heatmap(&ctx, &heat, 2, 1.0, HeatStyle::default());
+        assert_eq!(first.map(|t| t.id()), second.map(|t| t.id()));
+        assert!(textures.heatmap(&ctx, &heat, 3, 1.0, HeatStyle::default()).is_none());
+    }
+}

@@ -1,0 +1,14 @@
+//! What several screens draw: films, tokens, items, histograms. Knows no screen.
+
+pub(crate) mod chip;
+pub(crate) mod colour_map;
+pub(crate) mod example;
+pub(crate) mod film_shade;
+pub(crate) mod film_viewer;
+pub(crate) mod histogram;
+pub(crate) mod icon;
+pub(crate) mod item_strip;
+pub(crate) mod notice;
+pub(crate) mod number;
+pub(crate) mod token_text;
+pub(crate) mod word_diff;

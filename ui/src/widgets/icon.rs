@@ -1,0 +1,50 @@
+//! Icons of the rail, drawn as lines so that they are sharp at any scale.
+
+use egui::{Color32, Painter, Pos2, Rect, Stroke, StrokeKind, Vec2};
+
+use crate::commands::Screen;
+
+/// Paints the icon of `screen` into a square of 20 points around `centre`.
+pub(crate) fn paint(painter: &Painter, screen: Screen, centre: Pos2, colour: Color32) {
+    let stroke = Stroke::new(1.6, colour);
+    let at = |x: f32, y: f32| centre + Vec2::new(x, y);
+    match screen {
+        Screen::Start => {
+            painter.line(vec![at(-9.0, 0.0), at(0.0, -8.0), at(9.0, 0.0)], stroke);
+            painter.line(
+                vec![at(-6.0, -1.0), at(-6.0, 8.0), at(6.0, 8.0), at(6.0, -1.0)],
+                stroke,
+            );
+        }
+        Screen::Data => {
+            for y in [-6.0, 0.0, 6.0] {
+                painter.rect_stroke(
+                    Rect::from_center_size(at(0.0, y), Vec2::new(17.0, 4.0)),
+                    1.5,
+                    stroke,
+                    StrokeKind::Middle,
+                );
+            }
+        }
+        Screen::Gallery => {
+            for (x, y) in [(-4.5, -4.5), (4.5, -4.5), (-4.5, 4.5), (4.5, 4.5)] {
+                painter.rect_stroke(
+                    Rect::from_center_size(at(x, y), Vec2::splat(7.0)),
+                    1.5,
+                    stroke,
+                    StrokeKind::Middle,
+                );
+            }
+        }
+        Screen::Feature => {
+            painter.circle_stroke(at(-2.0, -2.0), 6.0, stroke);
+            painter.line_segment([at(2.5, 2.5), at(8.5, 8.5)], stroke);
+        }
+        Screen::Steer => {
+            for (y, knob) in [(-6.0, 4.0), (0.0, -4.0), (6.0, 2.0)] {
+                painter.line_segment([at(-9.0, y), at(9.0, y)], stroke);
+                painter.circle_filled(at(knob, y), 3.0, colour);
+            }
+        }
+    }
+}

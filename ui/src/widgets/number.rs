@@ -1,0 +1,82 @@
+//! How numbers are written: the same width for the same kind of number.
+
+/// A share as a percentage with two significant digits: `12 %`, `1.2 %`, `0.034 %`.
+pub(crate) fn percent(share: f32) -> String {
+    let value = share * 100.0;
+    if value == 0.0 {
+        "0 %".to_owned()
+    } else if value >= 9.95 {
+        format!("{value:.0} %")
+    } else if value >= 0.995 {
+        format!("{value:.1} %")
+    } else if value >= 0.0995 {
+        format!("{value:.2} %")
+    } else {
+        format!("{value:.3} %")
+    }
+}
+
+/// An activation: two digits after the point, fewer when large.
+pub(crate) fn activation(value: f32) -> String {
+    if value.abs() >= 100.0 {
+        format!("{value:.0}")
+    } else if value.abs() >= 10.0 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+/// A count with thin groups of three: `20 000`.
+pub(crate) fn count(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push('\u{a0}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A p or q value: `< 0.001`, or three digits.
+pub(crate) fn p_value(value: f64) -> String {
+    if value < 0.001 {
+        "< 0.001".to_owned()
+    } else {
+        format!("{value:.3}")
+    }
+}
+
+/// A duration: `4 s`, `2 min 05 s`, `1 h 12 min`.
+pub(crate) fn duration(seconds: f32) -> String {
+    let seconds = seconds.max(0.0).round() as u64;
+    if seconds < 60 {
+        format!("{seconds} s")
+    } else if seconds < 3600 {
+        format!("{} min {:02} s", seconds / 60, seconds % 60)
+    } else {
+        format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_as_expected() {
+        assert_eq!(percent(0.124), "12 %");
+        assert_eq!(percent(0.012), "1.2 %");
+        assert_eq!(percent(0.000_34), "0.034 %");
+        assert_eq!(percent(0.0), "0 %");
+        assert_eq!(activation(3.141), "3.14");
+        assert_eq!(activation(314.1), "314");
+        assert_eq!(count(1_234_567), "1\u{a0}234\u{a0}567");
+        assert_eq!(count(12), "12");
+        assert_eq!(p_value(0.000_01), "< 0.001");
+        assert_eq!(duration(125.2), "2 min 05 s");
+        assert_eq!(duration(4320.0), "1 h 12 min");
+    }
+}
