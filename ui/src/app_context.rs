@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use engine::views::{DatasetView, DictionaryView, ExampleKind, FeatureCard, Revision};
+use engine::views::{DatasetView, DictionaryView, ExampleKind, FeatureCard, JobView, Revision};
 use schema::FeatureId;
 
+use crate::app::Layout;
 use crate::backend::{Answer, Backend};
 use crate::commands::{Command, CommandSender};
 use crate::film_textures::{FilmTextures, HeatStyle};
@@ -17,10 +18,12 @@ pub(crate) struct AppContext<'a> {
     pub(crate) commands: &'a CommandSender,
     pub(crate) films: &'a FilmTextures,
     pub(crate) cards: &'a CardCache,
+    pub(crate) layout: &'a Layout,
     pub(crate) dictionaries: &'a [DictionaryView],
     pub(crate) datasets: &'a [DatasetView],
     pub(crate) heat: HeatStyle,
     pub(crate) revision: Revision,
+    pub(crate) jobs: &'a [JobView],
     pub(crate) reviewer: &'a str,
     pub(crate) project_open: bool,
 }
@@ -78,13 +81,11 @@ impl CardCache {
             inner.0 = revision;
             inner.1.clear();
         }
-        let index = match inner.1.iter().position(|(name, _)| name == sae) {
-            Some(index) => index,
-            None => {
-                inner.1.push((sae.to_owned(), Cards::new()));
-                inner.1.len() - 1
-            }
-        };
+        let index = inner.1.iter().position(|(name, _)| name == sae);
+        let index = index.unwrap_or_else(|| {
+            inner.1.push((sae.to_owned(), Cards::new()));
+            inner.1.len() - 1
+        });
         let cards = &mut inner.1[index].1;
         if let Some(card) = cards.get(&feature) {
             return card.clone();

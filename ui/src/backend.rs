@@ -16,7 +16,10 @@ pub type Answer<T> = Result<T, String>;
 
 /// What the window may ask. Every method answers within a few milliseconds; what takes longer is a
 /// job or arrives as an event. The meaning of each is that of the [`Engine`] method it names.
-#[expect(missing_docs, reason = "each method is documented where it is implemented")]
+#[expect(
+    missing_docs,
+    reason = "each method is documented where it is implemented"
+)]
 #[expect(
     clippy::missing_errors_doc,
     reason = "each method is documented where it is implemented"
@@ -50,6 +53,8 @@ pub trait Backend {
     fn set_reviewer(&self, name: &str);
     fn steer(&self, request: SteerRequest) -> Answer<SteerTicket>;
     fn can_steer(&self, sae: &str) -> bool;
+    fn window_memory(&self) -> Option<String>;
+    fn keep_window_memory(&self, text: &str);
 }
 
 impl Backend for Engine {
@@ -164,9 +169,14 @@ impl Backend for Engine {
     fn can_steer(&self, sae: &str) -> bool {
         Self::can_steer(self, sae)
     }
+
+    fn window_memory(&self) -> Option<String> {
+        None
+    }
+
+    fn keep_window_memory(&self, _text: &str) {}
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "used with map_err")]
 fn sentence(error: engine::EngineError) -> String {
     error.message
 }

@@ -55,7 +55,9 @@ impl std::str::FromStr for Screen {
             .into_iter()
             .find(|screen| screen.name().eq_ignore_ascii_case(text))
             .ok_or_else(|| {
-                format!("\"{text}\" is not a screen; expected start, data, gallery, feature or steer")
+                format!(
+                    "\"{text}\" is not a screen; expected start, data, gallery, feature or steer"
+                )
             })
     }
 }
@@ -99,6 +101,7 @@ pub(crate) enum Command {
     Steer(SteerRequest),
     Decide(DecisionRequest),
     SetReviewer(String),
+    ProposeLabels(String),
     DismissToast(u64),
 }
 
@@ -122,15 +125,31 @@ pub(crate) fn palette_entries() -> Vec<PaletteEntry> {
         entry("Go to Gallery", "Ctrl+3", Command::Show(Screen::Gallery)),
         entry("Go to Feature", "Ctrl+4", Command::Show(Screen::Feature)),
         entry("Go to Steer", "Ctrl+5", Command::Show(Screen::Steer)),
-        entry("Show two dictionaries side by side", "Ctrl+D", Command::ToggleSideBySide),
+        entry(
+            "Show two dictionaries side by side",
+            "Ctrl+D",
+            Command::ToggleSideBySide,
+        ),
         entry("Next feature", "J", Command::NextFeature),
         entry("Previous feature", "K", Command::PreviousFeature),
         entry("Show or hide heatmaps", "", Command::ToggleHeatmap),
         entry("Heatmap raw or smooth", "G", Command::ToggleSmooth),
         entry("Undo the last decision", "Ctrl+Z", Command::Undo),
-        entry("Switch between dark and light", "Ctrl+T", Command::ToggleTheme),
-        entry("Open a project…", "Ctrl+O", Command::ChoosePath(PathPurpose::OpenProject)),
-        entry("New project…", "Ctrl+N", Command::ChoosePath(PathPurpose::NewProject)),
+        entry(
+            "Switch between dark and light",
+            "Ctrl+T",
+            Command::ToggleTheme,
+        ),
+        entry(
+            "Open a project…",
+            "Ctrl+O",
+            Command::ChoosePath(PathPurpose::OpenProject),
+        ),
+        entry(
+            "New project…",
+            "Ctrl+N",
+            Command::ChoosePath(PathPurpose::NewProject),
+        ),
         entry("Close the project", "", Command::CloseProject),
         entry("Keys", "?", Command::ShowKeys),
     ]

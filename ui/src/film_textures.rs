@@ -1,7 +1,7 @@
 //! Textures of films and heatmaps: made once, kept within a bound, uploaded a few per frame.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use egui::{ColorImage, TextureHandle, TextureOptions};
@@ -22,8 +22,8 @@ pub(crate) enum Thumbnail {
     Ready(TextureHandle),
     /// Not yet.
     Loading,
-    /// Never; why.
-    Failed(String),
+    /// Never; the large view says why.
+    Failed,
 }
 
 /// How heatmaps are drawn, everywhere at once.
@@ -80,11 +80,14 @@ struct Entry {
 struct Inner {
     films: HashMap<(Arc<str>, u32), Entry>,
     heats: HashMap<HeatKey, Entry>,
-    failed: HashMap<(Arc<str>, u32), String>,
+    failed: HashSet<(Arc<str>, u32)>,
     names: Vec<Arc<str>>,
     frame: u64,
     uploads: usize,
     bytes: usize,
+    /// Films asked for in this frame that were not there.
+    loading: usize,
+    loading_before: usize,
 }
 
 /// The cache. Interior mutability, because panels only borrow it.
@@ -97,9 +100,21 @@ impl FilmTextures {
         let mut inner = self.0.borrow_mut();
         inner.frame += 1;
         inner.uploads = 0;
+        inner.loading_before = std::mem::take(&mut inner.loading);
         if inner.bytes > MAX_BYTES {
             inner.evict();
         }
+    }
+
+    /// Counts a film that a viewer waits for.
+    pub(crate) fn note_loading(&self) {
+        self.0.borrow_mut().loading += 1;
+    }
+
+    /// Films that the last whole frame wanted and did not get.
+    pub(crate) fn n_loading(&self) -> usize {
+        let inner = self.0.borrow();
+        inner.loading.max(inner.loading_before)
     }
 
     /// Forgets everything, e.g. when another project is opened.
@@ -122,18 +137,22 @@ impl FilmTextures {
             entry.used = frame;
             return Thumbnail::Ready(entry.texture.clone());
         }
-        if let Some(reason) = inner.failed.get(&key) {
-            return Thumbnail::Failed(reason.clone());
+        if inner.failed.contains(&key) {
+            return Thumbnail::Failed;
         }
         if inner.uploads >= UPLOADS_PER_FRAME {
             ctx.request_repaint();
+            inner.loading += 1;
             return Thumbnail::Loading;
         }
         match backend.film(dataset, sample, FilmSize::Thumbnail) {
-            FilmState::Loading => Thumbnail::Loading,
-            FilmState::Failed(reason) => {
-                inner.failed.insert(key, reason.clone());
-                Thumbnail::Failed(reason)
+            FilmState::Loading => {
+                inner.loading += 1;
+                Thumbnail::Loading
+            }
+            FilmState::Failed(_) => {
+                inner.failed.insert(key);
+                Thumbnail::Failed
             }
             FilmState::Ready(film) => {
                 inner.uploads += 1;
@@ -264,6 +283,10 @@ mod tests {
         let first = textures.heatmap(&ctx, &heat, 2, 1.0, HeatStyle::default());
         let second = textures.heatmap(&ctx, &heat, 2, 1.0, HeatStyle::default());
         assert_eq!(first.map(|t| t.id()), second.map(|t| t.id()));
-        assert!(textures.heatmap(&ctx, &heat, 3, 1.0, HeatStyle::default()).is_none());
+        assert!(
+            textures
+                .heatmap(&ctx, &heat, 3, 1.0, HeatStyle::default())
+                .is_none()
+        );
     }
 }

@@ -1,1 +1,29 @@
-//! ui
+//! Everything on the screen. Knows `engine` and `schema`; no tensors, no files, no threads.
+
+mod app;
+mod app_context;
+pub mod backend;
+pub mod bench;
+mod commands;
+mod film_textures;
+mod jobs_bar;
+mod keys_sheet;
+mod options;
+mod palette;
+mod screens;
+mod toasts;
+mod tokens;
+mod widgets;
+
+pub use app::App;
+pub use backend::Backend;
+pub use commands::Screen;
+pub use options::{Options, Screenshot, ScreenshotSink, StartAt, Waker};
+
+/// Inner size of the window: what was asked for, else what it was last time, in points.
+pub fn window_size(backend: &dyn Backend, start: &StartAt) -> [f32; 2] {
+    start
+        .size
+        .unwrap_or_else(|| app::remembered(backend).size)
+        .map(|side| side.clamp(480.0, 16_384.0))
+}

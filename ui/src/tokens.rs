@@ -194,8 +194,14 @@ pub(crate) fn install(ctx: &egui::Context) {
                 (TextStyle::Small, small_font()),
                 (TextStyle::Body, body_font()),
                 (TextStyle::Button, body_font()),
-                (TextStyle::Heading, FontId::new(22.0, FontFamily::Proportional)),
-                (TextStyle::Monospace, FontId::new(12.5, FontFamily::Monospace)),
+                (
+                    TextStyle::Heading,
+                    FontId::new(22.0, FontFamily::Proportional),
+                ),
+                (
+                    TextStyle::Monospace,
+                    FontId::new(12.5, FontFamily::Monospace),
+                ),
             ]
             .into();
             let spacing = &mut style.spacing;
@@ -241,11 +247,36 @@ fn visuals(mut visuals: egui::Visuals, tokens: &Tokens) -> egui::Visuals {
     visuals.disabled_alpha = 0.6;
     let widgets = &mut visuals.widgets;
     for (widget, fill, outline, text) in [
-        (&mut widgets.noninteractive, tokens.panel, tokens.line, tokens.text),
-        (&mut widgets.inactive, tokens.control, tokens.outline, tokens.text),
-        (&mut widgets.hovered, tokens.hovered, tokens.accent, tokens.text),
-        (&mut widgets.active, tokens.accent_quiet, tokens.accent, tokens.text),
-        (&mut widgets.open, tokens.control, tokens.outline, tokens.text),
+        (
+            &mut widgets.noninteractive,
+            tokens.panel,
+            tokens.line,
+            tokens.text,
+        ),
+        (
+            &mut widgets.inactive,
+            tokens.control,
+            tokens.outline,
+            tokens.text,
+        ),
+        (
+            &mut widgets.hovered,
+            tokens.hovered,
+            tokens.accent,
+            tokens.text,
+        ),
+        (
+            &mut widgets.active,
+            tokens.accent_quiet,
+            tokens.accent,
+            tokens.text,
+        ),
+        (
+            &mut widgets.open,
+            tokens.control,
+            tokens.outline,
+            tokens.text,
+        ),
     ] {
         widget.bg_fill = fill;
         widget.weak_bg_fill = fill;
@@ -265,8 +296,13 @@ mod tests {
     fn text_reads_on_every_surface() {
         for tokens in [DARK, LIGHT] {
             for surface in [tokens.canvas, tokens.chrome, tokens.panel, tokens.control] {
-                for text in [tokens.text, tokens.text_weak, tokens.warning, tokens.error, tokens.good]
-                {
+                for text in [
+                    tokens.text,
+                    tokens.text_weak,
+                    tokens.warning,
+                    tokens.error,
+                    tokens.good,
+                ] {
                     let ratio = contrast(surface, text);
                     assert!(ratio >= 4.5, "{text:?} on {surface:?}: {ratio}");
                 }

@@ -10,5 +10,6 @@ pub(crate) mod icon;
 pub(crate) mod item_strip;
 pub(crate) mod notice;
 pub(crate) mod number;
+pub(crate) mod split;
 pub(crate) mod token_text;
 pub(crate) mod word_diff;

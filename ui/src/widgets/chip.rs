@@ -51,8 +51,7 @@ pub(crate) fn chip_ui(ui: &mut Ui, state: ReviewState, proposed: bool) {
         .painter()
         .layout_no_wrap(name.to_owned(), tokens::small_font(), tokens.text)
         .size();
-    let (rect, response) =
-        ui.allocate_exact_size(width + Vec2::new(12.0, 4.0), Sense::hover());
+    let (rect, response) = ui.allocate_exact_size(width + Vec2::new(12.0, 4.0), Sense::hover());
     paint(ui.painter(), tokens, rect.right_top(), state, proposed);
     response.widget_info(|| WidgetInfo::labeled(egui::Role::Label, true, name));
 }

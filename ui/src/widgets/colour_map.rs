@@ -73,7 +73,10 @@ mod tests {
         let levels: Vec<f32> = (0..=20)
             .map(|i| tokens::luminance(colour(i as f32 / 20.0)))
             .collect();
-        assert!(levels.windows(2).all(|pair| pair[0] < pair[1]), "{levels:?}");
+        assert!(
+            levels.windows(2).all(|pair| pair[0] < pair[1]),
+            "{levels:?}"
+        );
     }
 
     #[test]

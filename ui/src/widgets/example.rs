@@ -60,7 +60,12 @@ pub(crate) fn paint(
                 let film = fit(rect, *size);
                 painter
                     .with_clip_rect(film.intersect(painter.clip_rect()))
-                    .image(texture.id(), grid_rect(film, *size, grid), WHOLE, tokens::UNTINTED);
+                    .image(
+                        texture.id(),
+                        grid_rect(film, *size, grid),
+                        WHOLE,
+                        tokens::UNTINTED,
+                    );
             }
         }
         ExampleContent::Text { tokens } => {
@@ -87,7 +92,7 @@ pub(crate) fn paint_film(
             painter.image(texture.id(), fit(rect, size), WHOLE, tokens::UNTINTED);
         }
         Thumbnail::Loading => paint_placeholder(painter, tokens::of(ui), rect),
-        Thumbnail::Failed(_) => {
+        Thumbnail::Failed => {
             notice::film_text(painter, rect, egui::Align2::CENTER_CENTER, "unreadable");
         }
     }
@@ -105,7 +110,10 @@ mod tests {
     fn films_keep_their_shape() {
         let rect = Rect::from_min_size(Pos2::ZERO, Vec2::new(100.0, 100.0));
         let film = fit(rect, [200, 400]);
-        assert_eq!(film, Rect::from_min_size(Pos2::new(25.0, 0.0), Vec2::new(50.0, 100.0)));
+        assert_eq!(
+            film,
+            Rect::from_min_size(Pos2::new(25.0, 0.0), Vec2::new(50.0, 100.0))
+        );
     }
 
     #[test]
@@ -120,6 +128,9 @@ mod tests {
             height: 200.0,
         };
         let place = grid_rect(film, [200, 400], &grid);
-        assert_eq!(place, Rect::from_min_size(Pos2::new(10.0, 45.0), Vec2::splat(50.0)));
+        assert_eq!(
+            place,
+            Rect::from_min_size(Pos2::new(10.0, 45.0), Vec2::splat(50.0))
+        );
     }
 }

@@ -38,13 +38,20 @@ pub(crate) fn shade(
         return ColorImage::filled([1, 1], tokens::FILM_BACKGROUND);
     }
     let pixels: Vec<Color32> = if step == 1 && deep {
-        film.deep.iter().map(|&value| table[usize::from(value)]).collect()
+        film.deep
+            .iter()
+            .map(|&value| table[usize::from(value)])
+            .collect()
     } else {
         let mut pixels = Vec::with_capacity(width.div_ceil(step) * height.div_ceil(step));
         for row in (0..height).step_by(step) {
             for column in (0..width).step_by(step) {
                 let i = row * width + column;
-                let value = if deep { film.deep[i] } else { u16::from(film.grey[i]) };
+                let value = if deep {
+                    film.deep[i]
+                } else {
+                    u16::from(film.grey[i])
+                };
                 pixels.push(table[usize::from(value)]);
             }
         }

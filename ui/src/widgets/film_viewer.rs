@@ -88,10 +88,16 @@ impl FilmViewer {
             }
             (_, Some(problem)) => notice::film_text(&painter, rect, Align2::CENTER_CENTER, problem),
             (None, None) => {
-                example::paint_film(ctx, ui, film, (subject.dataset, subject.sample), subject.size);
+                example::paint_film(
+                    ctx,
+                    ui,
+                    film,
+                    (subject.dataset, subject.sample),
+                    subject.size,
+                );
             }
         }
-        self.paint_heat(ctx, ui, rect, film, subject);
+        paint_heat(ctx, ui, rect, film, subject);
         paint_boxes(&painter, film, subject);
         self.paint_notes(&painter, rect, subject);
         if self.zoom > 1.05 {
@@ -108,8 +114,14 @@ impl FilmViewer {
             return None;
         }
         self.shown = None;
-        match ctx.backend.film(subject.dataset, subject.sample, FilmSize::Full) {
-            FilmState::Loading => None,
+        match ctx
+            .backend
+            .film(subject.dataset, subject.sample, FilmSize::Full)
+        {
+            FilmState::Loading => {
+                ctx.films.note_loading();
+                None
+            }
             FilmState::Failed(reason) => Some(reason),
             FilmState::Ready(film) => {
                 let presets = film_shade::presets(&film);
@@ -161,11 +173,14 @@ impl FilmViewer {
                 })
                 .response
                 .accessible_name("Window preset")
-                .on_hover_text("Window preset. Drag on the film: across for width, down for centre");
+                .on_hover_text(
+                    "Window preset. Drag on the film: across for width, down for centre",
+                );
             if chosen.is_some() {
                 self.window = chosen;
             }
-            ui.toggle_value(&mut self.inverted, "Invert").on_hover_text("I");
+            ui.toggle_value(&mut self.inverted, "Invert")
+                .on_hover_text("I");
             if ui.button("Fit").on_hover_text("0 or Escape").clicked() {
                 self.reset_view();
             }
@@ -194,7 +209,10 @@ impl FilmViewer {
         if response.dragged_by(PointerButton::Primary)
             && let (Some(window), Some(shown)) = (&mut self.window, &self.shown)
         {
-            let range = shown.presets.last().map_or(256.0, |_| full_range(&shown.presets));
+            let range = shown
+                .presets
+                .last()
+                .map_or(256.0, |_| full_range(&shown.presets));
             let gain = range / 1024.0;
             let delta = response.drag_delta();
             window.width = (window.width + delta.x * gain * 2.0).clamp(1.0, range * 4.0);
@@ -220,7 +238,8 @@ impl FilmViewer {
             if factor != 1.0 {
                 self.zoom_at(rect, pos, factor);
                 // The wheel belongs to the film: no scroll area around it moves as well.
-                ui.ctx().input_mut(|input| input.smooth_scroll_delta = Vec2::ZERO);
+                ui.ctx()
+                    .input_mut(|input| input.smooth_scroll_delta = Vec2::ZERO);
             }
         }
         let fitted = example::fit(rect, size).size() * self.zoom;
@@ -272,28 +291,6 @@ impl FilmViewer {
         }
     }
 
-    fn paint_heat(
-        &self,
-        ctx: &AppContext<'_>,
-        ui: &Ui,
-        rect: Rect,
-        film: Rect,
-        subject: &Subject<'_>,
-    ) {
-        let Some(heat) = &subject.heat else { return };
-        let columns = heat.grid.columns as usize;
-        if ctx.heat.visible()
-            && let Some(texture) =
-                ctx.films.heatmap(ui.ctx(), heat.activations, columns, heat.maximum, ctx.heat)
-        {
-            let place = example::grid_rect(film, subject.size, &heat.grid);
-            let painter = ui.painter_at(rect.intersect(film));
-            painter.image(texture.id(), place, example::WHOLE, tokens::UNTINTED);
-            paint_patch_lines(&painter, place, &heat.grid);
-        }
-        paint_legend(&ui.painter_at(rect), rect, heat.maximum, ctx.heat.opacity);
-    }
-
     /// Name, window, zoom, badges and the safety line.
     fn paint_notes(&self, painter: &egui::Painter, rect: Rect, subject: &Subject<'_>) {
         notice::film_text(painter, rect, Align2::LEFT_TOP, subject.name);
@@ -341,12 +338,39 @@ impl FilmViewer {
                 seen.size() * scale,
             );
             let line = Stroke::new(1.0, tokens::FILM_TEXT);
-            painter.rect_stroke(whole, 0.0, Stroke::new(1.0, tokens::PATCH_LINE), StrokeKind::Outside);
+            painter.rect_stroke(
+                whole,
+                0.0,
+                Stroke::new(1.0, tokens::PATCH_LINE),
+                StrokeKind::Outside,
+            );
             painter.rect_stroke(view, 0.0, line, StrokeKind::Inside);
         } else {
-            example::paint_film(ctx, ui, inset, (subject.dataset, subject.sample), subject.size);
+            example::paint_film(
+                ctx,
+                ui,
+                inset,
+                (subject.dataset, subject.sample),
+                subject.size,
+            );
         }
     }
+}
+
+fn paint_heat(ctx: &AppContext<'_>, ui: &Ui, rect: Rect, film: Rect, subject: &Subject<'_>) {
+    let Some(heat) = &subject.heat else { return };
+    let columns = heat.grid.columns as usize;
+    if ctx.heat.visible()
+        && let Some(texture) =
+            ctx.films
+                .heatmap(ui.ctx(), heat.activations, columns, heat.maximum, ctx.heat)
+    {
+        let place = example::grid_rect(film, subject.size, &heat.grid);
+        let painter = ui.painter_at(rect.intersect(film));
+        painter.image(texture.id(), place, example::WHOLE, tokens::UNTINTED);
+        paint_patch_lines(&painter, place, &heat.grid);
+    }
+    paint_legend(&ui.painter_at(rect), rect, heat.maximum, ctx.heat.opacity);
 }
 
 /// Extent of the stored values, from the preset that shows all of them.
@@ -417,13 +441,20 @@ fn paint_legend(painter: &egui::Painter, rect: Rect, maximum: f32, opacity: f32)
         Pos2::new(rect.right() - GRID - 12.0, rect.center().y - height / 2.0),
         Vec2::new(12.0, height),
     );
-    painter.rect_filled(bar.expand(HALF), tokens::RADIUS, tokens::FILM_TEXT_BACKGROUND);
+    painter.rect_filled(
+        bar.expand(HALF),
+        tokens::RADIUS,
+        tokens::FILM_TEXT_BACKGROUND,
+    );
     let n_steps = 48;
     for i in 0..n_steps {
         let share = (i as f32 + 0.5) / n_steps as f32;
         let step = bar.height() / n_steps as f32;
         let top = bar.bottom() - step * (i + 1) as f32;
-        let cell = Rect::from_min_size(Pos2::new(bar.left(), top), Vec2::new(bar.width(), step + 0.5));
+        let cell = Rect::from_min_size(
+            Pos2::new(bar.left(), top),
+            Vec2::new(bar.width(), step + 0.5),
+        );
         painter.rect_filled(cell, 0.0, colour_map::overlay(share, opacity.max(0.5)));
     }
     for (share, text) in [
@@ -433,7 +464,10 @@ fn paint_legend(painter: &egui::Painter, rect: Rect, maximum: f32, opacity: f32)
     ] {
         let y = bar.bottom() - bar.height() * share;
         let galley = painter.layout_no_wrap(text, tokens::small_font(), tokens::FILM_TEXT);
-        let at = Pos2::new(bar.left() - HALF - galley.size().x - 3.0, y - galley.size().y / 2.0);
+        let at = Pos2::new(
+            bar.left() - HALF - galley.size().x - 3.0,
+            y - galley.size().y / 2.0,
+        );
         let back = Rect::from_min_size(at, galley.size()).expand2(Vec2::new(3.0, 0.0));
         painter.rect_filled(back, 2.0, tokens::FILM_TEXT_BACKGROUND);
         painter.galley(at, galley, tokens::FILM_TEXT);

@@ -70,7 +70,11 @@ pub(crate) fn histogram_ui(ui: &mut Ui, counts: &[u32], maximum: f32, edges: &[f
             ));
         }
     }
-    painter.hline(plot.x_range(), plot.bottom(), Stroke::new(1.0, tokens.outline));
+    painter.hline(
+        plot.x_range(),
+        plot.bottom(),
+        Stroke::new(1.0, tokens.outline),
+    );
     for (share, align) in [
         (0.0, egui::Align2::LEFT_BOTTOM),
         (0.5, egui::Align2::CENTER_BOTTOM),

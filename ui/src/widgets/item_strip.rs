@@ -1,8 +1,6 @@
 //! Item histories: a barcode of activations for cards, a strip of item cards for the large view.
 
-use egui::{
-    Align2, CornerRadius, Painter, Pos2, Rect, Role, Sense, Stroke, Ui, Vec2, WidgetInfo,
-};
+use egui::{Align2, CornerRadius, Painter, Pos2, Rect, Role, Sense, Stroke, Ui, Vec2, WidgetInfo};
 use engine::views::ItemView;
 
 use crate::tokens::{self, GRID, HALF, Tokens};
@@ -12,7 +10,11 @@ use crate::widgets::{colour_map, number};
 const CARD: Vec2 = Vec2::new(168.0, 72.0);
 
 fn share_of(item: &ItemView, maximum: f32) -> f32 {
-    if maximum > 0.0 { item.activation / maximum } else { 0.0 }
+    if maximum > 0.0 {
+        item.activation / maximum
+    } else {
+        0.0
+    }
 }
 
 /// One line: a cell per item, oldest left, and the title of the hottest item.
@@ -29,7 +31,11 @@ pub(crate) fn paint_row(
     let n_shown = ((bars.width() / cell) as usize).min(items.len());
     for (i, item) in items[items.len() - n_shown..].iter().enumerate() {
         let share = share_of(item, maximum);
-        let fill = if share > 0.0 { colour_map::colour(share) } else { theme.control };
+        let fill = if share > 0.0 {
+            colour_map::colour(share)
+        } else {
+            theme.control
+        };
         let left = bars.left() + cell * i as f32;
         let place = Rect::from_min_size(
             Pos2::new(left, bars.top()),
@@ -65,11 +71,8 @@ pub(crate) fn truncated(
     width: f32,
     colour: egui::Color32,
 ) -> std::sync::Arc<egui::Galley> {
-    let mut job = egui::text::LayoutJob::simple_singleline(
-        text.to_owned(),
-        tokens::body_font(),
-        colour,
-    );
+    let mut job =
+        egui::text::LayoutJob::simple_singleline(text.to_owned(), tokens::body_font(), colour);
     job.wrap = egui::text::TextWrapping::truncate_at_width(width.max(8.0));
     painter.layout_job(job)
 }
@@ -103,7 +106,12 @@ fn item_card_ui(ui: &mut Ui, item: &ItemView, index: usize, maximum: f32, held_o
     let painter = ui.painter();
     painter.rect_filled(rect, tokens::RADIUS, theme.panel);
     let stroke = if held_out { theme.accent } else { theme.line };
-    painter.rect_stroke(rect, tokens::RADIUS, Stroke::new(1.0, stroke), egui::StrokeKind::Inside);
+    painter.rect_stroke(
+        rect,
+        tokens::RADIUS,
+        Stroke::new(1.0, stroke),
+        egui::StrokeKind::Inside,
+    );
     let inner = rect.shrink(GRID);
     let title = truncated(painter, &item.title, inner.width(), theme.text);
     painter.galley(inner.min, title, theme.text);
@@ -114,7 +122,11 @@ fn item_card_ui(ui: &mut Ui, item: &ItemView, index: usize, maximum: f32, held_o
     );
     categories.wrap = egui::text::TextWrapping::truncate_at_width(inner.width());
     let categories = painter.layout_job(categories);
-    painter.galley(inner.min + Vec2::new(0.0, 20.0), categories, theme.text_weak);
+    painter.galley(
+        inner.min + Vec2::new(0.0, 20.0),
+        categories,
+        theme.text_weak,
+    );
     let bar = Rect::from_min_max(
         Pos2::new(inner.left(), inner.bottom() - 14.0),
         Pos2::new(inner.right() - 40.0, inner.bottom() - 6.0),

@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(percent(0.012), "1.2 %");
         assert_eq!(percent(0.000_34), "0.034 %");
         assert_eq!(percent(0.0), "0 %");
-        assert_eq!(activation(3.141), "3.14");
+        assert_eq!(activation(2.345_6), "2.35");
         assert_eq!(activation(314.1), "314");
         assert_eq!(count(1_234_567), "1\u{a0}234\u{a0}567");
         assert_eq!(count(12), "12");

@@ -29,7 +29,9 @@ fn around_peak(tokens: &[TokenView], characters: usize) -> std::ops::Range<usize
     let length = |i: usize| tokens[i].text.chars().count();
     let mut used = length(middle);
     loop {
-        let before = start.checked_sub(1).filter(|&i| used + length(i) <= characters);
+        let before = start
+            .checked_sub(1)
+            .filter(|&i| used + length(i) <= characters);
         if let Some(i) = before {
             start = i;
             used += length(i);
@@ -77,9 +79,18 @@ pub(crate) fn paint_snippet(
         append(&mut job, "… ", &font, (tokens::CLEAR, theme.text_weak));
     }
     for token in &text[range] {
-        let share = if maximum > 0.0 { token.activation / maximum } else { 0.0 };
+        let share = if maximum > 0.0 {
+            token.activation / maximum
+        } else {
+            0.0
+        };
         let colours = colour_map::shade(theme.panel, theme.text, share);
-        append(&mut job, &token.text.replace(['\n', '\r'], " "), &font, colours);
+        append(
+            &mut job,
+            &token.text.replace(['\n', '\r'], " "),
+            &font,
+            colours,
+        );
     }
     let galley = painter.layout_job(job);
     let top = rect.center().y - galley.size().y / 2.0;
@@ -112,10 +123,17 @@ pub(crate) fn token_text_ui(ui: &mut Ui, text: &[TokenView], maximum: f32, shade
     let mut ends = Vec::with_capacity(text.len());
     let mut n_characters = 0;
     for token in text {
-        let share = if maximum > 0.0 && shaded { token.activation / maximum } else { 0.0 };
+        let share = if maximum > 0.0 && shaded {
+            token.activation / maximum
+        } else {
+            0.0
+        };
         let (background, colour) = colour_map::shade(theme.canvas, theme.text, share);
         let quiet = share <= 0.0
-            && !matches!(token.class, PositionClass::Report | PositionClass::Generated);
+            && !matches!(
+                token.class,
+                PositionClass::Report | PositionClass::Generated
+            );
         let colour = if quiet { theme.text_weak } else { colour };
         job.append(
             &token.text,
@@ -141,10 +159,12 @@ pub(crate) fn token_text_ui(ui: &mut Ui, text: &[TokenView], maximum: f32, shade
     let (rect, response) = ui.allocate_exact_size(galley.size(), Sense::hover());
     let plain: String = text.iter().map(|token| token.text.as_str()).collect();
     response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &plain));
-    ui.painter().galley(rect.min, Arc::clone(&galley), theme.text);
-    if let Some(token) = response.hover_pos().and_then(|pos| {
-        token_at(&galley, &ends, pos - rect.min).and_then(|i| text.get(i))
-    }) {
+    ui.painter()
+        .galley(rect.min, Arc::clone(&galley), theme.text);
+    if let Some(token) = response
+        .hover_pos()
+        .and_then(|pos| token_at(&galley, &ends, pos - rect.min).and_then(|i| text.get(i)))
+    {
         response.on_hover_text_at_pointer(format!(
             "\"{}\": {} ({})",
             token.text.trim(),

@@ -65,13 +65,18 @@ pub(crate) fn side_ui(ui: &mut Ui, side: &Side<'_>) {
             mark(&mut format, marked, theme.panel, side.after);
         }
         job.append(word, 0.0, format);
-        job.append(" ", 0.0, TextFormat::simple(FontId::proportional(15.0), theme.text));
+        job.append(
+            " ",
+            0.0,
+            TextFormat::simple(FontId::proportional(15.0), theme.text),
+        );
     }
     let galley = ui.painter().layout_job(job);
     let (rect, response) = ui.allocate_exact_size(galley.size(), Sense::hover());
     ui.painter().galley(rect.min, galley, theme.text);
     let name = if side.after { "After" } else { "Before" };
-    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("{name}: {}", side.text)));
+    response
+        .widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("{name}: {}", side.text)));
 }
 
 fn mark(format: &mut TextFormat, colour: Color32, surface: Color32, after: bool) {
@@ -100,7 +105,12 @@ mod tests {
 
     #[test]
     fn changed_words_are_found() {
-        check("no effusion", "left effusion", &[false, true], &[false, true]);
+        check(
+            "no effusion",
+            "left effusion",
+            &[false, true],
+            &[false, true],
+        );
         check("a b c", "a c", &[true, false, true], &[true, true]);
         check("a", "b", &[false], &[false]);
     }

@@ -1,0 +1,240 @@
+//! The application: `logic` changes state, `ui` only draws it.
+
+mod draw;
+mod logic;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use engine::views::{DatasetView, DictionaryView, JobView, ProjectView, Revision};
+
+use crate::app_context::{AppContext, CardCache};
+use crate::backend::Backend;
+use crate::commands::{Command, CommandSender, Screen, command_channel};
+use crate::film_textures::{FilmTextures, HeatStyle};
+use crate::options::{Options, Remembered, ScreenshotSink, StartAt, Waker};
+use crate::palette::Palette;
+use crate::screens::data::DataScreen;
+use crate::screens::feature_page::FeatureScreen;
+use crate::screens::gallery::GalleryScreen;
+use crate::screens::start::StartScreen;
+use crate::screens::steer::SteerScreen;
+use crate::toasts::Toasts;
+use crate::tokens;
+
+/// One panel per place in the rail.
+struct Screens {
+    start: StartScreen,
+    data: DataScreen,
+    gallery: GalleryScreen,
+    feature: FeatureScreen,
+    steer: SteerScreen,
+}
+
+/// What the engine last said, kept for one revision.
+#[derive(Default)]
+struct Seen {
+    revision: Revision,
+    project: Option<ProjectView>,
+    dictionaries: Arc<Vec<DictionaryView>>,
+    datasets: Arc<Vec<DatasetView>>,
+    jobs: Vec<JobView>,
+    reviewer: String,
+}
+
+/// A screenshot that is still to be taken.
+struct PendingScreenshot {
+    sink: Option<ScreenshotSink>,
+    n_frames: u32,
+    began: Option<f64>,
+    done: Arc<std::sync::atomic::AtomicBool>,
+}
+
+/// The whole program as `eframe` sees it.
+pub struct App {
+    backend: Arc<dyn Backend>,
+    commands: CommandSender,
+    pending: Receiver<Command>,
+    films: FilmTextures,
+    cards: CardCache,
+    layout: Layout,
+    screen: Screen,
+    light: bool,
+    heat: HeatStyle,
+    window_size: [f32; 2],
+    screens: Screens,
+    seen: Seen,
+    toasts: Toasts,
+    palette: Palette,
+    keys_shown: bool,
+    start_at: Option<StartAt>,
+    screenshot: Option<PendingScreenshot>,
+}
+
+impl App {
+    /// `waker` is the one whose closure the engine behind `backend` calls.
+    pub fn new(
+        ctx: &egui::Context,
+        backend: Arc<dyn Backend>,
+        waker: &Waker,
+        options: Options,
+    ) -> Self {
+        waker.connect(ctx);
+        tokens::install(ctx);
+        let (commands, pending) = command_channel();
+        let remembered = remembered(&*backend);
+        let mut app = Self {
+            commands,
+            pending,
+            films: FilmTextures::default(),
+            cards: CardCache::default(),
+            layout: Layout(RefCell::new(remembered.panels)),
+            screen: remembered.screen,
+            light: options.start.light.unwrap_or(remembered.light),
+            heat: remembered.heat,
+            window_size: remembered.size,
+            screens: Screens {
+                start: StartScreen::new(options.demo_folder),
+                data: DataScreen::default(),
+                gallery: GalleryScreen::default(),
+                feature: FeatureScreen::default(),
+                steer: SteerScreen::default(),
+            },
+            seen: Seen::default(),
+            toasts: Toasts::default(),
+            palette: Palette::default(),
+            keys_shown: false,
+            start_at: Some(options.start),
+            screenshot: options.screenshot.map(|sink| PendingScreenshot {
+                sink: Some(sink),
+                n_frames: 0,
+                began: None,
+                done: Arc::default(),
+            }),
+            backend,
+        };
+        app.screens.gallery.side_by_side = remembered.side_by_side;
+        for (pane, old) in app.screens.gallery.panes.iter_mut().zip(remembered.panes) {
+            pane.dictionary = old.dictionary;
+            pane.query = old.query;
+        }
+        app.refresh();
+        app.apply_theme(ctx);
+        app
+    }
+
+    /// Which place is shown.
+    pub fn screen(&self) -> Screen {
+        self.screen
+    }
+
+    fn apply_theme(&self, ctx: &egui::Context) {
+        ctx.set_theme(if self.light {
+            egui::Theme::Light
+        } else {
+            egui::Theme::Dark
+        });
+    }
+
+    /// Asks the engine again for everything that lists are drawn from.
+    fn refresh(&mut self) {
+        self.seen = Seen {
+            revision: self.backend.revision(),
+            project: self.backend.project(),
+            dictionaries: self.backend.dictionaries().unwrap_or_default(),
+            datasets: self.backend.datasets().unwrap_or_default(),
+            jobs: std::mem::take(&mut self.seen.jobs),
+            reviewer: self.backend.reviewer(),
+        };
+        self.screens.start.recent = self.backend.recent_projects();
+        self.screens.gallery.choose_missing(&self.seen.dictionaries);
+    }
+
+    fn memory(&self) -> Remembered {
+        let panes = &self.screens.gallery.panes;
+        Remembered {
+            screen: self.screen,
+            light: self.light,
+            side_by_side: self.screens.gallery.side_by_side,
+            panes: [0, 1].map(|i| crate::options::RememberedPane {
+                dictionary: panes[i].dictionary.clone(),
+                query: engine::views::FeatureQuery {
+                    fires_on_sample: None,
+                    text: String::new(),
+                    ..panes[i].query.clone()
+                },
+            }),
+            heat: HeatStyle {
+                held: false,
+                ..self.heat
+            },
+            size: self.window_size,
+            panels: self.layout.0.borrow().clone(),
+        }
+    }
+}
+
+/// What the window remembers of the last time.
+pub(crate) fn remembered(backend: &dyn Backend) -> Remembered {
+    backend
+        .window_memory()
+        .map_or_else(Remembered::default, |text| Remembered::from_text(&text))
+}
+
+/// Sizes of panels, by name; remembered between starts.
+#[derive(Default)]
+pub(crate) struct Layout(RefCell<BTreeMap<String, f32>>);
+
+impl Layout {
+    /// The remembered size of a panel, or `default`.
+    pub(crate) fn size(&self, name: &str, default: f32) -> f32 {
+        self.0.borrow().get(name).copied().unwrap_or(default)
+    }
+
+    /// Remembers a panel's size.
+    pub(crate) fn keep(&self, name: &str, size: f32) {
+        let mut sizes = self.0.borrow_mut();
+        if sizes.get(name) != Some(&size) {
+            sizes.insert(name.to_owned(), size);
+        }
+    }
+}
+
+impl eframe::App for App {
+    fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
+        self.logic(ctx);
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        self.draw(ui);
+    }
+
+    fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
+        if self.screenshot.is_none() {
+            self.backend.keep_window_memory(&self.memory().to_text());
+        }
+    }
+}
+
+/// Borrows of the application for its panels; a macro, because a method would borrow all of it.
+macro_rules! context {
+    ($app:expr) => {
+        AppContext {
+            backend: &*$app.backend,
+            commands: &$app.commands,
+            films: &$app.films,
+            cards: &$app.cards,
+            layout: &$app.layout,
+            dictionaries: &$app.seen.dictionaries,
+            datasets: &$app.seen.datasets,
+            jobs: &$app.seen.jobs,
+            heat: $app.heat,
+            revision: $app.seen.revision,
+            reviewer: &$app.seen.reviewer,
+            project_open: $app.seen.project.is_some(),
+        }
+    };
+}
+use context;

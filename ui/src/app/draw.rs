@@ -1,0 +1,210 @@
+//! Draws the frame of the window: rail, top bar, job bar, and the screen between them.
+
+use egui::{
+    Align2, Frame, Margin, Panel as EguiPanel, Pos2, Rect, RichText, Role, Sense, Stroke, Ui, Vec2,
+    WidgetInfo,
+};
+
+use crate::app::{App, AppContext, context};
+use crate::commands::{Command, CommandSender, Screen};
+use crate::screens::Panel as _;
+use crate::tokens::{self, GRID, RAIL_WIDTH, TOP_HEIGHT};
+use crate::widgets::{icon, item_strip};
+use crate::{jobs_bar, keys_sheet};
+
+impl App {
+    /// Draws everything; changes nothing but what belongs to the widgets.
+    pub fn draw(&mut self, ui: &mut Ui) {
+        self.films.begin_frame();
+        let theme = tokens::of(ui);
+        let chrome = Frame::new().fill(theme.chrome);
+        EguiPanel::left("rail")
+            .exact_size(RAIL_WIDTH)
+            .resizable(false)
+            .frame(chrome)
+            .show(ui, |ui| rail_ui(&self.commands, ui, self.screen));
+        EguiPanel::bottom("jobs")
+            .exact_size(jobs_bar::height(self.seen.jobs.len()))
+            .resizable(false)
+            .frame(chrome.inner_margin(Margin::symmetric(12, 0)))
+            .show(ui, |ui| {
+                jobs_bar::ui(&self.commands, ui, &self.seen.jobs, "CPU");
+            });
+        EguiPanel::top("top")
+            .exact_size(TOP_HEIGHT)
+            .resizable(false)
+            .frame(chrome.inner_margin(Margin::symmetric(16, 0)))
+            .show(ui, |ui| self.top_ui(ui));
+        egui::CentralPanel::default()
+            .frame(
+                Frame::new()
+                    .fill(theme.canvas)
+                    .inner_margin(Margin::same(12)),
+            )
+            .show(ui, |ui| {
+                let ctx = context!(self);
+                match self.screen {
+                    Screen::Start => self.screens.start.ui(&ctx, ui),
+                    Screen::Data => self.screens.data.ui(&ctx, ui),
+                    Screen::Gallery => self.screens.gallery.ui(&ctx, ui),
+                    Screen::Feature => self.screens.feature.ui(&ctx, ui),
+                    Screen::Steer => self.screens.steer.ui(&ctx, ui),
+                }
+            });
+        let ctx = context!(self);
+        self.palette.ui(&ctx, ui);
+        self.toasts.ui(&self.commands, ui);
+        if self.keys_shown {
+            self.keys_shown = keys_sheet::ui(ui);
+        }
+        drop_hint_ui(ui);
+    }
+
+    fn title(&self) -> String {
+        match self.screen {
+            Screen::Start => self.screens.start.title(),
+            Screen::Data => self.screens.data.title(),
+            Screen::Gallery => self.screens.gallery.title(),
+            Screen::Feature => self.screens.feature.title(),
+            Screen::Steer => self.screens.steer.title(),
+        }
+    }
+
+    fn top_ui(&mut self, ui: &mut Ui) {
+        let theme = tokens::of(ui);
+        ui.horizontal_centered(|ui| {
+            let project = self.seen.project.as_ref();
+            let name = project.map_or("No project", |project| &project.name);
+            let label = ui.label(RichText::new(name).font(tokens::title_font()));
+            if let Some(project) = project {
+                label.on_hover_text(&project.path);
+            }
+            ui.label(RichText::new("/").color(theme.text_weak));
+            ui.label(RichText::new(self.title()).color(theme.text_weak));
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                let theme_name = if self.light { "Dark" } else { "Light" };
+                let toggle = ui.button(theme_name).on_hover_text("Ctrl+T");
+                if toggle
+                    .accessible_name(format!("Switch to {theme_name}"))
+                    .clicked()
+                {
+                    self.commands.send(Command::ToggleTheme);
+                }
+                if ui.button("?").accessible_name("Keys").clicked() {
+                    self.commands.send(Command::ShowKeys);
+                }
+                if self.screen == Screen::Gallery {
+                    let mut on = self.screens.gallery.side_by_side;
+                    let toggle = ui.toggle_value(&mut on, "Side by side");
+                    if toggle
+                        .on_hover_text("Two dictionaries at once (Ctrl+D)")
+                        .changed()
+                    {
+                        self.commands.send(Command::ToggleSideBySide);
+                    }
+                }
+                search_ui(&self.commands, ui);
+            });
+        });
+    }
+}
+
+/// Looks like a field, opens the palette.
+fn search_ui(commands: &CommandSender, ui: &mut Ui) {
+    let theme = tokens::of(ui);
+    let width = (ui.available_width() - GRID * 2.0).clamp(120.0, 320.0);
+    let (rect, response) = ui.allocate_exact_size(Vec2::new(width, 28.0), Sense::click());
+    response
+        .widget_info(|| WidgetInfo::labeled(Role::Button, true, "Search features and commands"));
+    let line = if response.hovered() || response.has_focus() {
+        theme.accent
+    } else {
+        theme.outline
+    };
+    ui.painter().rect(
+        rect,
+        tokens::RADIUS,
+        theme.canvas,
+        Stroke::new(1.0, line),
+        egui::StrokeKind::Inside,
+    );
+    let inner = rect.shrink2(Vec2::new(10.0, 0.0));
+    let text = item_strip::truncated(
+        ui.painter(),
+        "Search features and commands",
+        inner.width() - 52.0,
+        theme.text_weak,
+    );
+    let at = Pos2::new(inner.left(), inner.center().y - text.size().y / 2.0);
+    ui.painter().galley(at, text, theme.text_weak);
+    ui.painter().text(
+        inner.right_center(),
+        Align2::RIGHT_CENTER,
+        "Ctrl+K",
+        tokens::small_font(),
+        theme.text_weak,
+    );
+    if response.clicked() {
+        commands.send(Command::TogglePalette);
+    }
+}
+
+fn rail_ui(commands: &CommandSender, ui: &mut Ui, current: Screen) {
+    ui.spacing_mut().item_spacing.y = 4.0;
+    ui.add_space(GRID);
+    for (i, screen) in Screen::ALL.into_iter().enumerate() {
+        let size = Vec2::new(RAIL_WIDTH, 60.0);
+        let (rect, response) = ui.allocate_exact_size(size, Sense::click());
+        let chosen = screen == current;
+        response.widget_info(|| WidgetInfo::selected(Role::Button, true, chosen, screen.name()));
+        let theme = tokens::of(ui);
+        let place = rect.shrink2(Vec2::new(6.0, 0.0));
+        if chosen {
+            ui.painter()
+                .rect_filled(place, tokens::RADIUS, theme.accent_quiet);
+            let mark = Rect::from_min_size(rect.min, Vec2::new(3.0, rect.height()));
+            ui.painter().rect_filled(mark, 1.0, theme.accent);
+        } else if response.hovered() || response.has_focus() {
+            ui.painter()
+                .rect_filled(place, tokens::RADIUS, theme.hovered);
+        }
+        let colour = if chosen { theme.text } else { theme.text_weak };
+        icon::paint(
+            ui.painter(),
+            screen,
+            rect.center() - Vec2::new(0.0, 9.0),
+            colour,
+        );
+        ui.painter().text(
+            rect.center_bottom() - Vec2::new(0.0, 8.0),
+            Align2::CENTER_BOTTOM,
+            screen.name(),
+            tokens::small_font(),
+            colour,
+        );
+        if response.clicked() {
+            commands.send(Command::Show(screen));
+        }
+        response.on_hover_text(format!("{} (Ctrl+{})", screen.name(), i + 1));
+    }
+}
+
+/// While something is dragged over the window: what dropping it does.
+fn drop_hint_ui(ui: &Ui) {
+    if ui.input(|input| input.raw.hovered_files.is_empty()) {
+        return;
+    }
+    let painter = ui.ctx().layer_painter(egui::LayerId::new(
+        egui::Order::Foreground,
+        egui::Id::unique("drop hint"),
+    ));
+    let rect = ui.ctx().content_rect();
+    painter.rect_filled(rect, 0.0, tokens::FILM_TEXT_BACKGROUND);
+    painter.text(
+        rect.center(),
+        Align2::CENTER_CENTER,
+        "Drop a project folder to open it, a folder of images or a table to import it",
+        tokens::title_font(),
+        tokens::FILM_TEXT,
+    );
+}

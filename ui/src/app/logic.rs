@@ -1,0 +1,360 @@
+//! Changes state: hears the engine, reads keys, runs commands.
+
+use egui::{Context, Key, Modifiers};
+use engine::views::{Event, FeatureQuery, FeatureSort, JobEnd, PathPurpose};
+use schema::FeatureId;
+
+use crate::app::{App, AppContext, context};
+use crate::commands::{Command, Screen};
+use crate::options::{Screenshot, StartAt};
+use crate::screens::Panel as _;
+use crate::toasts::Level;
+
+/// Frames before a screenshot, so that layouts have settled.
+const SETTLE_FRAMES: u32 = 12;
+/// Seconds before a screenshot is taken whatever is still on its way.
+const SETTLE_SECONDS: f64 = 90.0;
+
+impl App {
+    /// Call once per frame, before [`App::draw`].
+    pub fn logic(&mut self, ctx: &Context) {
+        self.hear();
+        self.seen.jobs = self.backend.jobs();
+        if !self.seen.jobs.is_empty() {
+            ctx.request_repaint_after(std::time::Duration::from_millis(250));
+        }
+        if self.backend.revision() != self.seen.revision {
+            self.refresh();
+        }
+        self.apply_start();
+        self.keys(ctx);
+        self.drops(ctx);
+        let commands: Vec<Command> = self.pending.try_iter().collect();
+        for command in commands {
+            self.run(ctx, command);
+        }
+        if let Some(rect) = ctx.input(|input| input.viewport().inner_rect) {
+            self.window_size = [rect.width(), rect.height()];
+        }
+        self.take_screenshot(ctx);
+    }
+
+    fn hear(&mut self) {
+        for event in self.backend.poll() {
+            match &event {
+                Event::ProjectChanged => {
+                    self.films.clear();
+                    self.refresh();
+                    if self.seen.project.is_some() && self.screen == Screen::Start {
+                        self.screen = Screen::Gallery;
+                    }
+                    if let Some(project) = &self.seen.project {
+                        for notice in &project.notices {
+                            self.toasts.push(Level::Warning, notice);
+                        }
+                    }
+                }
+                Event::Changed(_) | Event::Decided(_) => self.refresh(),
+                Event::JobWarning(_, text) => self.toasts.push(Level::Warning, text),
+                Event::JobEnded(_, JobEnd::Finished(text)) => {
+                    self.refresh();
+                    if !text.is_empty() {
+                        self.toasts.push(Level::Done, text);
+                    }
+                }
+                Event::JobEnded(_, JobEnd::Failed(text)) | Event::DecisionFailed(text) => {
+                    self.toasts.push(Level::Error, text);
+                }
+                _ => {}
+            }
+            let ctx = context!(self);
+            self.screens.start.on_event(&ctx, &event);
+            self.screens.data.on_event(&ctx, &event);
+            self.screens.gallery.on_event(&ctx, &event);
+            self.screens.feature.on_event(&ctx, &event);
+            self.screens.steer.on_event(&ctx, &event);
+        }
+    }
+
+    /// Opens where the user asked, once the project is there.
+    fn apply_start(&mut self) {
+        if self.seen.project.is_none() {
+            if let Some(screen) = self.start_at.as_ref().and_then(|start| start.screen) {
+                self.screen = screen;
+            }
+            return;
+        }
+        let Some(start) = self.start_at.take() else {
+            return;
+        };
+        let gallery = &mut self.screens.gallery;
+        if start.dictionary.is_some() {
+            gallery.panes[0].dictionary.clone_from(&start.dictionary);
+            gallery.side_by_side = false;
+        }
+        if start.second_dictionary.is_some() {
+            gallery.panes[1]
+                .dictionary
+                .clone_from(&start.second_dictionary);
+            gallery.side_by_side = true;
+        }
+        if let Some(screen) = start.screen {
+            self.screen = screen;
+        }
+        if let Some(dataset) = start.dataset.clone() {
+            self.screens.data.show(dataset, start.sample.unwrap_or(0));
+        }
+        if matches!(self.screen, Screen::Feature | Screen::Steer) {
+            self.start_feature(&start);
+        }
+    }
+
+    fn start_feature(&mut self, start: &StartAt) {
+        let Some(sae) = self.screens.gallery.panes[0].dictionary.clone() else {
+            return;
+        };
+        let strongest = || {
+            let query = FeatureQuery {
+                sort: FeatureSort::Association,
+                ..FeatureQuery::default()
+            };
+            let ids = self.backend.feature_ids(&sae, &query).ok()?;
+            ids.first().copied()
+        };
+        let Some(feature) = start.feature.map(FeatureId).or_else(strongest) else {
+            return;
+        };
+        self.screens.feature.open(sae.clone(), feature);
+        if self.screen == Screen::Steer {
+            let steer = &mut self.screens.steer;
+            steer.add_feature(&sae, feature, start.sample);
+            if let Some(strength) = start.strength {
+                steer.set_strength(strength);
+                if let Some(request) = steer.request() {
+                    self.commands.send(Command::Steer(request));
+                }
+            }
+        }
+    }
+
+    fn keys(&mut self, ctx: &Context) {
+        let typing = ctx.egui_wants_keyboard_input();
+        let shortcuts = [
+            (Key::K, Command::TogglePalette),
+            (Key::D, Command::ToggleSideBySide),
+            (Key::T, Command::ToggleTheme),
+            (Key::O, Command::ChoosePath(PathPurpose::OpenProject)),
+            (Key::N, Command::ChoosePath(PathPurpose::NewProject)),
+            (Key::Num1, Command::Show(Screen::Start)),
+            (Key::Num2, Command::Show(Screen::Data)),
+            (Key::Num3, Command::Show(Screen::Gallery)),
+            (Key::Num4, Command::Show(Screen::Feature)),
+            (Key::Num5, Command::Show(Screen::Steer)),
+        ];
+        for (key, command) in shortcuts {
+            if ctx.input_mut(|input| input.consume_key(Modifiers::COMMAND, key)) {
+                self.commands.send(command);
+            }
+        }
+        self.heat.held = !typing && ctx.input(|input| input.key_down(Key::H));
+        if typing {
+            return;
+        }
+        if ctx.input_mut(|input| input.consume_key(Modifiers::COMMAND, Key::Z)) {
+            self.commands.send(Command::Undo);
+        }
+        let pressed = |key: Key| {
+            ctx.input(|input| {
+                !input.modifiers.command && !input.modifiers.alt && input.key_pressed(key)
+            })
+        };
+        for (key, command) in [
+            (Key::J, Command::NextFeature),
+            (Key::K, Command::PreviousFeature),
+            (Key::G, Command::ToggleSmooth),
+            (Key::Questionmark, Command::ShowKeys),
+        ] {
+            if pressed(key) {
+                self.commands.send(command);
+            }
+        }
+        for (key, step) in [(Key::OpenBracket, -0.1), (Key::CloseBracket, 0.1)] {
+            if pressed(key) {
+                self.heat.opacity = (self.heat.opacity + step).clamp(0.1, 1.0);
+            }
+        }
+    }
+
+    /// A project folder dropped on the window is opened; anything else goes to the import form.
+    fn drops(&mut self, ctx: &Context) {
+        let dropped = ctx.input(|input| {
+            input
+                .raw
+                .dropped_files
+                .iter()
+                .filter_map(|file| {
+                    let path = file.path();
+                    (!path.as_os_str().is_empty()).then(|| path.display().to_string())
+                })
+                .collect::<Vec<_>>()
+        });
+        for path in dropped {
+            if self.seen.project.is_some() {
+                self.screens.data.import_path(&path);
+                self.screen = Screen::Data;
+            } else {
+                self.commands.send(Command::OpenProject(path));
+            }
+        }
+    }
+
+    fn run(&mut self, ctx: &Context, command: Command) {
+        match command {
+            Command::Show(screen) => self.screen = screen,
+            Command::ToggleTheme => {
+                self.light = !self.light;
+                self.apply_theme(ctx);
+            }
+            Command::TogglePalette => self.palette.toggle(),
+            Command::ShowKeys => self.keys_shown = true,
+            Command::ToggleSideBySide => {
+                let gallery = &mut self.screens.gallery;
+                gallery.side_by_side = !gallery.side_by_side;
+                self.screen = Screen::Gallery;
+            }
+            Command::ToggleHeatmap => self.heat.shown = !self.heat.shown,
+            Command::ToggleSmooth => self.heat.smooth = !self.heat.smooth,
+            Command::SetHeat(style) => self.heat = style,
+            Command::NextFeature => self.step_feature(1),
+            Command::PreviousFeature => self.step_feature(-1),
+            Command::UseDictionary(name) => {
+                self.screens.gallery.panes[0].dictionary = Some(name);
+                self.screen = Screen::Gallery;
+            }
+            Command::OpenFeature(sae, feature) => {
+                self.screens.feature.open(sae, feature);
+                self.screen = Screen::Feature;
+            }
+            Command::FiringOnSample(dataset, sample) => {
+                let dictionaries = std::sync::Arc::clone(&self.seen.dictionaries);
+                let gallery = &mut self.screens.gallery;
+                gallery.filter_by_sample(&dictionaries, &dataset, sample);
+                self.screen = Screen::Gallery;
+            }
+            Command::ShowSample(dataset, sample) => {
+                self.screens.data.show(dataset, sample);
+                self.screen = Screen::Data;
+            }
+            Command::SteerFeature(sae, feature, sample) => {
+                self.screens.steer.add_feature(&sae, feature, sample);
+                self.screen = Screen::Steer;
+            }
+            Command::DismissToast(id) => self.toasts.dismiss(id),
+            other => self.ask(other),
+        }
+    }
+
+    /// Commands that the engine carries out; what it refuses becomes a message.
+    fn ask(&mut self, command: Command) {
+        let backend = &self.backend;
+        let answer = match command {
+            Command::BuildDemo(dir) => backend.build_demo(&dir).map(drop),
+            Command::OpenProject(dir) => backend.open_project(&dir),
+            Command::NewProject(dir) => backend.new_project(&dir),
+            Command::ChoosePath(purpose) => backend.choose_path(purpose),
+            Command::PreviewImport(request) => backend.preview_import(request).map(drop),
+            Command::Import(request) => backend.import(request).map(drop),
+            Command::ProposeLabels(sae) => backend.propose_keywords(&sae).map(drop),
+            Command::Decide(request) => {
+                backend.decide(&request.sae, request.feature, request.state, &request.text)
+            }
+            Command::Undo => backend.undo_decision().map(|undone| {
+                if !undone {
+                    self.toasts
+                        .push(Level::Warning, "There is no decision to take back");
+                }
+            }),
+            Command::Steer(request) => backend.steer(request).map(|ticket| {
+                self.screens.steer.waits_for(ticket);
+            }),
+            Command::CancelJob(job) => {
+                backend.cancel(job);
+                Ok(())
+            }
+            Command::CloseProject => {
+                backend.close_project();
+                Ok(())
+            }
+            Command::SetReviewer(name) => {
+                backend.set_reviewer(&name);
+                self.seen.reviewer = backend.reviewer();
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        if let Err(problem) = answer {
+            self.toasts.push(Level::Error, problem);
+        }
+    }
+
+    fn step_feature(&mut self, step: isize) {
+        let Some((sae, feature)) = self.screens.feature.subject.clone() else {
+            return;
+        };
+        if self.screen != Screen::Feature {
+            return;
+        }
+        if let Some(next) = self.next_feature(&sae, feature, step) {
+            self.screens.feature.open(sae, next);
+        }
+    }
+
+    /// In the order of the gallery if it shows the feature, else in the order of numbers.
+    fn next_feature(&self, sae: &str, feature: FeatureId, step: isize) -> Option<FeatureId> {
+        self.screens
+            .gallery
+            .step_from(sae, feature, step)
+            .or_else(|| {
+                let ids = self
+                    .backend
+                    .feature_ids(sae, &FeatureQuery::default())
+                    .ok()?;
+                let place = ids.partition_point(|&id| id < feature);
+                ids.get(place.checked_add_signed(step)?).copied()
+            })
+    }
+
+    fn take_screenshot(&mut self, ctx: &Context) {
+        let Some(pending) = &mut self.screenshot else {
+            return;
+        };
+        ctx.request_repaint();
+        if pending.done.load(std::sync::atomic::Ordering::Acquire) {
+            ctx.send_viewport_cmd(egui::ViewportCommand::Close);
+            return;
+        }
+        let now = ctx.input(|input| input.time);
+        let began = *pending.began.get_or_insert(now);
+        pending.n_frames += 1;
+        let busy = self.films.n_loading() > 0
+            || self.screens.steer.is_waiting()
+            || !self.seen.jobs.is_empty()
+            || pending.n_frames < SETTLE_FRAMES
+            || now - began < 1.0;
+        if busy && now - began < SETTLE_SECONDS {
+            return;
+        }
+        if let Some(sink) = pending.sink.take() {
+            let done = std::sync::Arc::clone(&pending.done);
+            let callback = egui::ScreenshotCallback::new(move |image| {
+                sink(Screenshot {
+                    width: image.width() as u32,
+                    height: image.height() as u32,
+                    rgba: image.as_raw().to_vec(),
+                });
+                done.store(true, std::sync::atomic::Ordering::Release);
+            });
+            ctx.send_viewport_cmd(egui::ViewportCommand::Screenshot(callback));
+        }
+    }
+}

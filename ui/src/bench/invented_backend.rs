@@ -1,0 +1,359 @@
+//! The window's door of the invented project.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use engine::views::{
+    DatasetView, DictionaryView, Event, ExampleKind, FeatureCard, FeaturePage, FeatureQuery,
+    FilmSize, FilmState, ImportPreview, ImportRequest, JobEnd, JobView, ModelView, PathPurpose,
+    ProjectView, RecentProject, Revision, SampleView, SteerOutcome, SteerRequest, SteerTicket,
+    SteerView, WritesView,
+};
+use schema::{
+    Association, DatasetKind, DatasetManifest, Decision, FeatureId, HookPoint, JobId, Report,
+    ReviewState, Skipped, Split,
+};
+
+use super::invented::{Invented, N_SAMPLES, SIDE, example, film, items, kind_of, mixed};
+use crate::backend::{Answer, Backend};
+
+impl Backend for Invented {
+    fn poll(&self) -> Vec<Event> {
+        std::mem::take(&mut self.state().events)
+    }
+
+    fn revision(&self) -> Revision {
+        Revision(self.revision.load(Ordering::Acquire))
+    }
+
+    fn jobs(&self) -> Vec<JobView> {
+        self.state().jobs.clone()
+    }
+
+    fn cancel(&self, job: JobId) {
+        self.note(format!("cancel {}", job.0));
+        let mut state = self.state();
+        state.jobs.retain(|running| running.id != job);
+        state.events.push(Event::JobEnded(job, JobEnd::Cancelled));
+    }
+
+    fn recent_projects(&self) -> Vec<RecentProject> {
+        vec![RecentProject {
+            path: "/projects/invented".to_owned(),
+            name: "invented".to_owned(),
+            exists: true,
+        }]
+    }
+
+    fn open_project(&self, dir: &str) -> Answer<()> {
+        self.note(format!("open {dir}"));
+        let mut state = self.state();
+        state.closed = false;
+        state.events.push(Event::ProjectChanged);
+        Ok(())
+    }
+
+    fn new_project(&self, dir: &str) -> Answer<()> {
+        self.note(format!("new {dir}"));
+        Err(format!(
+            "{dir} is not empty; expected a new or empty folder"
+        ))
+    }
+
+    fn close_project(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.events.push(Event::ProjectChanged);
+    }
+
+    fn project(&self) -> Option<ProjectView> {
+        (!self.state().closed).then(|| ProjectView {
+            path: "/projects/invented".to_owned(),
+            name: "invented".to_owned(),
+            notices: Vec::new(),
+        })
+    }
+
+    fn build_demo(&self, dir: &str) -> Answer<JobId> {
+        self.note(format!("demo {dir}"));
+        let job = JobId(1);
+        self.state().jobs.push(JobView {
+            id: job,
+            title: "Build the demo project".to_owned(),
+            stage: "Training dictionary".to_owned(),
+            done: 400,
+            total: 1000,
+            unit: "steps",
+            rate: 52.0,
+            seconds_left: Some(12.0),
+            seconds: 8.0,
+            stopping: false,
+            curve: Arc::default(),
+        });
+        Ok(job)
+    }
+
+    fn choose_path(&self, purpose: PathPurpose) -> Answer<()> {
+        self.send(Event::PathChosen(purpose, Some("/chosen".to_owned())));
+        Ok(())
+    }
+
+    fn datasets(&self) -> Answer<Arc<Vec<DatasetView>>> {
+        if self.state().closed {
+            return Err("no project is open".to_owned());
+        }
+        let view = |name: &str, kind| DatasetView {
+            manifest: DatasetManifest {
+                name: name.to_owned(),
+                kind,
+                n_samples: N_SAMPLES,
+                findings: vec!["effusion".to_owned()],
+                source: "invented for tests".to_owned(),
+                licence: None,
+                skipped: Vec::new(),
+                planted: true,
+                seed: Some(0),
+            },
+            n_by_split: [400, 50, 50],
+            n_groups: N_SAMPLES,
+            n_items: 90,
+        };
+        Ok(Arc::new(vec![
+            view("films", DatasetKind::Radiographs),
+            view("histories", DatasetKind::Interactions),
+            view("reports", DatasetKind::Reports),
+        ]))
+    }
+
+    fn sample(&self, dataset: &str, sample: u32) -> Answer<SampleView> {
+        if sample >= N_SAMPLES {
+            return Err(format!("{dataset} has no sample {sample}"));
+        }
+        let kind = kind_of(dataset);
+        Ok(SampleView {
+            sample,
+            id: format!("{dataset}-{sample:04}"),
+            group: sample.to_string(),
+            split: Split::Train,
+            film_size: (kind == ExampleKind::Film).then_some([SIDE, SIDE]),
+            report: (kind != ExampleKind::History).then(|| Report {
+                findings: "Small left pleural effusion.".to_owned(),
+                ..Report::default()
+            }),
+            findings: (kind == ExampleKind::Film).then(|| vec!["effusion".to_owned()]),
+            boxes: Vec::new(),
+            items: if kind == ExampleKind::History {
+                items(sample, 0.0)
+            } else {
+                Vec::new()
+            },
+            n_held_out: 2,
+        })
+    }
+
+    fn film(&self, _dataset: &str, _sample: u32, size: FilmSize) -> FilmState {
+        let side = match size {
+            FilmSize::Thumbnail => 160,
+            FilmSize::Full => SIDE,
+        };
+        FilmState::Ready(Arc::new(film(side)))
+    }
+
+    fn preview_import(&self, request: ImportRequest) -> Answer<JobId> {
+        self.note("preview".to_owned());
+        self.send(Event::ImportPreview(Box::new(Ok(ImportPreview {
+            request,
+            kind: DatasetKind::Radiographs,
+            n_samples: 12,
+            recognised: vec!["12 PNG files".to_owned()],
+            warnings: vec!["the column PatientName identifies patients and is left out".to_owned()],
+            skipped: vec![Skipped {
+                place: "broken.png".to_owned(),
+                reason: "the file ends before the image does".to_owned(),
+            }],
+        }))));
+        Ok(JobId(2))
+    }
+
+    fn import(&self, _request: ImportRequest) -> Answer<JobId> {
+        self.note("import".to_owned());
+        Ok(JobId(3))
+    }
+
+    fn models(&self) -> Answer<Arc<Vec<ModelView>>> {
+        Ok(Arc::default())
+    }
+
+    fn dictionaries(&self) -> Answer<Arc<Vec<DictionaryView>>> {
+        if self.state().closed {
+            return Err("no project is open".to_owned());
+        }
+        let view = |name: &str| DictionaryView {
+            name: name.to_owned(),
+            kind: kind_of(name),
+            model: "invented".to_owned(),
+            hook: HookPoint::ResidPost(2),
+            dataset: name.to_owned(),
+            harvest: name.to_owned(),
+            n_features: self.n_features,
+            n_live: self.n_features,
+            d_model: 64,
+            k: 16,
+            fvu: 0.125,
+            l0: 16.0,
+            dead_share: 0.0,
+            indexed: true,
+            n_reviewed: 0,
+        };
+        Ok(Arc::new(vec![
+            view("films"),
+            view("histories"),
+            view("reports"),
+        ]))
+    }
+
+    fn feature_ids(&self, _sae: &str, query: &FeatureQuery) -> Answer<Arc<Vec<FeatureId>>> {
+        let text = query.text.trim().to_lowercase();
+        let ids = (0..self.n_features)
+            .filter(|id| text.is_empty() || format!("{id} effusion").contains(&text))
+            .map(FeatureId)
+            .collect();
+        Ok(Arc::new(ids))
+    }
+
+    fn feature_card(&self, sae: &str, feature: FeatureId) -> Answer<Arc<FeatureCard>> {
+        let decision = self.last_decision(sae, feature);
+        Ok(Arc::new(FeatureCard {
+            feature,
+            label: decision
+                .as_ref()
+                .map(|d| d.text.clone())
+                .unwrap_or_default(),
+            proposal: "effusion, pleural, left".to_owned(),
+            state: decision.map_or(ReviewState::Unseen, |d| d.state),
+            density: 0.001 + mixed(feature.0, 3) * 0.05,
+            sample_density: 0.1,
+            max_activation: 9.0,
+            histogram: Arc::new((0..32).map(|i| 4000 / (1 + i * i)).collect()),
+            association: Some(("effusion".to_owned(), 0.91)),
+            top: Arc::new((0..4).map(|i| example(sae, feature, i)).collect()),
+        }))
+    }
+
+    fn feature_page(&self, sae: &str, feature: FeatureId) -> Answer<Arc<FeaturePage>> {
+        let card = self.feature_card(sae, feature)?;
+        let decisions = self.state().decisions.iter().rev().cloned().collect();
+        Ok(Arc::new(FeaturePage {
+            card: (*card).clone(),
+            kind: kind_of(sae),
+            n_active_rows: 1234,
+            mean_activation: 2.5,
+            top: Arc::new((0..8).map(|i| example(sae, feature, i)).collect()),
+            bands: Arc::new(
+                (0..4)
+                    .map(|band| {
+                        (0..6)
+                            .map(|i| example(sae, feature, band * 4 + i))
+                            .collect()
+                    })
+                    .collect(),
+            ),
+            neighbours: vec![(FeatureId(5), "effusion, right".to_owned(), 0.62)],
+            cofiring: vec![(FeatureId(9), String::new(), 0.3)],
+            associations: vec![Association {
+                name: "effusion".to_owned(),
+                log_odds: 3.2,
+                interval: [2.6, 3.8],
+                auroc: 0.91,
+                p: 1e-9,
+                q: 1e-8,
+                n_with: 80,
+                n_without: 420,
+            }],
+            writes: Some(WritesView {
+                promoted: vec![(" effusion".to_owned(), 2.1)],
+                suppressed: vec![(" clear".to_owned(), -1.4)],
+            }),
+            explanations: Vec::new(),
+            decisions,
+            warnings: Vec::new(),
+        }))
+    }
+
+    fn propose_keywords(&self, sae: &str) -> Answer<JobId> {
+        self.note(format!("propose {sae}"));
+        Ok(JobId(4))
+    }
+
+    fn decide(&self, sae: &str, feature: FeatureId, state: ReviewState, text: &str) -> Answer<()> {
+        let decision = Decision {
+            sae: sae.to_owned(),
+            sae_hash: String::new(),
+            feature,
+            state,
+            text: text.to_owned(),
+            edited_from: String::new(),
+            reviewer: self.reviewer(),
+            at: "2026-01-01T00:00:00Z".to_owned(),
+        };
+        let mut inner = self.state();
+        inner.decisions.push(decision.clone());
+        inner.events.push(Event::Decided(decision));
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn undo_decision(&self) -> Answer<bool> {
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        Ok(self.state().decisions.pop().is_some())
+    }
+
+    fn reviewer(&self) -> String {
+        self.state().reviewer.clone()
+    }
+
+    fn set_reviewer(&self, name: &str) {
+        name.clone_into(&mut self.state().reviewer);
+    }
+
+    fn steer(&self, request: SteerRequest) -> Answer<SteerTicket> {
+        self.note(format!(
+            "steer {} by {}",
+            request.edits[0].feature, request.edits[0].strength
+        ));
+        let ticket = SteerTicket(7);
+        let outcome = match kind_of(&request.sae) {
+            ExampleKind::History => SteerOutcome::Ranking {
+                before: items(1, 1.0)[..10].to_vec(),
+                after: items(2, 1.0)[..10].to_vec(),
+                rank_before: (2..12).collect(),
+                target_rank: Some([14, 3]),
+            },
+            _ => SteerOutcome::Text {
+                before: "No pleural effusion.".to_owned(),
+                after: "Small left pleural effusion.".to_owned(),
+                gained: vec!["left effusion".to_owned()],
+                lost: Vec::new(),
+            },
+        };
+        let view = SteerView {
+            request,
+            outcome,
+            milliseconds: 12.0,
+        };
+        self.send(Event::Steered(ticket, Box::new(Ok(view))));
+        Ok(ticket)
+    }
+
+    fn can_steer(&self, sae: &str) -> bool {
+        kind_of(sae) != ExampleKind::Text
+    }
+
+    fn window_memory(&self) -> Option<String> {
+        self.state().memory.clone()
+    }
+
+    fn keep_window_memory(&self, text: &str) {
+        self.state().memory = Some(text.to_owned());
+    }
+}

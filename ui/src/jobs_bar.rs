@@ -1,0 +1,111 @@
+//! The bar at the bottom: running jobs with stage, count, rate, time left and a stop button.
+
+use egui::{RichText, Ui};
+use engine::views::JobView;
+
+use crate::commands::{Command, CommandSender};
+use crate::tokens::{self, GRID, JOB_HEIGHT};
+use crate::widgets::number;
+
+/// Most jobs with a line of their own.
+const MAX_LINES: usize = 3;
+
+/// Height of the bar for this many jobs.
+pub(crate) fn height(n_jobs: usize) -> f32 {
+    JOB_HEIGHT * n_jobs.clamp(1, MAX_LINES) as f32
+}
+
+/// Draws the bar.
+pub(crate) fn ui(commands: &CommandSender, ui: &mut Ui, jobs: &[JobView], device: &str) {
+    ui.spacing_mut().item_spacing.y = 0.0;
+    if jobs.is_empty() {
+        line(ui, |ui| {
+            weak(ui, "No job is running");
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                weak(ui, device);
+                weak(
+                    ui,
+                    "Research use, not for diagnosis  ·  nothing leaves this computer  · ",
+                );
+            });
+        });
+    }
+    for job in jobs.iter().take(MAX_LINES) {
+        line(ui, |ui| job_ui(commands, ui, job));
+    }
+    if jobs.len() > MAX_LINES {
+        weak(ui, &format!("and {} more", jobs.len() - MAX_LINES));
+    }
+}
+
+fn line(ui: &mut Ui, contents: impl FnOnce(&mut Ui)) {
+    ui.allocate_ui_with_layout(
+        egui::vec2(ui.available_width(), JOB_HEIGHT),
+        egui::Layout::left_to_right(egui::Align::Center),
+        contents,
+    );
+}
+
+fn weak(ui: &mut Ui, text: &str) {
+    let colour = tokens::of(ui).text_weak;
+    ui.label(RichText::new(text).font(tokens::small_font()).color(colour));
+}
+
+fn job_ui(commands: &CommandSender, ui: &mut Ui, job: &JobView) {
+    ui.spacing_mut().item_spacing.x = GRID * 1.5;
+    let stop = ui
+        .add_enabled(!job.stopping, egui::Button::new("Stop"))
+        .accessible_name(format!("Stop {}", job.title))
+        .on_hover_text("Stops within a second and keeps what is done so far");
+    if stop.clicked() {
+        commands.send(Command::CancelJob(job.id));
+    }
+    ui.label(&job.title);
+    let share = if job.total > 0 {
+        job.done as f32 / job.total as f32
+    } else {
+        0.0
+    };
+    // A bar takes all the width it can get, so it is given a size.
+    ui.add_sized(
+        [160.0, 8.0],
+        egui::ProgressBar::new(share)
+            .desired_width(160.0)
+            .desired_height(8.0),
+    )
+    .accessible_name(format!("Progress of {}", job.title));
+    weak(ui, &progress_text(job));
+}
+
+/// Stage, n of N, rate and time left.
+pub(crate) fn progress_text(job: &JobView) -> String {
+    if job.stopping {
+        return "Stopping…".to_owned();
+    }
+    let mut parts = vec![job.stage.clone()];
+    if job.total > 0 {
+        parts.push(format!(
+            "{} of {} {}",
+            number::count(job.done),
+            number::count(job.total),
+            job.unit
+        ));
+    }
+    if job.rate >= 10.0 {
+        parts.push(format!("{:.0} {}/s", job.rate, job.unit));
+    } else if job.rate > 0.0 {
+        parts.push(format!("{:.1} {}/s", job.rate, job.unit));
+    }
+    if let Some(step) = job.curve.last() {
+        parts.push(format!(
+            "FVU {:.3}, L0 {:.1}, {} dead",
+            step.fvu, step.l0, step.dead
+        ));
+    }
+    match job.seconds_left {
+        Some(seconds) => parts.push(format!("{} left", number::duration(seconds))),
+        None => parts.push(number::duration(job.seconds)),
+    }
+    parts.retain(|part| !part.is_empty());
+    parts.join("  ·  ")
+}

@@ -1,0 +1,79 @@
+//! The sheet of keys, on `?`.
+
+use egui::{Grid, Modal, RichText, Ui};
+
+use crate::tokens;
+
+const GROUPS: [(&str, &[(&str, &str)]); 4] = [
+    (
+        "Everywhere",
+        &[
+            ("Ctrl+K", "Search features and commands"),
+            ("Ctrl+1 … Ctrl+5", "Start, Data, Gallery, Feature, Steer"),
+            ("Ctrl+D", "Two dictionaries side by side"),
+            ("Ctrl+T", "Dark or light"),
+            ("Ctrl+O, Ctrl+N", "Open or make a project"),
+            ("Tab, arrows, Enter", "Move to a control and use it"),
+            ("?", "This sheet"),
+        ],
+    ),
+    (
+        "Feature page",
+        &[
+            ("A", "Accept the proposal"),
+            ("E", "Edit the label (Enter saves, Escape leaves)"),
+            ("X", "Reject"),
+            ("U", "Unsure"),
+            ("Ctrl+Z", "Take the last decision back"),
+            ("J, K", "Next, previous feature"),
+            ("Left, Right", "Previous, next example"),
+        ],
+    ),
+    (
+        "Film",
+        &[
+            ("Drag", "Window width (across) and centre (down)"),
+            ("Wheel", "Zoom at the cursor"),
+            ("Middle drag", "Move the film"),
+            ("Right drag", "Zoom"),
+            ("Shift+1 … Shift+5", "Window presets"),
+            ("I", "Invert"),
+            ("0, Escape, double click", "Fit"),
+        ],
+    ),
+    (
+        "Heatmap",
+        &[
+            ("Hold H", "Hide"),
+            ("[ and ]", "Opacity"),
+            ("G", "Raw patches or smooth"),
+        ],
+    ),
+];
+
+/// Draws the sheet; `false` when it was closed.
+pub(crate) fn ui(ui: &Ui) -> bool {
+    let modal = Modal::new(egui::Id::unique("keys")).show(ui.ctx(), |ui| {
+        ui.set_width(760.0);
+        ui.label(RichText::new("Keys").font(tokens::title_font()));
+        ui.columns(2, |columns| {
+            for (i, (title, keys)) in GROUPS.iter().enumerate() {
+                let ui = &mut columns[i % 2];
+                ui.label(RichText::new(*title).strong());
+                Grid::new(*title)
+                    .num_columns(2)
+                    .spacing([16.0, 4.0])
+                    .show(ui, |ui| {
+                        for (key, what) in *keys {
+                            ui.label(RichText::new(*key).color(tokens::of(ui).accent));
+                            ui.label(*what);
+                            ui.end_row();
+                        }
+                    });
+                ui.add_space(tokens::GRID);
+            }
+        });
+        ui.button("Close").clicked()
+    });
+    !(modal.inner || modal.should_close())
+}

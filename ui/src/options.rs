@@ -1,0 +1,147 @@
+//! How the window starts, and what it remembers between two starts.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use engine::views::FeatureQuery;
+use serde::{Deserialize, Serialize};
+
+use crate::commands::Screen;
+use crate::film_textures::HeatStyle;
+
+/// Where the window opens; everything left out is as it was last time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StartAt {
+    /// Place in the rail.
+    pub screen: Option<Screen>,
+    /// Dictionary of the gallery (left half), the feature page and steering.
+    pub dictionary: Option<String>,
+    /// Dictionary of the gallery's right half; shows two side by side.
+    pub second_dictionary: Option<String>,
+    /// Feature of the feature page and of steering.
+    pub feature: Option<u32>,
+    /// Dataset of the data screen.
+    pub dataset: Option<String>,
+    /// Sample of the data screen and of steering.
+    pub sample: Option<u32>,
+    /// Strength of `feature` on the steering screen, in observed maxima.
+    pub strength: Option<f32>,
+    /// Whether the theme is light.
+    pub light: Option<bool>,
+    /// Inner size of the window, in points.
+    pub size: Option<[f32; 2]>,
+}
+
+/// A picture of the window, taken once everything asked for is on the screen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Screenshot {
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// Red, green, blue, alpha per pixel, row-major.
+    pub rgba: Vec<u8>,
+}
+
+/// Receives the picture.
+pub type ScreenshotSink = Box<dyn FnOnce(Screenshot) + Send>;
+
+/// Options of the window.
+#[derive(Default)]
+pub struct Options {
+    /// Where to open.
+    pub start: StartAt,
+    /// Folder that the start screen offers for the demo project.
+    pub demo_folder: String,
+    /// Takes one picture, then closes the window.
+    pub screenshot: Option<ScreenshotSink>,
+}
+
+/// Wakes the window from any thread once there is one.
+#[derive(Clone, Default)]
+pub struct Waker(Arc<Mutex<Option<egui::Context>>>);
+
+impl Waker {
+    /// The closure to give to `Engine::new`.
+    pub fn wake(&self) -> Arc<dyn Fn() + Send + Sync> {
+        let waker = self.clone();
+        Arc::new(move || {
+            let ctx = waker
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
+            if let Some(ctx) = ctx {
+                ctx.request_repaint();
+            }
+        })
+    }
+
+    pub(crate) fn connect(&self, ctx: &egui::Context) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ctx.clone());
+    }
+}
+
+/// One half of the gallery, as remembered.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct RememberedPane {
+    pub(crate) dictionary: Option<String>,
+    pub(crate) query: FeatureQuery,
+}
+
+/// What the window remembers; unknown or missing fields fall back to defaults.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Remembered {
+    pub(crate) screen: Screen,
+    pub(crate) light: bool,
+    pub(crate) side_by_side: bool,
+    pub(crate) panes: [RememberedPane; 2],
+    pub(crate) heat: HeatStyle,
+    pub(crate) size: [f32; 2],
+    /// Widths and heights of panels, by name.
+    pub(crate) panels: std::collections::BTreeMap<String, f32>,
+}
+
+impl Default for Remembered {
+    fn default() -> Self {
+        Self {
+            screen: Screen::Start,
+            light: false,
+            side_by_side: false,
+            panes: [RememberedPane::default(), RememberedPane::default()],
+            heat: HeatStyle::default(),
+            size: [1280.0, 800.0],
+            panels: std::collections::BTreeMap::new(),
+        }
+    }
+}
+
+impl Remembered {
+    /// Reads what [`Remembered::to_text`] wrote; anything else is forgotten.
+    pub(crate) fn from_text(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    pub(crate) fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_round_trips_and_survives_nonsense() {
+        let mut memory = Remembered {
+            light: true,
+            ..Remembered::default()
+        };
+        memory.panes[1].dictionary = Some("tastes".to_owned());
+        assert_eq!(Remembered::from_text(&memory.to_text()), memory);
+        assert_eq!(Remembered::from_text("{"), Remembered::default());
+        let old = Remembered::from_text("{\"screen\":\"gallery\",\"gone\":1}");
+        assert_eq!(old.screen, Screen::Gallery);
+    }
+}

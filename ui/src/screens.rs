@@ -1,0 +1,22 @@
+//! One file per place in the rail.
+
+pub(crate) mod data;
+pub(crate) mod feature_page;
+pub(crate) mod gallery;
+pub(crate) mod start;
+pub(crate) mod steer;
+
+use egui::Ui;
+use engine::views::Event;
+
+use crate::app_context::AppContext;
+
+/// One place in the rail: owns its own state, sees the rest through the context.
+pub(crate) trait Panel {
+    /// As the rail and the top bar call it.
+    fn title(&self) -> String;
+    /// Draws it.
+    fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui);
+    /// Hears what happened.
+    fn on_event(&mut self, ctx: &AppContext<'_>, event: &Event);
+}

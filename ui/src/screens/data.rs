@@ -1,0 +1,203 @@
+//! Data: datasets, their samples as thumbnails or a table, one sample large, import.
+
+mod import_form;
+mod sample_view;
+mod samples;
+
+use std::fmt::Write as _;
+
+use egui::{RichText, ScrollArea, Ui};
+use engine::views::{DatasetView, Event};
+use schema::DatasetKind;
+
+use crate::app_context::AppContext;
+use crate::commands::{Command, Screen};
+use crate::screens::Panel;
+use crate::screens::data::import_form::ImportForm;
+use crate::screens::data::sample_view::SampleDetail;
+use crate::screens::data::samples::Samples;
+use crate::tokens::{self, GRID};
+use crate::widgets::split::{Edge, Extent, split_ui};
+use crate::widgets::{notice, number};
+
+/// State of the data screen.
+#[derive(Default)]
+pub(crate) struct DataScreen {
+    /// Dataset and sample shown.
+    pub(crate) dataset: Option<String>,
+    pub(crate) sample: u32,
+    samples: Samples,
+    detail: SampleDetail,
+    form: ImportForm,
+    importing: bool,
+}
+
+impl DataScreen {
+    /// Shows one sample.
+    pub(crate) fn show(&mut self, dataset: String, sample: u32) {
+        self.dataset = Some(dataset);
+        self.sample = sample;
+        self.importing = false;
+        self.samples.scroll_to(sample);
+    }
+
+    /// Opens the import form on a path that was dropped on the window.
+    pub(crate) fn import_path(&mut self, path: &str) {
+        self.importing = true;
+        self.form.take_path(path);
+    }
+
+    /// The dataset shown, or the first.
+    fn current<'a>(&self, ctx: &AppContext<'a>) -> Option<&'a DatasetView> {
+        self.dataset
+            .as_ref()
+            .and_then(|name| ctx.datasets.iter().find(|view| &view.manifest.name == name))
+            .or_else(|| ctx.datasets.first())
+    }
+
+    fn list_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
+        if ui.button("Import data…").clicked() {
+            self.importing = true;
+        }
+        ui.add_space(GRID);
+        let current = self.current(ctx).map(|view| view.manifest.name.clone());
+        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            for view in ctx.datasets {
+                let manifest = &view.manifest;
+                let chosen = !self.importing && current.as_ref() == Some(&manifest.name);
+                let text = RichText::new(&manifest.name).font(tokens::body_font());
+                let button = egui::Button::selectable(chosen, text)
+                    .min_size(egui::vec2(ui.available_width(), 28.0));
+                if ui
+                    .add(button)
+                    .accessible_name(format!("Dataset {}", manifest.name))
+                    .clicked()
+                {
+                    self.dataset = Some(manifest.name.clone());
+                    self.sample = 0;
+                    self.importing = false;
+                }
+                notice::weak_ui(ui, summary(view));
+                ui.add_space(GRID);
+            }
+        });
+    }
+
+    fn dataset_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, view: &DatasetView) {
+        split_ui(
+            ctx,
+            ui,
+            (Edge::Right, "sample"),
+            Extent {
+                default: (ui.available_width() * 0.46).clamp(320.0, 720.0),
+                range: 280.0..=900.0,
+            },
+            |ui| self.detail.ui(ctx, ui, view, self.sample),
+        );
+        egui::CentralPanel::no_frame().show(ui, |ui| {
+            manifest_ui(ui, view);
+            self.samples.ui(ctx, ui, view, &mut self.sample);
+        });
+    }
+}
+
+impl Panel for DataScreen {
+    fn title(&self) -> String {
+        "Data".to_owned()
+    }
+
+    fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
+        if !ctx.project_open {
+            notice::empty_ui(
+                ui,
+                "No project is open",
+                "Datasets of a project appear here: films, reports and item histories. Open a \
+                 project or build the demo project first.",
+                |ui| {
+                    if ui.button("Go to Start").clicked() {
+                        ctx.send(Command::Show(Screen::Start));
+                    }
+                },
+            );
+            return;
+        }
+        split_ui(
+            ctx,
+            ui,
+            (Edge::Left, "datasets"),
+            Extent {
+                default: 216.0,
+                range: 160.0..=360.0,
+            },
+            |ui| self.list_ui(ctx, ui),
+        );
+        egui::CentralPanel::no_frame().show(ui, |ui| {
+            ui.add_space(0.0);
+            if self.importing {
+                self.form.ui(ctx, ui);
+                return;
+            }
+            match self.current(ctx) {
+                Some(view) => self.dataset_ui(ctx, ui, view),
+                None => notice::empty_ui(
+                    ui,
+                    "No dataset yet",
+                    "Import films, reports or interactions, or generate phantoms. You see what \
+                     would be imported before anything is written.",
+                    |ui| {
+                        if ui.button("Import data").clicked() {
+                            self.importing = true;
+                        }
+                    },
+                ),
+            }
+        });
+    }
+
+    fn on_event(&mut self, ctx: &AppContext<'_>, event: &Event) {
+        match event {
+            Event::ProjectChanged => *self = Self::default(),
+            _ => self.form.on_event(ctx, event),
+        }
+    }
+}
+
+fn summary(view: &DatasetView) -> String {
+    let manifest = &view.manifest;
+    let samples = number::count(u64::from(manifest.n_samples));
+    let groups = number::count(u64::from(view.n_groups));
+    match manifest.kind {
+        DatasetKind::Radiographs => format!("{samples} films of {groups} patients"),
+        DatasetKind::Reports => format!("{samples} reports"),
+        DatasetKind::Interactions => format!(
+            "{samples} histories, {} items",
+            number::count(u64::from(view.n_items))
+        ),
+    }
+}
+
+fn manifest_ui(ui: &mut Ui, view: &DatasetView) {
+    let manifest = &view.manifest;
+    ui.label(RichText::new(&manifest.name).font(tokens::title_font()));
+    let [train, dev, test] = view.n_by_split;
+    let mut text = format!(
+        "{} · {} train, {} dev, {} test",
+        summary(view),
+        number::count(u64::from(train)),
+        number::count(u64::from(dev)),
+        number::count(u64::from(test))
+    );
+    if let Some(licence) = &manifest.licence {
+        write!(text, " · {licence}").ok();
+    }
+    notice::weak_ui(ui, text);
+    notice::weak_ui(ui, format!("From {}", manifest.source));
+    if !manifest.skipped.is_empty() {
+        let title = format!("{} left out at import", manifest.skipped.len());
+        egui::CollapsingHeader::new(title).show(ui, |ui| {
+            for skipped in manifest.skipped.iter().take(100) {
+                notice::weak_ui(ui, format!("{}: {}", skipped.place, skipped.reason));
+            }
+        });
+    }
+}

@@ -1,0 +1,299 @@
+//! The import form: what to read, then a preview, then the import. Nothing is written before.
+
+use egui::{Grid, RichText, ScrollArea, Ui};
+use engine::views::{Event, ImportPreview, ImportRequest, PathPurpose};
+
+use crate::app_context::AppContext;
+use crate::commands::Command;
+use crate::screens::start::{card, path_row_ui};
+use crate::tokens;
+use crate::widgets::notice::{self, section_ui, weak_ui};
+use crate::widgets::number;
+
+/// What is imported.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Source {
+    #[default]
+    Radiographs,
+    Reports,
+    Interactions,
+    PhantomRadiographs,
+    PhantomShoppers,
+}
+
+impl Source {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Radiographs, "Radiographs"),
+        (Self::Reports, "Reports"),
+        (Self::Interactions, "Interactions"),
+        (Self::PhantomRadiographs, "Phantom radiographs"),
+        (Self::PhantomShoppers, "Phantom shoppers"),
+    ];
+}
+
+/// State of the form.
+pub(crate) struct ImportForm {
+    source: Source,
+    name: String,
+    folder: String,
+    table: String,
+    columns: String,
+    extra: String,
+    layout: String,
+    count: u32,
+    seed: u64,
+    waiting: bool,
+    preview: Option<Result<ImportPreview, String>>,
+}
+
+impl Default for ImportForm {
+    fn default() -> Self {
+        Self {
+            source: Source::default(),
+            name: String::new(),
+            folder: String::new(),
+            table: String::new(),
+            columns: String::new(),
+            extra: String::new(),
+            layout: "rechorus".to_owned(),
+            count: 1000,
+            seed: 0,
+            waiting: false,
+            preview: None,
+        }
+    }
+}
+
+impl ImportForm {
+    /// Fills the form from a path dropped on the window.
+    pub(crate) fn take_path(&mut self, path: &str) {
+        let lower = path.to_lowercase();
+        if [".csv", ".tsv", ".txt"]
+            .iter()
+            .any(|end| lower.ends_with(end))
+        {
+            self.source = Source::Reports;
+            path.clone_into(&mut self.table);
+        } else {
+            self.source = Source::Radiographs;
+            path.clone_into(&mut self.folder);
+        }
+        if self.name.is_empty() {
+            let stem = path.rsplit(['/', '\\']).next().unwrap_or(path);
+            stem.split('.')
+                .next()
+                .unwrap_or(stem)
+                .clone_into(&mut self.name);
+        }
+        self.preview = None;
+    }
+
+    /// Paths that were chosen, and the preview that was asked for.
+    pub(crate) fn on_event(&mut self, _ctx: &AppContext<'_>, event: &Event) {
+        match event {
+            Event::PathChosen(
+                PathPurpose::ImagesFolder | PathPurpose::InteractionsFolder,
+                Some(path),
+            ) => self.folder.clone_from(path),
+            Event::PathChosen(PathPurpose::TableFile, Some(path)) => self.table.clone_from(path),
+            Event::ImportPreview(preview) => {
+                self.waiting = false;
+                self.preview = Some((**preview).clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn request(&self) -> ImportRequest {
+        let text = |field: &String| field.trim().to_owned();
+        let name = text(&self.name);
+        match self.source {
+            Source::Radiographs => ImportRequest::Radiographs {
+                name,
+                images: text(&self.folder),
+                table: text(&self.table),
+                columns: text(&self.columns),
+                boxes: text(&self.extra),
+            },
+            Source::Reports => ImportRequest::Reports {
+                name,
+                table: text(&self.table),
+                columns: text(&self.columns),
+                labels: text(&self.extra),
+            },
+            Source::Interactions => ImportRequest::Interactions {
+                name,
+                path: text(&self.folder),
+                layout: self.layout.clone(),
+            },
+            Source::PhantomRadiographs => ImportRequest::PhantomRadiographs {
+                name,
+                count: self.count,
+                seed: self.seed,
+            },
+            Source::PhantomShoppers => ImportRequest::PhantomShoppers {
+                name,
+                count: self.count,
+                seed: self.seed,
+            },
+        }
+    }
+
+    /// Draws the form and, below it, the preview.
+    pub(crate) fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
+        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            ui.set_max_width(ui.available_width().min(760.0));
+            card(ui, |ui| {
+                ui.label(RichText::new("Import data").font(tokens::title_font()));
+                weak_ui(
+                    ui,
+                    "Your files are read where they are and never changed. Nothing is written \
+                     before you have seen the preview.",
+                );
+                ui.horizontal_wrapped(|ui| {
+                    for (source, name) in Source::ALL {
+                        ui.selectable_value(&mut self.source, source, name);
+                    }
+                });
+                self.fields_ui(ctx, ui);
+                self.buttons_ui(ctx, ui);
+            });
+            if self.waiting {
+                weak_ui(ui, "Reading… the bar below says how far it is");
+            }
+            match &self.preview {
+                Some(Ok(preview)) => preview_ui(ui, preview),
+                Some(Err(problem)) => notice::error_ui(ui, problem),
+                None => {}
+            }
+        });
+    }
+
+    fn fields_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
+        text_row_ui(ui, "Name", &mut self.name, "Name of the new dataset");
+        let columns_hint = "Leave empty to recognise columns by name";
+        match self.source {
+            Source::Radiographs => {
+                path_row_ui(
+                    ctx,
+                    ui,
+                    "Images folder",
+                    &mut self.folder,
+                    PathPurpose::ImagesFolder,
+                );
+                path_row_ui(ctx, ui, "Table", &mut self.table, PathPurpose::TableFile);
+                text_row_ui(ui, "Columns", &mut self.columns, columns_hint);
+                text_row_ui(
+                    ui,
+                    "Boxes table",
+                    &mut self.extra,
+                    "Radiologists' boxes, if any",
+                );
+            }
+            Source::Reports => {
+                path_row_ui(ctx, ui, "Table", &mut self.table, PathPurpose::TableFile);
+                text_row_ui(ui, "Columns", &mut self.columns, columns_hint);
+                text_row_ui(
+                    ui,
+                    "Findings table",
+                    &mut self.extra,
+                    "Table of findings, if any",
+                );
+            }
+            Source::Interactions => {
+                let purpose = PathPurpose::InteractionsFolder;
+                path_row_ui(ctx, ui, "Folder", &mut self.folder, purpose);
+                ui.horizontal(|ui| {
+                    ui.add_sized([112.0, 24.0], egui::Label::new("Layout"));
+                    for (layout, name) in [("rechorus", "ReChorus"), ("movielens", "MovieLens")] {
+                        ui.selectable_value(&mut self.layout, layout.to_owned(), name);
+                    }
+                });
+            }
+            Source::PhantomRadiographs | Source::PhantomShoppers => {
+                Grid::new("phantom").num_columns(2).show(ui, |ui| {
+                    let label = ui.label("Number");
+                    ui.add(egui::DragValue::new(&mut self.count).range(1..=1_000_000))
+                        .labelled_by(label.id);
+                    ui.end_row();
+                    let label = ui.label("Seed");
+                    ui.add(egui::DragValue::new(&mut self.seed))
+                        .labelled_by(label.id);
+                    ui.end_row();
+                });
+            }
+        }
+    }
+
+    fn buttons_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
+        let request = self.request();
+        let named = !self.name.trim().is_empty();
+        ui.horizontal(|ui| {
+            if ui
+                .add_enabled(named, egui::Button::new("Preview"))
+                .clicked()
+            {
+                self.waiting = true;
+                self.preview = None;
+                ctx.send(Command::PreviewImport(request.clone()));
+            }
+            let ready = matches!(&self.preview, Some(Ok(preview))
+                if preview.request == request && preview.n_samples > 0);
+            let import = ui
+                .add_enabled(ready, egui::Button::new("Import"))
+                .on_disabled_hover_text("Preview first");
+            if import.clicked() {
+                self.preview = None;
+                ctx.send(Command::Import(request));
+            }
+            if !named {
+                weak_ui(ui, "Give the dataset a name to preview it");
+            }
+        });
+    }
+}
+
+fn text_row_ui(ui: &mut Ui, name: &str, text: &mut String, hint: &str) {
+    ui.horizontal(|ui| {
+        let label = ui.add_sized(
+            [112.0, 24.0],
+            egui::Label::new(name).halign(egui::Align::LEFT),
+        );
+        ui.add(
+            egui::TextEdit::singleline(text)
+                .hint_text(hint)
+                .desired_width(ui.available_width()),
+        )
+        .labelled_by(label.id);
+    });
+}
+
+fn preview_ui(ui: &mut Ui, preview: &ImportPreview) {
+    card(ui, |ui| {
+        let text = format!(
+            "{} samples would be imported, {} skipped",
+            number::count(u64::from(preview.n_samples)),
+            number::count(preview.skipped.len() as u64)
+        );
+        ui.label(RichText::new(text).font(tokens::title_font()));
+        for sentence in &preview.recognised {
+            ui.add(egui::Label::new(sentence).wrap());
+        }
+        for warning in &preview.warnings {
+            notice::warning_ui(ui, warning);
+        }
+        if !preview.skipped.is_empty() {
+            section_ui(ui, "Skipped, with reasons");
+            for skipped in preview.skipped.iter().take(200) {
+                weak_ui(ui, format!("{}: {}", skipped.place, skipped.reason));
+            }
+            if preview.skipped.len() > 200 {
+                let rest = number::count(preview.skipped.len() as u64 - 200);
+                weak_ui(
+                    ui,
+                    format!("and {rest} more; the dataset keeps the whole list"),
+                );
+            }
+        }
+    });
+}

@@ -1,0 +1,138 @@
+//! One sample large: the film in the viewer with its report and findings, or the whole history.
+
+use std::sync::Arc;
+
+use egui::{RichText, ScrollArea, Ui};
+use engine::views::{DatasetView, Revision, SampleView};
+
+use crate::app_context::AppContext;
+use crate::backend::Answer;
+use crate::commands::Command;
+use crate::tokens;
+use crate::widgets::film_viewer::{FilmViewer, Subject};
+use crate::widgets::item_strip::{StripStyle, item_strip_ui};
+use crate::widgets::notice::{self, section_ui, weak_ui};
+use crate::widgets::split::{Edge, Extent, split_ui};
+
+/// State of the large view of a sample.
+#[derive(Default)]
+pub(crate) struct SampleDetail {
+    viewer: FilmViewer,
+    kept: Option<(Revision, String, u32, Answer<Arc<SampleView>>)>,
+}
+
+impl SampleDetail {
+    /// Draws `sample` of the dataset.
+    pub(crate) fn ui(
+        &mut self,
+        ctx: &AppContext<'_>,
+        ui: &mut Ui,
+        dataset: &DatasetView,
+        sample: u32,
+    ) {
+        let name = &dataset.manifest.name;
+        let current = self
+            .kept
+            .as_ref()
+            .is_some_and(|(revision, kept_name, kept_sample, _)| {
+                *revision == ctx.revision && kept_name == name && *kept_sample == sample
+            });
+        if !current {
+            let answer = ctx.backend.sample(name, sample).map(Arc::new);
+            self.kept = Some((ctx.revision, name.clone(), sample, answer));
+        }
+        match self.kept.as_ref().map(|kept| kept.3.clone()) {
+            Some(Ok(record)) => self.sample_ui(ctx, ui, name, &record),
+            Some(Err(problem)) => notice::error_ui(ui, &problem),
+            None => {}
+        }
+    }
+
+    fn sample_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, dataset: &str, record: &SampleView) {
+        let reads = ctx.dictionaries.iter().any(|view| view.dataset == dataset);
+        ui.horizontal(|ui| {
+            ui.label(RichText::new(&record.id).font(tokens::title_font()));
+            if reads && ui.button("Features active here").clicked() {
+                ctx.send(Command::FiringOnSample(dataset.to_owned(), record.sample));
+            }
+        });
+        let Some(size) = record.film_size else {
+            ScrollArea::vertical()
+                .auto_shrink(false)
+                .show(ui, |ui| words_ui(ui, record));
+            return;
+        };
+        split_ui(
+            ctx,
+            ui,
+            (Edge::Bottom, "sample words"),
+            Extent {
+                default: (ui.available_height() * 0.32).max(120.0),
+                range: 64.0..=600.0,
+            },
+            |ui| {
+                ScrollArea::vertical()
+                    .auto_shrink(false)
+                    .show(ui, |ui| words_ui(ui, record));
+            },
+        );
+        egui::CentralPanel::no_frame().show(ui, |ui| {
+            let subject = Subject {
+                dataset,
+                sample: record.sample,
+                name: &record.id,
+                size,
+                heat: None,
+                boxes: &record.boxes,
+            };
+            self.viewer.ui(ctx, ui, &subject);
+        });
+    }
+}
+
+/// Findings, report and history.
+fn words_ui(ui: &mut Ui, record: &SampleView) {
+    if let Some(findings) = &record.findings {
+        section_ui(ui, "Findings");
+        if findings.is_empty() {
+            weak_ui(ui, "None");
+        }
+        ui.horizontal_wrapped(|ui| {
+            for finding in findings {
+                let text = RichText::new(finding).color(tokens::of(ui).text);
+                egui::Frame::new()
+                    .fill(tokens::of(ui).control)
+                    .corner_radius(tokens::RADIUS)
+                    .inner_margin(egui::Margin::symmetric(8, 2))
+                    .show(ui, |ui| ui.label(text));
+            }
+        });
+    }
+    if let Some(report) = &record.report {
+        for (title, text) in [
+            ("Indication", &report.indication),
+            ("Comparison", &report.comparison),
+            ("Findings in the report", &report.findings),
+            ("Impression", &report.impression),
+        ] {
+            if !text.is_empty() {
+                section_ui(ui, title);
+                ui.add(egui::Label::new(text).wrap());
+            }
+        }
+    }
+    if !record.items.is_empty() {
+        section_ui(
+            ui,
+            &format!("History, {} items, oldest first", record.items.len()),
+        );
+        let style = StripStyle {
+            maximum: 0.0,
+            n_held_out: record.n_held_out as usize,
+        };
+        item_strip_ui(ui, &record.items, &style);
+    }
+    if record.findings.is_none() && record.report.is_none() && record.items.is_empty() {
+        weak_ui(ui, "The source says nothing more about this film");
+    }
+}

@@ -1,0 +1,274 @@
+//! Feature page: the evidence large, the judgement beside it.
+
+mod evidence;
+mod examples;
+mod judgement;
+
+use std::sync::Arc;
+
+use egui::{Key, RichText, ScrollArea, Ui};
+use engine::views::{Event, ExampleContent, ExampleView, FeaturePage, Revision};
+use schema::FeatureId;
+
+use crate::app_context::AppContext;
+use crate::backend::Answer;
+use crate::commands::{Command, Screen};
+use crate::screens::Panel;
+use crate::screens::feature_page::judgement::Judgement;
+use crate::screens::gallery::card::card_title;
+use crate::tokens::{self, GRID};
+use crate::widgets::film_viewer::{FilmViewer, Heat, Subject};
+use crate::widgets::item_strip::{StripStyle, item_strip_ui};
+use crate::widgets::split::{Edge, Extent, split_ui};
+use crate::widgets::{chip, notice, number, token_text};
+
+/// State of the feature page.
+#[derive(Default)]
+pub(crate) struct FeatureScreen {
+    /// Dictionary and feature shown.
+    pub(crate) subject: Option<(String, FeatureId)>,
+    /// Which example is large: row (0 is the top, then the bands) and place in it.
+    chosen: (usize, usize),
+    viewer: FilmViewer,
+    judgement: Judgement,
+    page: Option<(Revision, Answer<Arc<FeaturePage>>)>,
+}
+
+impl FeatureScreen {
+    /// Shows another feature.
+    pub(crate) fn open(&mut self, sae: String, feature: FeatureId) {
+        self.subject = Some((sae, feature));
+        self.chosen = (0, 0);
+        self.page = None;
+        self.judgement = Judgement::default();
+    }
+
+    fn refresh(&mut self, ctx: &AppContext<'_>) {
+        let Some((sae, feature)) = &self.subject else {
+            return;
+        };
+        if self
+            .page
+            .as_ref()
+            .is_none_or(|(revision, _)| *revision != ctx.revision)
+        {
+            self.page = Some((ctx.revision, ctx.backend.feature_page(sae, *feature)));
+        }
+    }
+
+    fn page_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, page: &FeaturePage) {
+        self.keys(ui, page);
+        header_ui(ctx, ui, sae, page, examples::chosen(page, self.chosen));
+        split_ui(
+            ctx,
+            ui,
+            (Edge::Right, "feature side"),
+            Extent {
+                default: 400.0,
+                range: 320.0..=560.0,
+            },
+            |ui| {
+                ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+                    self.judgement.ui(ctx, ui, sae, page);
+                    evidence::ui(ctx, ui, sae, page);
+                });
+            },
+        );
+        split_ui(
+            ctx,
+            ui,
+            (Edge::Bottom, "feature examples"),
+            Extent {
+                default: 216.0,
+                range: 96.0..=480.0,
+            },
+            |ui| {
+                examples::rows_ui(ctx, ui, page, &mut self.chosen);
+            },
+        );
+        egui::CentralPanel::no_frame().show(ui, |ui| self.large_ui(ctx, ui, page));
+    }
+
+    /// The chosen example, as large as there is room.
+    fn large_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, page: &FeaturePage) {
+        let Some(example) = examples::chosen(page, self.chosen) else {
+            notice::empty_ui(
+                ui,
+                "Never active",
+                "No indexed sample activates this feature, so there is nothing to show. The \
+                 gallery's \"Hide dead\" leaves such features out.",
+                |_| {},
+            );
+            return;
+        };
+        let maximum = page.card.max_activation;
+        match &example.content {
+            ExampleContent::Film {
+                dataset,
+                size,
+                grid,
+                heat,
+            } => {
+                let name = example_name(example);
+                let subject = Subject {
+                    dataset,
+                    sample: example.sample,
+                    name: &name,
+                    size: *size,
+                    heat: Some(Heat {
+                        grid: *grid,
+                        activations: heat,
+                        maximum,
+                    }),
+                    boxes: &[],
+                };
+                self.viewer.ui(ctx, ui, &subject);
+            }
+            ExampleContent::Text { tokens } => {
+                notice::weak_ui(ui, example_name(example));
+                ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+                    ui.set_max_width(ui.available_width().min(760.0));
+                    token_text::token_text_ui(ui, tokens, maximum, ctx.heat.visible());
+                });
+            }
+            ExampleContent::History { items } => {
+                notice::weak_ui(ui, example_name(example));
+                ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+                    let style = StripStyle {
+                        maximum,
+                        n_held_out: 0,
+                    };
+                    item_strip_ui(ui, items, &style);
+                });
+            }
+        }
+    }
+
+    fn keys(&mut self, ui: &Ui, page: &FeaturePage) {
+        if ui.ctx().egui_wants_keyboard_input() {
+            return;
+        }
+        let n_in_row = examples::row(page, self.chosen.0).map_or(0, <[_]>::len);
+        ui.input(|input| {
+            if input.modifiers.any() {
+                return;
+            }
+            if input.key_pressed(Key::ArrowRight) && self.chosen.1 + 1 < n_in_row {
+                self.chosen.1 += 1;
+            }
+            if input.key_pressed(Key::ArrowLeft) {
+                self.chosen.1 = self.chosen.1.saturating_sub(1);
+            }
+        });
+    }
+}
+
+impl Panel for FeatureScreen {
+    fn title(&self) -> String {
+        match &self.subject {
+            Some((sae, feature)) => format!("Feature {feature} of {sae}"),
+            None => "Feature".to_owned(),
+        }
+    }
+
+    fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
+        self.refresh(ctx);
+        let Some((sae, _)) = self.subject.clone() else {
+            notice::empty_ui(
+                ui,
+                "No feature chosen",
+                "Choose a card in the gallery, or press Ctrl+K and type a label or a number. Its \
+                 samples, statistics and label appear here.",
+                |ui| {
+                    if ui.button("Go to Gallery").clicked() {
+                        ctx.send(Command::Show(Screen::Gallery));
+                    }
+                },
+            );
+            return;
+        };
+        match self.page.as_ref().map(|(_, page)| page.clone()) {
+            Some(Ok(page)) => self.page_ui(ctx, ui, &sae, &page),
+            Some(Err(problem)) => notice::error_ui(ui, &problem),
+            None => {}
+        }
+    }
+
+    fn on_event(&mut self, _ctx: &AppContext<'_>, event: &Event) {
+        match event {
+            Event::ProjectChanged => *self = Self::default(),
+            Event::Decided(decision) => {
+                if let Some((sae, feature)) = &self.subject
+                    && *sae == decision.sae
+                    && *feature == decision.feature
+                {
+                    self.judgement.saved();
+                }
+            }
+            Event::DecisionFailed(_) => self.judgement.failed(),
+            _ => {}
+        }
+    }
+}
+
+/// What an example is called above its large view.
+pub(crate) fn example_name(example: &ExampleView) -> String {
+    let split = match example.split {
+        schema::Split::Train => "train",
+        schema::Split::Dev => "dev",
+        schema::Split::Test => "test",
+    };
+    format!(
+        "{} · {split} · activation {}",
+        example.sample_id,
+        number::activation(example.activation)
+    )
+}
+
+fn header_ui(
+    ctx: &AppContext<'_>,
+    ui: &mut Ui,
+    sae: &str,
+    page: &FeaturePage,
+    example: Option<&ExampleView>,
+) {
+    let card = &page.card;
+    ui.horizontal(|ui| {
+        if ui
+            .button("Gallery")
+            .on_hover_text("Back to the cards")
+            .clicked()
+        {
+            ctx.send(Command::Show(Screen::Gallery));
+        }
+        if ui.button("Previous").on_hover_text("K").clicked() {
+            ctx.send(Command::PreviousFeature);
+        }
+        if ui.button("Next").on_hover_text("J").clicked() {
+            ctx.send(Command::NextFeature);
+        }
+        let number = format!("Feature {}", card.feature);
+        ui.label(RichText::new(number).font(tokens::title_font()));
+        chip::chip_ui(ui, card.state, !card.proposal.is_empty());
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            let dataset = ctx.dictionary(sae).map(|view| view.dataset.clone());
+            if let (Some(example), Some(dataset)) = (example, dataset)
+                && ui
+                    .button("Sample in Data")
+                    .on_hover_text("Show the large example in Data")
+                    .clicked()
+            {
+                ctx.send(Command::ShowSample(dataset, example.sample));
+            }
+            if ctx.backend.can_steer(sae) && ui.button("Steer this feature").clicked() {
+                let sample = card.top.first().map(|example| example.sample);
+                ctx.send(Command::SteerFeature(sae.to_owned(), card.feature, sample));
+            }
+            let title = RichText::new(card_title(card)).font(tokens::title_font());
+            ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
+                ui.add(egui::Label::new(title).truncate());
+            });
+        });
+    });
+    ui.add_space(GRID);
+}

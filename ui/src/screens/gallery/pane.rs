@@ -1,0 +1,358 @@
+//! One dictionary's cards with their filter; the gallery shows one or two of these.
+
+use std::sync::Arc;
+
+use egui::{Pos2, Rect, RichText, ScrollArea, Ui, Vec2};
+use engine::views::{DictionaryView, FeatureQuery, FeatureSort, Revision};
+use schema::{FeatureId, ReviewState};
+
+use crate::app_context::{AppContext, kind_name};
+use crate::backend::Answer;
+use crate::commands::Command;
+use crate::screens::gallery::card;
+use crate::tokens::{self, GRID};
+use crate::widgets::{chip, notice, number};
+
+/// Width a card should at least have.
+const CARD_WIDTH: f32 = 330.0;
+
+/// The features to show, for one query and revision.
+struct Listing {
+    sae: String,
+    query: FeatureQuery,
+    revision: Revision,
+    ids: Answer<Arc<Vec<FeatureId>>>,
+}
+
+/// One dictionary's half of the gallery.
+pub(crate) struct Pane {
+    /// Tells the two halves apart.
+    pub(crate) side: &'static str,
+    /// Dictionary shown.
+    pub(crate) dictionary: Option<String>,
+    /// Filter and order.
+    pub(crate) query: FeatureQuery,
+    /// Card last opened.
+    pub(crate) selected: Option<FeatureId>,
+    listing: Option<Listing>,
+}
+
+impl Pane {
+    /// An empty half.
+    pub(crate) fn new(side: &'static str) -> Self {
+        Self {
+            side,
+            dictionary: None,
+            query: FeatureQuery::default(),
+            selected: None,
+            listing: None,
+        }
+    }
+
+    /// The features of this half in the order shown, if it shows `sae`.
+    pub(crate) fn ids(&self, sae: &str) -> Option<Arc<Vec<FeatureId>>> {
+        let listing = self.listing.as_ref().filter(|listing| listing.sae == sae)?;
+        listing.ids.clone().ok()
+    }
+
+    /// Draws filter and cards.
+    pub(crate) fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
+        self.chooser_ui(ctx, ui);
+        let Some(dictionary) = self
+            .dictionary
+            .as_deref()
+            .and_then(|name| ctx.dictionary(name))
+        else {
+            notice::empty_ui(
+                ui,
+                "Choose a dictionary",
+                "Its features appear here as cards, each with the samples that excite it most.",
+                |_| {},
+            );
+            return;
+        };
+        if !dictionary.indexed {
+            notice::empty_ui(
+                ui,
+                "No feature index yet",
+                "The gallery needs to know where each feature is active. Run `fluoroscope features \
+                 index` for this dictionary; the cards appear when it is done.",
+                |_| {},
+            );
+            return;
+        }
+        self.filter_ui(ctx, ui, dictionary);
+        self.refresh(ctx, &dictionary.name);
+        match self.listing.as_ref().map(|listing| listing.ids.clone()) {
+            Some(Ok(ids)) if ids.is_empty() => {
+                notice::empty_ui(
+                    ui,
+                    "No feature fits this filter",
+                    "Widen the density range, choose another state, or clear the text.",
+                    |ui| {
+                        if ui.button("Clear the filter").clicked() {
+                            self.query = FeatureQuery::default();
+                        }
+                    },
+                );
+            }
+            Some(Ok(ids)) => self.cards_ui(ctx, ui, dictionary, &ids),
+            Some(Err(problem)) => notice::error_ui(ui, &problem),
+            None => {}
+        }
+    }
+
+    fn chooser_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
+        let current = self
+            .dictionary
+            .clone()
+            .unwrap_or_else(|| "Dictionary".to_owned());
+        ui.horizontal(|ui| {
+            egui::ComboBox::from_id_salt(("dictionary", self.side))
+                .selected_text(RichText::new(&current).font(tokens::title_font()))
+                .width(200.0)
+                .show_ui(ui, |ui| {
+                    for view in ctx.dictionaries {
+                        let text = format!("{} · {}", view.name, kind_name(view.kind));
+                        let chosen = self.dictionary.as_ref() == Some(&view.name);
+                        if ui.selectable_label(chosen, text).clicked() {
+                            self.dictionary = Some(view.name.clone());
+                        }
+                    }
+                })
+                .response
+                .accessible_name(format!("Dictionary on the {}", self.side));
+            if let Some(view) = ctx.dictionary(&current) {
+                notice::weak_ui(ui, facts(view));
+            }
+        });
+    }
+
+    fn filter_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, dictionary: &DictionaryView) {
+        ui.horizontal_wrapped(|ui| {
+            ui.add(
+                egui::TextEdit::singleline(&mut self.query.text)
+                    .hint_text("Filter by label or number")
+                    .desired_width(170.0),
+            )
+            .accessible_name(format!("Filter text, {}", self.side));
+            self.sort_ui(ui);
+            self.state_ui(ui);
+            self.density_ui(ui);
+            ui.checkbox(&mut self.query.hide_dead, "Hide dead")
+                .on_hover_text("Leave out features that are never active");
+            if let Some(sample) = self.query.fires_on_sample {
+                let text = format!("Active on sample {sample}  ×");
+                if ui
+                    .button(text)
+                    .on_hover_text("Show all features again")
+                    .clicked()
+                {
+                    self.query.fires_on_sample = None;
+                }
+            }
+            let shown = self
+                .listing
+                .as_ref()
+                .and_then(|listing| listing.ids.as_ref().ok());
+            if let Some(ids) = shown {
+                let text = format!(
+                    "{} of {} features",
+                    number::count(ids.len() as u64),
+                    number::count(u64::from(dictionary.n_features))
+                );
+                ui.label(RichText::new(text).color(tokens::of(ui).text_weak));
+            }
+            if dictionary.n_reviewed == 0 && ui.button("Propose labels").clicked() {
+                ctx.send(Command::ProposeLabels(dictionary.name.clone()));
+            }
+        });
+    }
+
+    fn sort_ui(&mut self, ui: &mut Ui) {
+        egui::ComboBox::from_id_salt(("sort", self.side))
+            .selected_text(format!("Sort: {}", sort_name(self.query.sort)))
+            .width(150.0)
+            .show_ui(ui, |ui| {
+                for sort in SORTS {
+                    ui.selectable_value(&mut self.query.sort, sort, sort_name(sort));
+                }
+            })
+            .response
+            .accessible_name(format!("Sort, {}", self.side));
+    }
+
+    fn state_ui(&mut self, ui: &mut Ui) {
+        let name = |state: Option<ReviewState>| match state {
+            None => "Any state",
+            Some(ReviewState::Unseen) => "Not reviewed",
+            Some(state) => chip::state_name(state, false),
+        };
+        egui::ComboBox::from_id_salt(("state", self.side))
+            .selected_text(name(self.query.state))
+            .width(110.0)
+            .show_ui(ui, |ui| {
+                for state in [
+                    None,
+                    Some(ReviewState::Unseen),
+                    Some(ReviewState::Accepted),
+                    Some(ReviewState::Edited),
+                    Some(ReviewState::Rejected),
+                    Some(ReviewState::Unsure),
+                ] {
+                    ui.selectable_value(&mut self.query.state, state, name(state));
+                }
+            })
+            .response
+            .accessible_name(format!("State, {}", self.side));
+    }
+
+    fn density_ui(&mut self, ui: &mut Ui) {
+        let field = |value: &mut f32, name: String, ui: &mut Ui| {
+            let mut percent = *value * 100.0;
+            let drag = egui::DragValue::new(&mut percent)
+                .range(0.0..=100.0)
+                .speed(0.05)
+                .max_decimals(3)
+                .suffix(" %");
+            if ui.add(drag).accessible_name(name).changed() {
+                *value = percent / 100.0;
+            }
+        };
+        ui.label("Density");
+        field(
+            &mut self.query.min_density,
+            format!("Lowest density, {}", self.side),
+            ui,
+        );
+        ui.label("to");
+        field(
+            &mut self.query.max_density,
+            format!("Highest density, {}", self.side),
+            ui,
+        );
+    }
+
+    fn refresh(&mut self, ctx: &AppContext<'_>, sae: &str) {
+        let current = self.listing.as_ref().is_some_and(|listing| {
+            listing.sae == sae && listing.query == self.query && listing.revision == ctx.revision
+        });
+        if !current {
+            self.listing = Some(Listing {
+                sae: sae.to_owned(),
+                query: self.query.clone(),
+                revision: ctx.revision,
+                ids: ctx.backend.feature_ids(sae, &self.query),
+            });
+        }
+    }
+
+    fn cards_ui(
+        &mut self,
+        ctx: &AppContext<'_>,
+        ui: &mut Ui,
+        dictionary: &DictionaryView,
+        ids: &[FeatureId],
+    ) {
+        // Room for the scroll bar, so that columns do not change when it appears.
+        let width = ui.available_width() - 12.0;
+        let n_columns = ((width + GRID) / (CARD_WIDTH + GRID)).floor().max(1.0) as usize;
+        let card_width = ((width + GRID) / n_columns as f32 - GRID).floor();
+        let height = card::card_height(dictionary.kind, card_width);
+        let n_rows = ids.len().div_ceil(n_columns);
+        ui.spacing_mut().item_spacing.y = GRID;
+        ScrollArea::vertical()
+            .id_salt(("cards", self.side, &dictionary.name))
+            .auto_shrink(false)
+            .show_rows(ui, height, n_rows, |ui, rows| {
+                let top = ui.max_rect().top();
+                let left = ui.max_rect().left();
+                for row in rows.clone() {
+                    let y = top + (row - rows.start) as f32 * (height + GRID);
+                    for column in 0..n_columns {
+                        let Some(&feature) = ids.get(row * n_columns + column) else {
+                            break;
+                        };
+                        let x = left + column as f32 * (card_width + GRID);
+                        let rect =
+                            Rect::from_min_size(Pos2::new(x, y), Vec2::new(card_width, height));
+                        self.one_card_ui(ctx, ui, rect, dictionary, feature);
+                    }
+                }
+                ui.allocate_space(Vec2::new(width, rows.len() as f32 * (height + GRID) - GRID));
+            });
+    }
+
+    fn one_card_ui(
+        &mut self,
+        ctx: &AppContext<'_>,
+        ui: &mut Ui,
+        rect: Rect,
+        dictionary: &DictionaryView,
+        feature: FeatureId,
+    ) {
+        let card = match ctx.card(&dictionary.name, feature) {
+            Ok(card) => card,
+            Err(problem) => {
+                notice::film_text(ui.painter(), rect, egui::Align2::CENTER_CENTER, &problem);
+                return;
+            }
+        };
+        let selected = self.selected == Some(feature);
+        let response = card::card_ui(ctx, ui, rect, &card, (dictionary.kind, selected));
+        if response.clicked() {
+            self.selected = Some(feature);
+            ctx.send(Command::OpenFeature(dictionary.name.clone(), feature));
+        }
+        response.context_menu(|ui| {
+            if ui.button("Open").clicked() {
+                ctx.send(Command::OpenFeature(dictionary.name.clone(), feature));
+            }
+            let sample = card.top.first().map(|example| example.sample);
+            if ui.button("Steer").clicked() {
+                ctx.send(Command::SteerFeature(
+                    dictionary.name.clone(),
+                    feature,
+                    sample,
+                ));
+            }
+            if let Some(sample) = sample
+                && ui.button("Features active on its top sample").clicked()
+            {
+                ctx.send(Command::FiringOnSample(dictionary.dataset.clone(), sample));
+            }
+        });
+    }
+}
+
+const SORTS: [FeatureSort; 6] = [
+    FeatureSort::Index,
+    FeatureSort::Association,
+    FeatureSort::Density,
+    FeatureSort::Rarest,
+    FeatureSort::Maximum,
+    FeatureSort::Mean,
+];
+
+fn sort_name(sort: FeatureSort) -> &'static str {
+    match sort {
+        FeatureSort::Index => "number",
+        FeatureSort::Density => "densest",
+        FeatureSort::Rarest => "rarest",
+        FeatureSort::Maximum => "maximum",
+        FeatureSort::Mean => "mean",
+        FeatureSort::Association => "association",
+    }
+}
+
+fn facts(view: &DictionaryView) -> String {
+    format!(
+        "{} at {} · {} · FVU {:.3} · L0 {:.1} · {} dead",
+        view.model,
+        view.hook,
+        view.dataset,
+        view.fvu,
+        view.l0,
+        number::percent(view.dead_share as f32)
+    )
+}

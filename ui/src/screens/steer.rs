@@ -1,0 +1,415 @@
+//! Steer: turn features up or down on one sample; before and after side by side.
+
+mod outcome;
+
+use std::sync::Arc;
+
+use egui::{RichText, ScrollArea, Ui, Vec2};
+use engine::views::{Event, Revision, SampleView, SteerRequest, SteerTicket, SteerView};
+use schema::{FeatureId, PositionScope, SteeringMode, SteeringSpec, StrengthUnit};
+
+use crate::app_context::AppContext;
+use crate::backend::Answer;
+use crate::commands::{Command, Screen};
+use crate::screens::Panel;
+use crate::screens::gallery::card::card_title;
+use crate::screens::start::card;
+use crate::tokens;
+use crate::widgets::split::{Edge, Extent, split_ui};
+use crate::widgets::{example, notice, number};
+
+/// Most features at once.
+const MAX_FEATURES: usize = 8;
+/// Strengths beyond this many observed maxima are marked.
+const CAUTION: f32 = 4.0;
+/// Hard stop of the sliders.
+const STOP: f32 = 8.0;
+
+/// One slider.
+struct Knob {
+    feature: FeatureId,
+    strength: f32,
+}
+
+/// State of the steering screen.
+#[derive(Default)]
+pub(crate) struct SteerScreen {
+    pub(crate) dictionary: Option<String>,
+    sample: u32,
+    knobs: Vec<Knob>,
+    add: String,
+    mode: SteeringMode,
+    waiting: Option<SteerTicket>,
+    result: Option<Answer<SteerView>>,
+    kept: Option<(Revision, String, u32, Answer<Arc<SampleView>>)>,
+}
+
+impl SteerScreen {
+    /// Adds a feature; changes the dictionary if need be.
+    pub(crate) fn add_feature(&mut self, sae: &str, feature: FeatureId, sample: Option<u32>) {
+        if self.dictionary.as_deref() != Some(sae) {
+            *self = Self {
+                dictionary: Some(sae.to_owned()),
+                ..Self::default()
+            };
+        }
+        if let Some(sample) = sample
+            && self.knobs.is_empty()
+        {
+            self.sample = sample;
+        }
+        let known = self.knobs.iter().any(|knob| knob.feature == feature);
+        if !known && self.knobs.len() < MAX_FEATURES {
+            self.knobs.push(Knob {
+                feature,
+                strength: 0.0,
+            });
+        }
+        self.result = None;
+    }
+
+    /// Sets every slider.
+    pub(crate) fn set_strength(&mut self, strength: f32) {
+        for knob in &mut self.knobs {
+            knob.strength = strength;
+        }
+    }
+
+    /// Whether an answer is on its way.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
+    /// Remembers which answer is wanted.
+    pub(crate) fn waits_for(&mut self, ticket: SteerTicket) {
+        self.waiting = Some(ticket);
+    }
+
+    /// What the sliders ask for now.
+    pub(crate) fn request(&self) -> Option<SteerRequest> {
+        Some(SteerRequest {
+            sae: self.dictionary.clone()?,
+            sample: self.sample,
+            edits: self
+                .knobs
+                .iter()
+                .map(|knob| SteeringSpec {
+                    feature: knob.feature,
+                    strength: knob.strength,
+                    mode: self.mode,
+                    unit: StrengthUnit::Max,
+                    scope: PositionScope::All,
+                })
+                .collect(),
+        })
+    }
+
+    fn send(&mut self, ctx: &AppContext<'_>) {
+        if let Some(request) = self.request() {
+            ctx.send(Command::Steer(request));
+        }
+    }
+
+    fn controls_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) {
+        let mut changed = false;
+        card(ui, |ui| changed |= self.sample_ui(ctx, ui, sae));
+        card(ui, |ui| changed |= self.knobs_ui(ctx, ui, sae));
+        if changed {
+            self.send(ctx);
+        }
+    }
+
+    fn sample_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) -> bool {
+        let Some(view) = ctx.dictionary(sae) else {
+            return false;
+        };
+        let n = ctx
+            .dataset(&view.dataset)
+            .map_or(1, |dataset| dataset.manifest.n_samples);
+        let mut changed = false;
+        ui.horizontal(|ui| {
+            let label = ui.label("Sample");
+            if ui.button("<").accessible_name("Previous sample").clicked() && self.sample > 0 {
+                self.sample -= 1;
+                changed = true;
+            }
+            let drag = egui::DragValue::new(&mut self.sample).range(0..=n.saturating_sub(1));
+            changed |= ui.add(drag).labelled_by(label.id).changed();
+            if ui.button(">").accessible_name("Next sample").clicked() && self.sample + 1 < n {
+                self.sample += 1;
+                changed = true;
+            }
+            notice::weak_ui(ui, format!("of {}", number::count(u64::from(n))));
+        });
+        match self.record(ctx, &view.dataset) {
+            Ok(record) => sample_card_ui(ctx, ui, &view.dataset, &record),
+            Err(problem) => notice::error_ui(ui, &problem),
+        }
+        changed
+    }
+
+    fn record(&mut self, ctx: &AppContext<'_>, dataset: &str) -> Answer<Arc<SampleView>> {
+        if let Some((revision, name, sample, answer)) = &self.kept
+            && *revision == ctx.revision
+            && name == dataset
+            && *sample == self.sample
+        {
+            return answer.clone();
+        }
+        let answer = ctx.backend.sample(dataset, self.sample).map(Arc::new);
+        self.kept = Some((
+            ctx.revision,
+            dataset.to_owned(),
+            self.sample,
+            answer.clone(),
+        ));
+        answer
+    }
+
+    fn knobs_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) -> bool {
+        let mut changed = false;
+        ui.label(RichText::new("Features").strong());
+        notice::weak_ui(
+            ui,
+            "1x is the highest activation observed on this dataset; 0 changes nothing.",
+        );
+        let mut remove = None;
+        for (i, knob) in self.knobs.iter_mut().enumerate() {
+            changed |= knob_ui(ctx, ui, sae, knob);
+            if ui
+                .small_button("Remove")
+                .accessible_name(format!("Remove feature {}", knob.feature))
+                .clicked()
+            {
+                remove = Some(i);
+            }
+            ui.separator();
+        }
+        if let Some(i) = remove {
+            self.knobs.remove(i);
+            changed = true;
+        }
+        self.add_ui(ctx, ui, sae);
+        ui.horizontal(|ui| {
+            for (mode, name, hint) in [
+                (
+                    SteeringMode::Add,
+                    "Add",
+                    "Adds strength times the feature's direction",
+                ),
+                (
+                    SteeringMode::Clamp,
+                    "Clamp",
+                    "Sets the feature's activation to the strength",
+                ),
+                (
+                    SteeringMode::Ablate,
+                    "Ablate",
+                    "Sets the feature's activation to zero",
+                ),
+            ] {
+                changed |= ui
+                    .selectable_value(&mut self.mode, mode, name)
+                    .on_hover_text(hint)
+                    .changed();
+            }
+            if ui.button("All to zero").clicked() {
+                for knob in &mut self.knobs {
+                    knob.strength = 0.0;
+                }
+                changed = true;
+            }
+        });
+        changed
+    }
+
+    fn add_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) {
+        if self.knobs.len() >= MAX_FEATURES {
+            notice::weak_ui(ui, "Eight features are the most at once");
+            return;
+        }
+        ui.horizontal(|ui| {
+            let label = ui.label("Add feature");
+            let field = ui
+                .add(
+                    egui::TextEdit::singleline(&mut self.add)
+                        .hint_text("number")
+                        .desired_width(80.0),
+                )
+                .labelled_by(label.id);
+            let entered = field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
+            let clicked = ui
+                .button("Add")
+                .accessible_name("Add this feature")
+                .clicked();
+            if entered || clicked {
+                let n = ctx.dictionary(sae).map_or(0, |view| view.n_features);
+                if let Ok(number) = self.add.trim().parse::<u32>()
+                    && number < n
+                {
+                    self.add_feature(sae, FeatureId(number), None);
+                    self.add.clear();
+                }
+            }
+            notice::weak_ui(ui, "or choose Steer on a card or feature page");
+        });
+    }
+}
+
+impl Panel for SteerScreen {
+    fn title(&self) -> String {
+        "Steer".to_owned()
+    }
+
+    fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
+        let steerable: Vec<&str> = ctx
+            .dictionaries
+            .iter()
+            .filter(|view| ctx.backend.can_steer(&view.name))
+            .map(|view| view.name.as_str())
+            .collect();
+        if steerable.is_empty() {
+            notice::empty_ui(
+                ui,
+                "Nothing to steer yet",
+                "With a dictionary of a model that writes or ranks, you turn features up and down \
+                 here and watch its report or its ranked list change. The demo project has both.",
+                |ui| {
+                    if ui.button("Go to Start").clicked() {
+                        ctx.send(Command::Show(Screen::Start));
+                    }
+                },
+            );
+            return;
+        }
+        let current = self
+            .dictionary
+            .clone()
+            .filter(|name| steerable.contains(&name.as_str()))
+            .unwrap_or_else(|| steerable[0].to_owned());
+        if self.dictionary.as_ref() != Some(&current) {
+            *self = Self {
+                dictionary: Some(current.clone()),
+                ..Self::default()
+            };
+        }
+        split_ui(
+            ctx,
+            ui,
+            (Edge::Left, "steer controls"),
+            Extent {
+                default: 400.0,
+                range: 320.0..=560.0,
+            },
+            |ui| {
+                ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+                    self.chooser_ui(ui, &steerable, &current);
+                    self.controls_ui(ctx, ui, &current);
+                });
+            },
+        );
+        egui::CentralPanel::no_frame().show(ui, |ui| {
+            outcome::ui(ui, self.result.as_ref(), self.waiting.is_some());
+        });
+    }
+
+    fn on_event(&mut self, _ctx: &AppContext<'_>, event: &Event) {
+        match event {
+            Event::ProjectChanged => *self = Self::default(),
+            Event::Steered(ticket, result) if self.waiting == Some(*ticket) => {
+                self.waiting = None;
+                self.result = Some((**result).clone());
+            }
+            _ => {}
+        }
+    }
+}
+
+impl SteerScreen {
+    fn chooser_ui(&mut self, ui: &mut Ui, steerable: &[&str], current: &str) {
+        ui.horizontal(|ui| {
+            egui::ComboBox::from_id_salt("steer dictionary")
+                .selected_text(RichText::new(current).font(tokens::title_font()))
+                .width(220.0)
+                .show_ui(ui, |ui| {
+                    for name in steerable {
+                        if ui.selectable_label(*name == current, *name).clicked()
+                            && *name != current
+                        {
+                            *self = Self {
+                                dictionary: Some((*name).to_owned()),
+                                ..Self::default()
+                            };
+                        }
+                    }
+                })
+                .response
+                .accessible_name("Dictionary to steer");
+        });
+    }
+}
+
+/// The sample in small: its film, or the last items of its history.
+fn sample_card_ui(ctx: &AppContext<'_>, ui: &mut Ui, dataset: &str, record: &SampleView) {
+    if let Some(size) = record.film_size {
+        let side = ui.available_width().min(240.0);
+        let (rect, response) = ui.allocate_exact_size(Vec2::splat(side), egui::Sense::hover());
+        example::paint_film(ctx, ui, rect, (dataset, record.sample), size);
+        notice::film_text(
+            ui.painter(),
+            rect,
+            egui::Align2::CENTER_BOTTOM,
+            notice::SAFETY,
+        );
+        let label = format!("Radiograph {}. {}", record.id, notice::SAFETY);
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &label));
+    }
+    let mut text = record.id.clone();
+    if let Some(findings) = &record.findings {
+        let findings = if findings.is_empty() {
+            "no finding".to_owned()
+        } else {
+            findings.join(", ")
+        };
+        text = format!("{text}: {findings}");
+    }
+    ui.add(egui::Label::new(text).wrap());
+    let history = record
+        .items
+        .len()
+        .saturating_sub(record.n_held_out as usize);
+    for item in record.items[..history].iter().rev().take(6) {
+        notice::weak_ui(ui, item.title.clone());
+    }
+}
+
+fn knob_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, knob: &mut Knob) -> bool {
+    let title = ctx.card(sae, knob.feature).map_or_else(
+        |_| format!("Feature {}", knob.feature),
+        |card| format!("{}  {}", knob.feature, card_title(&card)),
+    );
+    ui.add(egui::Label::new(title).truncate());
+    let mut changed = false;
+    ui.horizontal(|ui| {
+        ui.spacing_mut().slider_width = (ui.available_width() - 84.0).max(120.0);
+        let slider = ui
+            .add(
+                egui::Slider::new(&mut knob.strength, -STOP..=STOP)
+                    .step_by(0.05)
+                    .fixed_decimals(2)
+                    .suffix("x"),
+            )
+            .accessible_name(format!("Strength of feature {}", knob.feature));
+        // While dragging nothing is computed; letting go asks.
+        changed = slider.drag_stopped() || (slider.changed() && !slider.dragged());
+        if slider.double_clicked() {
+            knob.strength = 0.0;
+            changed = true;
+        }
+    });
+    if knob.strength.abs() > CAUTION {
+        let text = "Caution: beyond 4x the model leaves what it has ever seen";
+        ui.label(RichText::new(text).color(tokens::of(ui).warning));
+    }
+    changed
+}

@@ -1,0 +1,133 @@
+//! Before and after: two reports with their differences, or two ranked lists with moves.
+
+use egui::{Grid, RichText, ScrollArea, Ui};
+use engine::views::{ItemView, SteerOutcome, SteerView};
+
+use crate::backend::Answer;
+use crate::screens::start::card;
+use crate::tokens;
+use crate::widgets::notice::{self, weak_ui};
+use crate::widgets::word_diff;
+
+/// Draws what the last steering request changed.
+pub(crate) fn ui(ui: &mut Ui, result: Option<&Answer<SteerView>>, waiting: bool) {
+    match result {
+        Some(Ok(view)) => {
+            ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+                view_ui(ui, view);
+                let mut text = format!("Computed in {:.0} ms", view.milliseconds);
+                if waiting {
+                    text.push_str(", computing again…");
+                }
+                weak_ui(ui, text);
+            });
+        }
+        Some(Err(problem)) => notice::error_ui(ui, problem),
+        None if waiting => {
+            notice::empty_ui(ui, "Computing…", "Before and after appear here.", |_| {});
+        }
+        None => notice::empty_ui(
+            ui,
+            "Before and after appear here",
+            "Add a feature on the left and move its slider; letting go asks the model.",
+            |_| {},
+        ),
+    }
+}
+
+fn view_ui(ui: &mut Ui, view: &SteerView) {
+    match &view.outcome {
+        SteerOutcome::Text {
+            before,
+            after,
+            gained,
+            lost,
+        } => {
+            findings_ui(ui, gained, lost);
+            ui.columns(2, |columns| {
+                for (i, (title, text, other)) in
+                    [("Before", before, after), ("After", after, before)]
+                        .into_iter()
+                        .enumerate()
+                {
+                    card(&mut columns[i], |ui| {
+                        ui.label(RichText::new(title).strong());
+                        let side = word_diff::Side {
+                            text,
+                            other,
+                            after: i == 1,
+                        };
+                        word_diff::side_ui(ui, &side);
+                    });
+                }
+            });
+            if before == after {
+                weak_ui(ui, "The report is the same");
+            }
+        }
+        SteerOutcome::Ranking {
+            before,
+            after,
+            rank_before,
+            target_rank,
+        } => {
+            if let Some([from, to]) = target_rank {
+                let text = format!("The item the user really chose next: rank {from}, now {to}");
+                ui.label(text);
+            }
+            ui.columns(2, |columns| {
+                card(&mut columns[0], |ui| list_ui(ui, "Before", before, None));
+                card(&mut columns[1], |ui| {
+                    list_ui(ui, "After", after, Some(rank_before));
+                });
+            });
+        }
+    }
+}
+
+fn findings_ui(ui: &mut Ui, gained: &[String], lost: &[String]) {
+    let theme = tokens::of(ui);
+    ui.horizontal_wrapped(|ui| {
+        for (name, findings, colour) in
+            [("Gained", gained, theme.good), ("Lost", lost, theme.error)]
+        {
+            if !findings.is_empty() {
+                let text = format!("{name}: {}", findings.join(", "));
+                ui.label(RichText::new(text).color(colour).font(tokens::title_font()));
+            }
+        }
+        if gained.is_empty() && lost.is_empty() {
+            weak_ui(ui, "No finding gained or lost");
+        }
+    });
+}
+
+fn list_ui(ui: &mut Ui, title: &str, items: &[ItemView], rank_before: Option<&[u32]>) {
+    let theme = tokens::of(ui);
+    ui.label(RichText::new(title).strong());
+    Grid::new(title)
+        .num_columns(4)
+        .spacing([12.0, 4.0])
+        .show(ui, |ui| {
+            for (i, item) in items.iter().enumerate() {
+                let rank = i as u32 + 1;
+                ui.label(RichText::new(format!("{rank}")).color(theme.text_weak));
+                if let Some(old) = rank_before.and_then(|ranks| ranks.get(i)) {
+                    let (text, colour) = moved(*old, rank, theme);
+                    ui.label(RichText::new(text).color(colour));
+                }
+                ui.add(egui::Label::new(&item.title).truncate());
+                ui.label(RichText::new(format!("{:.2}", item.activation)).color(theme.text_weak));
+                ui.end_row();
+            }
+        });
+}
+
+/// How an item moved: up, down, or not.
+fn moved(old: u32, new: u32, theme: &tokens::Tokens) -> (String, egui::Color32) {
+    match old.cmp(&new) {
+        std::cmp::Ordering::Greater => (format!("up {} from {old}", old - new), theme.good),
+        std::cmp::Ordering::Less => (format!("down {} from {old}", new - old), theme.error),
+        std::cmp::Ordering::Equal => ("same".to_owned(), theme.text_weak),
+    }
+}

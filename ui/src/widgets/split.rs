@@ -1,0 +1,74 @@
+//! A resizable part of a screen whose size is remembered between starts.
+
+use std::ops::RangeInclusive;
+
+use egui::{Frame, Margin, Panel, Ui};
+
+use crate::app_context::AppContext;
+use crate::tokens::GRID;
+
+/// Which edge of the screen the part lies at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Edge {
+    /// Left of the rest.
+    Left,
+    /// Right of the rest.
+    Right,
+    /// Below the rest.
+    Bottom,
+}
+
+/// How large a part is.
+pub(crate) struct Extent {
+    /// Size the first time, in points.
+    pub(crate) default: f32,
+    /// Sizes that the user may give it.
+    pub(crate) range: RangeInclusive<f32>,
+}
+
+/// Draws the part; the rest of the screen follows as a central panel.
+pub(crate) fn split_ui(
+    ctx: &AppContext<'_>,
+    ui: &mut Ui,
+    (edge, name): (Edge, &str),
+    extent: Extent,
+    contents: impl FnOnce(&mut Ui),
+) {
+    let gap = GRID as i8 * 2;
+    let (panel, margin) = match edge {
+        Edge::Left => (
+            Panel::left(name.to_owned()),
+            Margin {
+                right: gap,
+                ..Margin::ZERO
+            },
+        ),
+        Edge::Right => (
+            Panel::right(name.to_owned()),
+            Margin {
+                left: gap,
+                ..Margin::ZERO
+            },
+        ),
+        Edge::Bottom => (
+            Panel::bottom(name.to_owned()),
+            Margin {
+                top: GRID as i8,
+                ..Margin::ZERO
+            },
+        ),
+    };
+    let size = ctx.layout.size(name, extent.default);
+    let response = panel
+        .resizable(true)
+        .default_size(size.clamp(*extent.range.start(), *extent.range.end()))
+        .size_range(extent.range)
+        .frame(Frame::new().inner_margin(margin))
+        .show(ui, contents)
+        .response;
+    let size = match edge {
+        Edge::Left | Edge::Right => response.rect.width(),
+        Edge::Bottom => response.rect.height(),
+    };
+    ctx.layout.keep(name, size.round());
+}

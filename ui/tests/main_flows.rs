@@ -1,0 +1,236 @@
+//! The main flows, driven through the accessibility tree without a window, on an invented project.
+
+use std::sync::Arc;
+
+use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable as _;
+use schema::ReviewState;
+use ui::bench::Invented;
+use ui::{App, Options, Screen, StartAt, Waker};
+
+fn open(screen: Screen, start: StartAt) -> (Harness<'static, App>, Arc<Invented>) {
+    let backend = Arc::new(Invented::new(20_000));
+    let options = Options {
+        start: StartAt {
+            screen: Some(screen),
+            ..start
+        },
+        demo_folder: "/tmp/fluoroscope-demo".to_owned(),
+        ..Options::default()
+    };
+    let door: Arc<Invented> = Arc::clone(&backend);
+    let mut harness = Harness::builder()
+        .with_size([1280.0, 800.0])
+        .build_eframe(move |cc| App::new(&cc.egui_ctx, door, &Waker::default(), options));
+    harness.run_steps(4);
+    (harness, backend)
+}
+
+#[test]
+fn the_rail_reaches_every_screen() {
+    let (mut harness, _) = open(Screen::Start, StartAt::default());
+    for name in ["Data", "Gallery", "Feature", "Steer", "Start"] {
+        harness
+            .get_by_role_and_label(egui::accesskit::Role::Button, name)
+            .click();
+        harness.run_steps(3);
+        assert_eq!(harness.state().screen().name(), name);
+    }
+}
+
+#[test]
+fn one_click_builds_the_demo_and_its_job_can_be_stopped() {
+    let (mut harness, backend) = open(Screen::Start, StartAt::default());
+    harness.get_by_label("Build the demo project").click();
+    harness.run_steps(3);
+    assert_eq!(backend.asked(), ["demo /tmp/fluoroscope-demo"]);
+    harness.get_by_label_contains("400 of 1\u{a0}000 steps  ·");
+    harness.get_by_label("Stop Build the demo project").click();
+    harness.run_steps(3);
+    assert_eq!(backend.asked()[1], "cancel 1");
+    harness.get_by_label("No job is running");
+}
+
+#[test]
+fn a_card_opens_its_feature_page() {
+    let (mut harness, _) = open(Screen::Gallery, StartAt::default());
+    harness.get_by_label("20\u{a0}000 of 20\u{a0}000 features");
+    harness
+        .get_by_label("Feature 2: effusion, pleural, left")
+        .click();
+    harness.run_steps(3);
+    assert_eq!(harness.state().screen(), Screen::Feature);
+    harness.get_by_label("Feature 2");
+    harness.get_by_label_contains("Research use, not for diagnosis");
+}
+
+#[test]
+fn the_filter_narrows_the_cards() {
+    let (mut harness, _) = open(Screen::Gallery, StartAt::default());
+    harness.get_by_label("Filter text, left").focus();
+    harness.run_steps(2);
+    harness.get_by_label("Filter text, left").type_text("1234");
+    harness.run_steps(4);
+    harness.get_by_label("12 of 20\u{a0}000 features");
+    harness.get_by_label("Feature 1234: effusion, pleural, left");
+}
+
+#[test]
+fn films_and_histories_stand_side_by_side() {
+    let start = StartAt {
+        dictionary: Some("films".to_owned()),
+        second_dictionary: Some("histories".to_owned()),
+        ..StartAt::default()
+    };
+    let (mut harness, _) = open(Screen::Gallery, start);
+    harness.get_by_label("Dictionary on the left");
+    harness.get_by_label("Dictionary on the right");
+    harness.get_by_label("Filter text, right").focus();
+    harness.run_steps(2);
+    harness.get_by_label("Filter text, right").type_text("1234");
+    harness.run_steps(4);
+    harness.get_by_label("12 of 20\u{a0}000 features");
+    harness.get_by_label("20\u{a0}000 of 20\u{a0}000 features");
+}
+
+fn feature_page() -> (Harness<'static, App>, Arc<Invented>) {
+    open(
+        Screen::Feature,
+        StartAt {
+            dictionary: Some("films".to_owned()),
+            feature: Some(3),
+            ..StartAt::default()
+        },
+    )
+}
+
+#[test]
+fn decisions_by_key_are_made_and_taken_back() {
+    let (mut harness, backend) = feature_page();
+    harness.key_press(egui::Key::A);
+    harness.run_steps(4);
+    let decisions = backend.decisions();
+    assert_eq!(decisions.len(), 1);
+    assert_eq!(decisions[0].state, ReviewState::Accepted);
+    assert_eq!(decisions[0].text, "effusion, pleural, left");
+    harness.get_by_label("Saved. Ctrl+Z takes it back");
+    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Z);
+    harness.run_steps(4);
+    assert!(backend.decisions().is_empty());
+    harness.key_press(egui::Key::U);
+    harness.run_steps(4);
+    assert_eq!(backend.decisions()[0].state, ReviewState::Unsure);
+}
+
+#[test]
+fn an_edited_label_is_saved_with_enter() {
+    let (mut harness, backend) = feature_page();
+    harness.get_by_label("Edit").click();
+    harness.run_steps(3);
+    harness.get_by_label("Label").type_text(" base");
+    harness.run_steps(2);
+    harness.key_press(egui::Key::Enter);
+    harness.run_steps(4);
+    let decisions = backend.decisions();
+    assert_eq!(decisions[0].state, ReviewState::Edited);
+    assert_eq!(decisions[0].text, "effusion, pleural, left base");
+}
+
+#[test]
+fn letters_typed_into_the_label_decide_nothing() {
+    let (mut harness, backend) = feature_page();
+    harness.key_press(egui::Key::E);
+    harness.run_steps(3);
+    harness.key_press(egui::Key::A);
+    harness.key_press(egui::Key::X);
+    harness.run_steps(3);
+    assert!(backend.decisions().is_empty());
+}
+
+#[test]
+fn letting_go_of_a_slider_asks_for_a_report() {
+    let (mut harness, backend) = open(
+        Screen::Steer,
+        StartAt {
+            dictionary: Some("films".to_owned()),
+            feature: Some(3),
+            ..StartAt::default()
+        },
+    );
+    harness
+        .get_by_label("Strength of feature 3")
+        .set_value_accesskit(2.0);
+    harness.run_steps(4);
+    assert_eq!(backend.asked(), ["steer 3 by 2"]);
+    harness.get_by_label("After: Small left pleural effusion.");
+    harness.get_by_label("Gained: left effusion");
+}
+
+#[test]
+fn ctrl_k_finds_a_feature_by_number() {
+    let (mut harness, _) = open(Screen::Start, StartAt::default());
+    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::K);
+    harness.run_steps(3);
+    harness.get_by_label("Search").type_text("19999");
+    harness.run_steps(3);
+    harness.key_press(egui::Key::Enter);
+    harness.run_steps(4);
+    assert_eq!(harness.state().screen(), Screen::Feature);
+    harness.get_by_label("Feature 19999");
+}
+
+#[test]
+fn nothing_is_imported_without_a_preview() {
+    let (mut harness, backend) = open(Screen::Data, StartAt::default());
+    harness.get_by_label("Import data…").click();
+    harness.run_steps(3);
+    harness.get_by_label("Name").focus();
+    harness.run_steps(2);
+    harness.get_by_label("Name").type_text("ward");
+    harness.run_steps(2);
+    harness.get_by_label("Import").click();
+    harness.run_steps(2);
+    assert!(backend.asked().is_empty());
+    harness.get_by_label("Preview").click();
+    harness.run_steps(4);
+    harness.get_by_label("12 samples would be imported, 1 skipped");
+    harness.get_by_label("broken.png: the file ends before the image does");
+    harness.get_by_label("Import").click();
+    harness.run_steps(2);
+    assert_eq!(backend.asked(), ["preview", "import"]);
+}
+
+#[test]
+fn an_error_stays_until_it_is_dismissed() {
+    let (mut harness, _) = open(Screen::Start, StartAt::default());
+    harness.get_by_label("Project folder").focus();
+    harness.run_steps(2);
+    harness.get_by_label("Project folder").type_text("/full");
+    harness.run_steps(2);
+    harness.get_by_label("New project").click();
+    harness.run_steps(600);
+    let text = "/full is not empty; expected a new or empty folder";
+    harness.get_by_label(text);
+    harness.get_by_label(&format!("Dismiss: {text}")).click();
+    harness.run_steps(3);
+    assert!(harness.query_by_label(text).is_none());
+}
+
+#[test]
+fn a_screen_without_a_project_offers_the_next_step() {
+    let (mut harness, _) = open(Screen::Start, StartAt::default());
+    harness.get_by_label("Close project").click();
+    harness.run_steps(3);
+    for name in ["Data", "Gallery", "Feature", "Steer"] {
+        harness
+            .get_by_role_and_label(egui::accesskit::Role::Button, name)
+            .click();
+        harness.run_steps(3);
+        let next = if name == "Feature" {
+            "Go to Gallery"
+        } else {
+            "Go to Start"
+        };
+        harness.get_by_label(next);
+    }
+}
