@@ -1,0 +1,60 @@
+//! What can be wrong with the numbers that are given.
+
+/// Input that does not fit together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExplainError {
+    /// Two lists that must be equally long are not.
+    #[error("{what}: expected {expected} values, got {got}")]
+    Length {
+        /// Which list.
+        what: &'static str,
+        /// Length that was expected.
+        expected: usize,
+        /// Length it has.
+        got: usize,
+    },
+    /// An activation is not a finite number.
+    #[error("{what}: the value of sample {sample} is not a finite number")]
+    NotFinite {
+        /// Which list.
+        what: &'static str,
+        /// Index of the sample.
+        sample: usize,
+    },
+    /// A sample index is past the end.
+    #[error("{what}: there is no sample {sample}, only {n_samples}")]
+    NoSuchSample {
+        /// Which list.
+        what: &'static str,
+        /// The index.
+        sample: u32,
+        /// Number of samples.
+        n_samples: usize,
+    },
+}
+
+/// Checks that two lists are equally long.
+pub(crate) fn same_length(
+    what: &'static str,
+    expected: usize,
+    got: usize,
+) -> Result<(), ExplainError> {
+    if expected == got {
+        Ok(())
+    } else {
+        Err(ExplainError::Length {
+            what,
+            expected,
+            got,
+        })
+    }
+}
+
+/// Checks that all values are finite.
+pub(crate) fn all_finite(what: &'static str, values: &[f32]) -> Result<(), ExplainError> {
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(sample) => Err(ExplainError::NotFinite { what, sample }),
+    }
+}

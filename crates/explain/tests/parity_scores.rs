@@ -1,0 +1,108 @@
+//! AUROC and F1 against values of scikit-learn and Delphi in the shared fixtures.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may panic, also outside its own function"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use explain::{F1Counts, auroc, auroc_interval};
+use serde_json::Value;
+
+/// A file of the shared folder, or `None` if there is no such folder here.
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+fn shared(file: &str) -> Option<Value> {
+    let root = std::env::var_os("FLUOROSCOPE_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
+        PathBuf::from,
+    );
+    let path = root.join(file);
+    if !path.is_file() {
+        let required = std::env::var("FLUOROSCOPE_REQUIRE_SHARED").is_ok_and(|v| v == "1");
+        assert!(!required, "{} is missing", path.display());
+        eprintln!("skipped: {} is not there", path.display());
+        return None;
+    }
+    Some(serde_json::from_slice(&fs::read(&path).unwrap()).unwrap())
+}
+
+fn flags(values: &Value) -> Vec<bool> {
+    let flag = |value: &Value| value.as_bool().or(value.as_u64().map(|n| n == 1));
+    values
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|v| flag(v).unwrap_or(false))
+        .collect()
+}
+
+#[test]
+fn auroc_equals_the_reference() {
+    let Some(fixture) = shared("fixtures/scores/detection_fuzzing.json") else {
+        return;
+    };
+    let mut compared = 0;
+    for case in fixture["cases"].as_array().unwrap() {
+        let Some(expected) = case["auc"].as_f64() else {
+            continue;
+        };
+        let activating = flags(&case["activating"]);
+        // Rows whose prediction is null were dropped by the reference.
+        let (mut scores, mut with) = (Vec::new(), Vec::new());
+        for (i, probability) in case["probability"].as_array().unwrap().iter().enumerate() {
+            if let Some(probability) = probability.as_f64()
+                && !case["prediction"][i].is_null()
+            {
+                scores.push(probability as f32);
+                with.push(activating[i]);
+            }
+        }
+        let got = auroc(&scores, &with).unwrap().unwrap();
+        assert!(
+            (got - expected).abs() < 1e-12,
+            "{}: {got} {expected}",
+            case["name"]
+        );
+        if let Some(estimate) = auroc_interval(&scores, &with).unwrap() {
+            assert!((estimate.value - expected).abs() < 1e-12);
+        }
+        compared += 1;
+    }
+    assert!(compared > 0);
+}
+
+#[test]
+fn f1_equals_the_reference() {
+    let Some(fixture) = shared("fixtures/scores/recsae_confidence.json") else {
+        return;
+    };
+    let mut compared = 0;
+    for latent in fixture["latents"].as_array().unwrap() {
+        let said = flags(&latent["llm_says_active"]);
+        let mut counts = F1Counts::default();
+        for (activation, said) in latent["activation"].as_array().unwrap().iter().zip(said) {
+            match (said, activation.as_f64().unwrap() > 0.0) {
+                (true, true) => counts.true_positive += 1,
+                (true, false) => counts.false_positive += 1,
+                (false, true) => counts.false_negative += 1,
+                (false, false) => {}
+            }
+        }
+        for (got, key) in [
+            (counts.f1(), "f1"),
+            (counts.precision(), "precision"),
+            (counts.recall(), "recall"),
+        ] {
+            let expected = latent[key].as_f64().unwrap();
+            assert!(
+                (got - expected).abs() < 1e-12,
+                "{}: {key}",
+                latent["latent"]
+            );
+        }
+        compared += 1;
+    }
+    assert!(compared > 0);
+}
