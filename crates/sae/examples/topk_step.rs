@@ -2,10 +2,12 @@
 //!
 //! `cargo run --release -p sae --example topk_step -- [rows d_model n_features k steps]`; without
 //! arguments the sizes of the project's notes. Rounds of both are interleaved; medians are given.
+//! With `--cpu` first, all runs on one thread and its CPU time is given (Linux only), which holds
+//! on a busy machine too.
 
 use std::io::Write as _;
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
@@ -24,9 +26,43 @@ struct Sizes {
     steps: usize,
 }
 
+/// What is measured, on how many threads.
+#[derive(Clone, Copy, PartialEq)]
+enum Clock {
+    /// Wall time on all threads.
+    Wall(Instant),
+    /// CPU time of this thread, the only one.
+    OneThread,
+}
+
+impl Clock {
+    /// Time since a fixed moment.
+    fn now(self) -> Duration {
+        match self {
+            Self::Wall(start) => start.elapsed(),
+            Self::OneThread => std::fs::read_to_string("/proc/thread-self/schedstat")
+                .ok()
+                .and_then(|text| text.split(' ').next()?.parse().ok())
+                .map_or(Duration::ZERO, Duration::from_nanos),
+        }
+    }
+
+    fn parallelism(self) -> gemm::Parallelism {
+        match self {
+            Self::Wall(_) => gemm::Parallelism::Rayon(0),
+            Self::OneThread => gemm::Parallelism::None,
+        }
+    }
+}
+
+/// Milliseconds between two readings.
+fn ms(from: Duration, to: Duration) -> f64 {
+    to.saturating_sub(from).as_secs_f64() * 1e3
+}
+
 /// Milliseconds of one product `[rows, d_model] · [n_features, d_model]ᵀ` with the gemm crate.
 #[expect(unsafe_code, reason = "the gemm crate takes pointers")]
-fn product_ms(sizes: Sizes, x: &[f32], w: &[f32], out: &mut [f32]) -> f64 {
+fn product_ms(sizes: Sizes, time: Clock, x: &[f32], w: &[f32], out: &mut [f32]) -> f64 {
     let Sizes {
         rows: m,
         d_model: k,
@@ -37,7 +73,7 @@ fn product_ms(sizes: Sizes, x: &[f32], w: &[f32], out: &mut [f32]) -> f64 {
         x.len() >= m * k && w.len() >= n * k && out.len() >= m * n,
         "operands too short"
     );
-    let start = Instant::now();
+    let start = time.now();
     // SAFETY: the slices hold the m × k, n × k and m × n values that the strides reach, checked
     // above, and `out` is borrowed alone.
     unsafe {
@@ -60,10 +96,10 @@ fn product_ms(sizes: Sizes, x: &[f32], w: &[f32], out: &mut [f32]) -> f64 {
             false,
             false,
             false,
-            gemm::Parallelism::Rayon(0),
+            time.parallelism(),
         );
     }
-    start.elapsed().as_secs_f64() * 1e3
+    ms(start, time.now())
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -71,7 +107,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn measure(sizes: Sizes, variant: SaeVariant) -> Outcome {
+fn measure(sizes: Sizes, time: Clock, variant: SaeVariant) -> Outcome {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random::<f32>() - 0.5).collect() };
     let rows = random(sizes.rows * sizes.d_model * 2);
@@ -89,16 +125,16 @@ fn measure(sizes: Sizes, variant: SaeVariant) -> Outcome {
     };
     let mut source = InMemorySource::new(rows.clone(), sizes.d_model, 0)?;
     let (mut steps, mut products) = (Vec::new(), Vec::new());
-    let mut clock = Instant::now();
+    let mut clock = time.now();
     train(
         &config,
         &mut source,
         &mut |report| {
             if report.step > 0 {
-                steps.push(clock.elapsed().as_secs_f64() * 1e3);
+                steps.push(ms(clock, time.now()));
             }
-            products.push(product_ms(sizes, &rows, &weights, &mut out));
-            clock = Instant::now();
+            products.push(product_ms(sizes, time, &rows, &weights, &mut out));
+            clock = time.now();
             ControlFlow::Continue(())
         },
         None,
@@ -120,35 +156,43 @@ fn measure(sizes: Sizes, variant: SaeVariant) -> Outcome {
 }
 
 fn main() -> Outcome {
-    let given: Vec<usize> = std::env::args()
-        .skip(1)
+    let mut given: Vec<String> = std::env::args().skip(1).collect();
+    let one_thread = given.first().is_some_and(|text| text == "--cpu");
+    if one_thread {
+        given.remove(0);
+    }
+    let given: Vec<usize> = given
+        .iter()
         .map(|text| text.parse())
         .collect::<Result<_, _>>()?;
-    if let [rows, d_model, n_features, k, steps] = given[..] {
-        let sizes = Sizes {
-            rows,
-            d_model,
-            n_features,
-            k,
-            steps,
-        };
-        measure(sizes, SaeVariant::TopK)?;
-        return measure(sizes, SaeVariant::BatchTopK);
-    }
-    for (rows, d_model, n_features, k, steps) in [
-        (4096, 576, 4608, 32, 10),
-        (4096, 64, 2048, 32, 30),
-        (2048, 128, 1024, 16, 50),
-    ] {
-        let sizes = Sizes {
-            rows,
-            d_model,
-            n_features,
-            k,
-            steps,
-        };
-        measure(sizes, SaeVariant::TopK)?;
-        measure(sizes, SaeVariant::BatchTopK)?;
+    let all = match given[..] {
+        [rows, d_model, n_features, k, steps] => vec![[rows, d_model, n_features, k, steps]],
+        _ => vec![
+            [4096, 576, 4608, 32, 10],
+            [4096, 64, 2048, 32, 30],
+            [2048, 128, 1024, 16, 50],
+        ],
+    };
+    let run = |time: Clock| -> Result<(), String> {
+        for &[rows, d_model, n_features, k, steps] in &all {
+            let sizes = Sizes {
+                rows,
+                d_model,
+                n_features,
+                k,
+                steps,
+            };
+            for variant in [SaeVariant::TopK, SaeVariant::BatchTopK] {
+                measure(sizes, time, variant).map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(())
+    };
+    if one_thread {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+        pool.install(|| run(Clock::OneThread))?;
+    } else {
+        run(Clock::Wall(Instant::now()))?;
     }
     Ok(())
 }

@@ -198,35 +198,36 @@ fn tile_avx512<const R: usize>(tile: &Tile<'_>, out: &mut [f32]) {
             && out.len() >= (R - 1) * tile.stride + PANEL,
         "tile operands disagree in shape"
     );
-    let (mut x, mut w) = (tile.rows.as_ptr(), tile.panel.as_ptr());
-    // SAFETY: `bias` has 32 values.
+    // SAFETY: `bias` has 32 values, checked above.
     let (low, high) = unsafe {
         (
             _mm512_loadu_ps(tile.bias.as_ptr()),
             _mm512_loadu_ps(tile.bias.as_ptr().add(16)),
         )
     };
-    let mut sums = [[low, high]; R];
-    for _ in 0..d {
-        // SAFETY: `w` steps by 32 through the d · 32 values of `panel`, `x` by R through the
-        // d · R values of `rows`; both were checked above.
-        unsafe {
-            let (w_low, w_high) = (_mm512_loadu_ps(w), _mm512_loadu_ps(w.add(16)));
-            for (r, sums) in sums.iter_mut().enumerate() {
-                let x = _mm512_set1_ps(*x.add(r));
-                sums[0] = _mm512_fmadd_ps(x, w_low, sums[0]);
-                sums[1] = _mm512_fmadd_ps(x, w_high, sums[1]);
-            }
-            w = w.add(PANEL);
-            x = x.add(R);
+    let (mut lows, mut highs) = ([low; R], [high; R]);
+    let (rows, _) = tile.rows.as_chunks::<R>();
+    let (panel, _) = tile.panel.as_chunks::<PANEL>();
+    for (x, w) in rows.iter().zip(panel) {
+        // SAFETY: `w` is 32 values.
+        let (w_low, w_high) = unsafe {
+            (
+                _mm512_loadu_ps(w.as_ptr()),
+                _mm512_loadu_ps(w.as_ptr().add(16)),
+            )
+        };
+        for r in 0..R {
+            let x = _mm512_set1_ps(x[r]);
+            lows[r] = _mm512_fmadd_ps(x, w_low, lows[r]);
+            highs[r] = _mm512_fmadd_ps(x, w_high, highs[r]);
         }
     }
-    for (r, sums) in sums.iter().enumerate() {
+    for r in 0..R {
         // SAFETY: `out` reaches to `(R − 1) · stride + 32`, checked above.
         unsafe {
             let at = out.as_mut_ptr().add(r * tile.stride);
-            _mm512_storeu_ps(at, sums[0]);
-            _mm512_storeu_ps(at.add(16), sums[1]);
+            _mm512_storeu_ps(at, lows[r]);
+            _mm512_storeu_ps(at.add(16), highs[r]);
         }
     }
 }
