@@ -139,7 +139,8 @@ impl<'a> Keywords<'a> {
     /// The label that the best one to three keywords suggest; `None` if there is none.
     ///
     /// Keywords that say the same again are passed over: part of a term taken before, or a term
-    /// that contains one, or one found in nearly the same samples.
+    /// that contains one, or one found in nearly the same samples. So are those whose interval
+    /// begins below 0.7 of the best one's.
     pub fn propose(
         &self,
         feature: FeatureId,
@@ -148,7 +149,11 @@ impl<'a> Keywords<'a> {
     ) -> Option<Explanation> {
         let mut chosen: Vec<&Association> = Vec::new();
         for keyword in keywords {
+            let strong = chosen
+                .first()
+                .is_none_or(|best| keyword.interval[0] >= 0.7 * best.interval[0]);
             if chosen.len() < 3
+                && strong
                 && !chosen
                     .iter()
                     .any(|other| self.says_the_same(keyword, other))

@@ -4,8 +4,8 @@
 //! `no pleural effusion`, never `effusion`; "prior nodule has resolved" yields `earlier nodule`.
 //! So a feature that follows a finding is not drowned by reports that deny it, and a feature that
 //! follows denials can be named too. The rules are few (in the manner of NegEx): a sentence is cut
-//! into clauses at "but", "however" and their like; a cue such as "no" or "without" reaches to the
-//! end of its clause; "not" and "absent" cover their whole clause; "resolved", "removed", "no
+//! into clauses at "but", "however" and their like; a cue such as "no", "without" or "clear of"
+//! reaches to the end of its clause; "not" and "absent" cover their whole clause; "resolved", "removed", "no
 //! longer", and "prior" or "previous" without a word of comparison put the clause into the past.
 
 use std::collections::BTreeSet;
@@ -129,9 +129,10 @@ const STOP_WORDS: &[&str] = &[
 const CLAUSE_BREAKS: &[&str] = &[
     "although", "but", "except", "however", "though", "whereas", "yet",
 ];
-const NEGATES_WHAT_FOLLOWS: &[&str] = &[
-    "absence", "denies", "free", "negative", "neither", "no", "without",
-];
+const NEGATES_WHAT_FOLLOWS: &[&str] =
+    &["absence", "denies", "negative", "neither", "no", "without"];
+/// Only before "of".
+const NEGATES_WITH_OF: &[&str] = &["clear", "free"];
 const NEGATES_ITS_CLAUSE: &[&str] = &["absent", "not"];
 const IN_THE_PAST: &[&str] = &["formerly", "removed", "resolved"];
 const EARLIER: &[&str] = &["earlier", "history", "previous", "previously", "prior"];
@@ -227,6 +228,8 @@ fn add_terms(words: &[&str], said: &[Said], terms: &mut BTreeSet<String>) {
 fn is_content(word: &str) -> bool {
     word.chars().count() > 1
         && word.chars().any(char::is_alphabetic)
+        // What was removed from a report to hide who it is about.
+        && !word.chars().all(|c| c == 'x')
         && STOP_WORDS.binary_search(&word).is_err()
 }
 
@@ -246,10 +249,13 @@ fn said_of(clause: &[&str]) -> Vec<Said> {
     };
     let cue =
         |list: &[&str]| (0..clause.len()).find(|&i| list.contains(&clause[i]) && !of_change(i));
+    let clear_of = clause
+        .windows(2)
+        .position(|pair| NEGATES_WITH_OF.contains(&pair[0]) && pair[1] == "of");
     let mut said = vec![Said::Present; clause.len()];
     if cue(NEGATES_ITS_CLAUSE).is_some() {
         said.fill(Said::Absent);
-    } else if let Some(start) = cue(NEGATES_WHAT_FOLLOWS) {
+    } else if let Some(start) = cue(NEGATES_WHAT_FOLLOWS).or(clear_of.map(|i| i + 1)) {
         said[start..].fill(Said::Absent);
     }
     said
@@ -337,6 +343,10 @@ mod tests {
         check(
             "Clear lungs without nodule",
             &["clear", "clear lungs", "lungs", "no nodule"],
+        );
+        check(
+            "The XXXX lungs are clear of nodule.",
+            &["clear", "lungs", "no nodule"],
         );
         check("No nodule, but effusion", &["effusion", "no nodule"]);
         check("No change in the effusion", &["change", "effusion"]);
