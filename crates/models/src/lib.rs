@@ -6,6 +6,7 @@ pub mod error;
 pub mod hooked_model;
 pub mod hooks;
 pub mod kernels;
+pub mod recommenders;
 pub mod text;
 pub mod vision;
 
