@@ -246,9 +246,28 @@ impl Project {
         let hashes = self.hash_artefact(&id, &folder, parents, outside)?;
         let text = hashes.to_text()?;
         let path = folder.join(HASHES_FILE);
+        // Killed between the two writes, the artefact is taken in when the project is opened.
+        if self.ledger().record(&id).is_some() {
+            self.forget(&id)?;
+        }
         write_atomically(&path, text.as_bytes(), Durability::PowerCut)?;
         self.record(&hashes, &text)?;
         Ok(hashes)
+    }
+
+    /// Declares a finished artefact unfinished again, before its files are changed in place, e.g.
+    /// to train a dictionary further.
+    ///
+    /// # Errors
+    /// [`StoreError::BadName`]; [`StoreError::Io`].
+    pub fn unseal(&self, kind: ArtefactKind, name: &str) -> Result<()> {
+        let id = ArtefactId::new(kind, name)?;
+        self.forget(&id)?;
+        let path = self.dir_of(&id).join(HASHES_FILE);
+        if path.exists() {
+            fs::remove_file(&path).at(&path)?;
+        }
+        Ok(())
     }
 
     /// Deletes an artefact, finished or not. What was made from it stays, and is named by

@@ -462,3 +462,51 @@ fn a_job_killed_before_the_ledger_line_is_taken_in() {
     assert!(project.is_finished(ArtefactKind::Dataset, "films"));
     assert!(faults(&project).is_empty());
 }
+
+#[test]
+fn an_artefact_made_in_place_is_sealed_and_unsealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = with_dataset_and_model(dir.path());
+    write_harvest(&project);
+    let folder = project.artefact_dir(ArtefactKind::Sae, "s").unwrap();
+    fs::create_dir_all(folder.join("checkpoints")).unwrap();
+    fs::write(folder.join("checkpoints/1"), "one").unwrap();
+    fs::write(folder.join(".sae.safetensors.partial"), "half").unwrap();
+    fs::write(folder.join("sae.safetensors"), "weights").unwrap();
+    assert!(matches!(
+        project.sae_hash("s"),
+        Err(StoreError::Unfinished { .. })
+    ));
+    let harvest = ArtefactId::new(ArtefactKind::Harvest, "h").unwrap();
+    let unfinished = ArtefactId::new(ArtefactKind::Sae, "s").unwrap();
+    assert!(
+        project
+            .seal(ArtefactKind::Sae, "s", &[unfinished], &[])
+            .is_err()
+    );
+    let outside = dir.path().join("datasets/films/truth.json");
+    let seal = || {
+        project
+            .seal(
+                ArtefactKind::Sae,
+                "s",
+                std::slice::from_ref(&harvest),
+                std::slice::from_ref(&outside),
+            )
+            .unwrap()
+    };
+    assert_eq!(seal().files.len(), 2);
+    assert!(faults(&project).is_empty());
+    let before = project.sae_hash("s").unwrap();
+    project.unseal(ArtefactKind::Sae, "s").unwrap();
+    assert!(!project.is_finished(ArtefactKind::Sae, "s"));
+    fs::write(folder.join("sae.safetensors"), "more weights").unwrap();
+    seal();
+    assert_ne!(project.sae_hash("s").unwrap(), before);
+    assert!(faults(&project).is_empty());
+    // A file outside that the artefact needs is checked too.
+    fs::write(&outside, "{ }").unwrap();
+    let found = faults(&project);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!(found[0], found[1]);
+}
