@@ -68,6 +68,8 @@ pub struct ModelInput {
     pub pixel_shape: [usize; 3],
     /// The part of the film, in its own pixels, that `pixels` covers: left, top, width, height.
     pub covered: [f32; 4],
+    /// Width and height of the film in its own pixels; what `covered` has beyond it is padding.
+    pub film_size: [u32; 2],
     /// Token ids, images already expanded to one id per patch; or item ids, oldest first.
     pub ids: Vec<u32>,
     /// One class per entry of `ids`.

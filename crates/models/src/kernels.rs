@@ -1,1 +1,7 @@
 //! Fast loops on plain slices for the CPU: matrix products and what goes on between them.
+//!
+//! Every loop runs on one thread and adds in a fixed order; callers divide the work.
+
+pub(crate) mod dispatch;
+pub(crate) mod elementwise;
+pub(crate) mod matmul;

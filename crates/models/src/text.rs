@@ -1,1 +1,14 @@
 //! Text models under study and their tokenizers.
+
+pub mod chat_template;
+pub mod gguf;
+pub mod gguf_tokenizer;
+pub mod llama;
+pub mod llama_config;
+pub mod llama_model;
+pub mod report_tokens;
+
+pub use gguf::{Gguf, GgufValue};
+pub use gguf_tokenizer::GgufTokenizer;
+pub use llama_config::LlamaConfig;
+pub use llama_model::{GgufFacts, LlamaModel, LlamaOptions, inspect_gguf, load_gguf};

@@ -1,0 +1,526 @@
+//! A Llama-shaped text model as a model under study: tokens, hooks, loss per token, writing.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use candle_core::{D, Tensor};
+use schema::{HookPoint, PatchGrid, PositionClass, Report};
+
+use super::chat_template::chat_prompt;
+use super::gguf_tokenizer::PieceStream;
+use super::llama::{DecodeState, Llama, PackedRows, check_tensors, hook_order, hook_points};
+use super::report_tokens::{report_input, report_prompt, text_input};
+use super::{Gguf, GgufTokenizer, LlamaConfig};
+use crate::{
+    Architecture, Captured, EditedPosition, Generation, GenerationOptions, HookInfo, HookRun,
+    HookSpec, HookedModel, ModelCard, ModelError, ModelInput, ModelSample, PositionInfo,
+};
+
+/// Rows of logits that are held at once while losses are computed: 64 × 49,152 × 4 bytes = 12 MB.
+const LOSS_ROWS: usize = 64;
+
+/// How samples are prepared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LlamaOptions {
+    /// Tokens of a sample at most, > 0; the rest is dropped and counted in the input.
+    pub max_tokens: usize,
+}
+
+impl Default for LlamaOptions {
+    fn default() -> Self {
+        Self { max_tokens: 512 }
+    }
+}
+
+/// What the header of a GGUF file says about the model in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GgufFacts {
+    /// The card; its hash is empty because the weights were not read.
+    pub card: ModelCard,
+    /// Longest sequence the model was made for, in tokens.
+    pub n_context: usize,
+    /// Size of the file in bytes.
+    pub file_bytes: u64,
+    /// Memory the loaded model takes in bytes: all weights as f32.
+    pub memory_bytes: u64,
+}
+
+/// A Llama-shaped text model with its tokenizer.
+pub struct LlamaModel {
+    card: ModelCard,
+    llama: Llama,
+    tokenizer: GgufTokenizer,
+    options: LlamaOptions,
+}
+
+/// Reads the header of the GGUF file at `path`: what it holds and what it would take to load it.
+/// The tokenizer is not built and no weight is read.
+///
+/// # Errors
+/// [`ModelError::Read`] or [`ModelError::Format`] with the place that is wrong.
+pub fn inspect_gguf(path: &Path) -> Result<GgufFacts, ModelError> {
+    let gguf = Gguf::open(path)?;
+    let config = LlamaConfig::from_gguf(&gguf)?;
+    let card = card_of(&gguf, &config, "")?;
+    Ok(GgufFacts {
+        n_context: config.n_context,
+        file_bytes: gguf.file_bytes(),
+        memory_bytes: card.n_parameters * 4,
+        card,
+    })
+}
+
+/// Loads the Llama-shaped model in the GGUF file at `path`, all weights as f32.
+///
+/// `hash` is the BLAKE3 of the file in hexadecimal, for the card.
+///
+/// # Errors
+/// [`ModelError::Read`] or [`ModelError::Format`] with the place that is wrong.
+///
+/// # Cost
+/// Four bytes of memory per weight; see [`inspect_gguf`].
+pub fn load_gguf(path: &Path, hash: &str) -> Result<LlamaModel, ModelError> {
+    let gguf = Gguf::open(path)?;
+    let config = LlamaConfig::from_gguf(&gguf)?;
+    let card = card_of(&gguf, &config, hash)?;
+    let tokenizer = GgufTokenizer::from_gguf(&gguf)?;
+    let llama = Llama::from_gguf(&gguf, config)?;
+    Ok(LlamaModel {
+        card,
+        llama,
+        tokenizer,
+        options: LlamaOptions::default(),
+    })
+}
+
+/// The card of the model in `gguf`.
+fn card_of(gguf: &Gguf, config: &LlamaConfig, hash: &str) -> Result<ModelCard, ModelError> {
+    let n_parameters = check_tensors(gguf, config)?;
+    let name = gguf.path().file_stem().map_or("Llama".to_owned(), |stem| {
+        stem.to_string_lossy().into_owned()
+    });
+    let coding = gguf
+        .tensors()
+        .get("blk.0.ffn_gate.weight")
+        .map_or(String::new(), |entry| format!("{:?}", entry.dtype));
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    let mut facts = vec![
+        fact("Blocks", config.n_blocks.to_string()),
+        fact("Width", config.d_model.to_string()),
+        fact(
+            "Heads",
+            format!("{} ({} for keys)", config.n_heads, config.n_kv_heads),
+        ),
+        fact("Vocabulary", config.n_vocab.to_string()),
+        fact("Context", format!("{} tokens", config.n_context)),
+        fact("Weights stored as", coding),
+    ];
+    for (name, key) in [("Title", "general.name"), ("Licence", "general.license")] {
+        if let Ok(text) = gguf.text(key) {
+            facts.push(fact(name, text.to_owned()));
+        }
+    }
+    let d_model = config.d_model as u32;
+    Ok(ModelCard {
+        name,
+        architecture: Architecture::Llama,
+        n_parameters,
+        hash: hash.to_owned(),
+        hooks: hook_points(config.n_blocks)
+            .into_iter()
+            .map(|hook| HookInfo { hook, d_model })
+            .collect(),
+        facts,
+    })
+}
+
+impl LlamaModel {
+    /// The same model with other options.
+    #[must_use]
+    pub fn with_options(mut self, options: LlamaOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The model's tokenizer.
+    pub fn tokenizer(&self) -> &GgufTokenizer {
+        &self.tokenizer
+    }
+
+    /// One question in the model's chat format, cut after the option's limit of tokens.
+    ///
+    /// `system` is `None` for the default system prompt.
+    ///
+    /// # Errors
+    /// [`ModelError::Request`] if the tokenizer fails, [`ModelError::Unsupported`] if the model
+    /// has no chat tokens.
+    pub fn chat_input(&self, system: Option<&str>, user: &str) -> Result<ModelInput, ModelError> {
+        if self.tokenizer.special_id("<|im_start|>").is_none() {
+            return Err(ModelError::Unsupported {
+                model: self.card.name.clone(),
+                ability: "chat in the ChatML format: its vocabulary has no <|im_start|>",
+            });
+        }
+        text_input(
+            &self.tokenizer,
+            &chat_prompt(system, user),
+            true,
+            PositionClass::Boilerplate,
+            self.llama.config().n_context,
+        )
+    }
+
+    /// Plain text as one input of class `Report`; control tokens in it are plain text unless
+    /// `parse_special`.
+    ///
+    /// # Errors
+    /// [`ModelError::Request`] if the tokenizer fails.
+    pub fn text_input(&self, text: &str, parse_special: bool) -> Result<ModelInput, ModelError> {
+        text_input(
+            &self.tokenizer,
+            text,
+            parse_special,
+            PositionClass::Report,
+            self.options.max_tokens,
+        )
+    }
+
+    /// Logits at every position, with the edits of `spec` applied, and what it captured.
+    ///
+    /// # Shapes
+    /// - returns: `[n, n_vocab]` row-major for the n ids of `input`
+    ///
+    /// # Errors
+    /// [`ModelError::NoSuchHook`]; [`ModelError::Request`] if the ids do not suit the model.
+    ///
+    /// # Cost
+    /// Four bytes per position and token of the vocabulary: 100 MB for 512 × 49,152.
+    pub fn logits(
+        &self,
+        input: &ModelInput,
+        spec: &HookSpec,
+    ) -> Result<(Vec<f32>, Vec<Captured>), ModelError> {
+        let (normed, captured) = self.run_prompt(input, spec, None)?;
+        let logits = self.llama.logits(&normed)?.flatten_all()?.to_vec1()?;
+        Ok((logits, captured))
+    }
+
+    /// Loss of every token but the first given those before it, with the edits of `spec` applied.
+    ///
+    /// # Shapes
+    /// - returns: n − 1 losses in nats; entry i is −log p(id i + 1 | ids 0..=i)
+    ///
+    /// # Errors
+    /// As [`LlamaModel::logits`].
+    pub fn token_losses(
+        &self,
+        input: &ModelInput,
+        spec: &HookSpec,
+    ) -> Result<Vec<f32>, ModelError> {
+        let (normed, _) = self.run_prompt(input, spec, None)?;
+        let targets = &input.ids[1..];
+        let mut losses = Vec::with_capacity(targets.len());
+        for (chunk, targets) in targets.chunks(LOSS_ROWS).enumerate() {
+            let rows = normed.narrow(0, chunk * LOSS_ROWS, targets.len())?;
+            let logits = self.llama.logits(&rows)?.to_vec2::<f32>()?;
+            losses.extend(logits.iter().zip(targets).map(|(row, &target)| {
+                let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                let sum: f64 = row.iter().map(|&v| f64::from(v - most).exp()).sum();
+                (sum.ln() + f64::from(most - row[target as usize])) as f32
+            }));
+        }
+        Ok(losses)
+    }
+
+    /// Runs the ids of `input` to the end: rows after the final norm, and what was captured.
+    fn run_prompt(
+        &self,
+        input: &ModelInput,
+        spec: &HookSpec,
+        state: Option<&mut DecodeState>,
+    ) -> Result<(Tensor, Vec<Captured>), ModelError> {
+        self.check_hooks(spec)?;
+        self.check_ids(input)?;
+        let n = input.ids.len();
+        let positions: Vec<EditedPosition> = (0..n)
+            .map(|i| EditedPosition {
+                position: i as u32,
+                prompt_len: n as u32,
+                class: class_at(input, i),
+            })
+            .collect();
+        let rows = PackedRows {
+            ids: &input.ids,
+            lens: &[n],
+            positions: &positions,
+        };
+        let mut run = HookRun::new(spec);
+        let normed = self.llama.forward(&rows, state, usize::MAX, &mut run)?;
+        let normed = normed.ok_or_else(|| ModelError::Request("no rows".to_owned()))?;
+        Ok((normed, run.into_captured()))
+    }
+
+    fn no_such_hook(&self, hook: HookPoint) -> ModelError {
+        ModelError::NoSuchHook {
+            model: self.card.name.clone(),
+            hook,
+            available: format!(
+                "embed, blocks.0 to blocks.{} with hook_resid_pre, hook_attn_out, hook_mlp_out \
+                 and hook_resid_post, and ln_final",
+                self.llama.config().n_blocks - 1
+            ),
+        }
+    }
+
+    fn check_hook(&self, hook: HookPoint) -> Result<usize, ModelError> {
+        hook_order(hook, self.llama.config().n_blocks).ok_or_else(|| self.no_such_hook(hook))
+    }
+
+    fn check_hooks(&self, spec: &HookSpec) -> Result<(), ModelError> {
+        for hook in spec
+            .capture
+            .iter()
+            .chain(spec.edits.iter().map(|(at, _)| at))
+        {
+            self.check_hook(*hook)?;
+        }
+        Ok(())
+    }
+
+    fn check_ids(&self, input: &ModelInput) -> Result<(), ModelError> {
+        let config = self.llama.config();
+        if input.ids.is_empty() {
+            return Err(ModelError::Request(format!(
+                "{} was given an empty text",
+                self.card.name
+            )));
+        }
+        if input.ids.len() > config.n_context {
+            return Err(ModelError::Request(format!(
+                "{} reads at most {} tokens, the text has {}",
+                self.card.name,
+                config.n_context,
+                input.ids.len()
+            )));
+        }
+        match input.ids.iter().find(|&&id| id as usize >= config.n_vocab) {
+            Some(id) => Err(ModelError::Request(format!(
+                "token id {id} is beyond the {} tokens of {}",
+                config.n_vocab, self.card.name
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    fn need_report<'a>(&self, sample: ModelSample<'a>) -> Result<&'a Report, ModelError> {
+        sample.report.ok_or_else(|| ModelError::Sample {
+            model: self.card.name.clone(),
+            needs: "a report",
+        })
+    }
+
+    /// The most probable next token after `normed: [1, d_model]`, with the logits.
+    fn next_token(&self, normed: &Tensor) -> Result<(u32, Vec<f32>), ModelError> {
+        let logits: Vec<f32> = self.llama.logits(normed)?.flatten_all()?.to_vec1()?;
+        let mut best = (0, f32::NEG_INFINITY);
+        for (id, &logit) in logits.iter().enumerate() {
+            if logit.is_nan() {
+                return Err(ModelError::Request(format!(
+                    "{} computed a value that is not a number; a weaker change of its \
+                     activations may help",
+                    self.card.name
+                )));
+            }
+            if logit > best.1 {
+                best = (id as u32, logit);
+            }
+        }
+        Ok((best.0, logits))
+    }
+}
+
+/// Class of row `i`; `Report` where the input does not say.
+fn class_at(input: &ModelInput, i: usize) -> PositionClass {
+    input
+        .classes
+        .get(i)
+        .copied()
+        .unwrap_or(PositionClass::Report)
+}
+
+impl HookedModel for LlamaModel {
+    fn card(&self) -> &ModelCard {
+        &self.card
+    }
+
+    fn prepare(&self, sample: ModelSample<'_>) -> Result<ModelInput, ModelError> {
+        let report = self.need_report(sample)?;
+        let input = report_input(&self.tokenizer, report, self.options.max_tokens)?;
+        if input.ids.is_empty() {
+            return Err(ModelError::Sample {
+                model: self.card.name.clone(),
+                needs: "a report that is not empty",
+            });
+        }
+        Ok(input)
+    }
+
+    fn prepare_prompt(&self, sample: ModelSample<'_>) -> Result<ModelInput, ModelError> {
+        report_prompt(&self.tokenizer, sample.report, self.options.max_tokens)
+    }
+
+    fn positions(
+        &self,
+        input: &ModelInput,
+        hook: HookPoint,
+    ) -> Result<Vec<PositionInfo>, ModelError> {
+        self.check_hook(hook)?;
+        Ok((0..input.ids.len())
+            .map(|i| PositionInfo {
+                class: class_at(input, i),
+                text: input.texts.get(i).cloned().unwrap_or_default(),
+            })
+            .collect())
+    }
+
+    fn grid(&self, _input: &ModelInput, _hook: HookPoint) -> Option<PatchGrid> {
+        None
+    }
+
+    fn capture(
+        &self,
+        inputs: &[ModelInput],
+        hooks: &[HookPoint],
+    ) -> Result<Vec<Vec<Captured>>, ModelError> {
+        let mut stop = 0;
+        for &hook in hooks {
+            stop = stop.max(self.check_hook(hook)?);
+        }
+        let mut ids = Vec::new();
+        for input in inputs {
+            self.check_ids(input)?;
+            ids.extend_from_slice(&input.ids);
+        }
+        if inputs.is_empty() || hooks.is_empty() {
+            return Ok(vec![Vec::new(); inputs.len()]);
+        }
+        let lens: Vec<usize> = inputs.iter().map(|input| input.ids.len()).collect();
+        let spec = HookSpec::capturing(hooks);
+        let mut run = HookRun::new(&spec);
+        let rows = PackedRows {
+            ids: &ids,
+            lens: &lens,
+            positions: &[],
+        };
+        self.llama.forward(&rows, None, stop, &mut run)?;
+        let captured = run.into_captured();
+        let mut start = 0;
+        let mut all = Vec::with_capacity(inputs.len());
+        for &len in &lens {
+            let of_input = hooks
+                .iter()
+                .filter_map(|hook| captured.iter().find(|c| c.hook == *hook))
+                .map(|c| Captured {
+                    n_rows: len,
+                    values: c.values[start * c.d_model..(start + len) * c.d_model].to_vec(),
+                    ..*c
+                });
+            all.push(of_input.collect());
+            start += len;
+        }
+        Ok(all)
+    }
+
+    fn generate(
+        &self,
+        input: &ModelInput,
+        spec: &HookSpec,
+        options: GenerationOptions,
+        on_token: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Generation, ModelError> {
+        let n_prompt = input.ids.len();
+        let room = self.llama.config().n_context.saturating_sub(n_prompt) + 1;
+        let n_max = options.max_new_tokens.min(room);
+        let mut state = self.llama.decode_state(n_prompt + n_max);
+        let (normed, captured) = self.run_prompt(input, spec, Some(&mut state))?;
+        let mut normed = normed.narrow(0, n_prompt - 1, 1)?;
+        let edits_only = HookSpec {
+            capture: Vec::new(),
+            edits: spec.edits.clone(),
+        };
+        let mut written = Generation {
+            captured,
+            ..Generation::default()
+        };
+        let mut stream = PieceStream::default();
+        for step in 0..n_max {
+            let (id, logits) = self.next_token(&normed)?;
+            written.ids.push(id);
+            if options.keep_logits {
+                written.logits.extend(logits);
+            }
+            let is_end = self.tokenizer.eos() == Some(id);
+            if is_end && !options.ignore_eos {
+                break;
+            }
+            let text = if is_end {
+                String::new()
+            } else {
+                stream.push(self.tokenizer.piece(id))
+            };
+            written.text.push_str(&text);
+            if on_token(&text).is_break() || step + 1 == n_max {
+                break;
+            }
+            let position = EditedPosition {
+                position: state.n_seen() as u32,
+                prompt_len: n_prompt as u32,
+                class: PositionClass::Generated,
+            };
+            let rows = PackedRows {
+                ids: &[id],
+                lens: &[1],
+                positions: &[position],
+            };
+            let mut run = HookRun::new(&edits_only);
+            let next = self
+                .llama
+                .forward(&rows, Some(&mut state), usize::MAX, &mut run)?;
+            match next {
+                Some(next) => normed = next,
+                None => break,
+            }
+        }
+        let rest = stream.finish();
+        written.text.push_str(&rest);
+        Ok(written)
+    }
+
+    fn logit_lens(
+        &self,
+        direction: &[f32],
+        hook: HookPoint,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        self.check_hook(hook)?;
+        let d_model = self.llama.config().d_model;
+        if direction.len() != d_model {
+            return Err(ModelError::Request(format!(
+                "a direction at {hook} has {d_model} numbers, {} were given",
+                direction.len()
+            )));
+        }
+        let unembed = self.llama.unembed();
+        let direction = Tensor::from_slice(direction, (1, d_model), unembed.device())?;
+        // The last norm scales each dimension by its weight; its common factor is left out.
+        let direction = match hook {
+            HookPoint::LnFinal => direction,
+            _ => direction.broadcast_mul(self.llama.final_norm())?,
+        };
+        let scores = direction.matmul(&unembed.t()?)?.squeeze(D::Minus2)?;
+        Ok(Some(scores.to_vec1()?))
+    }
+
+    fn token_text(&self, id: u32) -> String {
+        self.tokenizer.decode(&[id])
+    }
+}
