@@ -2,13 +2,16 @@
 //!
 //! Knows tensors; knows neither dictionaries nor project folders.
 
+mod differentiable;
 pub mod error;
 pub mod hooked_model;
 pub mod hooks;
 pub mod kernels;
 pub mod recommenders;
 pub mod text;
+pub mod training;
 pub mod vision;
+pub mod vision_language;
 
 pub use error::ModelError;
 pub use hooked_model::{
@@ -16,3 +19,4 @@ pub use hooked_model::{
     ModelSample, PositionInfo,
 };
 pub use hooks::{ActivationEdit, Captured, EditedPosition, HookRun, HookSpec};
+pub use vision_language::PhantomVlm;
