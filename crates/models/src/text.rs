@@ -12,3 +12,4 @@ pub use gguf::{Gguf, GgufValue};
 pub use gguf_tokenizer::GgufTokenizer;
 pub use llama_config::LlamaConfig;
 pub use llama_model::{GgufFacts, LlamaModel, LlamaOptions, inspect_gguf, load_gguf};
+pub mod word_tokenizer;

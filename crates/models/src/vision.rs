@@ -6,3 +6,4 @@ pub mod tiny_vit;
 
 pub use pool::average_pool;
 pub use tiny_vit::{TinyVitModel, load_tiny_vit};
+pub mod vit;

@@ -19,8 +19,8 @@ pub(crate) fn exp(x: f32) -> f32 {
     let shifted = x * std::f32::consts::LOG2_E + MAGIC;
     let n = shifted - MAGIC;
     let r = x - n * LN_2_HIGH - n * LN_2_LOW;
-    let tail = 0.5
-        + r * (1.666_666_5e-1 + r * (4.166_579_6e-2 + r * (8.333_452e-3 + r * 1.398_2e-3)));
+    let tail =
+        0.5 + r * (1.666_666_5e-1 + r * (4.166_579_6e-2 + r * (8.333_452e-3 + r * 1.398_2e-3)));
     let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23));
     (1.0 + r + r * r * tail) * power
 }

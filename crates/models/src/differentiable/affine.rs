@@ -104,7 +104,10 @@ impl CustomOp3 for ScaledResidual {
         let d = scale.len();
         let mut out = vec![0_f32; x.len()];
         out.par_chunks_mut(ROWS_PER_TASK * d)
-            .zip(x.par_chunks(ROWS_PER_TASK * d).zip(branch.par_chunks(ROWS_PER_TASK * d)))
+            .zip(
+                x.par_chunks(ROWS_PER_TASK * d)
+                    .zip(branch.par_chunks(ROWS_PER_TASK * d)),
+            )
             .for_each(|(out, (x, branch))| {
                 let rows = out.chunks_mut(d).zip(x.chunks(d)).zip(branch.chunks(d));
                 for ((out, x), branch) in rows {
@@ -197,7 +200,13 @@ mod tests {
         for var in [&x, &branch, &scale, &weight, &bias] {
             let (a, b) = (a.get(var).unwrap(), b.get(var).unwrap());
             let difference = (a - b).unwrap().abs().unwrap().max_all().unwrap();
-            let size = b.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+            let size = b
+                .abs()
+                .unwrap()
+                .max_all()
+                .unwrap()
+                .to_scalar::<f32>()
+                .unwrap();
             assert!(difference.to_scalar::<f32>().unwrap() < 1e-4 * size);
         }
     }

@@ -25,7 +25,10 @@ impl Attention {
     fn sizes(&self, queries: &Shape, keys: &Shape) -> Result<Sizes> {
         let ((batch, n_queries, d), (key_batch, n_keys, key_d)) = (queries.dims3()?, keys.dims3()?);
         if batch != key_batch || d != key_d || d % self.n_heads != 0 {
-            bail!("attention of {queries:?} over {keys:?} with {} heads", self.n_heads);
+            bail!(
+                "attention of {queries:?} over {keys:?} with {} heads",
+                self.n_heads
+            );
         }
         if self.causal && n_queries > n_keys {
             bail!("causal attention needs a key for each of {n_queries} queries, found {n_keys}");
@@ -132,10 +135,18 @@ impl CustomOp3 for Attention {
         let (mut dk, mut dv) = (vec![0_f32; k_values.len()], vec![0_f32; k_values.len()]);
         let scale = 1.0 / (d_head as f32).sqrt();
         dq.par_chunks_mut(n_queries * d)
-            .zip(dk.par_chunks_mut(n_keys * d).zip(dv.par_chunks_mut(n_keys * d)))
+            .zip(
+                dk.par_chunks_mut(n_keys * d)
+                    .zip(dv.par_chunks_mut(n_keys * d)),
+            )
             .enumerate()
             .for_each_init(
-                || (vec![0_f32; n_queries * n_keys], vec![0_f32; n_queries * n_keys]),
+                || {
+                    (
+                        vec![0_f32; n_queries * n_keys],
+                        vec![0_f32; n_queries * n_keys],
+                    )
+                },
                 |(weights, scores), (sample, (dq, (dk, dv)))| {
                     let (q_at, k_at) = (sample * n_queries * d, sample * n_keys * d);
                     for at in (0..d).step_by(d_head) {
@@ -218,7 +229,11 @@ mod tests {
             let mask: Vec<f32> = (0..n_queries * n_keys)
                 .map(|i| {
                     let (query, key) = (i / n_keys, i % n_keys);
-                    if key > query + n_keys - n_queries { -1e9 } else { 0.0 }
+                    if key > query + n_keys - n_queries {
+                        -1e9
+                    } else {
+                        0.0
+                    }
                 })
                 .collect();
             let mask = Tensor::from_vec(mask, (n_queries, n_keys), q.device()).unwrap();

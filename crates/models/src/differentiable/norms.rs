@@ -67,7 +67,10 @@ impl CustomOp3 for LayerNorm {
         let d = w.len();
         let mut dx = vec![0_f32; xv.len()];
         dx.par_chunks_mut(ROWS_PER_TASK * d)
-            .zip(xv.par_chunks(ROWS_PER_TASK * d).zip(g.par_chunks(ROWS_PER_TASK * d)))
+            .zip(
+                xv.par_chunks(ROWS_PER_TASK * d)
+                    .zip(g.par_chunks(ROWS_PER_TASK * d)),
+            )
             .for_each(|(dx, (x, g))| {
                 let (mut normed, mut weighted) = (vec![0_f32; d], vec![0_f32; d]);
                 for ((dx, x), g) in dx.chunks_mut(d).zip(x.chunks(d)).zip(g.chunks(d)) {
@@ -165,7 +168,10 @@ impl CustomOp2 for RmsNorm {
         let d = w.len();
         let mut dx = vec![0_f32; xv.len()];
         dx.par_chunks_mut(ROWS_PER_TASK * d)
-            .zip(xv.par_chunks(ROWS_PER_TASK * d).zip(g.par_chunks(ROWS_PER_TASK * d)))
+            .zip(
+                xv.par_chunks(ROWS_PER_TASK * d)
+                    .zip(g.par_chunks(ROWS_PER_TASK * d)),
+            )
             .for_each(|(dx, (x, g))| {
                 let mut weighted = vec![0_f32; d];
                 for ((dx, x), g) in dx.chunks_mut(d).zip(x.chunks(d)).zip(g.chunks(d)) {
@@ -214,7 +220,14 @@ mod tests {
             .unwrap()
             .affine(0.03, -0.2)
             .unwrap();
-        let grads = |y: &Tensor| (y * &target).unwrap().sum_all().unwrap().backward().unwrap();
+        let grads = |y: &Tensor| {
+            (y * &target)
+                .unwrap()
+                .sum_all()
+                .unwrap()
+                .backward()
+                .unwrap()
+        };
         let (ours_grads, theirs_grads) = (grads(ours), grads(theirs));
         let close = |a: &Tensor, b: &Tensor| {
             let difference = (a - b).unwrap().abs().unwrap().max_all().unwrap();
@@ -228,7 +241,9 @@ mod tests {
 
     #[test]
     fn norms_and_their_gradients_agree_with_the_composed_ones() {
-        let values: Vec<f32> = (0..5 * 19).map(|i| ((i * 37) % 23) as f32 * 0.2 - 1.0).collect();
+        let values: Vec<f32> = (0..5 * 19)
+            .map(|i| ((i * 37) % 23) as f32 * 0.2 - 1.0)
+            .collect();
         let x = Var::from_slice(&values, (5, 19), &Device::Cpu).unwrap();
         let w = Var::from_slice(&values[3..22], 19, &Device::Cpu).unwrap();
         let b = Var::from_slice(&values[30..49], 19, &Device::Cpu).unwrap();

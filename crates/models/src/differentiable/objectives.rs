@@ -15,7 +15,11 @@ struct NextToken {
 
 impl NextToken {
     fn n_counted(&self) -> f32 {
-        self.targets.iter().filter(|&&t| t != IGNORED).count().max(1) as f32
+        self.targets
+            .iter()
+            .filter(|&&t| t != IGNORED)
+            .count()
+            .max(1) as f32
     }
 
     fn n_vocab(&self, n_values: usize) -> Result<usize> {

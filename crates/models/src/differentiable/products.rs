@@ -121,6 +121,12 @@ mod tests {
     fn a_view_too_large_is_refused() {
         let a = [0.0_f32; 3];
         let mut out = [0.0_f32; 4];
-        product(&mut out, 2, View::new(&a, 2, 2, 2), View::new(&a, 2, 2, 2), 1.0);
+        product(
+            &mut out,
+            2,
+            View::new(&a, 2, 2, 2),
+            View::new(&a, 2, 2, 2),
+            1.0,
+        );
     }
 }

@@ -115,7 +115,9 @@ mod tests {
     fn agrees_with_candle_and_so_does_its_gradient() {
         let (n, heads, d_head) = (5, 2, 6);
         let table = RotaryTable::new(9, d_head, 100.0);
-        let values: Vec<f32> = (0..2 * n * heads * d_head).map(|i| (i % 11) as f32).collect();
+        let values: Vec<f32> = (0..2 * n * heads * d_head)
+            .map(|i| (i % 11) as f32)
+            .collect();
         let x = Var::from_slice(&values, (2, n, heads * d_head), &Device::Cpu).unwrap();
         let ours = rotate(&x, &table, 3).unwrap();
         let cut = |values: &[f32]| {

@@ -1,0 +1,198 @@
+//! Training of the phantom vision-language model in two stages, from films with planted findings.
+//!
+//! Stage one trains the image tower alone: a linear head on the final patch tokens predicts which
+//! planted findings cover each patch, and its highest patch whether the film shows the finding.
+//! That stands in for the pretraining of a medical image encoder, whose patch tokens carry
+//! localised findings; the head is dropped afterwards. Stage two keeps the tower fixed, as LLaVA
+//! does, and trains projector and decoder to write the report, by next-token loss alone.
+
+mod checkpoint;
+mod dense_head;
+mod examples;
+mod films;
+mod stages;
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ModelError;
+use crate::text::word_tokenizer::WordTokenizer;
+use crate::training::adamw::AdamWConfig;
+use crate::vision::vit::VitConfig;
+use crate::vision_language::{DecoderConfig, PhantomVlm, PhantomVlmConfig};
+
+pub use dense_head::DenseScore;
+pub use examples::{PlantedFinding, VlmExample, VlmExamples};
+
+use films::Films;
+use stages::Trainer;
+
+/// Settings of a training run. The same settings give the same weights, bit for bit, on processors
+/// with the same vector instructions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VlmTrainingConfig {
+    /// Films to train on: examples `0..n_films`, all kept in memory (about 100 kB each).
+    pub n_films: u32,
+    /// Films after those, on which the dense head is scored.
+    pub n_held_out: u32,
+    /// Steps of stage one, the image tower.
+    pub vision_steps: u32,
+    /// Steps of stage two, projector and decoder.
+    pub text_steps: u32,
+    /// Films per step.
+    pub batch: u32,
+    /// Peak learning rate of stage one.
+    pub vision_lr: f32,
+    /// Peak learning rate of stage two.
+    pub text_lr: f32,
+    /// Steps of linear warm-up in each stage.
+    pub warmup_steps: u32,
+    /// Weight of the film-level loss beside the patch-level one, ≥ 0.
+    pub film_loss_weight: f32,
+    /// Words in the vocabulary at most, special tokens included.
+    pub max_tokens: u32,
+    /// Steps between checkpoints.
+    pub checkpoint_every: u32,
+    /// Seed of initial weights and of the order of films.
+    pub seed: u64,
+    /// Sizes of the image tower; `None` for those shipped.
+    pub vision: Option<VitConfig>,
+    /// Sizes of the decoder; `None` for those shipped.
+    pub decoder: Option<DecoderConfig>,
+}
+
+impl Default for VlmTrainingConfig {
+    fn default() -> Self {
+        Self {
+            n_films: 8_000,
+            n_held_out: 400,
+            vision_steps: 1_500,
+            text_steps: 1_500,
+            batch: 16,
+            vision_lr: 1.5e-3,
+            text_lr: 2e-3,
+            warmup_steps: 100,
+            film_loss_weight: 0.1,
+            max_tokens: 500,
+            checkpoint_every: 100,
+            seed: 0,
+            vision: None,
+            decoder: None,
+        }
+    }
+}
+
+impl VlmTrainingConfig {
+    fn check(&self) -> Result<(), ModelError> {
+        let fault = if self.n_films == 0 || self.batch == 0 || self.checkpoint_every == 0 {
+            "n_films, batch and checkpoint_every must be at least 1"
+        } else if !(self.vision_lr > 0.0 && self.text_lr > 0.0) {
+            "learning rates must be above 0"
+        } else if !(8..=10_000).contains(&self.max_tokens) {
+            "max_tokens must lie between 8 and 10000"
+        } else {
+            return Ok(());
+        };
+        Err(ModelError::Request(fault.to_owned()))
+    }
+
+    fn sizes(&self, vocabulary: WordTokenizer) -> PhantomVlmConfig {
+        let mut sizes = PhantomVlmConfig::shipped(vocabulary);
+        if let Some(vision) = &self.vision {
+            sizes.vision = vision.clone();
+        }
+        if let Some(decoder) = &self.decoder {
+            sizes.decoder = decoder.clone();
+        }
+        sizes.training = format!(
+            "{} phantom films; {} steps of {} films for the image tower on planted masks, then {} \
+             for projector and decoder on reports; seed {}",
+            self.n_films, self.vision_steps, self.batch, self.text_steps, self.seed
+        );
+        sizes
+    }
+
+    fn optimiser() -> AdamWConfig {
+        AdamWConfig::default()
+    }
+}
+
+/// What a training run is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VlmStage {
+    /// Drawing or reading films.
+    Films,
+    /// Training the image tower.
+    Vision,
+    /// Running the trained tower over all films.
+    Tokens,
+    /// Training projector and decoder.
+    Text,
+}
+
+/// How far a training run is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct VlmProgress {
+    /// What is done now.
+    pub stage: VlmStage,
+    /// Films or steps done in this stage.
+    pub done: u32,
+    /// Films or steps of this stage in all.
+    pub total: u32,
+    /// Loss of the last step, in nats; 0 outside of training.
+    pub loss: f32,
+}
+
+/// Called after every step; breaking stops the run and leaves a checkpoint.
+pub type VlmObserver<'a> = dyn FnMut(VlmProgress) -> ControlFlow<()> + 'a;
+
+/// What a finished run leaves.
+pub struct VlmTrained {
+    /// The model, as read back from its files.
+    pub model: PhantomVlm,
+    /// How well the dense head did on held-out films, per finding.
+    pub dense_scores: Vec<DenseScore>,
+}
+
+/// Trains a phantom model and writes `config.json` and `model.safetensors` into `folder`.
+///
+/// A `checkpoint.safetensors` in `folder` from a run with the same settings is continued; it is
+/// removed at the end. During stage two the two files are rewritten with every checkpoint, so an
+/// interrupted run leaves a model that works as far as it got.
+///
+/// # Errors
+/// [`ModelError::Cancelled`] when the observer breaks (within one step), [`ModelError::Request`]
+/// for unsound settings or a checkpoint of other settings, and errors of the examples and of files.
+///
+/// # Determinism
+/// A function of the settings and the examples alone, on one kind of processor; resumed runs give
+/// the same bytes as undisturbed ones.
+///
+/// # Cost
+/// About 100 kB of memory per film.
+pub fn train(
+    config: &VlmTrainingConfig,
+    findings: &[String],
+    examples: &dyn VlmExamples,
+    folder: &Path,
+    observer: &mut VlmObserver<'_>,
+) -> Result<VlmTrained, ModelError> {
+    config.check()?;
+    std::fs::create_dir_all(folder).map_err(|source| ModelError::Write {
+        path: folder.to_owned(),
+        source,
+    })?;
+    let films = Films::draw(config, findings.len(), examples, observer)?;
+    let mut trainer = Trainer::new(config, findings.len(), &films, folder)?;
+    trainer.train_tower(&films, observer)?;
+    let dense_scores = trainer.score_tower(&films, findings)?;
+    trainer.train_text(&films, observer)?;
+    let model = trainer.finish()?;
+    Ok(VlmTrained {
+        model,
+        dense_scores,
+    })
+}
