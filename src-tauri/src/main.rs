@@ -1,2 +1,90 @@
-//! bin
-fn main() {}
+//! The program: reads the command line, opens the window or runs a command without one.
+
+mod arguments;
+mod headless;
+mod open_window;
+mod terminal;
+mod text;
+mod window;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use engine::ErrorKind;
+
+use crate::arguments::{Arguments, BenchCommand, Command, Device};
+
+/// The request was wrong.
+const WRONG_REQUEST: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            terminal::complain(&error.message);
+            match error.kind {
+                ErrorKind::Request => ExitCode::from(WRONG_REQUEST),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> engine::Result<ExitCode> {
+    if matches!(arguments.device, Device::Cuda | Device::Metal) {
+        return Err(engine::EngineError::request(
+            "this build computes on the processor; use --device auto or cpu",
+        ));
+    }
+    engine::set_threads(arguments.threads)?;
+    let job = terminal::job_context()?;
+    match &arguments.command {
+        None => open_window::open(arguments, arguments.project.as_deref()),
+        Some(Command::Open { dir }) => open_window::open(arguments, Some(dir)),
+        Some(Command::Bench(BenchCommand::Ui { features })) => {
+            terminal::print(&bench_ui(*features));
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(command) => {
+            let answer = headless::run(command, arguments.project.as_deref(), &job)?;
+            if arguments.json {
+                terminal::print(&format!("{}\n", answer.json));
+            } else {
+                terminal::print(&answer.lines);
+            }
+            if let Command::Demo {
+                dir,
+                headless: false,
+                ..
+            } = command
+            {
+                let default = std::path::PathBuf::from("fluoroscope-demo");
+                return open_window::open(arguments, Some(dir.as_ref().unwrap_or(&default)));
+            }
+            Ok(if answer.failed {
+                ExitCode::FAILURE
+            } else {
+                ExitCode::SUCCESS
+            })
+        }
+    }
+}
+
+/// CPU time of gallery frames against the budget of a frame.
+fn bench_ui(n_features: u32) -> String {
+    const BUDGET_MS: f64 = 8.0;
+    let times = ui::bench::gallery_frame_times(n_features);
+    let [best, median] = ui::bench::film_window_times(2048);
+    format!(
+        "Gallery of {} features, {} frames while scrolling, CPU without the rasteriser: p50 {:.2} \
+         ms, p99 {:.2} ms, slowest {:.2} ms; p99 is {:.2} of the budget of {BUDGET_MS} ms\n\
+         Film of 2048 x 2048 through another window: best {best:.2} ms, median {median:.2} ms\n",
+        times.n_features,
+        times.n_frames,
+        times.p50_ms,
+        times.p99_ms,
+        times.max_ms,
+        times.p99_ms / BUDGET_MS
+    )
+}

@@ -30,7 +30,11 @@ fn native_options(renderer: eframe::Renderer, size: [f32; 2]) -> eframe::NativeO
 ///
 /// # Errors
 /// When no renderer can start, e.g. because there is no display.
-pub(crate) fn open(engine: &Arc<Engine>, waker: &ui::Waker, options: ui::Options) -> anyhow::Result<()> {
+pub(crate) fn open(
+    engine: &Arc<Engine>,
+    waker: &ui::Waker,
+    options: ui::Options,
+) -> anyhow::Result<()> {
     let size = ui::window_size(&**engine, &options.start);
     // The options are used by the first renderer that gets as far as making the application.
     let options = Arc::new(std::sync::Mutex::new(Some(options)));
@@ -47,7 +51,12 @@ pub(crate) fn open(engine: &Arc<Engine>, waker: &ui::Waker, options: ui::Options
                     .unwrap_or_else(std::sync::PoisonError::into_inner)
                     .take()
                     .unwrap_or_default();
-                Ok(Box::new(ui::App::new(&cc.egui_ctx, engine, &waker, options)))
+                Ok(Box::new(ui::App::new(
+                    &cc.egui_ctx,
+                    engine,
+                    &waker,
+                    options,
+                )))
             }),
         );
         match result {

@@ -171,10 +171,12 @@ impl Backend for Engine {
     }
 
     fn window_memory(&self) -> Option<String> {
-        None
+        Self::window_memory(self)
     }
 
-    fn keep_window_memory(&self, _text: &str) {}
+    fn keep_window_memory(&self, text: &str) {
+        Self::keep_window_memory(self, text);
+    }
 }
 
 fn sentence(error: engine::EngineError) -> String {

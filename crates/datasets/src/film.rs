@@ -175,6 +175,43 @@ pub(crate) fn sniff(bytes: &[u8]) -> Option<Format> {
     }
 }
 
+/// The film as an 8-bit PNG, its values taken as they are and cut at 255.
+///
+/// # Errors
+/// [`FilmError::Content`] if the sizes do not fit the pixels.
+pub fn encode_png(film: &Film) -> Result<Vec<u8>, FilmError> {
+    let grey: Vec<u8> = film.pixels.iter().map(|&v| v.min(255) as u8).collect();
+    let mut bytes = Cursor::new(Vec::new());
+    image::write_buffer_with_format(
+        &mut bytes,
+        &grey,
+        film.width,
+        film.height,
+        image::ExtendedColorType::L8,
+        ImageFormat::Png,
+    )
+    .map_err(|error| FilmError::content(Path::new("film"), error.to_string()))?;
+    Ok(bytes.into_inner())
+}
+
+/// A colour picture (red, green, blue, alpha per pixel, row-major) as a PNG.
+///
+/// # Errors
+/// [`FilmError::Content`] if the sizes do not fit the pixels.
+pub fn encode_colour_png(width: u32, height: u32, rgba: &[u8]) -> Result<Vec<u8>, FilmError> {
+    let mut bytes = Cursor::new(Vec::new());
+    image::write_buffer_with_format(
+        &mut bytes,
+        rgba,
+        width,
+        height,
+        image::ExtendedColorType::Rgba8,
+        ImageFormat::Png,
+    )
+    .map_err(|error| FilmError::content(Path::new("picture"), error.to_string()))?;
+    Ok(bytes.into_inner())
+}
+
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, FilmError> {
     std::fs::read(path).map_err(|source| FilmError::Read {
         path: path.to_owned(),

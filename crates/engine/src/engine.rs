@@ -1,55 +1,140 @@
 //! The door of the window: cheap queries, commands that become jobs, and events.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use schema::{FeatureId, JobId, ReviewState};
 
 use crate::error::{EngineError, Result};
-use crate::jobs::{Jobs, Wake, lock};
+use crate::films::FilmCache;
+use crate::jobs::{JobContext, Jobs, Wake, lock};
+use crate::session::Session;
+use crate::settings::Settings;
 use crate::views::{
     DatasetView, DictionaryView, Event, FeatureCard, FeaturePage, FeatureQuery, FilmSize,
     FilmState, ImportRequest, JobView, ModelView, PathPurpose, ProjectView, RecentProject,
     Revision, SampleView, SteerRequest, SteerTicket,
 };
+use crate::worker::Worker;
+
+/// Cards kept; a card is some kilobytes.
+const MAX_CARDS: usize = 4096;
+
+type CardKey = (String, FeatureId);
+
+/// A decision that can be taken back.
+struct Undo {
+    sae: String,
+    feature: FeatureId,
+    state: ReviewState,
+    text: String,
+}
+
+/// What job threads share with the door.
+struct Shared {
+    session: RwLock<Option<Arc<Session>>>,
+    revision: AtomicU64,
+    events: Sender<Event>,
+    wake: Wake,
+    settings: Mutex<Settings>,
+    latest_steer: AtomicU64,
+}
+
+impl Shared {
+    fn send(&self, event: Event) {
+        // Fails only when the window is gone.
+        self.events.send(event).ok();
+        (self.wake)();
+    }
+
+    fn changed(&self) {
+        let revision = self.revision.fetch_add(1, Ordering::AcqRel) + 1;
+        self.send(Event::Changed(Revision(revision)));
+    }
+
+    fn session(&self) -> Result<Arc<Session>> {
+        self.session
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .ok_or_else(|| EngineError::request("no project is open"))
+    }
+
+    fn replace_session(&self, session: Option<Session>) {
+        if let Some(session) = &session {
+            let mut settings = lock(&self.settings);
+            settings.opened(session.root());
+            settings.save();
+        }
+        *self.session.write().unwrap_or_else(PoisonError::into_inner) = session.map(Arc::new);
+        self.send(Event::ProjectChanged);
+        self.changed();
+    }
+}
 
 /// The program without its window. Cheap to query from a frame; long work runs in jobs.
 pub struct Engine {
+    // Declared first: jobs end before what they use goes away.
     jobs: Mutex<Jobs>,
+    decisions: Worker,
+    steering: Worker,
+    films: FilmCache,
     events: Receiver<Event>,
-    sender: Sender<Event>,
-    wake: Wake,
-    revision: AtomicU64,
-}
-
-fn not_yet<T>() -> Result<T> {
-    Err(EngineError::other("no project is open"))
+    shared: Arc<Shared>,
+    undo: Arc<Mutex<Vec<Undo>>>,
+    cards: Mutex<(Revision, BTreeMap<CardKey, Arc<FeatureCard>>)>,
 }
 
 impl Engine {
     /// `wake` is called from any thread whenever [`Engine::poll`] has something new.
-    pub fn new(wake: Wake) -> Self {
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn new(wake: Wake) -> Result<Self> {
         let (sender, events) = unbounded();
-        Self {
-            jobs: Mutex::new(Jobs::new(sender.clone(), Arc::clone(&wake))),
-            events,
-            sender,
-            wake,
+        let shared = Arc::new(Shared {
+            session: RwLock::default(),
             revision: AtomicU64::new(0),
-        }
+            events: sender.clone(),
+            wake: Arc::clone(&wake),
+            settings: Mutex::new(Settings::load()),
+            latest_steer: AtomicU64::new(0),
+        });
+        let for_films = Arc::clone(&shared);
+        Ok(Self {
+            jobs: Mutex::new(Jobs::new(sender, wake)),
+            decisions: Worker::new("decisions")?,
+            steering: Worker::new("steering")?,
+            films: FilmCache::new(Box::new(move || for_films.send(Event::FilmReady)))?,
+            events,
+            shared,
+            undo: Arc::default(),
+            cards: Mutex::default(),
+        })
     }
 
     /// Events since the last call, in order. Never blocks: call it once per frame.
     pub fn poll(&self) -> Vec<Event> {
-        self.events.try_iter().collect()
+        let events: Vec<Event> = self.events.try_iter().collect();
+        for event in &events {
+            match event {
+                Event::JobEnded(id, _) => lock(&self.jobs).forget(*id),
+                Event::ProjectChanged => {
+                    self.films.clear();
+                    lock(&self.undo).clear();
+                }
+                _ => {}
+            }
+        }
+        events
     }
 
     /// Grows whenever a query may answer differently.
     pub fn revision(&self) -> Revision {
-        Revision(self.revision.load(Ordering::Acquire))
+        Revision(self.shared.revision.load(Ordering::Acquire))
     }
 
     /// Running jobs, oldest first.
@@ -62,43 +147,88 @@ impl Engine {
         lock(&self.jobs).cancel(job);
     }
 
+    fn start<F>(&self, title: &str, body: F) -> Result<JobId>
+    where
+        F: FnOnce(&JobContext, &Arc<Shared>) -> Result<String> + Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        lock(&self.jobs).start(title, move |job| {
+            let made = body(job, &shared);
+            shared.changed();
+            made
+        })
+    }
+
+    fn start_in_project<F>(&self, title: &str, body: F) -> Result<JobId>
+    where
+        F: FnOnce(&JobContext, &Session) -> Result<String> + Send + 'static,
+    {
+        let session = self.shared.session()?;
+        self.start(title, move |job, _| body(job, &session))
+    }
+
     // --- projects ---
 
     /// Projects opened before, newest first.
     pub fn recent_projects(&self) -> Vec<RecentProject> {
-        Vec::new()
+        lock(&self.shared.settings).recent()
     }
 
     /// Opens a project; `Event::ProjectChanged` follows.
     ///
     /// # Errors
     /// When the folder is no project, or a newer version made it, or another process has it open.
-    pub fn open_project(&self, _dir: &Path) -> Result<()> {
-        not_yet()
+    pub fn open_project(&self, dir: &Path) -> Result<()> {
+        if let Ok(open) = self.shared.session()
+            && dir.canonicalize().ok() == open.root().canonicalize().ok()
+        {
+            return Ok(());
+        }
+        self.shared.replace_session(Some(Session::open(dir)?));
+        Ok(())
     }
 
     /// Makes an empty project and opens it.
     ///
     /// # Errors
     /// When the folder cannot be made or is not empty.
-    pub fn new_project(&self, _dir: &Path) -> Result<()> {
-        not_yet()
+    pub fn new_project(&self, dir: &Path) -> Result<()> {
+        self.shared.replace_session(Some(Session::create(dir)?));
+        Ok(())
     }
 
     /// Closes the project; its jobs are stopped.
-    pub fn close_project(&self) {}
+    pub fn close_project(&self) {
+        for job in self.jobs() {
+            self.cancel(job.id);
+        }
+        self.shared.replace_session(None);
+    }
 
     /// The open project.
     pub fn project(&self) -> Option<ProjectView> {
-        None
+        let session = self.shared.session().ok()?;
+        let root = session.root();
+        Some(ProjectView {
+            path: root.display().to_string(),
+            name: root
+                .file_name()
+                .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+            notices: session.notices(),
+        })
     }
 
     /// Builds the demo project in a new folder and opens it when done.
     ///
     /// # Errors
     /// When the job cannot be started.
-    pub fn build_demo(&self, _dir: &Path, _seed: u64) -> Result<JobId> {
-        not_yet()
+    pub fn build_demo(&self, dir: &Path, seed: u64) -> Result<JobId> {
+        let dir = dir.to_owned();
+        self.start("Build the demo project", move |job, shared| {
+            let (session, report) = crate::demo::build(&dir, seed, job)?;
+            shared.replace_session(Some(session));
+            Ok(report.sentence())
+        })
     }
 
     /// Shows a native file dialog on another thread; `Event::PathChosen` follows. `choose` opens
@@ -109,15 +239,14 @@ impl Engine {
     pub fn choose_path(
         &self,
         purpose: PathPurpose,
-        choose: impl FnOnce() -> Option<std::path::PathBuf> + Send + 'static,
+        choose: impl FnOnce() -> Option<PathBuf> + Send + 'static,
     ) -> Result<()> {
-        let (sender, wake) = (self.sender.clone(), Arc::clone(&self.wake));
+        let shared = Arc::clone(&self.shared);
         std::thread::Builder::new()
             .name("file dialog".to_owned())
             .spawn(move || {
                 let path = choose().map(|path| path.display().to_string());
-                sender.send(Event::PathChosen(purpose, path)).ok();
-                wake();
+                shared.send(Event::PathChosen(purpose, path));
             })
             .map(drop)
             .map_err(|error| EngineError::other(format!("cannot start a thread: {error}")))
@@ -130,36 +259,47 @@ impl Engine {
     /// # Errors
     /// When no project is open.
     pub fn datasets(&self) -> Result<Arc<Vec<DatasetView>>> {
-        not_yet()
+        Ok(Arc::new(self.shared.session()?.dataset_views()?))
     }
 
     /// One sample of a dataset.
     ///
     /// # Errors
     /// When there is no such dataset or sample.
-    pub fn sample(&self, _dataset: &str, _sample: u32) -> Result<SampleView> {
-        not_yet()
+    pub fn sample(&self, dataset: &str, sample: u32) -> Result<SampleView> {
+        self.shared.session()?.sample_view(dataset, sample)
     }
 
     /// A film, from the cache or on its way. Never blocks.
-    pub fn film(&self, _dataset: &str, _sample: u32, _size: FilmSize) -> FilmState {
-        FilmState::Loading
+    pub fn film(&self, dataset: &str, sample: u32, size: FilmSize) -> FilmState {
+        self.films.get(dataset, sample, size, || {
+            self.shared.session()?.film_path(dataset, sample)
+        })
     }
 
     /// Reads what an import would bring, as a job; `Event::ImportPreview` follows. Writes nothing.
     ///
     /// # Errors
     /// When no project is open or the job cannot be started.
-    pub fn preview_import(&self, _request: ImportRequest) -> Result<JobId> {
-        not_yet()
+    pub fn preview_import(&self, request: ImportRequest) -> Result<JobId> {
+        self.shared.session()?;
+        self.start("Look at what can be imported", move |job, shared| {
+            let preview = crate::import::preview(&request, job);
+            let answer = preview.as_ref().map_err(|error| error.message.clone());
+            shared.send(Event::ImportPreview(Box::new(answer.cloned())));
+            preview.map(|preview| format!("{} samples can be imported", preview.n_samples))
+        })
     }
 
     /// Imports, as a job; all or nothing.
     ///
     /// # Errors
     /// When no project is open or the job cannot be started.
-    pub fn import(&self, _request: ImportRequest) -> Result<JobId> {
-        not_yet()
+    pub fn import(&self, request: ImportRequest) -> Result<JobId> {
+        self.start_in_project("Import", move |job, session| {
+            let preview = session.import(&request, job)?;
+            Ok(format!("Imported {} samples", preview.n_samples))
+        })
     }
 
     /// Models of the project.
@@ -167,7 +307,7 @@ impl Engine {
     /// # Errors
     /// When no project is open.
     pub fn models(&self) -> Result<Arc<Vec<ModelView>>> {
-        not_yet()
+        Ok(Arc::new(self.shared.session()?.model_views()?))
     }
 
     // --- dictionaries and features ---
@@ -177,7 +317,7 @@ impl Engine {
     /// # Errors
     /// When no project is open.
     pub fn dictionaries(&self) -> Result<Arc<Vec<DictionaryView>>> {
-        not_yet()
+        Ok(Arc::new(self.shared.session()?.dictionary_views()?))
     }
 
     /// The features a gallery shows, in order. May cost some milliseconds for a wide dictionary:
@@ -185,32 +325,47 @@ impl Engine {
     ///
     /// # Errors
     /// When there is no such dictionary or it has no index.
-    pub fn feature_ids(&self, _sae: &str, _query: &FeatureQuery) -> Result<Arc<Vec<FeatureId>>> {
-        not_yet()
+    pub fn feature_ids(&self, sae: &str, query: &FeatureQuery) -> Result<Arc<Vec<FeatureId>>> {
+        Ok(Arc::new(self.shared.session()?.feature_ids(sae, query)?))
     }
 
     /// A card of the gallery. Cached; the first call for a feature costs well under a millisecond.
     ///
     /// # Errors
     /// When there is no such feature.
-    pub fn feature_card(&self, _sae: &str, _feature: FeatureId) -> Result<Arc<FeatureCard>> {
-        not_yet()
+    pub fn feature_card(&self, sae: &str, feature: FeatureId) -> Result<Arc<FeatureCard>> {
+        let revision = self.revision();
+        let key = (sae.to_owned(), feature);
+        let mut cards = lock(&self.cards);
+        if cards.0 != revision || cards.1.len() > MAX_CARDS {
+            *cards = (revision, BTreeMap::new());
+        }
+        if let Some(card) = cards.1.get(&key) {
+            return Ok(Arc::clone(card));
+        }
+        let card = Arc::new(self.shared.session()?.feature_card(sae, feature)?);
+        cards.1.insert(key, Arc::clone(&card));
+        Ok(card)
     }
 
     /// Everything about one feature. Some milliseconds: keep it until the revision changes.
     ///
     /// # Errors
     /// When there is no such feature.
-    pub fn feature_page(&self, _sae: &str, _feature: FeatureId) -> Result<Arc<FeaturePage>> {
-        not_yet()
+    pub fn feature_page(&self, sae: &str, feature: FeatureId) -> Result<Arc<FeaturePage>> {
+        Ok(Arc::new(self.shared.session()?.feature_page(sae, feature)?))
     }
 
     /// Proposes labels from over-represented terms for every live feature, as a job.
     ///
     /// # Errors
     /// When there is no such dictionary.
-    pub fn propose_keywords(&self, _sae: &str) -> Result<JobId> {
-        not_yet()
+    pub fn propose_keywords(&self, sae: &str) -> Result<JobId> {
+        let sae = sae.to_owned();
+        self.start_in_project("Propose labels", move |job, session| {
+            let proposed = session.propose_keywords(&sae, job)?;
+            Ok(format!("Proposed labels for {proposed} features of {sae}"))
+        })
     }
 
     /// Records a reviewer's decision. Answers at once; `Event::Decided` follows when it is durable.
@@ -219,12 +374,35 @@ impl Engine {
     /// When there is no such feature, or an edited label is empty.
     pub fn decide(
         &self,
-        _sae: &str,
-        _feature: FeatureId,
-        _state: ReviewState,
-        _text: &str,
+        sae: &str,
+        feature: FeatureId,
+        state: ReviewState,
+        text: &str,
     ) -> Result<()> {
-        not_yet()
+        let session = self.shared.session()?;
+        session.check_decision(sae, feature, state, text)?;
+        let shared = Arc::clone(&self.shared);
+        let undo = Arc::clone(&self.undo);
+        let (sae, text, reviewer) = (sae.to_owned(), text.to_owned(), self.reviewer());
+        self.decisions.run(move || {
+            let before = session.review_state(&sae, feature);
+            match session.decide(&sae, feature, state, &text, &reviewer) {
+                Ok(decision) => {
+                    if let Ok((state, text)) = before {
+                        lock(&undo).push(Undo {
+                            sae,
+                            feature,
+                            state,
+                            text,
+                        });
+                    }
+                    shared.send(Event::Decided(decision));
+                    shared.changed();
+                }
+                Err(error) => shared.send(Event::DecisionFailed(error.message)),
+            }
+        });
+        Ok(())
     }
 
     /// Takes the last decision of this session back by a new decision that restores the state
@@ -233,16 +411,51 @@ impl Engine {
     /// # Errors
     /// When no project is open.
     pub fn undo_decision(&self) -> Result<bool> {
-        not_yet()
+        let session = self.shared.session()?;
+        let Some(last) = lock(&self.undo).pop() else {
+            return Ok(false);
+        };
+        let shared = Arc::clone(&self.shared);
+        let reviewer = self.reviewer();
+        self.decisions.run(move || {
+            let done = session.decide(&last.sae, last.feature, last.state, &last.text, &reviewer);
+            match done {
+                Ok(decision) => {
+                    shared.send(Event::Decided(decision));
+                    shared.changed();
+                }
+                Err(error) => shared.send(Event::DecisionFailed(error.message)),
+            }
+        });
+        Ok(true)
     }
 
     /// Name on decisions.
     pub fn reviewer(&self) -> String {
-        String::new()
+        lock(&self.shared.settings).reviewer.clone()
     }
 
     /// Sets the name on decisions.
-    pub fn set_reviewer(&self, _name: &str) {}
+    pub fn set_reviewer(&self, name: &str) {
+        let mut settings = lock(&self.shared.settings);
+        name.trim().clone_into(&mut settings.reviewer);
+        settings.save();
+    }
+
+    /// What the window last asked to be remembered of itself.
+    pub fn window_memory(&self) -> Option<String> {
+        let text = lock(&self.shared.settings).window.clone();
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// Remembers a text of the window's own for its next start.
+    pub fn keep_window_memory(&self, text: &str) {
+        let mut settings = lock(&self.shared.settings);
+        if settings.window != text {
+            text.clone_into(&mut settings.window);
+            settings.save();
+        }
+    }
 
     // --- steering ---
 
@@ -251,12 +464,32 @@ impl Engine {
     ///
     /// # Errors
     /// When there is no such dictionary or its model can neither write nor rank.
-    pub fn steer(&self, _request: SteerRequest) -> Result<SteerTicket> {
-        not_yet()
+    pub fn steer(&self, request: SteerRequest) -> Result<SteerTicket> {
+        let session = self.shared.session()?;
+        if !session.steerable(&request.sae) {
+            return Err(EngineError::request(format!(
+                "the model behind {} writes and ranks nothing, so there is nothing to steer",
+                request.sae
+            )));
+        }
+        let ticket = self.shared.latest_steer.fetch_add(1, Ordering::AcqRel) + 1;
+        let shared = Arc::clone(&self.shared);
+        self.steering.run(move || {
+            if shared.latest_steer.load(Ordering::Acquire) != ticket {
+                return;
+            }
+            let answer = session
+                .steer(&request, &JobContext::silent())
+                .map_err(|error| error.message);
+            shared.send(Event::Steered(SteerTicket(ticket), Box::new(answer)));
+        });
+        Ok(SteerTicket(ticket))
     }
 
     /// Whether features of this dictionary can be turned up and down.
-    pub fn can_steer(&self, _sae: &str) -> bool {
-        false
+    pub fn can_steer(&self, sae: &str) -> bool {
+        self.shared
+            .session()
+            .is_ok_and(|session| session.steerable(sae))
     }
 }

@@ -73,3 +73,30 @@ impl From<models::ModelError> for EngineError {
         }
     }
 }
+
+impl From<store::StoreError> for EngineError {
+    fn from(error: store::StoreError) -> Self {
+        use store::StoreError as S;
+        match error {
+            S::Io { ref source, .. } if source.kind() != std::io::ErrorKind::NotFound => {
+                Self::other(error.to_string())
+            }
+            _ => Self::request(error.to_string()),
+        }
+    }
+}
+
+impl From<sae::SaeError> for EngineError {
+    fn from(error: sae::SaeError) -> Self {
+        match error {
+            sae::SaeError::Io { .. } => Self::other(error.to_string()),
+            _ => Self::request(error.to_string()),
+        }
+    }
+}
+
+impl From<schema::UnknownHookPoint> for EngineError {
+    fn from(error: schema::UnknownHookPoint) -> Self {
+        Self::request(error.to_string())
+    }
+}

@@ -160,7 +160,7 @@ impl Observer for Shared {
 
     fn step(&self, report: StepReport) {
         let mut stage = lock(&self.stage);
-        if report.step % stage.keep_every == 0 {
+        if report.step.is_multiple_of(stage.keep_every) {
             let curve = Arc::make_mut(&mut stage.curve);
             curve.push(report);
             if curve.len() > MAX_CURVE_POINTS {
@@ -193,7 +193,7 @@ struct Job {
 }
 
 /// Owns every running job. Dropping it cancels and joins them all.
-pub struct Jobs {
+pub(crate) struct Jobs {
     next_id: u64,
     running: Vec<Job>,
     events: Sender<Event>,
@@ -202,7 +202,7 @@ pub struct Jobs {
 
 impl Jobs {
     /// `wake` is called from job threads after each report or event.
-    pub fn new(events: Sender<Event>, wake: Wake) -> Self {
+    pub(crate) fn new(events: Sender<Event>, wake: Wake) -> Self {
         Self {
             next_id: 0,
             running: Vec::new(),
@@ -216,7 +216,7 @@ impl Jobs {
     ///
     /// # Errors
     /// If no thread can be started.
-    pub fn start<F>(&mut self, title: &str, body: F) -> Result<JobId, EngineError>
+    pub(crate) fn start<F>(&mut self, title: &str, body: F) -> Result<JobId, EngineError>
     where
         F: FnOnce(&JobContext) -> Result<String, EngineError> + Send + 'static,
     {
@@ -259,19 +259,19 @@ impl Jobs {
     }
 
     /// Asks a job to stop; it ends at its next [`JobContext::check_cancelled`].
-    pub fn cancel(&self, id: JobId) {
+    pub(crate) fn cancel(&self, id: JobId) {
         if let Some(job) = self.running.iter().find(|job| job.id == id) {
             job.cancel.store(true, Ordering::Relaxed);
         }
     }
 
     /// Every job still running, oldest first.
-    pub fn views(&self) -> Vec<JobView> {
+    pub(crate) fn views(&self) -> Vec<JobView> {
         self.running.iter().map(view).collect()
     }
 
     /// Forgets a job that has ended.
-    pub fn forget(&mut self, id: JobId) {
+    pub(crate) fn forget(&mut self, id: JobId) {
         self.running.retain(|job| job.id != id);
     }
 }

@@ -1,12 +1,46 @@
 //! The API boundary of the program: what the user can ask for, and how long work is run.
 //!
-//! `ui` and the command line know this crate and `schema`, and nothing below.
+//! `ui` and the command line know this crate and `schema`, and nothing below. One file per job a
+//! user can start, so the folder listing is the list of features.
 
-pub mod engine;
-pub mod error;
-pub mod jobs;
+mod associate;
+pub mod demo;
+mod engine;
+mod error;
+mod films;
+mod gallery;
+mod harvest;
+pub mod import;
+mod import_files;
+mod indexed;
+mod jobs;
+mod keep_project;
+mod labels;
+mod model_registry;
+mod project_views;
+mod recovery;
+mod session;
+mod settings;
+mod shard_source;
+mod shipped;
+mod steer;
+mod threads;
+mod train_model;
+mod train_phantom_vlm;
+mod train_sae;
 pub mod views;
+mod worker;
 
+pub use associate::{ConfirmedAssociation, ConfirmedAssociations};
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind, Result};
+pub use gallery::parse_state;
+pub use harvest::{HarvestOutcome, HarvestRequest};
 pub use jobs::{Cancelled, JobContext, Observer, Progress, Wake};
+pub use keep_project::{restore, write_picture};
+pub use recovery::ConceptRecovery;
+pub use session::Session;
+pub use steer::parse_edit;
+pub use threads::set_threads;
+pub use train_model::{RankingReport, sasrec_training};
+pub use train_sae::{DictionaryEvaluation, sae_config_from_toml};

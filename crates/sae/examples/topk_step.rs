@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p sae --example topk_step -- [rows d_model n_features k steps]`; without
 //! arguments the sizes of the project's notes. Rounds of both are interleaved; medians are given.
-//! With `--cpu` first, all runs on one thread and its mean CPU time is given (Linux only), which holds
+//! With `--cpu` first, all runs on one thread and its CPU time is given (Linux only), which holds
 //! on a busy machine too.
 
 use std::io::Write as _;
@@ -102,11 +102,7 @@ fn product_ms(sizes: Sizes, time: Clock, x: &[f32], w: &[f32], out: &mut [f32]) 
     ms(start, time.now())
 }
 
-/// The median of wall times; the mean of CPU times, which the system counts in coarse ticks.
-fn typical(time: Clock, mut values: Vec<f64>) -> f64 {
-    if time == Clock::OneThread {
-        return values.iter().sum::<f64>() / values.len() as f64;
-    }
+fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
@@ -143,7 +139,7 @@ fn measure(sizes: Sizes, time: Clock, variant: SaeVariant) -> Outcome {
         },
         None,
     )?;
-    let (step, product) = (typical(time, steps), typical(time, products));
+    let (step, product) = (median(steps), median(products));
     let flop = 2.0 * (sizes.rows * sizes.d_model * sizes.n_features) as f64;
     writeln!(
         std::io::stdout(),

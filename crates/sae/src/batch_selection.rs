@@ -6,9 +6,6 @@ use crate::codes::SparseCodes;
 use crate::kernels::{BlockBuffer, PackedEncoder, above_threshold, centre, highest};
 use crate::sparsity::Sparsity;
 
-/// Rows looked through by one task.
-const ROWS_PER_TASK: usize = 128;
-
 /// Sums over the rows of a batch, all in a fixed order.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct RowSums {
@@ -108,42 +105,35 @@ fn keep_over_batch(
 ) -> SparseCodes {
     // The n-th highest candidate bounds the n-th highest of all from below.
     let bound = nth_highest(&candidates.values, n);
-    let n_rows = candidates.n_rows();
-    let d = centred.len() / n_rows.max(1);
-    let firsts: Vec<usize> = (0..n_rows).step_by(ROWS_PER_TASK).collect();
-    let blocks: Vec<SparseCodes> = firsts
-        .into_par_iter()
-        .map_init(BlockBuffer::default, |buffer, first| {
-            let mut complete = SparseCodes::default();
-            for row in first..n_rows.min(first + ROWS_PER_TASK) {
-                let (features, values) = candidates.row(row);
-                if features.len() == per_row && values.iter().all(|&value| value >= bound) {
-                    let (mut product, found) =
-                        packed.product(&centred[row * d..(row + 1) * d], buffer);
-                    if let Some(pre_activations) = product.next() {
-                        above_threshold(pre_activations, bound.next_down(), found);
-                    }
-                    complete.push_row(found);
-                } else {
-                    for (&feature, &value) in features.iter().zip(values) {
-                        if value >= bound {
-                            complete.features.push(feature);
-                            complete.values.push(value);
-                        }
-                    }
-                    complete.offsets.push(complete.features.len());
+    let d = centred.len() / candidates.n_rows().max(1);
+    let mut buffer = BlockBuffer::default();
+    let mut complete = SparseCodes::default();
+    for row in 0..candidates.n_rows() {
+        let (features, values) = candidates.row(row);
+        if features.len() == per_row && values.iter().all(|&value| value >= bound) {
+            let (mut product, found) =
+                packed.product(&centred[row * d..(row + 1) * d], &mut buffer);
+            if let Some(pre_activations) = product.next() {
+                above_threshold(pre_activations, bound.next_down(), found);
+            }
+            complete.push_row(found);
+        } else {
+            for (&feature, &value) in features.iter().zip(values) {
+                if value >= bound {
+                    complete.features.push(feature);
+                    complete.values.push(value);
                 }
             }
-            complete
-        })
-        .collect();
-    cut_to(SparseCodes::concatenate(&blocks), n)
+            complete.offsets.push(complete.features.len());
+        }
+    }
+    cut_to(&complete, n)
 }
 
 /// Keeps the `n` highest entries.
-fn cut_to(codes: SparseCodes, n: usize) -> SparseCodes {
+fn cut_to(codes: &SparseCodes, n: usize) -> SparseCodes {
     if codes.n_active() <= n {
-        return codes;
+        return codes.clone();
     }
     let threshold = nth_highest(&codes.values, n);
     let above = codes
@@ -168,32 +158,14 @@ fn cut_to(codes: SparseCodes, n: usize) -> SparseCodes {
     kept
 }
 
-/// The `n`-th highest value, or the smallest number above 0 where there are fewer. All values
-/// are above 0.
+/// The `n`-th highest value, or the smallest number above 0 where there are fewer.
 fn nth_highest(values: &[f32], n: usize) -> f32 {
     if n == 0 || values.len() < n {
         return f32::from_bits(1);
     }
-    // Floats above 0 are ordered as their bits are: count by the upper half of the bits, then
-    // select within the one class where the n-th lies.
-    let class = |value: f32| (value.to_bits() >> 16) as usize;
-    let mut counts = vec![0_usize; 1 << 16];
-    for &value in values {
-        counts[class(value)] += 1;
-    }
-    let mut left = n;
-    let mut at = counts.len() - 1;
-    while counts[at] < left {
-        left -= counts[at];
-        at -= 1;
-    }
-    let mut within: Vec<f32> = values
-        .iter()
-        .copied()
-        .filter(|&value| class(value) == at)
-        .collect();
-    *within
-        .select_nth_unstable_by(left - 1, |a, b| b.total_cmp(a))
+    let mut values = values.to_vec();
+    *values
+        .select_nth_unstable_by(n - 1, |a, b| b.total_cmp(a))
         .1
 }
 

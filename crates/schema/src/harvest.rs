@@ -78,8 +78,15 @@ pub struct HarvestManifest {
     pub classes: Vec<PositionClass>,
     /// Width of a row.
     pub d_model: u32,
+    /// Patches averaged per side before a row is kept; 1 keeps every patch.
+    #[serde(default = "one")]
+    pub pool: u32,
     /// Samples per shard.
     pub samples_per_shard: u32,
     /// Samples to harvest in all.
     pub n_samples: u32,
+}
+
+fn one() -> u32 {
+    1
 }

@@ -9,30 +9,18 @@ const CHUNK: usize = 16;
 /// The smallest activation that is stored.
 const SMALLEST: f32 = f32::from_bits(1);
 
-/// Keeps the `k` highest of the candidates, ties to the earlier one, in their order.
+/// Keeps the `k` highest of the candidates (ties to the lower index) and sorts them by index.
 fn keep_highest(candidates: &mut Vec<(f32, u32)>, k: usize) {
-    if candidates.len() <= k {
-        return;
+    if candidates.len() > k {
+        if k == 0 {
+            candidates.clear();
+        } else {
+            candidates
+                .select_nth_unstable_by(k - 1, |a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+            candidates.truncate(k);
+        }
     }
-    let mut on_stack = [0_f32; 4 * LANES];
-    let mut on_heap = Vec::new();
-    let values = if let Some(values) = on_stack.get_mut(..candidates.len()) {
-        values
-    } else {
-        on_heap.resize(candidates.len(), 0.0);
-        on_heap.as_mut_slice()
-    };
-    for (value, candidate) in values.iter_mut().zip(candidates.iter()) {
-        *value = candidate.0;
-    }
-    // There are more candidates than `k`, so the (k + 1)-th exists: what lies above it stays.
-    let (above, &mut next, _) = values.select_nth_unstable_by(k, |a, b| b.total_cmp(a));
-    let mut ties = k - above.iter().filter(|value| **value > next).count();
-    candidates.retain(|&(value, _)| {
-        let tie = value == next && ties > 0;
-        ties -= usize::from(tie);
-        value > next || tie
-    });
+    candidates.sort_unstable_by_key(|&(_, index)| index);
 }
 
 /// The `k` highest values above 0 of a row, ties to the lower index, in ascending order of index.
@@ -73,8 +61,8 @@ multiversion! {
 }
 
 multiversion! {
-    /// Appends every value of at least `bound` with its index, a chunk at a time.
-    fn collect_in_chunks(values: &[f32], bound: f32, out: &mut Vec<(f32, u32)>) {
+    /// Appends every value of at least `bound` with its index.
+    fn collect_from(values: &[f32], bound: f32, out: &mut Vec<(f32, u32)>) {
         for (at, chunk) in values.chunks(CHUNK).enumerate() {
             let mut any = false;
             for &value in chunk {
@@ -89,52 +77,6 @@ multiversion! {
             }
         }
     }
-}
-
-/// The same with masks of 64 comparisons; returns how many values were looked at, a multiple
-/// of 64.
-#[cfg(target_arch = "x86_64")]
-#[expect(unsafe_code, reason = "unaligned vector loads within checked slices")]
-#[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
-fn collect_avx512(values: &[f32], bound: f32, out: &mut Vec<(f32, u32)>) -> usize {
-    use std::arch::x86_64::{_CMP_GE_OQ, _mm512_cmp_ps_mask, _mm512_loadu_ps, _mm512_set1_ps};
-    let bounds = _mm512_set1_ps(bound);
-    let (words, rest) = values.as_chunks::<64>();
-    for (at, word) in words.iter().enumerate() {
-        let mut mask = 0_u64;
-        for (part, quarter) in word.as_chunks::<16>().0.iter().enumerate() {
-            // SAFETY: `quarter` is 16 values.
-            let quarter = unsafe { _mm512_loadu_ps(quarter.as_ptr()) };
-            let found = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(quarter, bounds);
-            mask |= u64::from(found) << (16 * part);
-        }
-        while mask != 0 {
-            let i = mask.trailing_zeros() as usize;
-            out.push((word[i], (at * 64 + i) as u32));
-            mask &= mask - 1;
-        }
-    }
-    values.len() - rest.len()
-}
-
-/// Appends every value of at least `bound` with its index, in ascending order of index.
-#[cfg_attr(
-    target_arch = "x86_64",
-    expect(unsafe_code, reason = "calls the AVX-512 form where detected")
-)]
-fn collect_from(values: &[f32], bound: f32, out: &mut Vec<(f32, u32)>) {
-    #[cfg(target_arch = "x86_64")]
-    if super::level::has_avx512() {
-        // SAFETY: `has_avx512` has found every feature the function is compiled for.
-        let done = unsafe { collect_avx512(values, bound, out) };
-        for (i, &value) in values.iter().enumerate().skip(done) {
-            if value >= bound {
-                out.push((value, i as u32));
-            }
-        }
-        return;
-    }
-    collect_in_chunks(values, bound, out);
 }
 
 #[cfg(test)]
@@ -155,20 +97,6 @@ mod tests {
                 highest(&values, k, &mut out);
                 assert_eq!(out, reference::highest(&values, k), "n {n}, k {k}");
             }
-        }
-    }
-
-    #[test]
-    fn masks_and_chunks_collect_the_same() {
-        for n in [0, 15, 63, 64, 65, 200] {
-            let mut values = reference::values(n, 8);
-            if n > 3 {
-                values[3] = f32::NAN;
-            }
-            let (mut a, mut b) = (Vec::new(), Vec::new());
-            collect_from(&values, 0.2, &mut a);
-            collect_in_chunks(&values, 0.2, &mut b);
-            assert_eq!(a, b, "{n} values");
         }
     }
 

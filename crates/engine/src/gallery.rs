@@ -1,0 +1,284 @@
+//! Which features a gallery shows, and what their cards and pages hold.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use schema::{ExampleRef, FeatureId, HookPoint, ReviewState};
+
+use crate::error::{EngineError, Result};
+use crate::indexed::{IndexedDictionary, item_view};
+use crate::session::Session;
+use crate::views::{
+    ExampleKind, ExampleView, FeatureCard, FeaturePage, FeatureQuery, FeatureSort, WritesView,
+};
+
+/// Examples on a card.
+const ON_CARD: usize = 4;
+/// Promoted and suppressed tokens or items on a page.
+const N_WRITES: usize = 10;
+/// Share of the top examples that one item may fill before a page warns.
+const ONE_ITEM_SHARE: f32 = 0.5;
+
+impl Session {
+    /// The features that pass `query`, in its order.
+    ///
+    /// # Errors
+    /// When the dictionary does not exist or has no index.
+    pub fn feature_ids(&self, sae: &str, query: &FeatureQuery) -> Result<Vec<FeatureId>> {
+        let indexed = self.indexed(sae)?;
+        let labels = self.labels(sae)?;
+        let overview = indexed.index.overview();
+        let fires: Option<BTreeSet<u32>> = query.fires_on_sample.map(|sample| {
+            indexed
+                .index
+                .sample_rows(sample)
+                .flat_map(|row| indexed.index.row(row).0.iter().copied())
+                .collect()
+        });
+        let words: Vec<String> = query
+            .text
+            .to_lowercase()
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
+        let mut ids: Vec<FeatureId> = (0..indexed.index.n_features())
+            .map(FeatureId)
+            .filter(|id| {
+                let density = overview.density[id.0 as usize];
+                let in_range = density >= query.min_density && density <= query.max_density;
+                in_range
+                    && !(query.hide_dead && density == 0.0)
+                    && query.state.is_none_or(|state| labels.state(*id) == state)
+                    && fires.as_ref().is_none_or(|fires| fires.contains(&id.0))
+                    && words.iter().all(|word| labels.mentions(*id, word))
+            })
+            .collect();
+        let highest_first = |values: &[f32], ids: &mut Vec<FeatureId>| {
+            ids.sort_by(|a, b| values[b.0 as usize].total_cmp(&values[a.0 as usize]));
+        };
+        match query.sort {
+            FeatureSort::Index => {}
+            FeatureSort::Density => highest_first(&overview.density, &mut ids),
+            FeatureSort::Rarest => ids.sort_by(|a, b| {
+                overview.density[a.0 as usize].total_cmp(&overview.density[b.0 as usize])
+            }),
+            FeatureSort::Maximum => highest_first(&overview.max_activation, &mut ids),
+            FeatureSort::Mean => highest_first(&overview.mean_activation, &mut ids),
+            FeatureSort::Association => ids.sort_by(|a, b| {
+                let strength = |id: &FeatureId| labels.association(*id).map_or(-1.0, |best| best.1);
+                strength(b).total_cmp(&strength(a))
+            }),
+        }
+        Ok(ids)
+    }
+
+    /// A card of the gallery.
+    ///
+    /// # Errors
+    /// When there is no such feature.
+    pub fn feature_card(&self, sae: &str, feature: FeatureId) -> Result<FeatureCard> {
+        let indexed = self.indexed(sae)?;
+        let labels = self.labels(sae)?;
+        let summary = indexed.index.summary(feature)?;
+        let top = examples(&indexed, feature, summary.top.iter().take(ON_CARD))?;
+        Ok(FeatureCard {
+            feature,
+            label: labels.label(feature),
+            proposal: labels.proposal(feature),
+            state: labels.state(feature),
+            density: summary.density,
+            sample_density: summary.sample_density,
+            max_activation: summary.max_activation,
+            histogram: Arc::new(summary.histogram),
+            association: labels.association(feature),
+            top: Arc::new(top),
+        })
+    }
+
+    /// Everything about one feature.
+    ///
+    /// # Errors
+    /// When there is no such feature.
+    pub fn feature_page(&self, sae: &str, feature: FeatureId) -> Result<FeaturePage> {
+        let indexed = self.indexed(sae)?;
+        let labels = self.labels(sae)?;
+        let summary = indexed.index.summary(feature)?;
+        let top = examples(&indexed, feature, summary.top.iter())?;
+        let bands = summary
+            .quantiles
+            .iter()
+            .map(|band| examples(&indexed, feature, band.iter()))
+            .collect::<Result<Vec<_>>>()?;
+        let warnings = warnings(&indexed, &top, summary.n_active_rows);
+        Ok(FeaturePage {
+            card: self.feature_card(sae, feature)?,
+            kind: indexed.kind,
+            n_active_rows: summary.n_active_rows,
+            mean_activation: summary.mean_activation,
+            top: Arc::new(top),
+            bands: Arc::new(bands),
+            neighbours: summary
+                .neighbours
+                .iter()
+                .map(|other| (other.feature, labels.caption(other.feature), other.cosine))
+                .collect(),
+            cofiring: summary
+                .cofiring
+                .iter()
+                .map(|other| (other.feature, labels.caption(other.feature), other.jaccard))
+                .collect(),
+            associations: self.associations_of(sae, feature)?,
+            writes: self.writes(&indexed, feature)?,
+            explanations: self.explanations_of(sae, feature)?,
+            decisions: self.decisions_of(sae, feature)?,
+            warnings,
+        })
+    }
+
+    /// The features that fire on a sample, strongest first, with their highest activation there.
+    ///
+    /// # Errors
+    /// When the dictionary does not exist or has no index.
+    pub fn firing_on(
+        &self,
+        sae: &str,
+        sample: u32,
+    ) -> Result<Vec<(FeatureId, String, ExampleRef)>> {
+        let indexed = self.indexed(sae)?;
+        let labels = self.labels(sae)?;
+        let mut best: std::collections::BTreeMap<u32, ExampleRef> =
+            std::collections::BTreeMap::new();
+        for row in indexed.index.sample_rows(sample) {
+            let position = indexed.index.row_ref(row).map_or(0, |place| place.position);
+            let (features, values) = indexed.index.row(row);
+            for (&feature, &activation) in features.iter().zip(values) {
+                let here = ExampleRef {
+                    sample,
+                    position,
+                    activation,
+                };
+                let known = best.entry(feature).or_insert(here);
+                if activation > known.activation {
+                    *known = here;
+                }
+            }
+        }
+        let mut firing: Vec<_> = best
+            .into_iter()
+            .map(|(id, at)| (FeatureId(id), labels.caption(FeatureId(id)), at))
+            .collect();
+        firing.sort_by(|a, b| b.2.activation.total_cmp(&a.2.activation));
+        Ok(firing)
+    }
+
+    /// Logit lens of a feature, read through the model's own output map.
+    fn writes(
+        &self,
+        indexed: &IndexedDictionary,
+        feature: FeatureId,
+    ) -> Result<Option<WritesView>> {
+        // A model whose file has moved still has a gallery; only this part is missing.
+        let Ok(model) = self.model(&indexed.harvest.model) else {
+            return Ok(None);
+        };
+        let direction = indexed.dictionary.sae.decoder_row(feature.0);
+        let Some(scores) = model.hooked.logit_lens(direction, indexed.harvest.hook)? else {
+            return Ok(None);
+        };
+        let name = |index: usize| match indexed.kind {
+            ExampleKind::History => item_view(&indexed.dataset, index as u32 + 1, 0.0).title,
+            _ => model.hooked.token_text(index as u32),
+        };
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+        let take = |indices: &mut dyn Iterator<Item = usize>| {
+            indices
+                .take(N_WRITES)
+                .map(|index| (name(index), scores[index]))
+                .collect()
+        };
+        Ok(Some(WritesView {
+            promoted: take(&mut order.iter().copied()),
+            suppressed: take(&mut order.iter().rev().copied()),
+        }))
+    }
+
+    /// Whether a model can be steered at the place a dictionary reads.
+    pub(crate) fn steerable(&self, sae: &str) -> bool {
+        let Ok(indexed) = self.indexed(sae) else {
+            return false;
+        };
+        self.model(&indexed.harvest.model).is_ok_and(|model| {
+            let hook = indexed.harvest.hook;
+            crate::steer::reaches_output(hook, model.card().architecture)
+        })
+    }
+}
+
+fn examples<'a>(
+    indexed: &IndexedDictionary,
+    feature: FeatureId,
+    refs: impl Iterator<Item = &'a ExampleRef>,
+) -> Result<Vec<ExampleView>> {
+    refs.map(|at| indexed.example(feature, at.sample)).collect()
+}
+
+/// What should make a reader of the evidence careful.
+fn warnings(indexed: &IndexedDictionary, top: &[ExampleView], n_active_rows: u64) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if n_active_rows == 0 {
+        warnings.push("Never active on the indexed samples".to_owned());
+    } else if top.len() < 5 {
+        warnings.push(format!(
+            "Active on only {} samples: too few to judge",
+            top.len()
+        ));
+    }
+    if indexed.kind == ExampleKind::History && top.len() >= 5 {
+        let mut items: Vec<u32> = top
+            .iter()
+            .filter_map(|example| {
+                let record = indexed.dataset.records.get(example.sample as usize)?;
+                record.items.get(example.position as usize).copied()
+            })
+            .collect();
+        items.sort_unstable();
+        let most = items
+            .chunk_by(|a, b| a == b)
+            .max_by_key(|chunk| chunk.len());
+        if let Some(chunk) = most
+            && chunk.len() as f32 >= ONE_ITEM_SHARE * top.len() as f32
+            && chunk.len() > 1
+        {
+            warnings.push(format!(
+                "One item, {}, fills {} of the top {} examples",
+                item_view(&indexed.dataset, chunk[0], 0.0).title,
+                chunk.len(),
+                top.len()
+            ));
+        }
+    }
+    if matches!(indexed.harvest.hook, HookPoint::VisionStageOut(_)) && indexed.harvest.pool > 1 {
+        warnings.push(format!(
+            "Each cell of the heatmap is the mean of {0} × {0} patches",
+            indexed.harvest.pool
+        ));
+    }
+    warnings
+}
+
+/// Reads the state a user names.
+///
+/// # Errors
+/// When the word is none of accepted, edited, rejected, unsure.
+pub fn parse_state(word: &str) -> Result<ReviewState> {
+    match word {
+        "accepted" => Ok(ReviewState::Accepted),
+        "edited" => Ok(ReviewState::Edited),
+        "rejected" => Ok(ReviewState::Rejected),
+        "unsure" => Ok(ReviewState::Unsure),
+        other => Err(EngineError::request(format!(
+            "\"{other}\" is no decision; expected accepted, edited, rejected or unsure"
+        ))),
+    }
+}

@@ -1,0 +1,475 @@
+//! The job that records hook activations of a dataset, shard by shard, resumable.
+
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
+use schema::{Film, HarvestManifest, HookPoint, PatchGrid, PositionClass, RowRef, SampleRecord};
+use serde::{Deserialize, Serialize};
+use store::{Dataset, Durability, HarvestWriter, write_atomically};
+
+use crate::error::{EngineError, Result};
+use crate::jobs::JobContext;
+use crate::model_registry::LoadedModel;
+use crate::session::Session;
+
+/// What is to be harvested.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HarvestRequest {
+    /// Name of the harvest.
+    pub name: String,
+    /// Model to run.
+    pub model: String,
+    /// Dataset to run it over.
+    pub dataset: String,
+    /// Where to read.
+    pub hook: HookPoint,
+    /// `text`, `image`, `report`, `items` or `all`, several with commas.
+    pub positions: String,
+    /// The first so many samples only.
+    pub limit: Option<u32>,
+    /// Patches averaged per side; 1 keeps every patch.
+    pub pool: u32,
+}
+
+/// What a harvest remembers of one sample beside its rows, to draw it later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SampleSidecar {
+    /// Index of the sample.
+    pub(crate) sample: u32,
+    /// How image rows lie on the film; row `position` is patch `position`, row-major.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) grid: Option<PatchGrid>,
+    /// Text of every position, harvested or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) texts: Vec<String>,
+    /// Class of every position of `texts`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) classes: Vec<PositionClass>,
+}
+
+/// File name of a shard's sidecar.
+pub(crate) fn sidecar_file(shard: u32) -> String {
+    format!("{shard:05}.samples.json")
+}
+
+/// Reads which position classes a request names.
+///
+/// # Errors
+/// When a word is not one of `text`, `image`, `report`, `items`, `all`.
+fn classes_of(positions: &str) -> Result<Vec<PositionClass>> {
+    use PositionClass as P;
+    let mut classes = Vec::new();
+    for word in positions.split(',').map(str::trim) {
+        classes.extend(match word {
+            "all" => vec![P::Image, P::Indication, P::Comparison, P::Report, P::Item],
+            "text" => vec![P::Indication, P::Comparison, P::Report],
+            "report" => vec![P::Report],
+            "image" => vec![P::Image],
+            "items" => vec![P::Item],
+            other => {
+                return Err(EngineError::request(format!(
+                    "\"{other}\" names no positions; expected text, image, report, items or all"
+                )));
+            }
+        });
+    }
+    classes.sort_unstable();
+    classes.dedup();
+    Ok(classes)
+}
+
+/// Rows of one sample, ready for a shard.
+pub(crate) struct SampleRows {
+    pub(crate) rows: Vec<f32>,
+    pub(crate) refs: Vec<RowRef>,
+    pub(crate) sidecar: SampleSidecar,
+}
+
+/// How rows are read from samples; shared by harvests and by scoring on fresh samples.
+pub(crate) struct RowReader<'a> {
+    pub(crate) model: &'a LoadedModel,
+    pub(crate) hook: HookPoint,
+    pub(crate) classes: Vec<PositionClass>,
+    pub(crate) pool: u32,
+}
+
+/// Films run through the model together.
+const FILMS_PER_BATCH: usize = 8;
+
+impl RowReader<'_> {
+    /// Samples that make one batch.
+    pub(crate) fn batch_size(&self) -> usize {
+        if self.hook.is_vision() {
+            FILMS_PER_BATCH
+        } else if self.model.recommender.is_some() {
+            64
+        } else {
+            1
+        }
+    }
+
+    /// Width of a row.
+    pub(crate) fn d_model(&self) -> Result<u32> {
+        let card = self.model.card();
+        card.hooks
+            .iter()
+            .find(|info| info.hook == self.hook)
+            .map(|info| info.d_model)
+            .ok_or_else(|| {
+                let known: Vec<String> = card
+                    .hooks
+                    .iter()
+                    .map(|info| info.hook.to_string())
+                    .collect();
+                EngineError::request(format!(
+                    "models/{} has no hook point {}; it has {}",
+                    self.model.name,
+                    self.hook,
+                    known.join(", ")
+                ))
+            })
+    }
+
+    /// Rows of films given in memory; `samples` are their indices.
+    pub(crate) fn read_films(&self, samples: &[u32], films: &[Film]) -> Result<Vec<SampleRows>> {
+        let inputs = films
+            .iter()
+            .map(|film| {
+                self.model.hooked.prepare(models::ModelSample {
+                    film: Some(film),
+                    ..models::ModelSample::default()
+                })
+            })
+            .collect::<std::result::Result<Vec<_>, _>>()?;
+        self.read_inputs(samples, &inputs)
+    }
+
+    /// Rows of samples of a dataset.
+    pub(crate) fn read(&self, dataset: &Dataset, samples: &[u32]) -> Result<Vec<SampleRows>> {
+        if let Some(recommender) = &self.model.recommender
+            && self.hook == HookPoint::UserVector
+        {
+            return samples
+                .iter()
+                .map(|&sample| {
+                    let record = record_of(dataset, sample)?;
+                    read_user_vectors(recommender, record, sample)
+                })
+                .collect();
+        }
+        let films: Vec<Option<Film>> = samples
+            .par_iter()
+            .map(|&sample| load_film_of(dataset, sample))
+            .collect::<Result<_>>()?;
+        let mut inputs = Vec::with_capacity(samples.len());
+        for (&sample, film) in samples.iter().zip(&films) {
+            let record = record_of(dataset, sample)?;
+            inputs.push(self.model.hooked.prepare(models::ModelSample {
+                film: film.as_ref(),
+                report: record.report.as_ref(),
+                items: (!record.items.is_empty()).then(|| training_items(record)),
+            })?);
+        }
+        self.read_inputs(samples, &inputs)
+    }
+
+    fn read_inputs(
+        &self,
+        samples: &[u32],
+        inputs: &[models::ModelInput],
+    ) -> Result<Vec<SampleRows>> {
+        let captured = self.model.hooked.capture(inputs, &[self.hook])?;
+        let mut out = Vec::with_capacity(samples.len());
+        for ((&sample, input), captured) in samples.iter().zip(inputs).zip(captured) {
+            let positions = self.model.hooked.positions(input, self.hook)?;
+            let captured = captured.into_iter().next().ok_or_else(|| {
+                EngineError::other(format!("nothing was captured at {}", self.hook))
+            })?;
+            let grid = self.model.hooked.grid(input, self.hook);
+            let rows = if self.hook.is_vision() {
+                self.image_rows(sample, &positions, &captured, grid)
+            } else {
+                self.sequence_rows(sample, &positions, &captured)
+            };
+            out.push(rows);
+        }
+        Ok(out)
+    }
+
+    fn sequence_rows(
+        &self,
+        sample: u32,
+        positions: &[models::PositionInfo],
+        captured: &models::Captured,
+    ) -> SampleRows {
+        let mut rows = Vec::new();
+        let mut refs = Vec::new();
+        for (position, (info, row)) in positions
+            .iter()
+            .zip(captured.values.chunks_exact(captured.d_model))
+            .enumerate()
+        {
+            if self.classes.contains(&info.class) {
+                rows.extend_from_slice(row);
+                refs.push(RowRef {
+                    sample,
+                    position: position as u32,
+                    class: info.class,
+                });
+            }
+        }
+        SampleRows {
+            rows,
+            refs,
+            sidecar: SampleSidecar {
+                sample,
+                grid: None,
+                texts: positions.iter().map(|info| info.text.clone()).collect(),
+                classes: positions.iter().map(|info| info.class).collect(),
+            },
+        }
+    }
+
+    /// Keeps the image rows of a tower, averaged over `pool × pool` patches; rows of padding drop out.
+    fn image_rows(
+        &self,
+        sample: u32,
+        positions: &[models::PositionInfo],
+        captured: &models::Captured,
+        grid: Option<PatchGrid>,
+    ) -> SampleRows {
+        let d = captured.d_model;
+        let n_before = positions
+            .iter()
+            .take_while(|info| info.class == PositionClass::Cls)
+            .count();
+        let patches = &captured.values[(n_before * d).min(captured.values.len())..];
+        let infos = &positions[n_before.min(positions.len())..];
+        let n = infos.len() as u32;
+        let (height, width) = grid.map_or((1, n), |grid| (grid.rows, grid.columns));
+        let pool = self.pool.max(1);
+        let (pooled_rows, pooled_columns) = (height.div_ceil(pool), width.div_ceil(pool));
+        let mut rows = Vec::new();
+        let mut refs = Vec::new();
+        for row in 0..pooled_rows {
+            for column in 0..pooled_columns {
+                let mut mean = vec![0.0_f32; d];
+                let (mut kept, mut all) = (0_u32, 0_u32);
+                for y in row * pool..((row + 1) * pool).min(height) {
+                    for x in column * pool..((column + 1) * pool).min(width) {
+                        let patch = (y * width + x) as usize;
+                        all += 1;
+                        if infos
+                            .get(patch)
+                            .is_some_and(|info| self.classes.contains(&info.class))
+                        {
+                            kept += 1;
+                            for (sum, value) in
+                                mean.iter_mut().zip(&patches[patch * d..(patch + 1) * d])
+                            {
+                                *sum += value;
+                            }
+                        }
+                    }
+                }
+                if kept * 2 > all {
+                    rows.extend(mean.iter().map(|sum| sum / kept as f32));
+                    refs.push(RowRef {
+                        sample,
+                        position: row * pooled_columns + column,
+                        class: PositionClass::Image,
+                    });
+                }
+            }
+        }
+        let grid = grid.map(|grid| PatchGrid {
+            rows: pooled_rows,
+            columns: pooled_columns,
+            // A last pooled patch that reaches past the grid makes the covered part larger.
+            width: grid.width * (pooled_columns * pool) as f32 / width as f32,
+            height: grid.height * (pooled_rows * pool) as f32 / height as f32,
+            ..grid
+        });
+        SampleRows {
+            rows,
+            refs,
+            sidecar: SampleSidecar {
+                sample,
+                grid,
+                texts: Vec::new(),
+                classes: Vec::new(),
+            },
+        }
+    }
+}
+
+fn record_of(dataset: &Dataset, sample: u32) -> Result<&SampleRecord> {
+    dataset.records.get(sample as usize).ok_or_else(|| {
+        EngineError::request(format!(
+            "datasets/{} has no sample {sample}",
+            dataset.manifest.name
+        ))
+    })
+}
+
+/// Items that are not held out.
+pub(crate) fn training_items(record: &SampleRecord) -> &[u32] {
+    &record.items[..record
+        .items
+        .len()
+        .saturating_sub(record.n_held_out as usize)]
+}
+
+/// The film of a sample, if it has one; a file that changed since the import is still read.
+pub(crate) fn load_film_of(dataset: &Dataset, sample: u32) -> Result<Option<Film>> {
+    let record = record_of(dataset, sample)?;
+    record
+        .image
+        .as_ref()
+        .map(|image| {
+            datasets::film::load_film(&dataset.image_path(image))
+                .map_err(|error| EngineError::request(error.to_string()))
+        })
+        .transpose()
+}
+
+/// User vectors after each item of the training part: row p is what the recommender would know of
+/// the user had the history ended with item p. `RecSAE` reads the same vectors.
+fn read_user_vectors(
+    recommender: &models::recommenders::SasRec,
+    record: &SampleRecord,
+    sample: u32,
+) -> Result<SampleRows> {
+    let items = training_items(record);
+    let prefixes: Vec<&[u32]> = (1..=items.len()).map(|end| &items[..end]).collect();
+    let rows = recommender.user_vectors(&prefixes)?;
+    let refs = (0..items.len() as u32)
+        .map(|position| RowRef {
+            sample,
+            position,
+            class: PositionClass::Item,
+        })
+        .collect();
+    Ok(SampleRows {
+        rows,
+        refs,
+        sidecar: SampleSidecar {
+            sample,
+            grid: None,
+            texts: Vec::new(),
+            classes: Vec::new(),
+        },
+    })
+}
+
+/// What a harvest came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HarvestOutcome {
+    /// Name of the harvest.
+    pub name: String,
+    /// Rows recorded.
+    pub n_rows: u64,
+    /// Shards written, in all.
+    pub n_shards: u32,
+    /// Shards that were there from an earlier sitting.
+    pub n_resumed: u32,
+}
+
+/// Bytes of rows per shard to aim at.
+const SHARD_BYTES: u64 = 48 << 20;
+
+impl Session {
+    /// Records hook activations; goes on where an earlier run was stopped.
+    ///
+    /// # Errors
+    /// When model, dataset or hook do not exist or do not fit, a film cannot be read, or the name
+    /// is taken by a harvest with other settings.
+    pub fn harvest(&self, request: &HarvestRequest, job: &JobContext) -> Result<HarvestOutcome> {
+        let model = self.model(&request.model)?;
+        let dataset = self.dataset(&request.dataset)?;
+        let reader = RowReader {
+            model: &model,
+            hook: request.hook,
+            classes: classes_of(&request.positions)?,
+            pool: request.pool.max(1),
+        };
+        let d_model = reader.d_model()?;
+        let n_samples = request
+            .limit
+            .unwrap_or(u32::MAX)
+            .min(dataset.manifest.n_samples);
+        if n_samples == 0 {
+            return Err(EngineError::request(format!(
+                "datasets/{} has no samples to harvest",
+                request.dataset
+            )));
+        }
+        let manifest = HarvestManifest {
+            name: request.name.clone(),
+            model: request.model.clone(),
+            model_hash: model.card().hash.clone(),
+            dataset: request.dataset.clone(),
+            dataset_hash: dataset.hash.clone(),
+            hook: request.hook,
+            classes: reader.classes.clone(),
+            d_model,
+            pool: reader.pool,
+            samples_per_shard: samples_per_shard(&reader, d_model, n_samples),
+            n_samples,
+        };
+        let mut writer = HarvestWriter::create_or_resume(&self.project, manifest)?;
+        let n_resumed = writer.n_complete();
+        let folder = self
+            .project
+            .artefact_dir(store::ArtefactKind::Harvest, &request.name)?;
+        while let Some(shard) = writer.next_shard() {
+            let mut rows = Vec::new();
+            let mut refs = Vec::new();
+            let mut sidecars = Vec::new();
+            let samples: Vec<u32> = writer.samples_of(shard).collect();
+            for batch in samples.chunks(reader.batch_size()) {
+                job.check_cancelled()?;
+                job.report(
+                    "Recording activations",
+                    u64::from(batch[0]),
+                    u64::from(n_samples),
+                    "samples",
+                );
+                for sample in reader.read(&dataset, batch)? {
+                    rows.extend(sample.rows);
+                    refs.extend(sample.refs);
+                    sidecars.push(sample.sidecar);
+                }
+            }
+            let bytes = serde_json::to_vec(&sidecars)
+                .map_err(|error| EngineError::other(error.to_string()))?;
+            write_atomically(
+                &folder.join(sidecar_file(shard)),
+                &bytes,
+                Durability::PowerCut,
+            )?;
+            writer.write_shard(shard, &rows, &refs)?;
+        }
+        let (n_rows, n_shards) = (writer.n_rows(), writer.n_shards());
+        if n_rows == 0 {
+            return Err(EngineError::request(format!(
+                "no position of datasets/{} is of the kind \"{}\"; choose other positions",
+                request.dataset, request.positions
+            )));
+        }
+        writer.finish()?;
+        Ok(HarvestOutcome {
+            name: request.name.clone(),
+            n_rows,
+            n_shards,
+            n_resumed,
+        })
+    }
+}
+
+/// As many samples as make a shard of about `SHARD_BYTES`, told from the kind of rows.
+fn samples_per_shard(reader: &RowReader<'_>, d_model: u32, n_samples: u32) -> u32 {
+    let rows_per_sample: u64 = if reader.hook.is_vision() { 256 } else { 96 };
+    let bytes = rows_per_sample * u64::from(d_model) * 4;
+    let batch = reader.batch_size() as u64;
+    let samples = (SHARD_BYTES / bytes).max(1).next_multiple_of(batch);
+    (samples as u32).min(n_samples).max(1)
+}

@@ -1,0 +1,321 @@
+//! A dictionary as it is looked at: weights, feature index, and what is needed to draw examples.
+
+use std::sync::{Arc, OnceLock};
+
+use sae::SparseAutoencoder;
+use schema::{DatasetKind, FeatureId, HarvestManifest, Neighbour, PatchGrid};
+use store::{ArtefactKind, Dataset, FeatureIndex, HarvestReader, RowCodes};
+
+use crate::error::{EngineError, Result};
+use crate::harvest::{SampleSidecar, sidecar_file};
+use crate::jobs::JobContext;
+use crate::session::Session;
+use crate::views::{ExampleContent, ExampleKind, ExampleView, ItemView, TokenView};
+
+/// A dictionary's weights and where they come from.
+pub(crate) struct Dictionary {
+    pub(crate) sae: SparseAutoencoder,
+    pub(crate) harvest: String,
+    /// BLAKE3 of its weight file: what decisions attach themselves to.
+    pub(crate) hash: String,
+}
+
+/// A dictionary with its feature index.
+pub(crate) struct IndexedDictionary {
+    pub(crate) dictionary: Dictionary,
+    pub(crate) index: FeatureIndex,
+    pub(crate) harvest: HarvestManifest,
+    pub(crate) dataset: Arc<Dataset>,
+    pub(crate) kind: ExampleKind,
+    /// By sample; read on first use.
+    sidecars: OnceLock<Vec<Option<SampleSidecar>>>,
+    harvest_folder: std::path::PathBuf,
+    n_shards: u32,
+}
+
+impl Session {
+    /// Loads a dictionary.
+    ///
+    /// # Errors
+    /// When there is none of that name, or its files are damaged.
+    pub(crate) fn dictionary(&self, name: &str) -> Result<Dictionary> {
+        let hash = self
+            .project
+            .file_hash(ArtefactKind::Sae, name, "sae.safetensors")?;
+        let folder = self.project.artefact_dir(ArtefactKind::Sae, name)?;
+        let (sae, provenance) = sae::formats::folder::load(&folder)?;
+        let harvest = provenance["harvest"].as_str().ok_or_else(|| {
+            EngineError::request(format!(
+                "{}: its provenance names no harvest",
+                folder.join("cfg.json").display()
+            ))
+        })?;
+        Ok(Dictionary {
+            sae,
+            harvest: harvest.to_owned(),
+            hash,
+        })
+    }
+
+    /// Encodes every row of the dictionary's harvest and builds its feature index.
+    ///
+    /// # Errors
+    /// When dictionary or harvest do not exist or are damaged.
+    pub fn build_feature_index(&self, name: &str, job: &JobContext) -> Result<()> {
+        let dictionary = self.dictionary(name)?;
+        let reader = HarvestReader::open(&self.project, &dictionary.harvest)?;
+        let n_features = dictionary.sae.n_features() as u32;
+        let mut writer = store::FeatureIndexWriter::create(
+            &self.project,
+            name,
+            &dictionary.harvest,
+            n_features,
+            0,
+        )?;
+        for index in 0..reader.n_shards() {
+            job.check_cancelled()?;
+            job.report(
+                "Encoding activations",
+                index as u64,
+                reader.n_shards() as u64,
+                "shards",
+            );
+            let shard = reader.read_shard(index)?;
+            let codes = dictionary.sae.encode(&shard.rows)?;
+            let starts: Vec<u32> = codes.offsets.iter().map(|&at| at as u32).collect();
+            writer.add(
+                &shard.refs,
+                RowCodes {
+                    starts: &starts,
+                    features: &codes.features,
+                    values: &codes.values,
+                },
+            )?;
+        }
+        job.check_cancelled()?;
+        let sae = &dictionary.sae;
+        writer.finish(
+            &mut |feature| nearest_directions(sae, feature),
+            &mut |progress| {
+                job.step(
+                    "Indexing features",
+                    u64::from(progress.done),
+                    u64::from(progress.total),
+                    "parts",
+                )
+            },
+        )?;
+        self.forget(name);
+        Ok(())
+    }
+}
+
+/// Neighbours kept per feature.
+const N_NEIGHBOURS: usize = 8;
+
+/// The features whose decoder rows have the highest cosine with that of `feature`.
+fn nearest_directions(sae: &SparseAutoencoder, feature: FeatureId) -> Vec<Neighbour> {
+    let norm = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
+    let own = sae.decoder_row(feature.0);
+    let own_norm = norm(own);
+    let mut best: Vec<Neighbour> = Vec::with_capacity(N_NEIGHBOURS + 1);
+    for other in (0..sae.n_features() as u32).filter(|&other| other != feature.0) {
+        let row = sae.decoder_row(other);
+        let dot: f32 = own.iter().zip(row).map(|(a, b)| a * b).sum();
+        let cosine = dot / (own_norm * norm(row));
+        if best.len() < N_NEIGHBOURS || best.last().is_some_and(|last| cosine > last.cosine) {
+            let at = best.partition_point(|known| known.cosine >= cosine);
+            best.insert(
+                at,
+                Neighbour {
+                    feature: FeatureId(other),
+                    cosine,
+                },
+            );
+            best.truncate(N_NEIGHBOURS);
+        }
+    }
+    best
+}
+
+/// Tokens shown on each side of the strongest one.
+const CONTEXT_TOKENS: usize = 24;
+/// Items shown before the strongest one.
+const CONTEXT_ITEMS: usize = 12;
+
+impl IndexedDictionary {
+    pub(crate) fn open(session: &Session, name: &str) -> Result<Self> {
+        let index = FeatureIndex::open(&session.project, name)?;
+        let dictionary = session.dictionary(name)?;
+        let reader = HarvestReader::open(&session.project, &dictionary.harvest)?;
+        let harvest = reader.manifest().clone();
+        let dataset = session.dataset(&harvest.dataset)?;
+        let kind = match dataset.manifest.kind {
+            DatasetKind::Interactions => ExampleKind::History,
+            _ if harvest.hook.is_vision() => ExampleKind::Film,
+            _ => ExampleKind::Text,
+        };
+        Ok(Self {
+            harvest_folder: session
+                .project
+                .artefact_dir(ArtefactKind::Harvest, &dictionary.harvest)?,
+            n_shards: reader.n_shards() as u32,
+            dictionary,
+            index,
+            harvest,
+            dataset,
+            kind,
+            sidecars: OnceLock::new(),
+        })
+    }
+
+    fn sidecar(&self, sample: u32) -> Option<&SampleSidecar> {
+        let all = self.sidecars.get_or_init(|| {
+            let mut all = vec![None; self.harvest.n_samples as usize];
+            for shard in 0..self.n_shards {
+                let path = self.harvest_folder.join(sidecar_file(shard));
+                let read: Option<Vec<SampleSidecar>> = std::fs::read(path)
+                    .ok()
+                    .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+                for sidecar in read.into_iter().flatten() {
+                    let sample = sidecar.sample as usize;
+                    if let Some(slot) = all.get_mut(sample) {
+                        *slot = Some(sidecar);
+                    }
+                }
+            }
+            all
+        });
+        all.get(sample as usize)?.as_ref()
+    }
+
+    /// Draws one sample as an example of one feature.
+    ///
+    /// # Errors
+    /// When the dataset no longer holds the sample.
+    pub(crate) fn example(&self, feature: FeatureId, sample: u32) -> Result<ExampleView> {
+        let record = self.dataset.records.get(sample as usize).ok_or_else(|| {
+            EngineError::request(format!(
+                "datasets/{} has no sample {sample}",
+                self.harvest.dataset
+            ))
+        })?;
+        let active = self.index.activations_of_sample(feature, sample);
+        let (position, activation) =
+            active.iter().copied().fold(
+                (0, 0.0),
+                |best, one| if one.1 > best.1 { one } else { best },
+            );
+        let content = match self.kind {
+            ExampleKind::Film => self.film_content(record, sample, &active),
+            ExampleKind::Text => self.text_content(sample, &active, position),
+            ExampleKind::History => self.history_content(record, &active, position),
+        };
+        Ok(ExampleView {
+            sample,
+            sample_id: record.id.clone(),
+            split: record.split,
+            position,
+            activation,
+            content,
+        })
+    }
+
+    fn film_content(
+        &self,
+        record: &schema::SampleRecord,
+        sample: u32,
+        active: &[(u32, f32)],
+    ) -> ExampleContent {
+        let size = record
+            .image
+            .as_ref()
+            .map_or([1, 1], |image| [image.width, image.height]);
+        let grid = self
+            .sidecar(sample)
+            .and_then(|sidecar| sidecar.grid)
+            .unwrap_or(PatchGrid {
+                rows: 1,
+                columns: 1,
+                left: 0.0,
+                top: 0.0,
+                width: size[0] as f32,
+                height: size[1] as f32,
+            });
+        let mut heat = vec![0.0; (grid.rows * grid.columns) as usize];
+        for &(position, value) in active {
+            if let Some(cell) = heat.get_mut(position as usize) {
+                *cell = value;
+            }
+        }
+        ExampleContent::Film {
+            dataset: self.harvest.dataset.clone(),
+            size,
+            grid,
+            heat: Arc::new(heat),
+        }
+    }
+
+    fn text_content(&self, sample: u32, active: &[(u32, f32)], position: u32) -> ExampleContent {
+        let Some(sidecar) = self.sidecar(sample) else {
+            return ExampleContent::Text {
+                tokens: Arc::default(),
+            };
+        };
+        let from = (position as usize).saturating_sub(CONTEXT_TOKENS);
+        let to = (position as usize + CONTEXT_TOKENS + 1).min(sidecar.texts.len());
+        let tokens = (from..to)
+            .map(|at| TokenView {
+                text: sidecar.texts[at].clone(),
+                activation: activation_at(active, at as u32),
+                class: sidecar.classes[at],
+            })
+            .collect();
+        ExampleContent::Text {
+            tokens: Arc::new(tokens),
+        }
+    }
+
+    fn history_content(
+        &self,
+        record: &schema::SampleRecord,
+        active: &[(u32, f32)],
+        position: u32,
+    ) -> ExampleContent {
+        let items = crate::harvest::training_items(record);
+        let to = (position as usize + 3).min(items.len());
+        let from = to.saturating_sub(CONTEXT_ITEMS + 3);
+        let items = (from..to)
+            .map(|at| item_view(&self.dataset, items[at], activation_at(active, at as u32)))
+            .collect();
+        ExampleContent::History {
+            items: Arc::new(items),
+        }
+    }
+}
+
+fn activation_at(active: &[(u32, f32)], position: u32) -> f32 {
+    active
+        .binary_search_by_key(&position, |&(at, _)| at)
+        .map_or(0.0, |found| active[found].1)
+}
+
+/// An item with its title.
+pub(crate) fn item_view(dataset: &Dataset, id: u32, activation: f32) -> ItemView {
+    let known = dataset
+        .catalogue
+        .get((id as usize).wrapping_sub(1))
+        .filter(|item| item.id == id)
+        .or_else(|| dataset.catalogue.iter().find(|item| item.id == id));
+    ItemView {
+        id,
+        title: known
+            .map(|item| item.title.clone())
+            .filter(|title| !title.is_empty())
+            .unwrap_or_else(|| format!("Item {id}")),
+        categories: known
+            .map(|item| item.categories.clone())
+            .unwrap_or_default(),
+        activation,
+    }
+}

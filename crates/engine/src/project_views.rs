@@ -1,0 +1,174 @@
+//! What a project holds, as lists for a front end.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use schema::{ReviewState, Split};
+use store::ArtefactKind;
+
+use crate::error::{EngineError, Result};
+use crate::indexed::item_view;
+use crate::session::Session;
+use crate::views::{DatasetView, DictionaryView, ExampleKind, ModelView, SampleView};
+
+impl Session {
+    /// Datasets, by name.
+    ///
+    /// # Errors
+    /// When one is damaged.
+    pub fn dataset_views(&self) -> Result<Vec<DatasetView>> {
+        self.finished(ArtefactKind::Dataset)?
+            .iter()
+            .map(|name| {
+                let dataset = self.dataset(name)?;
+                let mut n_by_split = [0; 3];
+                let mut groups = BTreeSet::new();
+                for record in &dataset.records {
+                    let slot = match record.split {
+                        Split::Train => 0,
+                        Split::Dev => 1,
+                        Split::Test => 2,
+                    };
+                    n_by_split[slot] += 1;
+                    groups.insert(record.group.as_str());
+                }
+                Ok(DatasetView {
+                    manifest: dataset.manifest.clone(),
+                    n_by_split,
+                    n_groups: groups.len() as u32,
+                    n_items: dataset.catalogue.len() as u32,
+                })
+            })
+            .collect()
+    }
+
+    /// One sample of a dataset.
+    ///
+    /// # Errors
+    /// When there is no such dataset or sample.
+    pub fn sample_view(&self, dataset: &str, sample: u32) -> Result<SampleView> {
+        let dataset = self.dataset(dataset)?;
+        let record = dataset.records.get(sample as usize).ok_or_else(|| {
+            EngineError::request(format!(
+                "datasets/{} has {} samples; there is no number {sample}",
+                dataset.manifest.name,
+                dataset.records.len()
+            ))
+        })?;
+        Ok(SampleView {
+            sample,
+            id: record.id.clone(),
+            group: record.group.clone(),
+            split: record.split,
+            film_size: record
+                .image
+                .as_ref()
+                .map(|image| [image.width, image.height]),
+            report: record.report.clone(),
+            findings: record.findings.clone(),
+            boxes: record.boxes.clone(),
+            items: record
+                .items
+                .iter()
+                .map(|&id| item_view(&dataset, id, 0.0))
+                .collect(),
+            n_held_out: record.n_held_out,
+        })
+    }
+
+    /// Where the film of a sample is.
+    pub(crate) fn film_path(&self, dataset: &str, sample: u32) -> Result<PathBuf> {
+        let dataset = self.dataset(dataset)?;
+        dataset
+            .records
+            .get(sample as usize)
+            .and_then(|record| record.image.as_ref())
+            .map(|image| dataset.image_path(image))
+            .ok_or_else(|| {
+                EngineError::request(format!(
+                    "sample {sample} of datasets/{} has no film",
+                    dataset.manifest.name
+                ))
+            })
+    }
+
+    /// Models; one whose files have moved is listed with the reason.
+    ///
+    /// # Errors
+    /// When the project cannot be read.
+    pub fn model_views(&self) -> Result<Vec<ModelView>> {
+        Ok(self
+            .finished(ArtefactKind::Model)?
+            .into_iter()
+            .map(|name| match self.model(&name) {
+                Ok(model) => ModelView::from_card(&name, model.card()),
+                Err(error) => ModelView {
+                    name,
+                    architecture: String::new(),
+                    n_parameters: 0,
+                    hooks: Vec::new(),
+                    facts: vec![("Cannot be loaded".to_owned(), error.message)],
+                },
+            })
+            .collect())
+    }
+
+    /// Dictionaries, with an index or without.
+    ///
+    /// # Errors
+    /// When one is damaged.
+    pub fn dictionary_views(&self) -> Result<Vec<DictionaryView>> {
+        self.finished(ArtefactKind::Sae)?
+            .iter()
+            .map(|name| self.dictionary_view(name))
+            .collect()
+    }
+
+    fn dictionary_view(&self, name: &str) -> Result<DictionaryView> {
+        let evaluation = self.recorded_evaluation(name)?;
+        let is_indexed = self.project.is_finished(ArtefactKind::Features, name);
+        let indexed = is_indexed.then(|| self.indexed(name)).transpose()?;
+        let dictionary = match &indexed {
+            Some(_) => None,
+            None => Some(self.dictionary(name)?),
+        };
+        let harvest_name = match (&indexed, &dictionary) {
+            (Some(indexed), _) => indexed.dictionary.harvest.clone(),
+            (None, Some(dictionary)) => dictionary.harvest.clone(),
+            (None, None) => String::new(),
+        };
+        let harvest = store::HarvestReader::open(&self.project, &harvest_name)?
+            .manifest()
+            .clone();
+        let kind = match &indexed {
+            Some(indexed) => indexed.kind,
+            None if harvest.hook.is_vision() => ExampleKind::Film,
+            None => ExampleKind::Text,
+        };
+        let sae = indexed
+            .as_ref()
+            .map(|indexed| &indexed.dictionary.sae)
+            .or(dictionary.as_ref().map(|dictionary| &dictionary.sae));
+        let labels = self.labels(name)?;
+        Ok(DictionaryView {
+            name: name.to_owned(),
+            kind,
+            model: harvest.model,
+            hook: harvest.hook,
+            dataset: harvest.dataset,
+            harvest: harvest_name,
+            n_features: evaluation.all.n_features,
+            n_live: indexed.as_ref().map_or(0, |indexed| {
+                let density = &indexed.index.overview().density;
+                density.iter().filter(|&&density| density > 0.0).count() as u32
+            }),
+            d_model: harvest.d_model,
+            k: sae.map_or(0, |sae| sae.sparsity().k()),
+            fvu: evaluation.all.fvu,
+            l0: evaluation.all.l0,
+            dead_share: evaluation.all.dead_share,
+            indexed: is_indexed,
+            n_reviewed: labels.count_not(ReviewState::Unseen),
+        })
+    }
+}

@@ -1,0 +1,165 @@
+//! An open project and what is loaded of it: the common ground of every job and query.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use store::{ArtefactKind, Dataset, Project};
+
+use crate::error::{EngineError, Result};
+use crate::indexed::IndexedDictionary;
+use crate::jobs::lock;
+use crate::labels::Labels;
+use crate::model_registry::LoadedModel;
+
+/// An open project. All methods take `&self`, so jobs and queries share it.
+pub struct Session {
+    pub(crate) project: Project,
+    datasets: Mutex<BTreeMap<String, Arc<Dataset>>>,
+    models: Mutex<BTreeMap<String, Arc<LoadedModel>>>,
+    indexes: Mutex<BTreeMap<String, Arc<IndexedDictionary>>>,
+    labels: Mutex<BTreeMap<String, Arc<Labels>>>,
+}
+
+impl Session {
+    /// Whether the folder holds a project.
+    pub fn is_project(dir: &Path) -> bool {
+        Project::is_project(dir)
+    }
+
+    /// Makes an empty project.
+    ///
+    /// # Errors
+    /// When the folder cannot be made, or holds something already.
+    pub fn create(dir: &Path) -> Result<Self> {
+        Ok(Self::with(Project::create(dir)?))
+    }
+
+    /// Opens a project.
+    ///
+    /// # Errors
+    /// When the folder is no project, a newer version made it, or another process has it open.
+    pub fn open(dir: &Path) -> Result<Self> {
+        Ok(Self::with(Project::open(dir)?))
+    }
+
+    fn with(project: Project) -> Self {
+        Self {
+            project,
+            datasets: Mutex::default(),
+            models: Mutex::default(),
+            indexes: Mutex::default(),
+            labels: Mutex::default(),
+        }
+    }
+
+    /// The project's folder.
+    pub fn root(&self) -> &Path {
+        self.project.root()
+    }
+
+    /// A dataset, loaded once.
+    ///
+    /// # Errors
+    /// When there is none of that name, or it is damaged.
+    pub(crate) fn dataset(&self, name: &str) -> Result<Arc<Dataset>> {
+        if let Some(known) = lock(&self.datasets).get(name) {
+            return Ok(Arc::clone(known));
+        }
+        let loaded = Arc::new(self.project.load_dataset(name)?);
+        lock(&self.datasets).insert(name.to_owned(), Arc::clone(&loaded));
+        Ok(loaded)
+    }
+
+    /// A model, loaded once.
+    ///
+    /// # Errors
+    /// When there is none of that name, or its files are damaged.
+    pub(crate) fn model(&self, name: &str) -> Result<Arc<LoadedModel>> {
+        if let Some(known) = lock(&self.models).get(name) {
+            return Ok(Arc::clone(known));
+        }
+        let loaded = Arc::new(crate::model_registry::load(&self.project, name)?);
+        lock(&self.models).insert(name.to_owned(), Arc::clone(&loaded));
+        Ok(loaded)
+    }
+
+    /// A dictionary with its feature index, opened once.
+    ///
+    /// # Errors
+    /// When there is none of that name, it has no index, or a file is damaged.
+    pub(crate) fn indexed(&self, sae: &str) -> Result<Arc<IndexedDictionary>> {
+        if let Some(known) = lock(&self.indexes).get(sae) {
+            return Ok(Arc::clone(known));
+        }
+        let opened = Arc::new(IndexedDictionary::open(self, sae)?);
+        lock(&self.indexes).insert(sae.to_owned(), Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// Forgets what was loaded under this name, after it was written anew.
+    pub(crate) fn forget(&self, name: &str) {
+        lock(&self.datasets).remove(name);
+        lock(&self.models).remove(name);
+        lock(&self.indexes).remove(name);
+        lock(&self.labels).remove(name);
+    }
+
+    pub(crate) fn cached_labels(&self, sae: &str) -> Option<Arc<Labels>> {
+        lock(&self.labels).get(sae).cloned()
+    }
+
+    pub(crate) fn cache_labels(&self, sae: &str, labels: Arc<Labels>) {
+        lock(&self.labels).insert(sae.to_owned(), labels);
+    }
+
+    pub(crate) fn forget_labels(&self, sae: &str) {
+        lock(&self.labels).remove(sae);
+    }
+
+    /// What the user should know about the project's state, e.g. a torn last journal line.
+    pub(crate) fn notices(&self) -> Vec<String> {
+        self.project.notices().to_vec()
+    }
+
+    /// Index of a sample given by number or by its name in the source.
+    ///
+    /// # Errors
+    /// When there is no such sample.
+    pub fn find_sample(&self, dataset: &str, sample: &str) -> Result<u32> {
+        let dataset = self.dataset(dataset)?;
+        let by_name = dataset
+            .records
+            .iter()
+            .position(|record| record.id == sample);
+        by_name
+            .or_else(|| {
+                let index: usize = sample.parse().ok()?;
+                (index < dataset.records.len()).then_some(index)
+            })
+            .map(|index| index as u32)
+            .ok_or_else(|| {
+                EngineError::request(format!(
+                    "datasets/{} has no sample {sample}; expected a number below {} or a name \
+                     such as {}",
+                    dataset.manifest.name,
+                    dataset.records.len(),
+                    dataset
+                        .records
+                        .first()
+                        .map_or("(none)", |record| record.id.as_str())
+                ))
+            })
+    }
+
+    /// Names of finished artefacts of a kind.
+    pub(crate) fn finished(&self, kind: ArtefactKind) -> Result<Vec<String>> {
+        Ok(self
+            .project
+            .list(kind)?
+            .into_iter()
+            .map(|entry| entry.name)
+            .filter(|name| self.project.is_finished(kind, name))
+            .collect())
+    }
+}

@@ -1,0 +1,300 @@
+//! The job that trains a dictionary on a harvest, resumable, and the one that evaluates it.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+
+use sae::{CheckpointPlan, Evaluator, SparseAutoencoder};
+use schema::{DatasetKind, SaeConfig, SaeEvaluation, Split, StepReport};
+use serde::{Deserialize, Serialize};
+use store::{ArtefactId, ArtefactKind, HarvestReader, blake3_of_bytes};
+
+use crate::error::{EngineError, Result};
+use crate::jobs::JobContext;
+use crate::model_registry::to_json;
+use crate::session::Session;
+use crate::shard_source::ShardSource;
+
+const METRICS: &str = "metrics.jsonl";
+const EVALUATION: &str = "evaluation.json";
+const CHECKPOINTS: &str = "checkpoints";
+const CONFIG: &str = "train.json";
+
+/// Steps between two checkpoints.
+const CHECKPOINT_EVERY: u32 = 500;
+
+/// How well a dictionary does, beside a random one of the same size.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DictionaryEvaluation {
+    /// On every row of the harvest.
+    pub all: SaeEvaluation,
+    /// On rows of samples that it was not trained on; `None` where there are none.
+    pub held_out: Option<SaeEvaluation>,
+    /// A dictionary of random directions with the same k, on every row.
+    pub random: SaeEvaluation,
+}
+
+impl Session {
+    /// Trains a dictionary on the training samples of a harvest; goes on where it stopped.
+    ///
+    /// # Errors
+    /// When the harvest does not exist, a setting is out of range, or the name is taken.
+    pub fn train_sae(
+        &self,
+        name: &str,
+        harvest: &str,
+        config: &SaeConfig,
+        job: &JobContext,
+    ) -> Result<DictionaryEvaluation> {
+        if self.project.is_finished(ArtefactKind::Sae, name) {
+            return Err(EngineError::request(format!(
+                "saes/{name} is already there; choose another name"
+            )));
+        }
+        let reader = HarvestReader::open(&self.project, harvest)?;
+        let folder = self.project.artefact_dir(ArtefactKind::Sae, name)?;
+        begin_or_resume(&folder, harvest, config)?;
+        let is_training = self.training_samples(&reader)?;
+        let mut source = ShardSource::new(&reader, &is_training, config.seed)?;
+        let plan = CheckpointPlan {
+            dir: folder.join(CHECKPOINTS),
+            every_steps: CHECKPOINT_EVERY,
+        };
+        let metrics_path = folder.join(METRICS);
+        let mut metrics = MetricsFile::new(&metrics_path);
+        let trained = sae::train(
+            config,
+            &mut source,
+            &mut |report| {
+                metrics.add(report);
+                job.train_step(*report);
+                job.step(
+                    "Training dictionary",
+                    u64::from(report.step) + 1,
+                    u64::from(config.steps),
+                    "steps",
+                )
+            },
+            Some(&plan),
+        )?;
+        metrics.finish()?;
+        if !trained.completed {
+            return Err(EngineError::cancelled());
+        }
+        let harvest_hash = harvest_hash(self, harvest)?;
+        let provenance = serde_json::json!({
+            "harvest": harvest,
+            "harvest_blake3": harvest_hash,
+            "config": config,
+        });
+        sae::formats::folder::save(&folder, &trained.sae, &provenance)?;
+        let evaluation = self.evaluate_rows(&trained.sae, &reader, config.seed, job)?;
+        write(&folder.join(EVALUATION), &to_json(&evaluation)?)?;
+        fs::remove_dir_all(&plan.dir).ok();
+        let parent = ArtefactId::new(ArtefactKind::Harvest, harvest)?;
+        self.project.seal(ArtefactKind::Sae, name, &[parent], &[])?;
+        self.forget(name);
+        Ok(evaluation)
+    }
+
+    /// FVU, L0 and dead share of a dictionary on its harvest, beside a random one.
+    ///
+    /// # Errors
+    /// When the dictionary or its harvest does not exist or is damaged.
+    pub fn evaluate_sae(&self, name: &str, job: &JobContext) -> Result<DictionaryEvaluation> {
+        let dictionary = self.dictionary(name)?;
+        let reader = HarvestReader::open(&self.project, &dictionary.harvest)?;
+        self.evaluate_rows(&dictionary.sae, &reader, 0, job)
+    }
+
+    /// What was measured when the dictionary was trained.
+    pub(crate) fn recorded_evaluation(&self, name: &str) -> Result<DictionaryEvaluation> {
+        let path = self
+            .project
+            .artefact_dir(ArtefactKind::Sae, name)?
+            .join(EVALUATION);
+        let bytes = fs::read(&path)
+            .map_err(|error| EngineError::request(format!("{}: {error}", path.display())))?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| EngineError::request(format!("{}: {error}", path.display())))
+    }
+
+    /// Whether a sample may be trained on: all users of an interactions dataset (their held-out
+    /// items are never harvested), the training patients of any other.
+    fn training_samples(&self, reader: &HarvestReader) -> Result<impl Fn(u32) -> bool + use<>> {
+        let dataset = self.dataset(&reader.manifest().dataset)?;
+        let everyone = dataset.manifest.kind == DatasetKind::Interactions;
+        Ok(move |sample: u32| {
+            everyone
+                || dataset
+                    .records
+                    .get(sample as usize)
+                    .is_some_and(|record| record.split == Split::Train)
+        })
+    }
+
+    fn evaluate_rows(
+        &self,
+        sae: &SparseAutoencoder,
+        reader: &HarvestReader,
+        seed: u64,
+        job: &JobContext,
+    ) -> Result<DictionaryEvaluation> {
+        let is_training = self.training_samples(reader)?;
+        let mut mean = sae::FvuSum::new(reader.d_model());
+        let mut all = Evaluator::new(sae);
+        let mut held_out = Evaluator::new(sae);
+        let mut n_held_out = 0;
+        let n_shards = reader.n_shards() as u64;
+        for index in 0..reader.n_shards() {
+            job.check_cancelled()?;
+            job.report(
+                "Evaluating dictionary",
+                index as u64,
+                2 * n_shards,
+                "shards",
+            );
+            let shard = reader.read_shard(index)?;
+            mean.add(&shard.rows, &shard.rows)?;
+            all.add(&shard.rows)?;
+            let rows: Vec<f32> = (0..shard.n_rows())
+                .filter(|&row| !is_training(shard.refs[row].sample))
+                .flat_map(|row| shard.row(row).iter().copied())
+                .collect();
+            if !rows.is_empty() {
+                n_held_out += 1;
+                held_out.add(&rows)?;
+            }
+        }
+        let random = sae::random_dictionary(
+            sae.n_features(),
+            sae.sparsity().k(),
+            seed ^ 0x5eed,
+            &mean.mean(),
+        )?;
+        let mut baseline = Evaluator::new(&random);
+        for index in 0..reader.n_shards() {
+            job.check_cancelled()?;
+            job.report(
+                "Evaluating a random dictionary",
+                n_shards + index as u64,
+                2 * n_shards,
+                "shards",
+            );
+            baseline.add(&reader.read_shard(index)?.rows)?;
+        }
+        Ok(DictionaryEvaluation {
+            all: all.evaluation()?,
+            held_out: (n_held_out > 0)
+                .then(|| held_out.evaluation())
+                .transpose()?,
+            random: baseline.evaluation()?,
+        })
+    }
+}
+
+/// The hash that stands for a whole harvest.
+fn harvest_hash(session: &Session, harvest: &str) -> Result<String> {
+    let hashes = session.project.hashes(ArtefactKind::Harvest, harvest)?;
+    Ok(blake3_of_bytes(
+        serde_json::to_string(&hashes)
+            .map_err(|error| EngineError::other(error.to_string()))?
+            .as_bytes(),
+    ))
+}
+
+/// Notes what is trained; a run begun with other settings is an error.
+fn begin_or_resume(folder: &Path, harvest: &str, config: &SaeConfig) -> Result<()> {
+    let wanted = to_json(&serde_json::json!({ "harvest": harvest, "config": config }))?;
+    let path = folder.join(CONFIG);
+    if let Ok(found) = fs::read(&path) {
+        if found == wanted {
+            return Ok(());
+        }
+        return Err(EngineError::request(format!(
+            "{} was begun with other settings; give the dictionary another name, or remove the \
+             folder first",
+            folder.display()
+        )));
+    }
+    fs::create_dir_all(folder)
+        .map_err(|error| EngineError::other(format!("{}: {error}", folder.display())))?;
+    write(&path, &wanted)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    Ok(store::write_atomically(
+        path,
+        bytes,
+        store::Durability::PowerCut,
+    )?)
+}
+
+/// `metrics.jsonl`: one line per step from step 0, each step once however often a run resumed.
+struct MetricsFile<'a> {
+    path: &'a Path,
+    file: Option<fs::File>,
+    fault: Option<EngineError>,
+}
+
+impl<'a> MetricsFile<'a> {
+    fn new(path: &'a Path) -> Self {
+        Self {
+            path,
+            file: None,
+            fault: None,
+        }
+    }
+
+    fn add(&mut self, report: &StepReport) {
+        if self.fault.is_none()
+            && let Err(error) = self.try_add(report)
+        {
+            self.fault = Some(EngineError::other(format!(
+                "{}: {error}",
+                self.path.display()
+            )));
+        }
+    }
+
+    fn try_add(&mut self, report: &StepReport) -> std::io::Result<()> {
+        if self.file.is_none() {
+            // Lines of steps that will be repeated are dropped: the run goes on from a checkpoint.
+            let known = fs::read(self.path).unwrap_or_default();
+            let kept: Vec<u8> = known
+                .split_inclusive(|&byte| byte == b'\n')
+                .take(report.step as usize)
+                .flatten()
+                .copied()
+                .collect();
+            fs::write(self.path, kept)?;
+            self.file = Some(fs::OpenOptions::new().append(true).open(self.path)?);
+        }
+        let mut line = serde_json::to_vec(report)?;
+        line.push(b'\n');
+        match &mut self.file {
+            Some(file) => file.write_all(&line),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(self) -> Result<()> {
+        self.fault.map_or(Ok(()), Err)
+    }
+}
+
+/// Reads the settings of a training from TOML text; keys not given are those of `base`.
+///
+/// # Errors
+/// When the text is no TOML, or a key or value is unknown.
+pub fn sae_config_from_toml(text: &str, base: &SaeConfig) -> Result<SaeConfig> {
+    let mut value = toml::Table::try_from(base)
+        .map_err(|error| EngineError::other(format!("settings: {error}")))?;
+    let given: toml::Table = text
+        .parse()
+        .map_err(|error| EngineError::request(format!("settings: {error}")))?;
+    value.extend(given);
+    value
+        .try_into()
+        .map_err(|error| EngineError::request(format!("settings: {error}")))
+}

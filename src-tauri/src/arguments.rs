@@ -1,0 +1,518 @@
+//! The command line: `fluoroscope <noun> <verb>`. Only words and types; no logic.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Look inside neural models of films and histories.
+#[derive(Debug, Parser)]
+#[command(name = "fluoroscope", version, about, disable_help_subcommand = false)]
+pub(crate) struct Arguments {
+    /// What to do; without it, the window opens.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    /// Project folder (default: the current folder if it is one).
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) project: Option<PathBuf>,
+    /// Print one JSON object on standard output at the end and nothing else there.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Threads to compute with (default: all cores).
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Device to compute on; this build computes on the processor.
+    #[arg(long, global = true, value_enum, default_value_t = Device::Auto)]
+    pub(crate) device: Device,
+    #[command(flatten)]
+    pub(crate) window: WindowArguments,
+}
+
+/// Devices a user may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Device {
+    /// Whatever this build can use.
+    Auto,
+    /// The processor.
+    Cpu,
+    /// An NVIDIA card.
+    Cuda,
+    /// An Apple card.
+    Metal,
+}
+
+/// How the window starts; for pictures of it.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct WindowArguments {
+    /// Screen to start on: start, data, gallery, feature, steer.
+    #[arg(long, global = true, hide = true)]
+    pub(crate) screen: Option<String>,
+    /// Dictionary to show.
+    #[arg(long, global = true, hide = true)]
+    pub(crate) dictionary: Option<String>,
+    /// Second dictionary, beside the first.
+    #[arg(long, global = true, hide = true)]
+    pub(crate) beside: Option<String>,
+    /// Dataset to show on the data screen.
+    #[arg(long, global = true, hide = true)]
+    pub(crate) show_dataset: Option<String>,
+    /// Sample to show.
+    #[arg(long, global = true, hide = true)]
+    pub(crate) show_sample: Option<u32>,
+    /// Strength of the feature on the steering screen.
+    #[arg(long, global = true, hide = true)]
+    pub(crate) show_strength: Option<f32>,
+    /// Feature to show.
+    #[arg(long, global = true, hide = true)]
+    pub(crate) show_feature: Option<u32>,
+    /// Theme: dark or light.
+    #[arg(long, global = true, hide = true)]
+    pub(crate) theme: Option<String>,
+    /// Window size, e.g. 1280x800.
+    #[arg(long, global = true, hide = true)]
+    pub(crate) size: Option<String>,
+    /// Write a picture of the window to this PNG file and leave.
+    #[arg(long, global = true, hide = true)]
+    pub(crate) screenshot: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Build the demo project: phantom films and shoppers with planted features, the whole chain.
+    #[command(after_help = "Example: fluoroscope demo my-demo --headless --seed 1")]
+    Demo {
+        /// Folder to build in (default: fluoroscope-demo).
+        dir: Option<PathBuf>,
+        /// Do not open the window.
+        #[arg(long)]
+        headless: bool,
+        /// Seed of phantoms, training and indexes.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+    /// Open the window on a project.
+    #[command(after_help = "Example: fluoroscope open my-demo")]
+    Open {
+        /// The project.
+        dir: PathBuf,
+    },
+    /// Make, check, back up a project.
+    #[command(subcommand)]
+    Project(ProjectCommand),
+    /// Bring films, reports and histories into the project.
+    #[command(subcommand)]
+    Dataset(DatasetCommand),
+    /// Add, train, measure models.
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Record hook activations.
+    #[command(subcommand)]
+    Harvest(HarvestCommand),
+    /// Train and measure dictionaries.
+    #[command(subcommand)]
+    Sae(SaeCommand),
+    /// Index features and look at them.
+    #[command(subcommand)]
+    Features(FeaturesCommand),
+    /// Propose labels.
+    #[command(subcommand)]
+    Explain(ExplainCommand),
+    /// Decide on labels.
+    #[command(subcommand)]
+    Review(ReviewCommand),
+    /// Turn features up or down on one sample: before and after.
+    #[command(after_help = "Example: fluoroscope steer films --sample 12 --feature 87=2.0")]
+    Steer {
+        /// Dictionary.
+        sae: String,
+        /// Sample: its number or its name in the source.
+        #[arg(long)]
+        sample: String,
+        /// Feature and strength, e.g. 87=2.0; repeatable, at most eight.
+        #[arg(long = "feature", required = true, value_name = "ID=STRENGTH")]
+        features: Vec<String>,
+        /// What is done.
+        #[arg(long, value_enum, default_value_t = Mode::Add)]
+        mode: Mode,
+    },
+    /// The project's own benchmarks; each prints ratios against a stated limit.
+    #[command(subcommand)]
+    Bench(BenchCommand),
+}
+
+/// What steering does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// Add the direction, strength times the observed maximum.
+    Add,
+    /// Set the feature to strength times the observed maximum.
+    Clamp,
+    /// Set the feature to zero.
+    Ablate,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProjectCommand {
+    /// Make an empty project.
+    #[command(after_help = "Example: fluoroscope project new my-project")]
+    New {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// What the project holds.
+    #[command(after_help = "Example: fluoroscope project info --project my-project")]
+    Info,
+    /// Verify every file against its recorded hash and every record against its parents.
+    #[command(after_help = "Example: fluoroscope project check --project my-project")]
+    Check,
+    /// Write the project to one file.
+    #[command(after_help = "Example: fluoroscope project backup my.zip --project my-project")]
+    Backup {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Make a project from a backup.
+    #[command(after_help = "Example: fluoroscope project restore my.zip restored")]
+    Restore {
+        /// The file.
+        file: PathBuf,
+        /// The new folder.
+        dir: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DatasetCommand {
+    /// Films from a folder, with tables.
+    #[command(
+        after_help = "Example: fluoroscope dataset import-radiographs nih --images films --table films/images.csv --columns image=image,patient=patient_id,labels=labels"
+    )]
+    ImportRadiographs {
+        /// Name of the new dataset.
+        name: String,
+        /// Folder of images.
+        #[arg(long)]
+        images: PathBuf,
+        /// Table with one row per image.
+        #[arg(long)]
+        table: Option<PathBuf>,
+        /// Which columns hold what: image=…,patient=…,labels=…,report=….
+        #[arg(long, default_value = "")]
+        columns: String,
+        /// Table of radiologists' boxes.
+        #[arg(long)]
+        boxes: Option<PathBuf>,
+        /// Only say what would be imported; write nothing.
+        #[arg(long)]
+        preview: bool,
+    },
+    /// Report texts from a table.
+    #[command(
+        after_help = "Example: fluoroscope dataset import-reports iu --table iu_reports.csv --labels openi_gold_std14.csv"
+    )]
+    ImportReports {
+        /// Name of the new dataset.
+        name: String,
+        /// The table.
+        #[arg(long)]
+        table: PathBuf,
+        /// Which columns hold what: id=…,findings=…,impression=….
+        #[arg(long, default_value = "")]
+        columns: String,
+        /// Table of findings.
+        #[arg(long)]
+        labels: Option<PathBuf>,
+        /// Only say what would be imported; write nothing.
+        #[arg(long)]
+        preview: bool,
+    },
+    /// Item histories of users.
+    #[command(
+        after_help = "Example: fluoroscope dataset import-interactions grocery --path amazon-grocery --layout rechorus"
+    )]
+    ImportInteractions {
+        /// Name of the new dataset.
+        name: String,
+        /// The folder.
+        #[arg(long)]
+        path: PathBuf,
+        /// Layout of the folder: rechorus or movielens.
+        #[arg(long)]
+        layout: String,
+        /// Only say what would be imported; write nothing.
+        #[arg(long)]
+        preview: bool,
+    },
+    /// Planted data with ground truth.
+    #[command(
+        after_help = "Example: fluoroscope dataset phantom films --kind radiographs --count 1000"
+    )]
+    Phantom {
+        /// Name of the new dataset.
+        name: String,
+        /// What is generated.
+        #[arg(long, value_enum)]
+        kind: PhantomKind,
+        /// How many.
+        #[arg(long)]
+        count: u32,
+        /// Seed.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+    /// Datasets of the project.
+    #[command(after_help = "Example: fluoroscope dataset list --project my-project")]
+    List,
+    /// What a dataset or one of its samples holds.
+    #[command(after_help = "Example: fluoroscope dataset show films --sample 12")]
+    Show {
+        /// The dataset.
+        name: String,
+        /// Sample: its number or its name in the source.
+        #[arg(long)]
+        sample: Option<String>,
+    },
+}
+
+/// Phantoms there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PhantomKind {
+    /// Frontal chest radiographs with planted findings.
+    Radiographs,
+    /// Shoppers with planted tastes.
+    Shoppers,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Add a model: a GGUF file, the `LiteMedSAM` encoder's folder, a recommender checkpoint.
+    #[command(after_help = "Example: fluoroscope model add smol --path SmolLM2.gguf")]
+    Add {
+        /// Its name in the project.
+        name: String,
+        /// File or folder.
+        #[arg(long)]
+        path: PathBuf,
+    },
+    /// Train a recommender or the phantom model; goes on where it stopped.
+    #[command(
+        after_help = "Example: fluoroscope model train sasrec --arch sasrec --dataset grocery --seed 0"
+    )]
+    Train {
+        /// Its name in the project.
+        name: String,
+        /// Architecture.
+        #[arg(long, value_enum)]
+        arch: Arch,
+        /// Dataset to train on; the phantom model draws its own phantoms.
+        #[arg(long)]
+        dataset: Option<String>,
+        /// Settings that differ from the defaults.
+        #[arg(long)]
+        config: Option<PathBuf>,
+        /// Learning rate, where it differs from the default.
+        #[arg(long)]
+        lr: Option<f64>,
+        /// Epochs or steps at most.
+        #[arg(long)]
+        epochs: Option<u32>,
+        /// Seed.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+    /// HR@k and NDCG@k by full ranking, also through a dictionary's reconstruction.
+    #[command(after_help = "Example: fluoroscope model evaluate sasrec --dataset grocery")]
+    Evaluate {
+        /// The model.
+        name: String,
+        /// Dataset to evaluate on.
+        #[arg(long)]
+        dataset: String,
+        /// Part of it: dev or test.
+        #[arg(long, default_value = "test")]
+        split: String,
+        /// Dictionary to reconstruct through.
+        #[arg(long)]
+        sae: Option<String>,
+    },
+    /// Models of the project.
+    #[command(after_help = "Example: fluoroscope model list --project my-project")]
+    List,
+}
+
+/// Architectures that can be trained here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Arch {
+    /// Self-attentive sequential recommender.
+    Sasrec,
+    /// The phantom vision-language model.
+    PhantomVlm,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HarvestCommand {
+    /// Record hook activations of a dataset; goes on where it stopped.
+    #[command(
+        after_help = "Example: fluoroscope harvest run smol15 --model smol --dataset iu --hook blocks.15.hook_resid_post --positions report"
+    )]
+    Run {
+        /// Name of the harvest.
+        name: String,
+        /// The model.
+        #[arg(long)]
+        model: String,
+        /// The dataset.
+        #[arg(long)]
+        dataset: String,
+        /// Where to read.
+        #[arg(long)]
+        hook: String,
+        /// Which positions to keep: text, image, report, items, all.
+        #[arg(long, default_value = "all")]
+        positions: String,
+        /// At most this many samples.
+        #[arg(long)]
+        limit: Option<u32>,
+        /// Patches averaged per side before a row is kept, for fine image grids.
+        #[arg(long, default_value_t = 1)]
+        pool: u32,
+    },
+    /// Harvests of the project.
+    #[command(after_help = "Example: fluoroscope harvest list --project my-project")]
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SaeCommand {
+    /// Train a dictionary; goes on where it stopped.
+    #[command(
+        after_help = "Example: fluoroscope sae train films --harvest films --config sae.toml"
+    )]
+    Train {
+        /// Name of the dictionary.
+        name: String,
+        /// The harvest.
+        #[arg(long)]
+        harvest: String,
+        /// Settings that differ from the preset; the keys of `SaeConfig`.
+        #[arg(long)]
+        config: Option<PathBuf>,
+        /// Seed.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+    /// FVU, L0, density, dead share, beside a random dictionary.
+    #[command(after_help = "Example: fluoroscope sae evaluate films")]
+    Evaluate {
+        /// The dictionary.
+        name: String,
+    },
+    /// Dictionaries of the project.
+    #[command(after_help = "Example: fluoroscope sae list --project my-project")]
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FeaturesCommand {
+    /// Build the feature index of a dictionary.
+    #[command(after_help = "Example: fluoroscope features index films")]
+    Index {
+        /// The dictionary.
+        sae: String,
+    },
+    /// Features, densest first.
+    #[command(after_help = "Example: fluoroscope features list films --count 20")]
+    List {
+        /// The dictionary.
+        sae: String,
+        /// How many.
+        #[arg(long, default_value_t = 20)]
+        count: usize,
+    },
+    /// Everything about one feature.
+    #[command(after_help = "Example: fluoroscope features show films 87")]
+    Show {
+        /// The dictionary.
+        sae: String,
+        /// The feature.
+        feature: u32,
+    },
+    /// Features whose label or proposal holds these words.
+    #[command(after_help = "Example: fluoroscope features search films pacemaker")]
+    Search {
+        /// The dictionary.
+        sae: String,
+        /// The words.
+        text: String,
+    },
+    /// Which features fire on a sample, strongest first.
+    #[command(after_help = "Example: fluoroscope features firing films --sample 12")]
+    Firing {
+        /// The dictionary.
+        sae: String,
+        /// Sample: its number or its name in the source.
+        #[arg(long)]
+        sample: String,
+    },
+    /// Associations with findings, found on training patients, confirmed on held-out patients.
+    #[command(after_help = "Example: fluoroscope features associations films")]
+    Associations {
+        /// The dictionary.
+        sae: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExplainCommand {
+    /// Propose a label for every live feature.
+    #[command(after_help = "Example: fluoroscope explain propose films --with keywords")]
+    Propose {
+        /// The dictionary.
+        sae: String,
+        /// What proposes: keywords.
+        #[arg(long = "with", default_value = "keywords")]
+        with: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReviewCommand {
+    /// Record a decision; done when it is durable.
+    #[command(
+        after_help = "Example: fluoroscope review decide films --feature 87 --state edited --text pacemaker"
+    )]
+    Decide {
+        /// The dictionary.
+        sae: String,
+        /// The feature.
+        #[arg(long)]
+        feature: u32,
+        /// accepted, edited, rejected or unsure.
+        #[arg(long)]
+        state: String,
+        /// The label, for edited.
+        #[arg(long, default_value = "")]
+        text: String,
+        /// Name on the decision.
+        #[arg(long)]
+        reviewer: Option<String>,
+    },
+    /// Every decision on a dictionary as JSON Lines.
+    #[command(after_help = "Example: fluoroscope review export films decisions.jsonl")]
+    Export {
+        /// The dictionary.
+        sae: String,
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// CPU time of a gallery frame against the 8 ms budget.
+    #[command(after_help = "Example: fluoroscope bench ui")]
+    Ui {
+        /// Features in the gallery.
+        #[arg(long, default_value_t = 20_000)]
+        features: u32,
+    },
+}

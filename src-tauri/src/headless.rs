@@ -1,0 +1,528 @@
+//! Commands without a window: each calls `engine` and prints what it made.
+
+use std::path::{Path, PathBuf};
+
+use engine::views::{FeatureQuery, FeatureSort, ImportRequest, SteerOutcome, SteerRequest};
+use engine::{EngineError, HarvestRequest, JobContext, Result, Session};
+use schema::{FeatureId, SaeConfig, Split, SteeringMode};
+use serde_json::{Value, json};
+
+use crate::arguments::{
+    Arch, Command, DatasetCommand, ExplainCommand, FeaturesCommand, HarvestCommand, Mode,
+    ModelCommand, PhantomKind, ProjectCommand, ReviewCommand, SaeCommand,
+};
+use crate::text::{self, Answer};
+
+/// Runs a command in the project that `--project` or the current folder names.
+pub(crate) fn run(command: &Command, project: Option<&Path>, job: &JobContext) -> Result<Answer> {
+    match command {
+        Command::Demo { dir, seed, .. } => {
+            let dir = dir
+                .clone()
+                .unwrap_or_else(|| PathBuf::from("fluoroscope-demo"));
+            let (_, report) = engine::demo::build(&dir, *seed, job)?;
+            Ok(text::demo(&report))
+        }
+        Command::Project(command) => run_project(command, project, job),
+        Command::Dataset(command) => run_dataset(command, &open(project)?, job),
+        Command::Model(command) => run_model(command, &open(project)?, job),
+        Command::Harvest(command) => run_harvest(command, &open(project)?, job),
+        Command::Sae(command) => run_sae(command, &open(project)?, job),
+        Command::Features(command) => run_features(command, &open(project)?, job),
+        Command::Explain(ExplainCommand::Propose { sae, with }) => {
+            if with != "keywords" {
+                return Err(EngineError::request(format!(
+                    "\"{with}\" proposes no labels in this version; expected keywords"
+                )));
+            }
+            let session = open(project)?;
+            let proposed = session.propose_keywords(sae, job)?;
+            Ok(Answer::new(
+                json!({ "sae": sae, "proposed": proposed }),
+                format!("Proposed labels for {proposed} features of {sae}\n"),
+            ))
+        }
+        Command::Review(command) => run_review(command, &open(project)?),
+        Command::Steer {
+            sae,
+            sample,
+            features,
+            mode,
+        } => run_steer(&open(project)?, sae, sample, features, *mode, job),
+        Command::Open { .. } | Command::Bench(_) => {
+            Err(EngineError::other("this command is run elsewhere"))
+        }
+    }
+}
+
+/// Opens the project that was named, or the current folder.
+fn open(project: Option<&Path>) -> Result<Session> {
+    let dir = project.unwrap_or(Path::new("."));
+    if project.is_none() && !Session::is_project(dir) {
+        return Err(EngineError::request(
+            "the current folder is no project; name one with --project DIR, or make one with \
+             fluoroscope project new DIR",
+        ));
+    }
+    Session::open(dir)
+}
+
+fn run_project(
+    command: &ProjectCommand,
+    project: Option<&Path>,
+    job: &JobContext,
+) -> Result<Answer> {
+    match command {
+        ProjectCommand::New { dir } => {
+            Session::create(dir)?;
+            Ok(Answer::new(
+                json!({ "project": dir }),
+                format!("Made the project {}\n", dir.display()),
+            ))
+        }
+        ProjectCommand::Info => {
+            let session = open(project)?;
+            let value = json!({
+                "project": session.root(),
+                "datasets": session.dataset_views()?,
+                "models": session.model_views()?,
+                "dictionaries": session.dictionary_views()?,
+            });
+            Ok(Answer::new(value.clone(), text::project_info(&value)))
+        }
+        ProjectCommand::Check => {
+            let session = open(project)?;
+            let (n_files, faults) = session.check(job)?;
+            let lines: Vec<String> = faults
+                .iter()
+                .map(|(file, what)| format!("{file}: {what}"))
+                .collect();
+            let mut answer = Answer::new(
+                json!({ "files": n_files, "faults": lines }),
+                if lines.is_empty() {
+                    format!("All {n_files} files are as they were recorded\n")
+                } else {
+                    lines.join("\n") + "\n"
+                },
+            );
+            answer.failed = !lines.is_empty();
+            Ok(answer)
+        }
+        ProjectCommand::Backup { file } => {
+            open(project)?.backup(file, job)?;
+            Ok(Answer::new(
+                json!({ "backup": file }),
+                format!("Wrote {}\n", file.display()),
+            ))
+        }
+        ProjectCommand::Restore { file, dir } => {
+            engine::restore(file, dir, job)?;
+            Ok(Answer::new(
+                json!({ "project": dir }),
+                format!("Restored {} to {}\n", file.display(), dir.display()),
+            ))
+        }
+    }
+}
+
+fn path_text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn optional(path: Option<&PathBuf>) -> String {
+    path.map(|path| path_text(path)).unwrap_or_default()
+}
+
+fn import(
+    session: &Session,
+    request: &ImportRequest,
+    only_preview: bool,
+    job: &JobContext,
+) -> Result<Answer> {
+    let preview = if only_preview {
+        engine::import::preview(request, job)?
+    } else {
+        session.import(request, job)?
+    };
+    Ok(text::import(&preview, only_preview))
+}
+
+fn run_dataset(command: &DatasetCommand, session: &Session, job: &JobContext) -> Result<Answer> {
+    match command {
+        DatasetCommand::ImportRadiographs {
+            name,
+            images,
+            table,
+            columns,
+            boxes,
+            preview,
+        } => {
+            let request = ImportRequest::Radiographs {
+                name: name.clone(),
+                images: path_text(images),
+                table: optional(table.as_ref()),
+                columns: columns.clone(),
+                boxes: optional(boxes.as_ref()),
+            };
+            import(session, &request, *preview, job)
+        }
+        DatasetCommand::ImportReports {
+            name,
+            table,
+            columns,
+            labels,
+            preview,
+        } => {
+            let request = ImportRequest::Reports {
+                name: name.clone(),
+                table: path_text(table),
+                columns: columns.clone(),
+                labels: optional(labels.as_ref()),
+            };
+            import(session, &request, *preview, job)
+        }
+        DatasetCommand::ImportInteractions {
+            name,
+            path,
+            layout,
+            preview,
+        } => {
+            let request = ImportRequest::Interactions {
+                name: name.clone(),
+                path: path_text(path),
+                layout: layout.clone(),
+            };
+            import(session, &request, *preview, job)
+        }
+        DatasetCommand::Phantom {
+            name,
+            kind,
+            count,
+            seed,
+        } => {
+            let (name, count, seed) = (name.clone(), *count, *seed);
+            let request = match kind {
+                PhantomKind::Radiographs => ImportRequest::PhantomRadiographs { name, count, seed },
+                PhantomKind::Shoppers => ImportRequest::PhantomShoppers { name, count, seed },
+            };
+            import(session, &request, false, job)
+        }
+        DatasetCommand::List | DatasetCommand::Show { .. } => show_datasets(command, session),
+    }
+}
+
+fn show_datasets(command: &DatasetCommand, session: &Session) -> Result<Answer> {
+    let DatasetCommand::Show { name, sample } = command else {
+        let views = session.dataset_views()?;
+        return Ok(Answer::new(
+            json!({ "datasets": views }),
+            text::datasets(&views),
+        ));
+    };
+    if let Some(sample) = sample {
+        let index = session.find_sample(name, sample)?;
+        let view = session.sample_view(name, index)?;
+        return Ok(Answer::new(json!(view), text::sample(&view)));
+    }
+    let view = session
+        .dataset_views()?
+        .into_iter()
+        .find(|view| view.manifest.name == *name)
+        .ok_or_else(|| EngineError::request(format!("the project has no dataset {name}")))?;
+    let listed = text::datasets(std::slice::from_ref(&view));
+    Ok(Answer::new(json!(view), listed))
+}
+
+fn run_model(command: &ModelCommand, session: &Session, job: &JobContext) -> Result<Answer> {
+    match command {
+        ModelCommand::Add { name, path } => {
+            let view = session.add_model(name, path)?;
+            Ok(Answer::new(json!(view), text::models(&[view])))
+        }
+        ModelCommand::Train {
+            name,
+            arch,
+            dataset,
+            config,
+            lr,
+            epochs,
+            seed,
+        } => {
+            let settings = config.as_ref().map(|path| read(path)).transpose()?;
+            let outcome = match arch {
+                Arch::Sasrec => {
+                    let dataset = dataset.as_deref().ok_or_else(|| {
+                        EngineError::request("training a recommender needs --dataset NAME")
+                    })?;
+                    let training =
+                        engine::sasrec_training(settings.as_deref(), *lr, *epochs, *seed)?;
+                    json!({ "model": name,
+                            "best_epoch": session.train_sasrec(name, dataset, &training, job)? })
+                }
+                Arch::PhantomVlm => {
+                    session.train_phantom_vlm(name, settings.as_deref(), *epochs, *seed, job)?
+                }
+            };
+            Ok(Answer::new(
+                outcome.clone(),
+                format!("Trained {name}: {outcome}\n"),
+            ))
+        }
+        ModelCommand::Evaluate {
+            name,
+            dataset,
+            split,
+            sae,
+        } => {
+            let split = match split.as_str() {
+                "dev" => Split::Dev,
+                "test" => Split::Test,
+                other => {
+                    return Err(EngineError::request(format!(
+                        "\"{other}\" is no part to evaluate on; expected dev or test"
+                    )));
+                }
+            };
+            let report = session.evaluate_ranking(name, dataset, split, sae.as_deref())?;
+            let mut value = json!(report.by_name());
+            if let Some(reconstructed) = report.reconstructed_by_name() {
+                value["reconstructed"] = json!(reconstructed);
+            }
+            Ok(Answer::new(value.clone(), text::figures(&value)))
+        }
+        ModelCommand::List => {
+            let views = session.model_views()?;
+            Ok(Answer::new(
+                json!({ "models": views }),
+                text::models(&views),
+            ))
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path)
+        .map_err(|error| EngineError::request(format!("{}: {error}", path.display())))
+}
+
+fn run_harvest(command: &HarvestCommand, session: &Session, job: &JobContext) -> Result<Answer> {
+    match command {
+        HarvestCommand::Run {
+            name,
+            model,
+            dataset,
+            hook,
+            positions,
+            limit,
+            pool,
+        } => {
+            let outcome = session.harvest(
+                &HarvestRequest {
+                    name: name.clone(),
+                    model: model.clone(),
+                    dataset: dataset.clone(),
+                    hook: hook.parse().map_err(EngineError::from)?,
+                    positions: positions.clone(),
+                    limit: *limit,
+                    pool: *pool,
+                },
+                job,
+            )?;
+            let resumed = if outcome.n_resumed > 0 {
+                format!(" ({} were there already)", outcome.n_resumed)
+            } else {
+                String::new()
+            };
+            Ok(Answer::new(
+                json!(outcome),
+                format!(
+                    "Recorded {} rows in {} shards{resumed}\n",
+                    outcome.n_rows, outcome.n_shards
+                ),
+            ))
+        }
+        HarvestCommand::List => {
+            let harvests = session.harvests()?;
+            let lines = text::harvests(&harvests);
+            Ok(Answer::new(json!({ "harvests": harvests }), lines))
+        }
+    }
+}
+
+fn run_sae(command: &SaeCommand, session: &Session, job: &JobContext) -> Result<Answer> {
+    match command {
+        SaeCommand::Train {
+            name,
+            harvest,
+            config,
+            seed,
+        } => {
+            let mut settings = SaeConfig::default();
+            if let Some(path) = config {
+                settings =
+                    engine::sae_config_from_toml(&read(path)?, &settings).map_err(|error| {
+                        EngineError::request(format!("{}: {error}", path.display()))
+                    })?;
+            }
+            if let Some(seed) = seed {
+                settings.seed = *seed;
+            }
+            let evaluation = session.train_sae(name, harvest, &settings, job)?;
+            Ok(text::evaluation(name, &evaluation))
+        }
+        SaeCommand::Evaluate { name } => {
+            let evaluation = session.evaluate_sae(name, job)?;
+            Ok(text::evaluation(name, &evaluation))
+        }
+        SaeCommand::List => {
+            let views = session.dictionary_views()?;
+            Ok(Answer::new(
+                json!({ "dictionaries": views }),
+                text::dictionaries(&views),
+            ))
+        }
+    }
+}
+
+fn run_features(command: &FeaturesCommand, session: &Session, job: &JobContext) -> Result<Answer> {
+    match command {
+        FeaturesCommand::Index { sae } => {
+            session.build_feature_index(sae, job)?;
+            Ok(Answer::new(
+                json!({ "sae": sae }),
+                format!("Indexed the features of {sae}\n"),
+            ))
+        }
+        FeaturesCommand::List { sae, count } => list_features(
+            session,
+            sae,
+            *count,
+            &FeatureQuery {
+                sort: FeatureSort::Density,
+                ..FeatureQuery::default()
+            },
+        ),
+        FeaturesCommand::Search { sae, text } => list_features(
+            session,
+            sae,
+            usize::MAX,
+            &FeatureQuery {
+                text: text.clone(),
+                ..FeatureQuery::default()
+            },
+        ),
+        FeaturesCommand::Show { sae, feature } => {
+            let page = session.feature_page(sae, FeatureId(*feature))?;
+            Ok(Answer::new(json!(page), text::feature(&page)))
+        }
+        FeaturesCommand::Firing { sae, sample } => {
+            let dataset = session.dataset_of(sae)?;
+            let index = session.find_sample(&dataset, sample)?;
+            let firing = session.firing_on(sae, index)?;
+            let lines = text::firing(&firing);
+            let rows: Vec<Value> = firing
+                .iter()
+                .map(|(feature, caption, at)| {
+                    json!({ "feature": feature, "caption": caption,
+                            "activation": at.activation, "position": at.position })
+                })
+                .collect();
+            Ok(Answer::new(json!({ "features": rows }), lines))
+        }
+        FeaturesCommand::Associations { sae } => {
+            let confirmed = session.confirmed_associations(sae, job)?;
+            Ok(text::associations(&confirmed))
+        }
+    }
+}
+
+fn list_features(
+    session: &Session,
+    sae: &str,
+    count: usize,
+    query: &FeatureQuery,
+) -> Result<Answer> {
+    let ids = session.feature_ids(sae, query)?;
+    let cards = ids
+        .iter()
+        .take(count)
+        .map(|&id| session.feature_card(sae, id))
+        .collect::<Result<Vec<_>>>()?;
+    let lines = text::cards(&cards);
+    Ok(Answer::new(json!({ "features": cards }), lines))
+}
+
+fn run_review(command: &ReviewCommand, session: &Session) -> Result<Answer> {
+    match command {
+        ReviewCommand::Decide {
+            sae,
+            feature,
+            state,
+            text,
+            reviewer,
+        } => {
+            let state = engine::parse_state(state)?;
+            let decision = session.decide(
+                sae,
+                FeatureId(*feature),
+                state,
+                text,
+                reviewer.as_deref().unwrap_or_default(),
+            )?;
+            let line = format!("Recorded: feature {feature} of {sae} is {state:?}\n");
+            Ok(Answer::new(json!(decision), line))
+        }
+        ReviewCommand::Export { sae, file } => {
+            let n = session.export_decisions(sae, file)?;
+            Ok(Answer::new(
+                json!({ "decisions": n, "file": file }),
+                format!("Wrote {n} decisions to {}\n", file.display()),
+            ))
+        }
+    }
+}
+
+fn run_steer(
+    session: &Session,
+    sae: &str,
+    sample: &str,
+    features: &[String],
+    mode: Mode,
+    job: &JobContext,
+) -> Result<Answer> {
+    let mode = match mode {
+        Mode::Add => SteeringMode::Add,
+        Mode::Clamp => SteeringMode::Clamp,
+        Mode::Ablate => SteeringMode::Ablate,
+    };
+    let edits = features
+        .iter()
+        .map(|edit| engine::parse_edit(edit, mode))
+        .collect::<Result<Vec<_>>>()?;
+    let dataset = session.dataset_of(sae)?;
+    let request = SteerRequest {
+        sae: sae.to_owned(),
+        sample: session.find_sample(&dataset, sample)?,
+        edits,
+    };
+    let view = session.steer(&request, job)?;
+    let lines = match &view.outcome {
+        SteerOutcome::Text {
+            before,
+            after,
+            gained,
+            lost,
+        } => format!(
+            "Before: {before}\nAfter:  {after}\nFindings gained: {}\nFindings lost: {}\n",
+            text::or_none(gained),
+            text::or_none(lost)
+        ),
+        SteerOutcome::Ranking {
+            after,
+            rank_before,
+            target_rank,
+            ..
+        } => text::ranking(after, rank_before, *target_rank),
+    };
+    Ok(Answer::new(json!(view), lines))
+}

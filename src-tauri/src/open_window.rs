@@ -1,0 +1,81 @@
+//! Turns the command line into the window's options and opens it on a project.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use engine::{Engine, EngineError, Result};
+
+use crate::arguments::{Arguments, WindowArguments};
+use crate::{terminal, window};
+
+/// Folder that the start screen offers for the demo project.
+const DEMO_FOLDER: &str = "fluoroscope-demo";
+
+/// Opens the window on `project`, on the current folder if that is one, or on the start screen.
+pub(crate) fn open(arguments: &Arguments, project: Option<&Path>) -> Result<ExitCode> {
+    let start = start_at(&arguments.window)?;
+    let waker = ui::Waker::default();
+    let engine = Arc::new(Engine::new(waker.wake())?);
+    let here = Path::new(".");
+    if let Some(dir) = project.or_else(|| engine::Session::is_project(here).then_some(here)) {
+        engine.open_project(dir)?;
+    }
+    let screenshot = arguments.window.screenshot.clone().map(|file| {
+        let sink: ui::ScreenshotSink = Box::new(move |picture: ui::Screenshot| {
+            let written =
+                engine::write_picture(&file, picture.width, picture.height, &picture.rgba);
+            if let Err(error) = written {
+                terminal::complain(&error.message);
+            }
+        });
+        sink
+    });
+    let options = ui::Options {
+        start,
+        demo_folder: DEMO_FOLDER.to_owned(),
+        screenshot,
+    };
+    window::open(&engine, &waker, options)
+        .map_err(|error| EngineError::other(format!("{error:#}")))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_at(given: &WindowArguments) -> Result<ui::StartAt> {
+    let screen = given
+        .screen
+        .as_deref()
+        .map(|word| {
+            word.parse().map_err(|_unknown| {
+                EngineError::request(format!(
+                    "\"{word}\" is no screen; expected start, data, gallery, feature or steer"
+                ))
+            })
+        })
+        .transpose()?;
+    let size = given
+        .size
+        .as_deref()
+        .map(|text| {
+            let sides = text
+                .split_once('x')
+                .and_then(|(width, height)| Some([width.parse().ok()?, height.parse().ok()?]));
+            sides.ok_or_else(|| {
+                EngineError::request(format!(
+                    "\"{text}\" is no window size; expected for example 1280x800"
+                ))
+            })
+        })
+        .transpose()?;
+    Ok(ui::StartAt {
+        screen,
+        dictionary: given.dictionary.clone(),
+        second_dictionary: given.beside.clone(),
+        feature: given.show_feature,
+        dataset: given.show_dataset.clone(),
+        sample: given.show_sample,
+        strength: given.show_strength,
+        light: given.theme.as_deref().map(|theme| theme == "light"),
+        size,
+    })
+}

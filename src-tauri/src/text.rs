@@ -1,0 +1,377 @@
+//! What a command prints: one JSON object, or lines for a person.
+#![expect(
+    clippy::format_push_string,
+    clippy::format_collect,
+    reason = "a few lines of text at the end of a command; clarity counts, not allocations"
+)]
+
+use engine::demo::DemoReport;
+use engine::views::{
+    DatasetView, DictionaryView, FeatureCard, FeaturePage, ImportPreview, ItemView, ModelView,
+    SampleView,
+};
+use engine::{ConceptRecovery, ConfirmedAssociations, DictionaryEvaluation};
+use schema::{ExampleRef, FeatureId, HarvestManifest};
+use serde_json::{Value, json};
+
+/// What a command has to say.
+pub(crate) struct Answer {
+    /// For `--json`.
+    pub(crate) json: Value,
+    /// For a person.
+    pub(crate) lines: String,
+    /// Damage was found: exit status 1.
+    pub(crate) failed: bool,
+}
+
+impl Answer {
+    pub(crate) fn new(json: Value, lines: String) -> Self {
+        Self {
+            json,
+            lines,
+            failed: false,
+        }
+    }
+}
+
+/// Words joined by commas, or `none`.
+pub(crate) fn or_none(words: &[String]) -> String {
+    if words.is_empty() {
+        "none".to_owned()
+    } else {
+        words.join(", ")
+    }
+}
+
+/// The demo's findings.
+pub(crate) fn demo(report: &DemoReport) -> Answer {
+    let mut lines = format!("{}\n\n", report.sentence());
+    for (title, concepts) in [("Findings", &report.findings), ("Tastes", &report.tastes)] {
+        lines += &format!(
+            "{title:<24} feature     F1  random dictionary  raw dimension  shuffled  prevalence  \
+             peak inside\n"
+        );
+        for (name, recovery) in concepts {
+            lines += &concept(name, recovery);
+        }
+        lines.push('\n');
+    }
+    for (name, figures) in &report.dictionaries {
+        lines += &format!(
+            "Dictionary {name}: FVU {:.3} (random {:.3}), L0 {:.1}, dead {:.1} %, {} features\n",
+            figures.fvu,
+            figures.random_fvu,
+            figures.l0,
+            100.0 * figures.dead_share,
+            figures.n_features
+        );
+    }
+    lines += "\nSeconds: ";
+    let seconds: Vec<String> = report
+        .seconds
+        .iter()
+        .map(|(stage, seconds)| format!("{stage} {seconds:.1}"))
+        .collect();
+    lines += &(seconds.join(", ") + "\n");
+    lines += &format!("\nOpen it with: fluoroscope open {}\n", report.project);
+    Answer::new(json!(report), lines)
+}
+
+fn concept(name: &str, recovery: &ConceptRecovery) -> String {
+    let peak = recovery
+        .peak_inside
+        .map_or_else(|| "-".to_owned(), |share| format!("{share:.2}"));
+    let mark = if recovery.has_own_feature() { "*" } else { " " };
+    format!(
+        "{mark} {name:<22} {:>7}  {:>5.2}  {:>17.2}  {:>13.2}  {:>8.2}  {:>10.2}  {peak:>11}\n",
+        recovery.best_feature,
+        recovery.best_f1,
+        recovery.random_dictionary_f1,
+        recovery.raw_dimension_f1,
+        recovery.shuffled_f1,
+        recovery.prevalence,
+    )
+}
+
+/// What an import brought or would bring.
+pub(crate) fn import(preview: &ImportPreview, only_preview: bool) -> Answer {
+    let verb = if only_preview {
+        "Would import"
+    } else {
+        "Imported"
+    };
+    let mut lines = format!("{verb} {} samples\n", preview.n_samples);
+    for line in &preview.recognised {
+        lines += &format!("  {line}\n");
+    }
+    for line in &preview.warnings {
+        lines += &format!("  Note: {line}\n");
+    }
+    if !preview.skipped.is_empty() {
+        lines += &format!("Skipped {}:\n", preview.skipped.len());
+        for skipped in &preview.skipped {
+            lines += &format!("  {}: {}\n", skipped.place, skipped.reason);
+        }
+    }
+    Answer::new(json!(preview), lines)
+}
+
+/// A table of datasets.
+pub(crate) fn datasets(views: &[DatasetView]) -> String {
+    views
+        .iter()
+        .map(|view| {
+            format!(
+                "{}  {:?}  {} samples ({} train, {} dev, {} test) of {} patients or users, from \
+                 {}\n",
+                view.manifest.name,
+                view.manifest.kind,
+                view.manifest.n_samples,
+                view.n_by_split[0],
+                view.n_by_split[1],
+                view.n_by_split[2],
+                view.n_groups,
+                view.manifest.source
+            )
+        })
+        .collect()
+}
+
+/// One sample.
+pub(crate) fn sample(view: &SampleView) -> String {
+    let mut lines = format!("{}  {:?}\n", view.id, view.split);
+    if let Some(report) = &view.report {
+        lines += &format!("Report: {}\n", report.text());
+    }
+    if let Some(findings) = &view.findings {
+        lines += &format!("Findings: {}\n", or_none(findings));
+    }
+    for item in &view.items {
+        lines += &format!("  {}  {}\n", item.id, item.title);
+    }
+    lines
+}
+
+/// A table of models.
+pub(crate) fn models(views: &[ModelView]) -> String {
+    views
+        .iter()
+        .map(|view| {
+            let hooks: Vec<String> = view
+                .hooks
+                .iter()
+                .map(|(hook, width)| format!("{hook} [{width}]"))
+                .collect();
+            format!(
+                "{}  {}  {} weights\n  {}\n",
+                view.name,
+                view.architecture,
+                view.n_parameters,
+                hooks.join(", ")
+            )
+        })
+        .collect()
+}
+
+/// A table of dictionaries.
+pub(crate) fn dictionaries(views: &[DictionaryView]) -> String {
+    views
+        .iter()
+        .map(|view| {
+            format!(
+                "{}  {} features at {} of {}, FVU {:.3}, L0 {:.1}, {} live, {} reviewed\n",
+                view.name,
+                view.n_features,
+                view.hook,
+                view.model,
+                view.fvu,
+                view.l0,
+                view.n_live,
+                view.n_reviewed
+            )
+        })
+        .collect()
+}
+
+/// What the project holds.
+pub(crate) fn project_info(value: &Value) -> String {
+    let count = |key: &str| value[key].as_array().map_or(0, Vec::len);
+    format!(
+        "{} datasets, {} models, {} dictionaries\n",
+        count("datasets"),
+        count("models"),
+        count("dictionaries")
+    )
+}
+
+/// Figures by name, one a line.
+pub(crate) fn figures(value: &Value) -> String {
+    let mut lines = String::new();
+    if let Some(map) = value.as_object() {
+        for (name, figure) in map {
+            match figure {
+                Value::Object(_) => lines += &format!("{name}:\n{}", figures(figure)),
+                Value::Number(number) => {
+                    lines += &format!("{name:<10} {:.4}\n", number.as_f64().unwrap_or(0.0));
+                }
+                other => lines += &format!("{name:<10} {other}\n"),
+            }
+        }
+    }
+    lines
+}
+
+/// How well a dictionary does.
+pub(crate) fn evaluation(name: &str, evaluation: &DictionaryEvaluation) -> Answer {
+    let mut lines = format!(
+        "Dictionary {name}: FVU {:.4}, L0 {:.2}, dead {:.1} % of {} features, {} rows\n",
+        evaluation.all.fvu,
+        evaluation.all.l0,
+        100.0 * evaluation.all.dead_share,
+        evaluation.all.n_features,
+        evaluation.all.n_rows
+    );
+    if let Some(held_out) = &evaluation.held_out {
+        lines += &format!(
+            "  on held-out samples: FVU {:.4}, L0 {:.2}\n",
+            held_out.fvu, held_out.l0
+        );
+    }
+    lines += &format!(
+        "  random directions:   FVU {:.4}, L0 {:.2}\n",
+        evaluation.random.fvu, evaluation.random.l0
+    );
+    Answer::new(json!(evaluation), lines)
+}
+
+/// One line per card.
+pub(crate) fn cards(cards: &[FeatureCard]) -> String {
+    cards
+        .iter()
+        .map(|card| {
+            let caption = if card.label.is_empty() {
+                &card.proposal
+            } else {
+                &card.label
+            };
+            format!(
+                "{:>6}  density {:.5}  max {:>8.3}  {:?}  {caption}\n",
+                card.feature, card.density, card.max_activation, card.state
+            )
+        })
+        .collect()
+}
+
+/// Everything about one feature.
+pub(crate) fn feature(page: &FeaturePage) -> String {
+    let mut lines = cards(std::slice::from_ref(&page.card));
+    for warning in &page.warnings {
+        lines += &format!("  Note: {warning}\n");
+    }
+    lines += "Top samples:\n";
+    for example in page.top.iter().take(10) {
+        lines += &format!(
+            "  {}  {:.3} at position {}\n",
+            example.sample_id, example.activation, example.position
+        );
+    }
+    lines += "Associations:\n";
+    for association in page.associations.iter().take(8) {
+        lines += &format!(
+            "  {:<28} log odds {:>6.2} [{:.2}, {:.2}]  AUROC {:.3}  q {:.2e}\n",
+            association.name,
+            association.log_odds,
+            association.interval[0],
+            association.interval[1],
+            association.auroc,
+            association.q
+        );
+    }
+    if let Some(writes) = &page.writes {
+        let names = |pairs: &[(String, f32)]| -> String {
+            let names: Vec<&str> = pairs.iter().map(|(name, _)| name.trim()).collect();
+            names.join(", ")
+        };
+        lines += &format!("Promotes: {}\n", names(&writes.promoted));
+        lines += &format!("Suppresses: {}\n", names(&writes.suppressed));
+    }
+    for decision in &page.decisions {
+        lines += &format!(
+            "{}  {:?} by {}: {}\n",
+            decision.at, decision.state, decision.reviewer, decision.text
+        );
+    }
+    lines
+}
+
+/// Associations that held on held-out patients.
+pub(crate) fn associations(confirmed: &ConfirmedAssociations) -> Answer {
+    let mut lines = format!(
+        "{} of {} pairs of feature and finding had q < 0.05 on {} training samples; {} of them \
+         held on {} held-out samples (q < 0.05, same direction)\n",
+        confirmed.n_found,
+        confirmed.n_tested,
+        confirmed.n_train,
+        confirmed.confirmed.len(),
+        confirmed.n_held_out
+    );
+    if !confirmed.note.is_empty() {
+        lines += &format!("{}\n", confirmed.note);
+    }
+    for pair in &confirmed.confirmed {
+        lines += &format!(
+            "{:>6}  {:<24} odds {:>7.2} [{:.2}, {:.2}]  AUROC {:.3} (training {:.3})  q {:.1e}\n",
+            pair.feature,
+            pair.held_out.name,
+            pair.held_out.log_odds.exp(),
+            pair.held_out.interval[0].exp(),
+            pair.held_out.interval[1].exp(),
+            pair.held_out.auroc,
+            pair.train.auroc,
+            pair.held_out.q
+        );
+    }
+    Answer::new(json!(confirmed), lines)
+}
+
+/// A ranked list after steering.
+pub(crate) fn ranking(
+    after: &[ItemView],
+    rank_before: &[u32],
+    target_rank: Option<[u32; 2]>,
+) -> String {
+    let mut lines = String::new();
+    for (rank, (item, before)) in after.iter().zip(rank_before).enumerate() {
+        lines += &format!("{:>3} (was {before:>4})  {}\n", rank + 1, item.title);
+    }
+    if let Some([before, after]) = target_rank {
+        lines += &format!("The held-out item moves from rank {before} to {after}\n");
+    }
+    lines
+}
+
+/// A table of harvests.
+pub(crate) fn harvests(harvests: &[HarvestManifest]) -> String {
+    harvests
+        .iter()
+        .map(|one| {
+            format!(
+                "{}  {} at {} of {}\n",
+                one.name, one.dataset, one.hook, one.model
+            )
+        })
+        .collect()
+}
+
+/// Features that fire on a sample, strongest first.
+pub(crate) fn firing(firing: &[(FeatureId, String, ExampleRef)]) -> String {
+    firing
+        .iter()
+        .map(|(feature, caption, at)| {
+            format!(
+                "{feature:>6}  {:8.3} at {:<5} {caption}\n",
+                at.activation, at.position
+            )
+        })
+        .collect()
+}
