@@ -6,6 +6,7 @@ pub mod backend;
 pub mod bench;
 mod commands;
 mod film_textures;
+mod fonts;
 mod jobs_bar;
 mod keys_sheet;
 mod options;

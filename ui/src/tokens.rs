@@ -6,6 +6,8 @@
 
 use egui::{Color32, CornerRadius, FontFamily, FontId, Margin, Shadow, Stroke, TextStyle, Vec2};
 
+use crate::fonts;
+
 /// The grid that all distances are multiples of, in points.
 pub(crate) const GRID: f32 = 8.0;
 /// Half of [`GRID`], for what belongs together.
@@ -182,11 +184,12 @@ pub(crate) fn body_font() -> FontId {
 
 /// Font of titles within a screen.
 pub(crate) fn title_font() -> FontId {
-    FontId::new(16.0, FontFamily::Proportional)
+    FontId::new(16.0, fonts::strong())
 }
 
 /// Gives `ctx` both themes, spacing and fonts.
 pub(crate) fn install(ctx: &egui::Context) {
+    fonts::install(ctx);
     for (theme, tokens) in [(egui::Theme::Dark, &DARK), (egui::Theme::Light, &LIGHT)] {
         ctx.style_mut_of(theme, |style| {
             style.visuals = visuals(theme.default_visuals(), tokens);
@@ -194,10 +197,7 @@ pub(crate) fn install(ctx: &egui::Context) {
                 (TextStyle::Small, small_font()),
                 (TextStyle::Body, body_font()),
                 (TextStyle::Button, body_font()),
-                (
-                    TextStyle::Heading,
-                    FontId::new(22.0, FontFamily::Proportional),
-                ),
+                (TextStyle::Heading, FontId::new(22.0, fonts::strong())),
                 (
                     TextStyle::Monospace,
                     FontId::new(12.5, FontFamily::Monospace),
