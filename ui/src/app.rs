@@ -131,11 +131,14 @@ impl App {
     }
 
     fn apply_theme(&self, ctx: &egui::Context) {
-        ctx.set_theme(if self.light {
+        let theme = if self.light {
             egui::Theme::Light
         } else {
             egui::Theme::Dark
-        });
+        };
+        if ctx.theme() != theme {
+            ctx.set_theme(theme);
+        }
     }
 
     /// Asks the engine again for everything that lists are drawn from.

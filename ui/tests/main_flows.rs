@@ -61,7 +61,9 @@ fn a_card_opens_its_feature_page() {
     harness.run_steps(3);
     assert_eq!(harness.state().screen(), Screen::Feature);
     harness.get_by_label("Feature 2");
-    harness.get_by_label_contains("Research use, not for diagnosis");
+    harness.get_by_label(
+        "Radiograph films-0002 · train · activation 9.00. Research use, not for diagnosis",
+    );
 }
 
 #[test]
@@ -127,7 +129,7 @@ fn an_edited_label_is_saved_with_enter() {
     let (mut harness, backend) = feature_page();
     harness.get_by_label("Edit").click();
     harness.run_steps(3);
-    harness.get_by_label("Label").type_text(" base");
+    harness.get_by_label("Label text").type_text(" base");
     harness.run_steps(2);
     harness.key_press(egui::Key::Enter);
     harness.run_steps(4);

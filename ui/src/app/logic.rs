@@ -18,6 +18,7 @@ const SETTLE_SECONDS: f64 = 90.0;
 impl App {
     /// Call once per frame, before [`App::draw`].
     pub fn logic(&mut self, ctx: &Context) {
+        self.apply_theme(ctx);
         self.hear();
         self.seen.jobs = self.backend.jobs();
         if !self.seen.jobs.is_empty() {

@@ -6,7 +6,7 @@ mod samples;
 
 use std::fmt::Write as _;
 
-use egui::{RichText, ScrollArea, Ui};
+use egui::{RichText, Role, ScrollArea, Sense, Ui, Vec2, WidgetInfo};
 use engine::views::{DatasetView, Event};
 use schema::DatasetKind;
 
@@ -18,7 +18,7 @@ use crate::screens::data::sample_view::SampleDetail;
 use crate::screens::data::samples::Samples;
 use crate::tokens::{self, GRID};
 use crate::widgets::split::{Edge, Extent, split_ui};
-use crate::widgets::{notice, number};
+use crate::widgets::{item_strip, notice, number};
 
 /// State of the data screen.
 #[derive(Default)]
@@ -65,20 +65,11 @@ impl DataScreen {
             for view in ctx.datasets {
                 let manifest = &view.manifest;
                 let chosen = !self.importing && current.as_ref() == Some(&manifest.name);
-                let text = RichText::new(&manifest.name).font(tokens::body_font());
-                let button = egui::Button::selectable(chosen, text)
-                    .min_size(egui::vec2(ui.available_width(), 28.0));
-                if ui
-                    .add(button)
-                    .accessible_name(format!("Dataset {}", manifest.name))
-                    .clicked()
-                {
+                if dataset_row_ui(ui, view, chosen) {
                     self.dataset = Some(manifest.name.clone());
                     self.sample = 0;
                     self.importing = false;
                 }
-                notice::weak_ui(ui, summary(view));
-                ui.add_space(GRID);
             }
         });
     }
@@ -160,6 +151,34 @@ impl Panel for DataScreen {
             _ => self.form.on_event(ctx, event),
         }
     }
+}
+
+/// Name and size of a dataset in the list; `true` when it is chosen.
+fn dataset_row_ui(ui: &mut Ui, view: &DatasetView, chosen: bool) -> bool {
+    let theme = tokens::of(ui);
+    let size = Vec2::new(ui.available_width(), 48.0);
+    let (rect, response) = ui.allocate_exact_size(size, Sense::click());
+    let name = &view.manifest.name;
+    let label = format!("Dataset {name}");
+    response.widget_info(|| WidgetInfo::selected(Role::Button, true, chosen, &label));
+    let fill = if chosen {
+        theme.accent_quiet
+    } else if response.hovered() || response.has_focus() {
+        theme.hovered
+    } else {
+        theme.panel
+    };
+    ui.painter().rect_filled(rect, tokens::RADIUS, fill);
+    let inner = rect.shrink2(Vec2::new(10.0, 6.0));
+    for (text, top, colour) in [
+        (name.clone(), 0.0, theme.text),
+        (summary(view), 19.0, theme.text_weak),
+    ] {
+        let galley = item_strip::truncated(ui.painter(), &text, inner.width(), colour);
+        ui.painter()
+            .galley(inner.min + Vec2::new(0.0, top), galley, colour);
+    }
+    response.clicked()
 }
 
 fn summary(view: &DatasetView) -> String {

@@ -132,10 +132,20 @@ impl Panel for StartScreen {
                     if ctx.project_open {
                         go_on_ui(ctx, ui);
                     }
-                    ui.columns(2, |columns| {
-                        self.demo_ui(ctx, &mut columns[0]);
-                        self.open_ui(ctx, &mut columns[0]);
-                        self.recent_ui(ctx, &mut columns[1]);
+                    let half = (width - GRID * 2.0) / 2.0;
+                    ui.horizontal_top(|ui| {
+                        ui.spacing_mut().item_spacing.x = GRID * 2.0;
+                        ui.vertical(|ui| {
+                            ui.set_width(half);
+                            ui.spacing_mut().item_spacing.x = GRID;
+                            self.demo_ui(ctx, ui);
+                            ui.add_space(GRID);
+                            self.open_ui(ctx, ui);
+                        });
+                        ui.vertical(|ui| {
+                            ui.set_width(half);
+                            self.recent_ui(ctx, ui);
+                        });
                     });
                 });
             });
@@ -175,10 +185,7 @@ pub(crate) fn path_row_ui(
     purpose: PathPurpose,
 ) {
     ui.horizontal(|ui| {
-        let label = ui.add_sized(
-            [112.0, 24.0],
-            egui::Label::new(name).halign(egui::Align::LEFT),
-        );
+        let label = field_label_ui(ui, name);
         let width = (ui.available_width() - 84.0).max(80.0);
         ui.add(egui::TextEdit::singleline(path).desired_width(width))
             .labelled_by(label.id);
@@ -190,6 +197,19 @@ pub(crate) fn path_row_ui(
             ctx.send(Command::ChoosePath(purpose));
         }
     });
+}
+
+/// The name of a field, in a column of its own.
+pub(crate) fn field_label_ui(ui: &mut Ui, name: &str) -> egui::Response {
+    ui.allocate_ui_with_layout(
+        Vec2::new(104.0, 24.0),
+        egui::Layout::left_to_right(egui::Align::Center),
+        |ui| {
+            ui.set_min_width(104.0);
+            ui.label(name)
+        },
+    )
+    .inner
 }
 
 fn go_on_ui(ctx: &AppContext<'_>, ui: &mut Ui) {

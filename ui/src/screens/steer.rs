@@ -175,15 +175,12 @@ impl SteerScreen {
         );
         let mut remove = None;
         for (i, knob) in self.knobs.iter_mut().enumerate() {
-            changed |= knob_ui(ctx, ui, sae, knob);
-            if ui
-                .small_button("Remove")
-                .accessible_name(format!("Remove feature {}", knob.feature))
-                .clicked()
-            {
+            let (asked, removed) = knob_ui(ctx, ui, sae, knob);
+            changed |= asked;
+            if removed {
                 remove = Some(i);
             }
-            ui.separator();
+            ui.add_space(tokens::GRID);
         }
         if let Some(i) = remove {
             self.knobs.remove(i);
@@ -383,13 +380,24 @@ fn sample_card_ui(ctx: &AppContext<'_>, ui: &mut Ui, dataset: &str, record: &Sam
     }
 }
 
-fn knob_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, knob: &mut Knob) -> bool {
+/// One slider; whether its value was set, and whether it is to go.
+fn knob_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, knob: &mut Knob) -> (bool, bool) {
     let title = ctx.card(sae, knob.feature).map_or_else(
         |_| format!("Feature {}", knob.feature),
         |card| format!("{}  {}", knob.feature, card_title(&card)),
     );
-    ui.add(egui::Label::new(title).truncate());
-    let mut changed = false;
+    let (mut changed, mut removed) = (false, false);
+    ui.horizontal(|ui| {
+        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+            removed = ui
+                .small_button("Remove")
+                .accessible_name(format!("Remove feature {}", knob.feature))
+                .clicked();
+            ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
+                ui.add(egui::Label::new(title).truncate());
+            });
+        });
+    });
     ui.horizontal(|ui| {
         ui.spacing_mut().slider_width = (ui.available_width() - 84.0).max(120.0);
         let slider = ui
@@ -400,6 +408,7 @@ fn knob_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, knob: &mut Knob) -> boo
                     .suffix("x"),
             )
             .accessible_name(format!("Strength of feature {}", knob.feature));
+        paint_scale(ui, slider.rect, ui.spacing().slider_width);
         // While dragging nothing is computed; letting go asks.
         changed = slider.drag_stopped() || (slider.changed() && !slider.dragged());
         if slider.double_clicked() {
@@ -407,9 +416,39 @@ fn knob_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, knob: &mut Knob) -> boo
             changed = true;
         }
     });
+    ui.add_space(10.0);
     if knob.strength.abs() > CAUTION {
         let text = "Caution: beyond 4x the model leaves what it has ever seen";
         ui.label(RichText::new(text).color(tokens::of(ui).warning));
     }
-    changed
+    (changed, removed)
+}
+
+/// Marks zero, the observed maximum and the limits of caution below a slider.
+fn paint_scale(ui: &Ui, slider: egui::Rect, width: f32) {
+    let theme = tokens::of(ui);
+    let painter = ui.painter();
+    // The slider's handle stays within its rail, so the ends of the scale are half a handle in.
+    let inset = slider.height() / 2.5;
+    for (value, text, colour) in [
+        (-CAUTION, "-4x", theme.warning),
+        (0.0, "0", theme.text_weak),
+        (1.0, "1x", theme.text_weak),
+        (CAUTION, "4x", theme.warning),
+    ] {
+        let share = (value + STOP) / (2.0 * STOP);
+        let x = slider.left() + inset + (width - 2.0 * inset) * share;
+        painter.vline(
+            x,
+            slider.bottom() - 2.0..=slider.bottom() + 3.0,
+            egui::Stroke::new(1.0, colour),
+        );
+        painter.text(
+            egui::pos2(x, slider.bottom() + 3.0),
+            egui::Align2::CENTER_TOP,
+            text,
+            tokens::small_font(),
+            colour,
+        );
+    }
 }

@@ -55,6 +55,12 @@ pub(crate) fn overlay(share: f32, opacity: f32) -> Color32 {
     colour(share).gamma_multiply(opacity * share.min(1.0).sqrt())
 }
 
+/// What [`overlay`] looks like on a black film, opaque; for legends.
+pub(crate) fn on_black(share: f32, opacity: f32) -> Color32 {
+    let alpha = opacity * share.clamp(0.0, 1.0).sqrt();
+    tokens::mix(tokens::FILM_BACKGROUND, colour(share), alpha)
+}
+
 /// Background and text colour of a token or item with this share of the maximum.
 pub(crate) fn shade(surface: Color32, text: Color32, share: f32) -> (Color32, Color32) {
     if share.is_nan() || share <= 0.0 {

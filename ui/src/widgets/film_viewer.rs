@@ -455,7 +455,7 @@ fn paint_legend(painter: &egui::Painter, rect: Rect, maximum: f32, opacity: f32)
             Pos2::new(bar.left(), top),
             Vec2::new(bar.width(), step + 0.5),
         );
-        painter.rect_filled(cell, 0.0, colour_map::overlay(share, opacity.max(0.5)));
+        painter.rect_filled(cell, 0.0, colour_map::on_black(share, opacity));
     }
     for (share, text) in [
         (0.0, "0".to_owned()),

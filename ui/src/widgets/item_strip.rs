@@ -6,7 +6,7 @@ use engine::views::ItemView;
 use crate::tokens::{self, GRID, HALF, Tokens};
 use crate::widgets::{colour_map, number};
 
-/// Size of one card of the large strip.
+/// Size that a card of the large strip at least has.
 const CARD: Vec2 = Vec2::new(168.0, 72.0);
 
 fn share_of(item: &ItemView, maximum: f32) -> f32 {
@@ -87,18 +87,39 @@ pub(crate) struct StripStyle {
 
 /// Item cards in reading order, oldest first, wrapped to the width.
 pub(crate) fn item_strip_ui(ui: &mut Ui, items: &[ItemView], style: &StripStyle) {
+    let n_columns = ((ui.available_width() + GRID) / (CARD.x + GRID))
+        .floor()
+        .max(1.0);
+    let width = ((ui.available_width() + GRID) / n_columns - GRID).floor();
     let first_held_out = items.len().saturating_sub(style.n_held_out);
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing = Vec2::splat(GRID);
         for (i, item) in items.iter().enumerate() {
-            item_card_ui(ui, item, i, style.maximum, i >= first_held_out);
+            let place = Place {
+                index: i,
+                width,
+                held_out: i >= first_held_out,
+            };
+            item_card_ui(ui, item, &place, style.maximum);
         }
     });
 }
 
-fn item_card_ui(ui: &mut Ui, item: &ItemView, index: usize, maximum: f32, held_out: bool) {
+/// Where a card stands in the strip.
+struct Place {
+    index: usize,
+    width: f32,
+    held_out: bool,
+}
+
+fn item_card_ui(ui: &mut Ui, item: &ItemView, place: &Place, maximum: f32) {
+    let Place {
+        index,
+        width,
+        held_out,
+    } = *place;
     let theme = tokens::of(ui);
-    let (rect, response) = ui.allocate_exact_size(CARD, Sense::hover());
+    let (rect, response) = ui.allocate_exact_size(Vec2::new(width, CARD.y), Sense::hover());
     if !ui.is_rect_visible(rect) {
         return;
     }

@@ -55,6 +55,18 @@ pub(crate) fn weak_ui(ui: &mut Ui, text: impl Into<String>) -> egui::Response {
     ui.add(egui::Label::new(RichText::new(text).color(colour)).wrap())
 }
 
+/// Secondary text on one line, for tables.
+pub(crate) fn weak_line_ui(ui: &mut Ui, text: impl Into<String>) -> egui::Response {
+    let colour = tokens::of(ui).text_weak;
+    ui.add(egui::Label::new(RichText::new(text).color(colour)).extend())
+}
+
+/// Secondary text on one line, cut with an ellipsis where the space ends.
+pub(crate) fn weak_cut_ui(ui: &mut Ui, text: impl Into<String>) -> egui::Response {
+    let colour = tokens::of(ui).text_weak;
+    ui.add(egui::Label::new(RichText::new(text).color(colour)).truncate())
+}
+
 /// Text on a film, with its own dark background, anchored at `align` of `rect`.
 pub(crate) fn film_text(painter: &egui::Painter, rect: egui::Rect, align: Align2, text: &str) {
     let galley = painter.layout_no_wrap(text.to_owned(), tokens::small_font(), tokens::FILM_TEXT);

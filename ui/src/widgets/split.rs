@@ -61,6 +61,7 @@ pub(crate) fn split_ui(
     let size = ctx.layout.size(name, extent.default);
     let response = panel
         .resizable(true)
+        .show_separator_line(false)
         .default_size(size.clamp(*extent.range.start(), *extent.range.end()))
         .size_range(extent.range)
         .frame(Frame::new().inner_margin(margin))

@@ -70,7 +70,7 @@ pub(crate) fn paint_snippet(
     maximum: f32,
 ) {
     let font = tokens::body_font();
-    let range = around_peak(text, (rect.width() / 6.6) as usize);
+    let range = around_peak(text, (rect.width() / 6.0) as usize);
     let mut job = LayoutJob {
         wrap: TextWrapping::truncate_at_width(rect.width()),
         ..LayoutJob::default()

@@ -5,7 +5,7 @@ use engine::views::{Event, ImportPreview, ImportRequest, PathPurpose};
 
 use crate::app_context::AppContext;
 use crate::commands::Command;
-use crate::screens::start::{card, path_row_ui};
+use crate::screens::start::{card, field_label_ui, path_row_ui};
 use crate::tokens;
 use crate::widgets::notice::{self, section_ui, weak_ui};
 use crate::widgets::number;
@@ -204,7 +204,7 @@ impl ImportForm {
                 let purpose = PathPurpose::InteractionsFolder;
                 path_row_ui(ctx, ui, "Folder", &mut self.folder, purpose);
                 ui.horizontal(|ui| {
-                    ui.add_sized([112.0, 24.0], egui::Label::new("Layout"));
+                    field_label_ui(ui, "Layout");
                     for (layout, name) in [("rechorus", "ReChorus"), ("movielens", "MovieLens")] {
                         ui.selectable_value(&mut self.layout, layout.to_owned(), name);
                     }
@@ -255,10 +255,7 @@ impl ImportForm {
 
 fn text_row_ui(ui: &mut Ui, name: &str, text: &mut String, hint: &str) {
     ui.horizontal(|ui| {
-        let label = ui.add_sized(
-            [112.0, 24.0],
-            egui::Label::new(name).halign(egui::Align::LEFT),
-        );
+        let label = field_label_ui(ui, name);
         ui.add(
             egui::TextEdit::singleline(text)
                 .hint_text(hint)

@@ -12,7 +12,7 @@ use crate::backend::Answer;
 use crate::tokens::{self, GRID, HALF};
 use crate::widgets::{example, item_strip, notice};
 
-/// Side of a thumbnail.
+/// Side that a thumbnail at least has.
 const THUMB: f32 = 120.0;
 /// Height of a row of the table.
 const ROW: f32 = 28.0;
@@ -71,7 +71,8 @@ impl Samples {
         let n = view.manifest.n_samples;
         let width = ui.available_width() - 12.0;
         let n_columns = ((width + HALF) / (THUMB + HALF)).floor().max(1.0) as u32;
-        let height = THUMB + 18.0;
+        let side = ((width + HALF) / n_columns as f32 - HALF).floor();
+        let height = side + 18.0;
         let n_rows = n.div_ceil(n_columns);
         ui.spacing_mut().item_spacing.y = HALF;
         let mut area = ScrollArea::vertical()
@@ -89,10 +90,10 @@ impl Samples {
                         break;
                     }
                     let at = Pos2::new(
-                        origin.x + column as f32 * (THUMB + HALF),
+                        origin.x + column as f32 * (side + HALF),
                         origin.y + (row - rows.start) as f32 * (height + HALF),
                     );
-                    let rect = Rect::from_min_size(at, Vec2::new(THUMB, height));
+                    let rect = Rect::from_min_size(at, Vec2::new(side, height));
                     self.thumb_ui(ctx, ui, view, (sample, rect), chosen);
                 }
             }
@@ -119,9 +120,9 @@ impl Samples {
             *chosen = sample;
         }
         let theme = tokens::of(ui);
-        let film = Rect::from_min_size(rect.min, Vec2::splat(THUMB));
+        let film = Rect::from_min_size(rect.min, Vec2::splat(rect.width()));
         example::paint_film(ctx, ui, film, (name, sample), size);
-        let text = item_strip::truncated(ui.painter(), id, THUMB, theme.text_weak);
+        let text = item_strip::truncated(ui.painter(), id, rect.width(), theme.text_weak);
         ui.painter().galley(
             film.left_bottom() + Vec2::new(0.0, 1.0),
             text,

@@ -7,7 +7,7 @@ use schema::{Association, Decision, Explanation, FeatureId};
 use crate::app_context::AppContext;
 use crate::commands::Command;
 use crate::tokens;
-use crate::widgets::notice::{section_ui, weak_ui};
+use crate::widgets::notice::{section_ui, weak_line_ui, weak_ui};
 use crate::widgets::{chip, histogram, number};
 
 /// Rows of a table before the rest is left out.
@@ -82,7 +82,7 @@ fn figures_ui(ui: &mut Ui, page: &FeaturePage) {
         .spacing([16.0, 2.0])
         .show(ui, |ui| {
             for (name, value) in facts {
-                weak_ui(ui, name);
+                weak_line_ui(ui, name);
                 ui.label(value);
                 ui.end_row();
             }
@@ -115,7 +115,7 @@ fn associations_ui(ui: &mut Ui, associations: &[Association]) {
                 ("q", "Benjamini-Hochberg adjusted p value within this table"),
                 ("n", "Samples with it"),
             ] {
-                let response = weak_ui(ui, title);
+                let response = weak_line_ui(ui, title);
                 if !hint.is_empty() {
                     response.on_hover_text(hint);
                 }
@@ -217,7 +217,7 @@ fn explanations_ui(ui: &mut Ui, explanations: &[Explanation]) {
             .spacing([12.0, 2.0])
             .show(ui, |ui| {
                 for title in ["", "log-odds", "with", "without"] {
-                    weak_ui(ui, title);
+                    weak_line_ui(ui, title);
                 }
                 ui.end_row();
                 for term in explanation.evidence.iter().take(MAX_ROWS) {

@@ -50,12 +50,15 @@ impl Judgement {
                 self.keys(ctx, ui, sae, page);
             }
             ui.horizontal(|ui| {
+                if ui.small_button("Undo").on_hover_text("Ctrl+Z").clicked() {
+                    ctx.send(Command::Undo);
+                }
                 let text = match self.saving {
-                    Saving::Idle => "",
+                    Saving::Idle => "takes the last decision back",
                     Saving::Waiting => "Saving…",
                     Saving::Saved => "Saved. Ctrl+Z takes it back",
                 };
-                notice::weak_ui(ui, text);
+                notice::weak_cut_ui(ui, text);
             });
             self.reviewer_ui(ctx, ui);
         });
@@ -83,9 +86,6 @@ impl Judgement {
             }
             if ui.button("Unsure  U").accessible_name("Unsure").clicked() {
                 self.decide(ctx, sae, page, ReviewState::Unsure, "");
-            }
-            if ui.button("Undo").on_hover_text("Ctrl+Z").clicked() {
-                ctx.send(Command::Undo);
             }
         });
     }
@@ -122,7 +122,7 @@ impl Judgement {
         let Some(draft) = &mut self.draft else { return };
         let field = ui
             .add(egui::TextEdit::singleline(draft).desired_width(f32::INFINITY))
-            .accessible_name("Label");
+            .accessible_name("Label text");
         if std::mem::take(&mut self.focus_draft) {
             field.request_focus();
         }

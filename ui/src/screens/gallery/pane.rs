@@ -123,7 +123,7 @@ impl Pane {
                 .response
                 .accessible_name(format!("Dictionary on the {}", self.side));
             if let Some(view) = ctx.dictionary(&current) {
-                notice::weak_ui(ui, facts(view));
+                notice::weak_cut_ui(ui, facts(view));
             }
         });
     }
@@ -208,29 +208,35 @@ impl Pane {
     }
 
     fn density_ui(&mut self, ui: &mut Ui) {
-        let field = |value: &mut f32, name: String, ui: &mut Ui| {
-            let mut percent = *value * 100.0;
-            let drag = egui::DragValue::new(&mut percent)
-                .range(0.0..=100.0)
-                .speed(0.05)
-                .max_decimals(3)
-                .suffix(" %");
-            if ui.add(drag).accessible_name(name).changed() {
-                *value = percent / 100.0;
-            }
+        let (low, high) = (self.query.min_density, self.query.max_density);
+        let text = if low <= 0.0 && high >= 1.0 {
+            "Density: any".to_owned()
+        } else {
+            format!(
+                "Density: {} to {}",
+                number::percent(low),
+                number::percent(high)
+            )
         };
-        ui.label("Density");
-        field(
-            &mut self.query.min_density,
-            format!("Lowest density, {}", self.side),
-            ui,
-        );
-        ui.label("to");
-        field(
-            &mut self.query.max_density,
-            format!("Highest density, {}", self.side),
-            ui,
-        );
+        let side = self.side;
+        ui.menu_button(text, |ui| {
+            density_row_ui(ui, "Lowest", side, &mut self.query.min_density);
+            density_row_ui(ui, "Highest", side, &mut self.query.max_density);
+            ui.horizontal(|ui| {
+                for (name, low, high) in [
+                    ("Any", 0.0, 1.0),
+                    ("Rare", 0.0, 0.001),
+                    ("Middle", 0.001, 0.05),
+                    ("Dense", 0.05, 1.0),
+                ] {
+                    if ui.button(name).clicked() {
+                        (self.query.min_density, self.query.max_density) = (low, high);
+                    }
+                }
+            });
+        })
+        .response
+        .accessible_name(format!("Density range, {side}"));
     }
 
     fn refresh(&mut self, ctx: &AppContext<'_>, sae: &str) {
@@ -323,6 +329,23 @@ impl Pane {
             }
         });
     }
+}
+
+/// One end of the density range, as a percentage.
+fn density_row_ui(ui: &mut Ui, name: &str, side: &str, value: &mut f32) {
+    ui.horizontal(|ui| {
+        ui.add_sized([64.0, 24.0], egui::Label::new(name));
+        let mut percent = *value * 100.0;
+        let drag = egui::DragValue::new(&mut percent)
+            .range(0.0..=100.0)
+            .speed(0.05)
+            .max_decimals(3)
+            .suffix(" %");
+        let name = format!("{name} density, {side}");
+        if ui.add(drag).accessible_name(name).changed() {
+            *value = percent / 100.0;
+        }
+    });
 }
 
 const SORTS: [FeatureSort; 6] = [

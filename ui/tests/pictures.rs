@@ -1,0 +1,97 @@
+//! Pictures of every screen on the invented project, to be looked at by a person.
+//!
+//! `FLUOROSCOPE_PICTURES=DIR cargo test -p ui --test pictures` writes them; without the variable
+//! nothing is drawn.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use egui_kittest::Harness;
+use ui::bench::Invented;
+use ui::{App, Options, Screen, StartAt, Waker};
+
+fn picture(folder: &std::path::Path, name: &str, size: [f32; 2], start: StartAt) {
+    let options = Options {
+        start,
+        demo_folder: "/home/reader/fluoroscope-demo".to_owned(),
+        ..Options::default()
+    };
+    let mut harness = Harness::builder()
+        .with_size(size)
+        .wgpu()
+        .build_eframe(move |cc| {
+            let backend = Arc::new(Invented::new(20_000));
+            App::new(&cc.egui_ctx, backend, &Waker::default(), options)
+        });
+    harness.run_steps(10);
+    let image = harness.render().expect("the picture is drawn");
+    image
+        .save(folder.join(name))
+        .expect("the picture is written");
+}
+
+#[test]
+fn pictures_of_every_screen() {
+    let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES").map(PathBuf::from) else {
+        return;
+    };
+    let films = || StartAt {
+        dictionary: Some("films".to_owned()),
+        ..StartAt::default()
+    };
+    for (light, theme) in [(false, "dark"), (true, "light")] {
+        for (size, size_name) in [([1280.0, 800.0], "1280"), ([1920.0, 1080.0], "1920")] {
+            let shots = [
+                ("start", Screen::Start, StartAt::default()),
+                ("data", Screen::Data, StartAt::default()),
+                ("gallery", Screen::Gallery, films()),
+                (
+                    "beside",
+                    Screen::Gallery,
+                    StartAt {
+                        second_dictionary: Some("histories".to_owned()),
+                        ..films()
+                    },
+                ),
+                (
+                    "reports",
+                    Screen::Gallery,
+                    StartAt {
+                        dictionary: Some("reports".to_owned()),
+                        ..StartAt::default()
+                    },
+                ),
+                ("feature", Screen::Feature, films()),
+                (
+                    "history",
+                    Screen::Feature,
+                    StartAt {
+                        dictionary: Some("histories".to_owned()),
+                        ..StartAt::default()
+                    },
+                ),
+                (
+                    "steer",
+                    Screen::Steer,
+                    StartAt {
+                        strength: Some(2.0),
+                        ..films()
+                    },
+                ),
+            ];
+            for (name, screen, start) in shots {
+                let start = StartAt {
+                    screen: Some(screen),
+                    light: Some(light),
+                    ..start
+                };
+                picture(
+                    &folder,
+                    &format!("{name}-{theme}-{size_name}.png"),
+                    size,
+                    start,
+                );
+            }
+        }
+    }
+}
