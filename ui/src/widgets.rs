@@ -11,5 +11,6 @@ pub(crate) mod item_strip;
 pub(crate) mod notice;
 pub(crate) mod number;
 pub(crate) mod split;
+pub(crate) mod table;
 pub(crate) mod token_text;
 pub(crate) mod word_diff;

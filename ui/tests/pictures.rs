@@ -10,7 +10,12 @@ use egui_kittest::Harness;
 use ui::bench::Invented;
 use ui::{App, Options, Screen, StartAt, Waker};
 
-fn picture(folder: &std::path::Path, name: &str, size: [f32; 2], start: StartAt) {
+fn picture(
+    folder: &std::path::Path,
+    name: &str,
+    size: [f32; 2],
+    start: StartAt,
+) -> Result<(), Box<dyn std::error::Error>> {
     let options = Options {
         start,
         demo_folder: "/home/reader/fluoroscope-demo".to_owned(),
@@ -24,16 +29,15 @@ fn picture(folder: &std::path::Path, name: &str, size: [f32; 2], start: StartAt)
             App::new(&cc.egui_ctx, backend, &Waker::default(), options)
         });
     harness.run_steps(10);
-    let image = harness.render().expect("the picture is drawn");
-    image
-        .save(folder.join(name))
-        .expect("the picture is written");
+    let image = harness.render()?;
+    image.save(folder.join(name))?;
+    Ok(())
 }
 
 #[test]
-fn pictures_of_every_screen() {
+fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
     let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES").map(PathBuf::from) else {
-        return;
+        return Ok(());
     };
     let films = || StartAt {
         dictionary: Some("films".to_owned()),
@@ -90,8 +94,9 @@ fn pictures_of_every_screen() {
                     &format!("{name}-{theme}-{size_name}.png"),
                     size,
                     start,
-                );
+                )?;
             }
         }
     }
+    Ok(())
 }

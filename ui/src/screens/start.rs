@@ -53,14 +53,13 @@ impl StartScreen {
                     .font(tokens::title_font())
                     .color(tokens::of(ui).on_accent),
             )
-            .fill(tokens::of(ui).accent)
-            .min_size(Vec2::new(240.0, 40.0));
-            if ui
-                .add_enabled(!self.demo_folder.trim().is_empty(), button)
-                .clicked()
-            {
-                ctx.send(Command::BuildDemo(self.demo_folder.trim().to_owned()));
-            }
+            .fill(tokens::of(ui).accent);
+            let folder = self.demo_folder.trim();
+            ui.add_enabled_ui(!folder.is_empty(), |ui| {
+                if ui.add_sized([240.0, 40.0], button).clicked() {
+                    ctx.send(Command::BuildDemo(folder.to_owned()));
+                }
+            });
         });
     }
 

@@ -25,8 +25,11 @@ pub(crate) fn paint_row(
     items: &[ItemView],
     maximum: f32,
 ) {
-    let bars = Rect::from_min_size(rect.min, Vec2::new(rect.width() * 0.38, rect.height()))
-        .shrink2(Vec2::new(0.0, 5.0));
+    let bars = Rect::from_min_size(
+        rect.min,
+        Vec2::new((rect.width() * 0.38).min(200.0), rect.height()),
+    )
+    .shrink2(Vec2::new(0.0, 5.0));
     let cell = (bars.width() / items.len().max(1) as f32).clamp(2.0, 10.0);
     let n_shown = ((bars.width() / cell) as usize).min(items.len());
     for (i, item) in items[items.len() - n_shown..].iter().enumerate() {

@@ -55,12 +55,6 @@ pub(crate) fn weak_ui(ui: &mut Ui, text: impl Into<String>) -> egui::Response {
     ui.add(egui::Label::new(RichText::new(text).color(colour)).wrap())
 }
 
-/// Secondary text on one line, for tables.
-pub(crate) fn weak_line_ui(ui: &mut Ui, text: impl Into<String>) -> egui::Response {
-    let colour = tokens::of(ui).text_weak;
-    ui.add(egui::Label::new(RichText::new(text).color(colour)).extend())
-}
-
 /// Secondary text on one line, cut with an ellipsis where the space ends.
 pub(crate) fn weak_cut_ui(ui: &mut Ui, text: impl Into<String>) -> egui::Response {
     let colour = tokens::of(ui).text_weak;

@@ -1,14 +1,14 @@
 //! The figures beside a feature: histogram, associations, what it writes, neighbours, history.
 
-use egui::{Grid, RichText, Ui};
+use egui::{RichText, Ui};
 use engine::views::{FeaturePage, WritesView};
 use schema::{Association, Decision, Explanation, FeatureId};
 
 use crate::app_context::AppContext;
 use crate::commands::Command;
 use crate::tokens;
-use crate::widgets::notice::{section_ui, weak_line_ui, weak_ui};
-use crate::widgets::{chip, histogram, number};
+use crate::widgets::notice::{section_ui, weak_ui};
+use crate::widgets::{chip, histogram, number, table};
 
 /// Rows of a table before the rest is left out.
 const MAX_ROWS: usize = 12;
@@ -67,7 +67,7 @@ fn band_edges(counts: &[u32], maximum: f32, n_bands: usize) -> Vec<f32> {
 
 fn figures_ui(ui: &mut Ui, page: &FeaturePage) {
     let card = &page.card;
-    let facts = [
+    for (name, value) in [
         ("Active positions", number::count(page.n_active_rows)),
         ("Share of positions", number::percent(card.density)),
         ("Share of samples", number::percent(card.sample_density)),
@@ -76,18 +76,38 @@ fn figures_ui(ui: &mut Ui, page: &FeaturePage) {
             number::activation(card.max_activation),
         ),
         ("Mean when active", number::activation(page.mean_activation)),
-    ];
-    Grid::new("figures")
-        .num_columns(2)
-        .spacing([16.0, 2.0])
-        .show(ui, |ui| {
-            for (name, value) in facts {
-                weak_line_ui(ui, name);
-                ui.label(value);
-                ui.end_row();
-            }
-        });
+    ] {
+        let theme = tokens::of(ui);
+        table::row_ui(
+            ui,
+            &[
+                table::Cell::left(name, 0.5, theme.text_weak),
+                table::Cell::right(&value, 0.25, theme.text),
+            ],
+        );
+    }
 }
+
+/// Names, shares of the width and hints of the columns of [`associations_ui`].
+const ASSOCIATION_COLUMNS: [(&str, f32, &str); 5] = [
+    ("", 0.36, ""),
+    (
+        "log-odds",
+        0.2,
+        "Natural logarithm of the odds ratio; hover a value for its 95 % interval",
+    ),
+    (
+        "AUROC",
+        0.15,
+        "Area under the ROC curve of the sample's highest activation",
+    ),
+    (
+        "q",
+        0.17,
+        "Benjamini-Hochberg adjusted p value within this table",
+    ),
+    ("n", 0.12, "Samples with it"),
+];
 
 fn associations_ui(ui: &mut Ui, associations: &[Association]) {
     section_ui(ui, "Goes with");
@@ -98,76 +118,85 @@ fn associations_ui(ui: &mut Ui, associations: &[Association]) {
         );
         return;
     }
-    Grid::new("associations")
-        .num_columns(5)
-        .spacing([12.0, 2.0])
-        .show(ui, |ui| {
-            for (title, hint) in [
-                ("", ""),
-                (
-                    "log-odds",
-                    "Natural logarithm of the odds ratio, with its 95 % interval",
-                ),
-                (
-                    "AUROC",
-                    "Area under the ROC curve of the sample's highest activation",
-                ),
-                ("q", "Benjamini-Hochberg adjusted p value within this table"),
-                ("n", "Samples with it"),
-            ] {
-                let response = weak_line_ui(ui, title);
-                if !hint.is_empty() {
-                    response.on_hover_text(hint);
-                }
-            }
-            ui.end_row();
-            for association in associations.iter().take(MAX_ROWS) {
-                association_row(ui, association);
-            }
-        });
+    let theme = tokens::of(ui);
+    let heads = ASSOCIATION_COLUMNS
+        .map(|(name, width, _)| table::Cell::right(name, width, theme.text_weak));
+    let hints: Vec<String> = ASSOCIATION_COLUMNS[1..]
+        .iter()
+        .map(|(name, _, hint)| format!("{name}: {hint}"))
+        .collect();
+    table::row_ui(ui, &heads).on_hover_text(hints.join("\n"));
+    for association in associations.iter().take(MAX_ROWS) {
+        association_row(ui, association);
+    }
 }
 
 fn association_row(ui: &mut Ui, association: &Association) {
-    let significant = association.q < 0.05;
-    let colour = if significant {
-        tokens::of(ui).text
+    let theme = tokens::of(ui);
+    let colour = if association.q < 0.05 {
+        theme.text
     } else {
-        tokens::of(ui).text_weak
+        theme.text_weak
     };
-    let text = |text: String| RichText::new(text).color(colour);
-    ui.add(egui::Label::new(text(association.name.clone())).truncate());
+    let texts = [
+        association.name.clone(),
+        format!("{:+.1}", association.log_odds),
+        format!("{:.2}", association.auroc),
+        number::p_value(association.q),
+        number::count(u64::from(association.n_with)),
+    ];
+    let cells: Vec<table::Cell<'_>> = texts
+        .iter()
+        .zip(ASSOCIATION_COLUMNS)
+        .enumerate()
+        .map(|(i, (text, (_, width, _)))| {
+            if i == 0 {
+                table::Cell::left(text, width, colour)
+            } else {
+                table::Cell::right(text, width, colour)
+            }
+        })
+        .collect();
     let [low, high] = association.interval;
-    ui.label(text(format!("{:+.1}", association.log_odds)))
-        .on_hover_text(format!("95 % interval {low:+.1} to {high:+.1}"));
-    ui.label(text(format!("{:.2}", association.auroc)));
-    ui.label(text(number::p_value(association.q)));
-    ui.label(text(number::count(u64::from(association.n_with))));
-    ui.end_row();
+    table::row_ui(ui, &cells).on_hover_text(format!(
+        "{}: log-odds {:+.2}, 95 % interval {low:+.2} to {high:+.2}; {} samples with it, {} without",
+        association.name,
+        association.log_odds,
+        number::count(u64::from(association.n_with)),
+        number::count(u64::from(association.n_without))
+    ));
 }
 
 fn writes_ui(ui: &mut Ui, writes: &WritesView) {
     section_ui(ui, "Writes");
-    ui.columns(2, |columns| {
-        for (column, title, entries) in [
-            (0, "Promotes", &writes.promoted),
-            (1, "Suppresses", &writes.suppressed),
-        ] {
-            let ui = &mut columns[column];
-            weak_ui(ui, title);
-            Grid::new(title)
-                .num_columns(2)
-                .spacing([8.0, 2.0])
-                .show(ui, |ui| {
-                    for (text, score) in entries.iter().take(MAX_ROWS) {
-                        ui.label(
-                            RichText::new(format!("{score:+.2}")).color(tokens::of(ui).text_weak),
-                        );
-                        ui.add(egui::Label::new(text.trim()).truncate());
-                        ui.end_row();
-                    }
-                });
-        }
-    });
+    let theme = tokens::of(ui);
+    let n_rows = writes.promoted.len().max(writes.suppressed.len());
+    table::row_ui(
+        ui,
+        &[
+            table::Cell::left("Promotes", 0.5, theme.text_weak),
+            table::Cell::left("Suppresses", 0.5, theme.text_weak),
+        ],
+    );
+    let entry = |entries: &[(String, f32)], i: usize| {
+        entries.get(i).map_or_else(
+            || (String::new(), String::new()),
+            |(text, score)| (format!("{score:+.2}"), text.trim().to_owned()),
+        )
+    };
+    for i in 0..n_rows.min(MAX_ROWS) {
+        let (up, promoted) = entry(&writes.promoted, i);
+        let (down, suppressed) = entry(&writes.suppressed, i);
+        table::row_ui(
+            ui,
+            &[
+                table::Cell::right(&up, 0.14, theme.text_weak),
+                table::Cell::left(&promoted, 0.36, theme.text),
+                table::Cell::right(&down, 0.14, theme.text_weak),
+                table::Cell::left(&suppressed, 0.36, theme.text),
+            ],
+        );
+    }
 }
 
 fn features_ui(
@@ -211,23 +240,37 @@ fn explanations_ui(ui: &mut Ui, explanations: &[Explanation]) {
         if explanation.evidence.is_empty() {
             continue;
         }
-        weak_ui(ui, "Terms it rests on");
-        Grid::new(("terms", &explanation.at))
-            .num_columns(4)
-            .spacing([12.0, 2.0])
-            .show(ui, |ui| {
-                for title in ["", "log-odds", "with", "without"] {
-                    weak_line_ui(ui, title);
-                }
-                ui.end_row();
-                for term in explanation.evidence.iter().take(MAX_ROWS) {
-                    ui.add(egui::Label::new(&term.name).truncate());
-                    ui.label(format!("{:+.1}", term.log_odds));
-                    ui.label(number::count(u64::from(term.n_with)));
-                    ui.label(number::count(u64::from(term.n_without)));
-                    ui.end_row();
-                }
-            });
+        evidence_ui(ui, &explanation.evidence);
+    }
+}
+
+/// The terms that a proposal rests on.
+fn evidence_ui(ui: &mut Ui, evidence: &[Association]) {
+    let theme = tokens::of(ui);
+    let widths = [0.46, 0.2, 0.17, 0.17];
+    let row = |ui: &mut Ui, texts: [&str; 4], colour| {
+        let mut cells = [table::Cell::left(texts[0], widths[0], colour); 4];
+        for i in 1..4 {
+            cells[i] = table::Cell::right(texts[i], widths[i], colour);
+        }
+        table::row_ui(ui, &cells);
+    };
+    row(
+        ui,
+        ["Terms it rests on", "log-odds", "with", "without"],
+        theme.text_weak,
+    );
+    for term in evidence.iter().take(MAX_ROWS) {
+        let texts = [
+            format!("{:+.1}", term.log_odds),
+            number::count(u64::from(term.n_with)),
+            number::count(u64::from(term.n_without)),
+        ];
+        row(
+            ui,
+            [&term.name, &texts[0], &texts[1], &texts[2]],
+            theme.text,
+        );
     }
 }
 
