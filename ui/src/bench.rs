@@ -75,28 +75,6 @@ pub fn gallery_frame_times(n_features: u32) -> FrameTimes {
     }
 }
 
-/// Milliseconds of CPU that a frame may take and still follow the hand.
-const LIMIT_MS: f64 = 8.0;
-
-/// What `fluoroscope bench ui` prints: figures, and ratios against the limit of 8 ms.
-pub fn gallery_report(n_features: u32) -> String {
-    let times = gallery_frame_times(n_features);
-    let [best, median] = film_window_times(2048);
-    format!(
-        "gallery of {} features, {} frames at 1920x1080 while scrolling (logic, layout, tessellation): \
-         p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms; p99 is {:.2} of the limit of {LIMIT_MS} ms\n\
-         film of 2048x2048, 16 bits, through another window: best {best:.2} ms, median {median:.2} ms; \
-         the median is {:.2} of the limit of {LIMIT_MS} ms\n",
-        times.n_features,
-        times.n_frames,
-        times.p50_ms,
-        times.p99_ms,
-        times.max_ms,
-        times.p99_ms / LIMIT_MS,
-        median / LIMIT_MS,
-    )
-}
-
 /// A wheel that turns by about one and a half rows of cards per frame, without pause.
 fn scroll_input(frame: usize) -> RawInput {
     let mut input = RawInput {
