@@ -134,6 +134,9 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t = Mode::Add)]
         mode: Mode,
     },
+    /// What this program is, and where it is installed.
+    #[command(after_help = "Example: fluoroscope about")]
+    About,
     /// The project's own benchmarks; each prints ratios against a stated limit.
     #[command(subcommand)]
     Bench(BenchCommand),

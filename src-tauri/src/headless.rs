@@ -49,6 +49,7 @@ pub(crate) fn run(command: &Command, project: Option<&Path>, job: &JobContext) -
             features,
             mode,
         } => run_steer(&open(project)?, sae, sample, features, *mode, job),
+        Command::About => crate::installation::about(),
         Command::Open { .. } | Command::Bench(_) => {
             Err(EngineError::other("this command is run elsewhere"))
         }

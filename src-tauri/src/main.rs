@@ -2,6 +2,7 @@
 
 mod arguments;
 mod headless;
+mod installation;
 mod open_window;
 mod terminal;
 mod text;

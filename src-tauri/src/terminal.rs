@@ -103,11 +103,11 @@ fn line(progress: &Progress, since: Duration) -> String {
     if *total == 0 {
         return format!("{stage} …");
     }
-    let mut text = format!("{stage}: {done} of {total} {unit}");
+    let text = format!("{stage}: {done} of {total} {unit}");
     let seconds = since.as_secs_f64();
     if *done > 0 && seconds > 1.0 && done < total {
         let left = seconds / *done as f64 * (total - done) as f64;
-        text += &format!(", about {left:.0} s left");
+        return format!("{text}, about {left:.0} s left");
     }
     text
 }

@@ -1,0 +1,31 @@
+//! The demo project: planted findings and tastes get features of their own, beyond three controls.
+
+use engine::JobContext;
+use engine::demo::build;
+
+/// The figures that the README promises, on a seed that nothing was tuned on.
+#[test]
+fn planted_concepts_get_features_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let (session, report) = build(&dir.path().join("demo"), 5, &JobContext::silent()).unwrap();
+    assert_eq!(report.findings.len(), 12);
+    assert!(
+        report.n_findings_found() >= 9,
+        "{}: {:#?}",
+        report.sentence(),
+        report.findings
+    );
+    for (name, recovery) in &report.findings {
+        if recovery.has_own_feature() && !report.without_local_mask.contains(name) {
+            assert!(
+                recovery.peak_inside.is_some_and(|share| share >= 0.7),
+                "{name}: {recovery:?}"
+            );
+        }
+    }
+    for (name, figures) in &report.dictionaries {
+        assert!(figures.fvu < figures.random_fvu, "{name}: {figures:?}");
+    }
+    let (_, faults) = session.check(&JobContext::silent()).unwrap();
+    assert!(faults.is_empty(), "{faults:?}");
+}
