@@ -236,3 +236,59 @@ fn a_screen_without_a_project_offers_the_next_step() {
         harness.get_by_label(next);
     }
 }
+
+#[test]
+fn every_control_has_a_name() {
+    for screen in Screen::ALL {
+        let (mut harness, _) = open(
+            screen,
+            StartAt {
+                feature: Some(1),
+                ..StartAt::default()
+            },
+        );
+        harness.run_steps(3);
+        assert_eq!(
+            harness.unnamed_widgets(),
+            Vec::<String>::new(),
+            "{screen:?}"
+        );
+        for key in [egui::Key::K, egui::Key::D] {
+            harness.key_press_modifiers(egui::Modifiers::COMMAND, key);
+            harness.run_steps(3);
+            assert_eq!(
+                harness.unnamed_widgets(),
+                Vec::<String>::new(),
+                "{screen:?}"
+            );
+            harness.key_press(egui::Key::Escape);
+            harness.run_steps(3);
+        }
+    }
+}
+
+#[test]
+fn an_inverted_film_says_so() {
+    let (mut harness, _) = feature_page();
+    let checked = |harness: &Harness<'static, App>| {
+        use egui_kittest::kittest::NodeT as _;
+        let invert = harness.get_by_label("Invert");
+        invert.accesskit_node().toggled()
+    };
+    assert_ne!(checked(&harness), Some(egui::accesskit::Toggled::True));
+    harness.key_press(egui::Key::I);
+    harness.run_steps(3);
+    assert_eq!(checked(&harness), Some(egui::accesskit::Toggled::True));
+}
+
+#[test]
+fn a_job_that_fails_says_so() {
+    let (mut harness, backend) = open(Screen::Gallery, StartAt::default());
+    let text = "images/broken.png ends before the image does";
+    backend.send(engine::views::Event::JobEnded(
+        schema::JobId(9),
+        engine::views::JobEnd::Failed(text.to_owned()),
+    ));
+    harness.run_steps(3);
+    harness.get_by_label(text);
+}

@@ -15,6 +15,7 @@ fn picture(
     name: &str,
     size: [f32; 2],
     start: StartAt,
+    keys: &[(egui::Modifiers, egui::Key)],
 ) -> Result<(), Box<dyn std::error::Error>> {
     let options = Options {
         start,
@@ -28,7 +29,12 @@ fn picture(
             let backend = Arc::new(Invented::new(20_000));
             App::new(&cc.egui_ctx, backend, &Waker::default(), options)
         });
-    harness.run_steps(10);
+    harness.run_steps(6);
+    for &(modifiers, key) in keys {
+        harness.key_press_modifiers(modifiers, key);
+        harness.run_steps(3);
+    }
+    harness.run_steps(4);
     let image = harness.render()?;
     image.save(folder.join(name))?;
     Ok(())
@@ -82,8 +88,15 @@ fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
                         ..films()
                     },
                 ),
+                ("keys", Screen::Gallery, films()),
+                ("palette", Screen::Gallery, films()),
             ];
             for (name, screen, start) in shots {
+                let keys: &[(egui::Modifiers, egui::Key)] = match name {
+                    "keys" => &[(egui::Modifiers::NONE, egui::Key::Questionmark)],
+                    "palette" => &[(egui::Modifiers::COMMAND, egui::Key::K)],
+                    _ => &[],
+                };
                 let start = StartAt {
                     screen: Some(screen),
                     light: Some(light),
@@ -94,6 +107,7 @@ fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
                     &format!("{name}-{theme}-{size_name}.png"),
                     size,
                     start,
+                    keys,
                 )?;
             }
         }

@@ -16,6 +16,8 @@ use crate::widgets::{colour_map, example, film_shade, notice, number};
 
 /// Furthest zoom.
 const MAX_ZOOM: f32 = 32.0;
+/// Zoom from which patch boundaries are drawn, lest anyone believe detail within a patch.
+const PATCH_LINES_FROM: f32 = 2.0;
 
 /// Where a feature is active on the film.
 pub(crate) struct Heat<'a> {
@@ -98,6 +100,13 @@ impl FilmViewer {
             }
         }
         paint_heat(ctx, ui, rect, film, subject);
+        if self.zoom >= PATCH_LINES_FROM
+            && ctx.heat.visible()
+            && let Some(heat) = &subject.heat
+        {
+            let place = example::grid_rect(film, subject.size, &heat.grid);
+            paint_patch_lines(&ui.painter_at(rect.intersect(film)), place, &heat.grid);
+        }
         paint_boxes(&painter, film, subject);
         self.paint_notes(&painter, rect, subject);
         if self.zoom > 1.05 {
@@ -368,7 +377,6 @@ fn paint_heat(ctx: &AppContext<'_>, ui: &Ui, rect: Rect, film: Rect, subject: &S
         let place = example::grid_rect(film, subject.size, &heat.grid);
         let painter = ui.painter_at(rect.intersect(film));
         painter.image(texture.id(), place, example::WHOLE, tokens::UNTINTED);
-        paint_patch_lines(&painter, place, &heat.grid);
     }
     paint_legend(&ui.painter_at(rect), rect, heat.maximum, ctx.heat.opacity);
 }
@@ -416,15 +424,12 @@ fn paint_boxes(painter: &egui::Painter, film: Rect, subject: &Subject<'_>) {
     }
 }
 
-/// Patch boundaries, once a patch is so large that detail within it could be believed.
+/// Patch boundaries.
 fn paint_patch_lines(painter: &egui::Painter, place: Rect, grid: &PatchGrid) {
     let step = Vec2::new(
         place.width() / grid.columns.max(1) as f32,
         place.height() / grid.rows.max(1) as f32,
     );
-    if step.x < 48.0 {
-        return;
-    }
     let stroke = Stroke::new(1.0, tokens::PATCH_LINE);
     for i in 0..=grid.columns {
         painter.vline(place.left() + step.x * i as f32, place.y_range(), stroke);
