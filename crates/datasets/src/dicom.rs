@@ -21,6 +21,7 @@ mod display;
 mod facts;
 mod frame_header;
 mod stored;
+mod structure;
 mod transfer_syntax;
 
 pub use facts::FilmFacts;
@@ -118,6 +119,17 @@ fn open(bytes: &[u8], path: &Path) -> Result<DefaultDicomObject, FilmError> {
     } else {
         (Cow::Borrowed(bytes), ReadPreamble::Always)
     };
+    let start = if preamble == ReadPreamble::Always {
+        PREAMBLE
+    } else {
+        0
+    };
+    structure::check(&bytes, start).map_err(|problem| {
+        FilmError::content(
+            path,
+            format!("the DICOM file is cut short or damaged ({problem})"),
+        )
+    })?;
     OpenFileOptions::new()
         .read_preamble(preamble)
         .from_reader(Cursor::new(bytes.as_ref()))

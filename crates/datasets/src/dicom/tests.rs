@@ -278,6 +278,18 @@ fn inverted_windows_show_the_inverse() {
 }
 
 #[test]
+fn a_length_beyond_the_file_is_refused_before_memory_is_reserved() {
+    let kind: Vec<(u16, u16, &[u8; 2], Vec<u8>)> =
+        vec![(0x0028, 0x0004, b"CS", b"MONOCHROME2 ".to_vec())];
+    let mut bytes = synthetic(&kind, [16, 16, 15, 0], &[1, 0, 2, 0, 3, 0, 4, 0]);
+    let at = bytes.len() - 12;
+    bytes[at..at + 4].copy_from_slice(&0xf000_0000_u32.to_le_bytes());
+    let error = decode_object(&bytes, Path::new("made.dcm")).unwrap_err();
+    let expected = "element (7FE0,0010) states 4026531840 bytes where 8 are left";
+    assert!(error.to_string().contains(expected), "{error}");
+}
+
+#[test]
 fn no_prefix_of_a_file_panics() {
     let extra: Vec<(u16, u16, &[u8; 2], Vec<u8>)> =
         vec![(0x0028, 0x0004, b"CS", b"MONOCHROME2 ".to_vec())];
