@@ -364,16 +364,25 @@ fn unsuitable_requests_are_sentences() {
 
 #[test]
 fn the_logit_lens_reads_the_output_map() {
-    let Some(model) = smollm2() else { return };
-    // The embedding of a token, read through the tied output map, is most like itself.
-    let id = model.tokenizer().encode(" pneumonia", false).unwrap()[0];
-    let row = model
-        .capture(&[input_of(vec![id])], &[HookPoint::Embed])
-        .unwrap()[0][0]
-        .values
-        .clone();
-    let scores = model.logit_lens(&row, HookPoint::LnFinal).unwrap().unwrap();
-    let best = (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
-    assert_eq!(best, Some(id as usize));
-    assert_eq!(model.token_text(id), model.tokenizer().decode(&[id]));
+    let model = tiny();
+    let input = input_of(vec![104, 101, 32]);
+    let spec = HookSpec::capturing(&[HookPoint::LnFinal]);
+    let (logits, captured) = model.logits(&input, &spec).unwrap();
+    for (row, logits) in captured[0].values.chunks(16).zip(logits.chunks(259)) {
+        let lens = model.logit_lens(row, HookPoint::LnFinal).unwrap().unwrap();
+        assert!(max_difference(&lens, logits) < 1e-5);
+    }
+    // Before the final norm the lens is linear, with the norm's weights but not its scale.
+    let lens = |row: &[f32]| {
+        model
+            .logit_lens(row, HookPoint::ResidPost(1))
+            .unwrap()
+            .unwrap()
+    };
+    let row = &captured[0].values[..16];
+    let twice: Vec<f32> = row.iter().map(|value| 2.0 * value).collect();
+    let doubled: Vec<f32> = lens(row).iter().map(|value| 2.0 * value).collect();
+    assert!(max_difference(&lens(&twice), &doubled) < 1e-5);
+    assert!(max_difference(&lens(row), &logits[..259]) > 1e-3);
+    assert_eq!(model.token_text(256), "he");
 }

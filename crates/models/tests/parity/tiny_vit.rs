@@ -223,7 +223,7 @@ fn damaged_folders_are_sentences() {
     nan[at..].copy_from_slice(&f32::NAN.to_le_bytes());
     assert!(load_error(&config, &nan).contains("not a finite number"));
     let text = String::from_utf8(config.clone()).unwrap();
-    let other = text.replace("320", "384");
+    let other = text.replace("\"mlp_ratio\": 4.0", "\"mlp_ratio\": 2.0");
     assert!(load_error(other.as_bytes(), &weights).contains("expected F32 of shape"));
     assert!(load_error(b"{\"in\": 256}", &weights).contains("config.json"));
     assert!(load_error(text.replace("256", "255").as_bytes(), &weights).contains("key in"));
