@@ -3,6 +3,11 @@
 //! The loops are written without branches and calls so that the compiler vectorises them for the
 //! instructions that are found at run time.
 
+#![expect(
+    clippy::inline_always,
+    reason = "only what is inlined is compiled for the vector instructions found"
+)]
+
 use super::dispatch::dispatch;
 
 /// Sums are kept in this many lanes: fixed, so that results do not depend on the machine's width.
@@ -40,7 +45,7 @@ fn erf(x: f32) -> f32 {
     p = p * x2 - 2.101_024e-6;
     p = p * x2 - 5.692_506_5e-5;
     p = p * x2 - 7.349_906_3e-4;
-    p = p * x2 - 2.954_599_8e-3;
+    p = p * x2 - 2.954_6e-3;
     p = p * x2 - 1.609_603_3e-2;
     let mut q = -1.456_607_2e-5;
     q = q * x2 - 2.133_740_5e-4;

@@ -566,7 +566,7 @@ impl HeaderReader {
         let mut buffer = vec![0; len as usize];
         self.fill(&mut buffer, place)?;
         String::from_utf8(buffer)
-            .map_err(|_| self.damage(place, &format!("expected UTF-8 text at byte {at}")))
+            .map_err(|error| self.damage(place, &format!("expected text at byte {at}: {error}")))
     }
 
     /// A text that is a name.

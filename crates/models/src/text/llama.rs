@@ -199,16 +199,17 @@ impl Llama {
             }
         }
         let has = |name: &str| gguf.tensors().contains_key(name);
-        let head = match has("output.weight") {
-            true => Some(gguf.tensor_f32("output.weight", &vocab)?),
-            false => None,
+        let head = if has("output.weight") {
+            Some(gguf.tensor_f32("output.weight", &vocab)?)
+        } else {
+            None
         };
         let half = config.d_head / 2;
-        let factors = match has("rope_freqs.weight") {
-            true => gguf
-                .tensor_f32("rope_freqs.weight", &[half])?
-                .to_vec1::<f32>()?,
-            false => vec![1.0; half],
+        let factors = if has("rope_freqs.weight") {
+            gguf.tensor_f32("rope_freqs.weight", &[half])?
+                .to_vec1::<f32>()?
+        } else {
+            vec![1.0; half]
         };
         let frequencies: Vec<f32> = factors
             .iter()

@@ -115,7 +115,9 @@ impl LlamaConfig {
 /// Refuses rotary embeddings that this decoder does not compute.
 fn check_rope(gguf: &Gguf, d_head: usize) -> Result<(), ModelError> {
     let width = "llama.rope.dimension_count";
-    if d_head % 2 != 0 || (gguf.get(width).is_some() && gguf.count(width)? as usize != d_head) {
+    if !d_head.is_multiple_of(2)
+        || (gguf.get(width).is_some() && gguf.count(width)? as usize != d_head)
+    {
         return Err(gguf.bad_key(
             width,
             &format!("an even number equal to the width of a head, {d_head}"),

@@ -34,7 +34,9 @@ pub fn average_pool(
         }
     }
     let scale = 1.0 / (factor * factor) as f32;
-    out.iter_mut().for_each(|value| *value *= scale);
+    for value in &mut out {
+        *value *= scale;
+    }
     Some(out)
 }
 

@@ -129,7 +129,7 @@ pub struct SquareFilm {
 ///
 /// # Source
 /// `bowang-lab/MedSAM`, `CVPR24_LiteMedSAM_infer.py` (`resize_longest_side`, min-max, `pad_image`)
-/// with Pillow's bilinear filter in place of OpenCV's area filter.
+/// with Pillow's bilinear filter in place of `OpenCV`'s area filter.
 pub fn square_film(film: &Film, side: usize) -> SquareFilm {
     let grey = grey_of_film(film);
     let longest = grey.width.max(grey.height).max(1) as f64;

@@ -201,9 +201,10 @@ impl HookedModel for TinyVitModel {
         };
         Ok((0..side * side)
             .map(|i| PositionInfo {
-                class: match is_padding(i) {
-                    true => PositionClass::Boilerplate,
-                    false => PositionClass::Image,
+                class: if is_padding(i) {
+                    PositionClass::Boilerplate
+                } else {
+                    PositionClass::Image
                 },
                 text: String::new(),
             })

@@ -57,18 +57,21 @@ impl TinyVitConfig {
         };
         let config: Self = serde_json::from_str(&text)
             .map_err(|error| damage("the encoder's sizes", error.to_string()))?;
-        let check = |holds: bool, place: &str, expected: &str| match holds {
-            true => Ok(()),
-            false => Err(damage(place, format!("expected {expected}"))),
+        let check = |holds: bool, place: &str, expected: &str| {
+            if holds {
+                Ok(())
+            } else {
+                Err(damage(place, format!("expected {expected}")))
+            }
         };
         check(
-            (8..=4096).contains(&config.side) && config.side % 4 == 0,
+            (8..=4096).contains(&config.side) && config.side.is_multiple_of(4),
             "key in",
             "a multiple of 4 from 8 to 4,096",
         )?;
         check(
             config.embed_dims.iter().all(|d| (1..=4096).contains(d))
-                && config.embed_dims[0] % 2 == 0,
+                && config.embed_dims[0].is_multiple_of(2),
             "key embed_dims",
             "widths from 1 to 4,096, the first even",
         )?;
@@ -137,7 +140,7 @@ impl Weights<'_> {
         let tensor = self
             .tensors
             .tensor(name)
-            .map_err(|_| damage(format!("expected shape {shape:?}, the tensor is missing")))?;
+            .map_err(|error| damage(format!("expected shape {shape:?}: {error}")))?;
         if tensor.dtype() != Dtype::F32 || tensor.shape() != shape {
             return Err(damage(format!(
                 "expected F32 of shape {shape:?}, found {:?} of shape {:?}",
@@ -152,11 +155,12 @@ impl Weights<'_> {
             .iter()
             .map(|bytes| f32::from_le_bytes(*bytes))
             .collect();
-        match values.iter().all(|value| value.is_finite()) {
-            true => Ok(values),
-            false => Err(damage(
+        if values.iter().all(|value| value.is_finite()) {
+            Ok(values)
+        } else {
+            Err(damage(
                 "holds a value that is not a finite number".to_owned(),
-            )),
+            ))
         }
     }
 
@@ -177,7 +181,9 @@ impl Weights<'_> {
             .enumerate()
         {
             let scale = scale[i] / (variance[i] + NORM_EPS).sqrt();
-            row.iter_mut().for_each(|value| *value *= scale);
+            for value in row.iter_mut() {
+                *value *= scale;
+            }
             bias.push(shift[i] - mean[i] * scale);
         }
         Ok((weight, bias))
