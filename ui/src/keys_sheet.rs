@@ -1,8 +1,9 @@
 //! The sheet of keys, on `?`.
 
-use egui::{Grid, Modal, RichText, Ui};
+use egui::{Frame, Margin, Modal, RichText, Ui};
 
 use crate::tokens;
+use crate::widgets::table;
 
 const GROUPS: [(&str, &[(&str, &str)]); 4] = [
     (
@@ -53,27 +54,30 @@ const GROUPS: [(&str, &[(&str, &str)]); 4] = [
 
 /// Draws the sheet; `false` when it was closed.
 pub(crate) fn ui(ui: &Ui) -> bool {
-    let modal = Modal::new(egui::Id::unique("keys")).show(ui.ctx(), |ui| {
-        ui.set_width(760.0);
-        ui.label(RichText::new("Keys").font(tokens::title_font()));
-        ui.columns(2, |columns| {
-            for (i, (title, keys)) in GROUPS.iter().enumerate() {
-                let ui = &mut columns[i % 2];
-                ui.label(RichText::new(*title).strong());
-                Grid::new(*title)
-                    .num_columns(2)
-                    .spacing([16.0, 4.0])
-                    .show(ui, |ui| {
-                        for (key, what) in *keys {
-                            ui.label(RichText::new(*key).color(tokens::of(ui).accent));
-                            ui.label(*what);
-                            ui.end_row();
-                        }
-                    });
-                ui.add_space(tokens::GRID);
-            }
+    let frame = Frame::popup(ui.style()).inner_margin(Margin::same(24));
+    let modal = Modal::new(egui::Id::unique("keys"))
+        .frame(frame)
+        .show(ui.ctx(), |ui| {
+            ui.set_width(800.0);
+            ui.label(RichText::new("Keys").font(tokens::title_font()));
+            ui.columns(2, |columns| {
+                for (i, (title, keys)) in GROUPS.iter().enumerate() {
+                    let ui = &mut columns[i % 2];
+                    ui.label(RichText::new(*title).strong());
+                    let theme = tokens::of(ui);
+                    for (key, what) in *keys {
+                        table::row_ui(
+                            ui,
+                            &[
+                                table::Cell::left(key, 0.36, theme.accent),
+                                table::Cell::left(what, 0.64, theme.text),
+                            ],
+                        );
+                    }
+                    ui.add_space(tokens::GRID);
+                }
+            });
+            ui.button("Close").clicked()
         });
-        ui.button("Close").clicked()
-    });
     !(modal.inner || modal.should_close())
 }

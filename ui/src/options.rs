@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::commands::Screen;
 use crate::film_textures::HeatStyle;
+use crate::screens::gallery::pane::first_query;
 
 /// Where the window opens; everything left out is as it was last time.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -82,11 +83,20 @@ impl Waker {
 }
 
 /// One half of the gallery, as remembered.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct RememberedPane {
     pub(crate) dictionary: Option<String>,
     pub(crate) query: FeatureQuery,
+}
+
+impl Default for RememberedPane {
+    fn default() -> Self {
+        Self {
+            dictionary: None,
+            query: first_query(),
+        }
+    }
 }
 
 /// What the window remembers; unknown or missing fields fall back to defaults.

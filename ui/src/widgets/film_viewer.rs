@@ -414,13 +414,15 @@ fn paint_boxes(painter: &egui::Painter, film: Rect, subject: &Subject<'_>) {
             Vec2::new(width, height) * scale,
         );
         painter.rect_stroke(place, 2.0, stroke, StrokeKind::Outside);
-        painter.text(
-            place.left_top() - Vec2::new(0.0, 3.0),
-            Align2::LEFT_BOTTOM,
-            &finding.finding,
+        let name = painter.layout_no_wrap(
+            finding.finding.clone(),
             tokens::small_font(),
             tokens::FINDING_BOX,
         );
+        let at = place.left_top() - Vec2::new(0.0, name.size().y + 3.0);
+        let back = Rect::from_min_size(at, name.size()).expand2(Vec2::new(3.0, 1.0));
+        painter.rect_filled(back, 2.0, tokens::FILM_TEXT_BACKGROUND);
+        painter.galley(at, name, tokens::FINDING_BOX);
     }
 }
 

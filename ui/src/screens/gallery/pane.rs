@@ -16,6 +16,14 @@ use crate::widgets::{chip, notice, number};
 /// Width a card should at least have.
 const CARD_WIDTH: f32 = 330.0;
 
+/// What a gallery shows at first: everything alive, what means something before the rest.
+pub(crate) fn first_query() -> FeatureQuery {
+    FeatureQuery {
+        sort: FeatureSort::Association,
+        ..FeatureQuery::default()
+    }
+}
+
 /// The features to show, for one query and revision.
 struct Listing {
     sae: String,
@@ -43,7 +51,7 @@ impl Pane {
         Self {
             side,
             dictionary: None,
-            query: FeatureQuery::default(),
+            query: first_query(),
             selected: None,
             listing: None,
         }
@@ -91,7 +99,7 @@ impl Pane {
                     "Widen the density range, choose another state, or clear the text.",
                     |ui| {
                         if ui.button("Clear the filter").clicked() {
-                            self.query = FeatureQuery::default();
+                            self.query = first_query();
                         }
                     },
                 );

@@ -1,13 +1,13 @@
 //! Before and after: two reports with their differences, or two ranked lists with moves.
 
-use egui::{Grid, RichText, ScrollArea, Ui};
+use egui::{RichText, ScrollArea, Ui};
 use engine::views::{ItemView, SteerOutcome, SteerView};
 
 use crate::backend::Answer;
 use crate::screens::start::card;
 use crate::tokens;
 use crate::widgets::notice::{self, weak_ui};
-use crate::widgets::word_diff;
+use crate::widgets::{table, word_diff};
 
 /// Draws what the last steering request changed.
 pub(crate) fn ui(ui: &mut Ui, result: Option<&Answer<SteerView>>, waiting: bool) {
@@ -105,22 +105,25 @@ fn findings_ui(ui: &mut Ui, gained: &[String], lost: &[String]) {
 fn list_ui(ui: &mut Ui, title: &str, items: &[ItemView], rank_before: Option<&[u32]>) {
     let theme = tokens::of(ui);
     ui.label(RichText::new(title).strong());
-    Grid::new(title)
-        .num_columns(4)
-        .spacing([12.0, 4.0])
-        .show(ui, |ui| {
-            for (i, item) in items.iter().enumerate() {
-                let rank = i as u32 + 1;
-                ui.label(RichText::new(format!("{rank}")).color(theme.text_weak));
-                if let Some(old) = rank_before.and_then(|ranks| ranks.get(i)) {
-                    let (text, colour) = moved(*old, rank, theme);
-                    ui.label(RichText::new(text).color(colour));
-                }
-                ui.add(egui::Label::new(&item.title).truncate());
-                ui.label(RichText::new(format!("{:.2}", item.activation)).color(theme.text_weak));
-                ui.end_row();
-            }
-        });
+    ui.add_space(tokens::GRID);
+    for (i, item) in items.iter().enumerate() {
+        let rank = i as u32 + 1;
+        let old = rank_before.and_then(|ranks| ranks.get(i));
+        let (text, colour) = old.map_or_else(
+            || (String::new(), theme.text_weak),
+            |&old| moved(old, rank, theme),
+        );
+        let name_width = if rank_before.is_some() { 0.52 } else { 0.76 };
+        table::row_ui(
+            ui,
+            &[
+                table::Cell::right(&rank.to_string(), 0.09, theme.text_weak),
+                table::Cell::left(&item.title, name_width, theme.text),
+                table::Cell::left(&text, 0.85 - 0.09 - name_width, colour),
+                table::Cell::right(&format!("{:.2}", item.activation), 0.15, theme.text_weak),
+            ],
+        );
+    }
 }
 
 /// How an item moved: up, down, or not.
