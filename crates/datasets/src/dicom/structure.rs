@@ -2,14 +2,20 @@
 //!
 //! The parser reserves what a header asks for before it reads; one flipped bit asks for gigabytes.
 
+use std::io::Read as _;
+
 use dicom_core::header::VR;
 use dicom_core::{DataDictionary as _, Tag};
 use dicom_dictionary_std::{StandardDataDictionary, tags};
+use flate2::read::DeflateDecoder;
 
 use super::IMPLICIT;
 
 /// Length of a value whose end is marked instead.
 const UNDEFINED: u32 = u32::MAX;
+
+/// A deflated data set may not grow beyond this: four times the largest film, in bytes.
+const MAX_INFLATED: u64 = 4 * crate::film::MAX_PIXELS;
 
 /// The element that begins each item of a sequence and each fragment.
 const ITEM: Tag = Tag(0xfffe, 0xe000);
@@ -54,19 +60,33 @@ struct Walk<'a> {
 }
 
 /// Checks all lengths of a file that begins with `DICM` at `start`.
-///
-/// A deflated data set is not looked into.
 pub(super) fn check(bytes: &[u8], start: usize) -> Result<(), String> {
     let mut walk = Walk {
         bytes,
         at: start + 4,
         coding: Coding::ExplicitLittle,
     };
-    let Some(coding) = walk.meta_header()? else {
-        return Ok(());
-    };
+    let (coding, deflated) = walk.meta_header()?;
     walk.coding = coding;
-    walk.data_set()
+    if !deflated {
+        return walk.data_set();
+    }
+    let mut inflated = Vec::new();
+    DeflateDecoder::new(&bytes[walk.at..])
+        .take(MAX_INFLATED)
+        .read_to_end(&mut inflated)
+        .map_err(|error| format!("the deflated data set cannot be inflated: {error}"))?;
+    if inflated.len() as u64 == MAX_INFLATED {
+        return Err(format!(
+            "the deflated data set is of {MAX_INFLATED} bytes or more"
+        ));
+    }
+    Walk {
+        bytes: &inflated,
+        at: 0,
+        coding,
+    }
+    .data_set()
 }
 
 impl<'a> Walk<'a> {
@@ -76,8 +96,8 @@ impl<'a> Walk<'a> {
         Some(taken)
     }
 
-    /// Walks group 0002 and tells how the rest is coded; `None` if it cannot be walked.
-    fn meta_header(&mut self) -> Result<Option<Coding>, String> {
+    /// Walks group 0002 and tells how the rest is coded, and whether it is deflated.
+    fn meta_header(&mut self) -> Result<(Coding, bool), String> {
         let mut uid = "";
         let mut stated_end = None;
         while self.bytes.get(self.at..self.at + 2) == Some(&[2, 0]) {
@@ -102,13 +122,12 @@ impl<'a> Walk<'a> {
         if stated_end.is_some_and(|end| end != self.at) {
             return Err("the meta header is not as long as it states".to_owned());
         }
-        Ok(match uid {
-            IMPLICIT => Some(Coding::ImplicitLittle),
-            "1.2.840.10008.1.2.2" => Some(Coding::ExplicitBig),
-            // Deflated, by data set or by a server.
-            "1.2.840.10008.1.2.1.99" | "1.2.840.10008.1.2.4.95" => None,
-            _ => Some(Coding::ExplicitLittle),
-        })
+        let coding = match uid {
+            IMPLICIT => Coding::ImplicitLittle,
+            "1.2.840.10008.1.2.2" => Coding::ExplicitBig,
+            _ => Coding::ExplicitLittle,
+        };
+        Ok((coding, uid == "1.2.840.10008.1.2.1.99"))
     }
 
     fn data_set(&mut self) -> Result<(), String> {
