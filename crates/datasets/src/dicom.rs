@@ -1,4 +1,4 @@
-//! Decodes DICOM radiographs: from the bytes of a file to a [`Film`] that is right to look at.
+//! Decodes DICOM radiographs: from the bytes of a file to a [`schema::Film`] that is right to look at.
 //!
 //! Only pixels, windows and the five facts of [`FilmFacts`] leave this module; names, dates and
 //! identifiers of patients do not.
