@@ -278,7 +278,8 @@ fn visuals(mut visuals: egui::Visuals, tokens: &Tokens) -> egui::Visuals {
             tokens.text,
         ),
     ] {
-        widget.bg_fill = fill;
+        // Rails of sliders and handles of scroll bars, which must stand out from any surface.
+        widget.bg_fill = mix(fill, outline, 0.5);
         widget.weak_bg_fill = fill;
         widget.bg_stroke = Stroke::new(1.0, outline);
         widget.fg_stroke = Stroke::new(1.0, text);

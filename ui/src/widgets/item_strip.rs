@@ -8,6 +8,8 @@ use crate::widgets::{colour_map, number};
 
 /// Size that a card of the large strip at least has.
 const CARD: Vec2 = Vec2::new(168.0, 72.0);
+/// Height of a card that shows no activation.
+const CARD_WITHOUT_BAR: f32 = 50.0;
 
 fn share_of(item: &ItemView, maximum: f32) -> f32 {
     if maximum > 0.0 {
@@ -122,7 +124,12 @@ fn item_card_ui(ui: &mut Ui, item: &ItemView, place: &Place, maximum: f32) {
         held_out,
     } = *place;
     let theme = tokens::of(ui);
-    let (rect, response) = ui.allocate_exact_size(Vec2::new(width, CARD.y), Sense::hover());
+    let height = if maximum > 0.0 {
+        CARD.y
+    } else {
+        CARD_WITHOUT_BAR
+    };
+    let (rect, response) = ui.allocate_exact_size(Vec2::new(width, height), Sense::hover());
     if !ui.is_rect_visible(rect) {
         return;
     }
@@ -139,8 +146,12 @@ fn item_card_ui(ui: &mut Ui, item: &ItemView, place: &Place, maximum: f32) {
     let inner = rect.shrink(GRID);
     let title = truncated(painter, &item.title, inner.width(), theme.text);
     painter.galley(inner.min, title, theme.text);
+    let mut second_line = item.categories.join(", ");
+    if held_out {
+        second_line = format!("held out · {second_line}");
+    }
     let mut categories = egui::text::LayoutJob::simple_singleline(
-        item.categories.join(", "),
+        second_line,
         tokens::small_font(),
         theme.text_weak,
     );
@@ -170,14 +181,6 @@ fn item_card_ui(ui: &mut Ui, item: &ItemView, place: &Place, maximum: f32) {
             number::activation(item.activation),
             tokens::small_font(),
             theme.text_weak,
-        );
-    } else if held_out {
-        painter.text(
-            inner.left_bottom(),
-            Align2::LEFT_BOTTOM,
-            "held out",
-            tokens::small_font(),
-            theme.accent,
         );
     }
     let label = format!(

@@ -93,7 +93,12 @@ impl SampleDetail {
 /// Findings, report and history.
 fn words_ui(ui: &mut Ui, record: &SampleView) {
     if let Some(findings) = &record.findings {
-        section_ui(ui, "Findings");
+        let title = if record.items.is_empty() {
+            "Findings"
+        } else {
+            "Tastes"
+        };
+        section_ui(ui, title);
         if findings.is_empty() {
             weak_ui(ui, "None");
         }

@@ -190,9 +190,9 @@ fn paint_row(ui: &Ui, rect: Rect, record: &Answer<Arc<SampleView>>) {
         Err(problem) => (String::new(), "", problem.clone()),
     };
     let columns = [
-        (id, 0.0, 0.2),
-        (split.to_owned(), 0.2, 0.08),
-        (text, 0.28, 0.72),
+        (id, 0.0, 0.26),
+        (split.to_owned(), 0.26, 0.09),
+        (text, 0.35, 0.65),
     ];
     for (i, (text, left, width)) in columns.into_iter().enumerate() {
         let colour = if i == 0 { theme.text } else { theme.text_weak };

@@ -42,6 +42,8 @@ pub(crate) struct Pane {
     pub(crate) query: FeatureQuery,
     /// Card last opened.
     pub(crate) selected: Option<FeatureId>,
+    /// Whether a card with a proposal was seen: then proposing again is not the next step.
+    has_proposals: bool,
     listing: Option<Listing>,
 }
 
@@ -53,6 +55,7 @@ impl Pane {
             dictionary: None,
             query: first_query(),
             selected: None,
+            has_proposals: false,
             listing: None,
         }
     }
@@ -171,7 +174,8 @@ impl Pane {
                 );
                 ui.label(RichText::new(text).color(tokens::of(ui).text_weak));
             }
-            if dictionary.n_reviewed == 0 && ui.button("Propose labels").clicked() {
+            let named = self.has_proposals || dictionary.n_reviewed > 0;
+            if !named && ui.button("Propose labels").clicked() {
                 ctx.send(Command::ProposeLabels(dictionary.name.clone()));
             }
         });
@@ -252,6 +256,11 @@ impl Pane {
             listing.sae == sae && listing.query == self.query && listing.revision == ctx.revision
         });
         if !current {
+            let same = self
+                .listing
+                .as_ref()
+                .is_some_and(|listing| listing.sae == sae);
+            self.has_proposals &= same;
             self.listing = Some(Listing {
                 sae: sae.to_owned(),
                 query: self.query.clone(),
@@ -312,6 +321,7 @@ impl Pane {
                 return;
             }
         };
+        self.has_proposals |= !card.proposal.is_empty();
         let selected = self.selected == Some(feature);
         let response = card::card_ui(ctx, ui, rect, &card, (dictionary.kind, selected));
         if response.clicked() {

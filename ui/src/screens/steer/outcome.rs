@@ -113,7 +113,7 @@ fn list_ui(ui: &mut Ui, title: &str, items: &[ItemView], rank_before: Option<&[u
             || (String::new(), theme.text_weak),
             |&old| moved(old, rank, theme),
         );
-        let name_width = if rank_before.is_some() { 0.52 } else { 0.76 };
+        let name_width = if rank_before.is_some() { 0.45 } else { 0.76 };
         table::row_ui(
             ui,
             &[
