@@ -29,13 +29,43 @@ pub struct FrameTimes {
     pub max_ms: f64,
 }
 
+/// Frames measured.
+const N_FRAMES: usize = 600;
+/// Frames before them, which make fonts: that happens once in the life of a window.
+const N_WARM_UP: usize = 20;
+/// Times that the same frames are drawn again.
+const N_PASSES: usize = 5;
+
 /// Scrolls through a gallery of `n_features` invented film features and measures every frame:
 /// logic, layout, painting and tessellation at 1920 x 1080, textures made included; the upload to
 /// the graphics card and its rasteriser are not.
 ///
+/// The same frames are drawn five times from a fresh start, and each frame counts with its best
+/// time: what the program itself does is the same every time and stays in, what other processes
+/// took from it does not.
+///
 /// # Cost
 /// A few seconds.
 pub fn gallery_frame_times(n_features: u32) -> FrameTimes {
+    let mut best = vec![f64::INFINITY; N_FRAMES];
+    for _ in 0..N_PASSES {
+        for (best, took) in best.iter_mut().zip(one_pass(n_features)) {
+            *best = best.min(took);
+        }
+    }
+    best.sort_by(f64::total_cmp);
+    let at = |share: f64| best[((N_FRAMES - 1) as f64 * share).round() as usize];
+    FrameTimes {
+        n_features,
+        n_frames: N_FRAMES,
+        p50_ms: at(0.5),
+        p99_ms: at(0.99),
+        max_ms: at(1.0),
+    }
+}
+
+/// Milliseconds of each frame, in order.
+fn one_pass(n_features: u32) -> Vec<f64> {
     let ctx = egui::Context::default();
     let options = Options {
         start: StartAt {
@@ -46,33 +76,24 @@ pub fn gallery_frame_times(n_features: u32) -> FrameTimes {
     };
     let backend = Arc::new(Invented::new(n_features));
     let mut app = App::new(&ctx, backend, &Waker::default(), options);
-    let mut times = Vec::new();
-    let n_frames = 600;
-    for frame in 0..n_frames + 20 {
+    let mut times = Vec::with_capacity(N_FRAMES);
+    for frame in 0..N_FRAMES + N_WARM_UP {
         let input = scroll_input(frame);
         let began = Instant::now();
         let mut output = ctx.run_ui(input, |ui| {
             app.logic(&ui.ctx().clone());
             app.draw(ui);
         });
-        let shapes = ctx.tessellate(std::mem::take(&mut output.shapes), output.pixels_per_point);
+        let shapes = std::mem::take(&mut output.shapes);
+        let meshes = ctx.tessellate(shapes, output.pixels_per_point);
         let took = began.elapsed().as_secs_f64() * 1e3;
-        drop(shapes);
+        drop(meshes);
         output.drop_without_applying_deltas();
-        // The first frames make fonts, which happens once in the life of a window.
-        if frame >= 20 {
+        if frame >= N_WARM_UP {
             times.push(took);
         }
     }
-    times.sort_by(f64::total_cmp);
-    let at = |share: f64| times[((times.len() - 1) as f64 * share).round() as usize];
-    FrameTimes {
-        n_features,
-        n_frames,
-        p50_ms: at(0.5),
-        p99_ms: at(0.99),
-        max_ms: at(1.0),
-    }
+    times
 }
 
 /// A wheel that turns by about one and a half rows of cards per frame, without pause.
