@@ -32,10 +32,11 @@ const N_FILMS: u32 = 1200;
 const N_FRESH_FILMS: u32 = 500;
 const N_SHOPPERS: u32 = 1500;
 const N_FRESH_SHOPPERS: u32 = 400;
-/// What turns the seed of the project into that of the films and shoppers it is scored on.
+/// What turns the seed of the project into that of the films it is scored on.
 const FRESH: u64 = 0x0f5e_ed00;
-/// Where the radiology dictionary reads: what the decoder is handed for each patch.
-const FILM_HOOK: HookPoint = HookPoint::ProjectorOut;
+/// Where the radiology dictionary reads: halfway through the image tower, where findings are there
+/// but not yet laid out along single dimensions.
+const FILM_HOOK: HookPoint = HookPoint::VisionResidPost(1);
 
 /// What the demo found; printed by `demo --headless --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -218,13 +219,13 @@ fn import_once(session: &Session, request: &ImportRequest, job: &JobContext) -> 
 /// Settings of the radiology dictionary.
 fn film_sae(seed: u64) -> SaeConfig {
     SaeConfig {
-        n_features: 512,
-        k: 8,
+        n_features: 96,
+        k: 4,
         lr: 1e-3,
         batch_rows: 2048,
-        steps: 2500,
+        steps: 1500,
         warmup_steps: 100,
-        decay_start: Some(2000),
+        decay_start: Some(1200),
         seed,
         ..SaeConfig::default()
     }
@@ -470,7 +471,7 @@ fn recover_tastes(
     seed: u64,
     job: &JobContext,
 ) -> Result<BTreeMap<String, ConceptRecovery>> {
-    job.report("Scoring on shoppers of another seed", 0, 0, "shoppers");
+    job.report("Scoring on shoppers not seen before", 0, 0, "shoppers");
     let dataset = session.dataset(SHOPPERS)?;
     let truth: Vec<Vec<Option<u8>>> = serde_json::from_slice(&dataset.read_file(TRUTH)?)
         .map_err(|error| EngineError::request(format!("datasets/{SHOPPERS}/{TRUTH}: {error}")))?;
@@ -485,13 +486,14 @@ fn recover_tastes(
             .collect::<Vec<Option<u8>>>()
     };
     let train_tastes = at_work(&dataset.records, &truth, &samples);
-    let drawn = datasets::phantom::shoppers(seed ^ FRESH, N_FRESH_SHOPPERS);
+    // The same catalogue, and shoppers after those that recommender and dictionary have seen.
+    let drawn = datasets::phantom::shoppers(seed, N_SHOPPERS + N_FRESH_SHOPPERS);
     let model = session.model(SASREC)?;
     let recommender = model.as_recommender()?;
     let sae = session.dictionary(SHOPPERS)?.sae;
     let mut fresh = Views::new(&sae, &random);
     let mut fresh_samples = Vec::new();
-    for (sample, record) in (0_u32..).zip(&drawn.records) {
+    for (sample, record) in (0_u32..).zip(&drawn.records).skip(N_SHOPPERS as usize) {
         job.check_cancelled()?;
         let items = training_items(record);
         let prefixes: Vec<&[u32]> = (1..=items.len()).map(|end| &items[..end]).collect();
