@@ -59,14 +59,25 @@ pub(crate) fn kind_name(kind: ExampleKind) -> &'static str {
     }
 }
 
-/// Most cards kept.
-const MAX_CARDS: usize = 4096;
+/// Cards of one generation.
+const GENERATION: usize = 512;
 
-type Cards = HashMap<FeatureId, Answer<Arc<FeatureCard>>>;
+type Cards = HashMap<(Arc<str>, FeatureId), Answer<Arc<FeatureCard>>>;
 
 /// Cards by dictionary and feature, valid for one revision.
+///
+/// Two generations: a card that is used moves to the young one; when that is full, the old one is
+/// dropped. So no frame pays for dropping everything.
 #[derive(Default)]
-pub(crate) struct CardCache(RefCell<(Revision, Vec<(String, Cards)>)>);
+pub(crate) struct CardCache(RefCell<Generations>);
+
+#[derive(Default)]
+struct Generations {
+    revision: Revision,
+    names: Vec<Arc<str>>,
+    young: Cards,
+    old: Cards,
+}
 
 impl CardCache {
     fn get(
@@ -77,24 +88,30 @@ impl CardCache {
         feature: FeatureId,
     ) -> Answer<Arc<FeatureCard>> {
         let mut inner = self.0.borrow_mut();
-        if inner.0 != revision {
-            inner.0 = revision;
-            inner.1.clear();
+        if inner.revision != revision {
+            *inner = Generations {
+                revision,
+                ..Generations::default()
+            };
         }
-        let index = inner.1.iter().position(|(name, _)| name == sae);
-        let index = index.unwrap_or_else(|| {
-            inner.1.push((sae.to_owned(), Cards::new()));
-            inner.1.len() - 1
+        let known = inner.names.iter().find(|name| &***name == sae).cloned();
+        let name = known.unwrap_or_else(|| {
+            let name: Arc<str> = sae.into();
+            inner.names.push(Arc::clone(&name));
+            name
         });
-        let cards = &mut inner.1[index].1;
-        if let Some(card) = cards.get(&feature) {
+        let key = (name, feature);
+        if let Some(card) = inner.young.get(&key) {
             return card.clone();
         }
-        if cards.len() >= MAX_CARDS {
-            cards.clear();
+        let card = inner
+            .old
+            .remove(&key)
+            .unwrap_or_else(|| backend.feature_card(sae, feature));
+        if inner.young.len() >= GENERATION {
+            inner.old = std::mem::take(&mut inner.young);
         }
-        let card = backend.feature_card(sae, feature);
-        cards.insert(feature, card.clone());
+        inner.young.insert(key, card.clone());
         card
     }
 }

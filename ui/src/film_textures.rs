@@ -13,6 +13,10 @@ use crate::widgets::colour_map;
 
 /// Most bytes of textures kept.
 const MAX_BYTES: usize = 192 << 20;
+/// Most textures kept.
+const MAX_TEXTURES: usize = 4096;
+/// Textures dropped in one frame, so that no frame pays for all of them.
+const DROPS_PER_FRAME: usize = 128;
 /// Most film textures made in one frame, so that scrolling stays smooth.
 const UPLOADS_PER_FRAME: usize = 24;
 
@@ -101,7 +105,8 @@ impl FilmTextures {
         inner.frame += 1;
         inner.uploads = 0;
         inner.loading_before = std::mem::take(&mut inner.loading);
-        if inner.bytes > MAX_BYTES {
+        let n_textures = inner.films.len() + inner.heats.len();
+        if inner.bytes > MAX_BYTES || n_textures > MAX_TEXTURES {
             inner.evict();
         }
     }
@@ -223,7 +228,7 @@ impl Inner {
         name
     }
 
-    /// Drops the half that was not drawn for longest.
+    /// Drops some of those that were not drawn for longest; never what the last frame drew.
     fn evict(&mut self) {
         let mut ages: Vec<u64> = self
             .films
@@ -231,8 +236,11 @@ impl Inner {
             .chain(self.heats.values())
             .map(|entry| entry.used)
             .collect();
-        ages.sort_unstable();
-        let cut = ages.get(ages.len() / 2).copied().unwrap_or(0);
+        if ages.len() <= DROPS_PER_FRAME {
+            return;
+        }
+        let (_, cut, _) = ages.select_nth_unstable(DROPS_PER_FRAME);
+        let cut = (*cut).min(self.frame.saturating_sub(2));
         self.films.retain(|_, entry| entry.used > cut);
         self.heats.retain(|_, entry| entry.used > cut);
         self.bytes = self
