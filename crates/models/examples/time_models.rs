@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use models::text::load_gguf;
 use models::vision::load_tiny_vit;
-use models::{GenerationOptions, HookSpec, HookedModel, ModelError, ModelInput};
+use models::{GenerationOptions, HookSpec, HookedModel as _, ModelError, ModelInput};
 use schema::{HookPoint, PositionClass};
 
 /// CPU seconds of this process so far, from Linux's schedstat; 0 elsewhere.

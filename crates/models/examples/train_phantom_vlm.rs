@@ -16,6 +16,10 @@ use models::training::phantom_vlm::{
 /// Seed of the phantom films that the model learns from.
 const FILM_SEED: u64 = 20_261_123;
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the shape of a source of examples"
+)]
 fn example(index: u32) -> Result<VlmExample, ModelError> {
     let phantom = radiograph(FILM_SEED, index, 224);
     let record = phantom.record;
@@ -64,7 +68,7 @@ fn main() -> Result<(), ModelError> {
             VlmStage::Films | VlmStage::Tokens => 1_024,
             VlmStage::Vision | VlmStage::Text => 25,
         };
-        if progress.done % every == 0 || progress.done == progress.total {
+        if progress.done.is_multiple_of(every) || progress.done == progress.total {
             println!(
                 "{:7.1} s  {:?} {}/{}  loss {:.4}",
                 start.elapsed().as_secs_f32(),

@@ -18,7 +18,7 @@ pub enum Architecture {
     TinyVit,
     /// Self-attentive sequential recommender.
     SasRec,
-    /// The phantom vision-language model: ViT, projector, Llama decoder.
+    /// The phantom vision-language model: `ViT`, projector, Llama decoder.
     PhantomVlm,
 }
 
@@ -156,6 +156,10 @@ pub trait HookedModel: Send + Sync {
     ///
     /// # Errors
     /// [`ModelError::Unsupported`] for models that write no text.
+    #[expect(
+        unused_variables,
+        reason = "models that write no text read none of them"
+    )]
     fn generate(
         &self,
         input: &ModelInput,
@@ -163,7 +167,6 @@ pub trait HookedModel: Send + Sync {
         options: GenerationOptions,
         on_token: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generation, ModelError> {
-        let _ = (input, spec, options, on_token);
         Err(ModelError::Unsupported {
             model: self.card().name.clone(),
             ability: "write text",

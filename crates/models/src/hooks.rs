@@ -138,7 +138,9 @@ mod tests {
         fn apply(&self, rows: &mut [f32], d_model: usize, positions: &[EditedPosition]) {
             for (row, position) in rows.chunks_mut(d_model).zip(positions) {
                 if position.position > 0 {
-                    row.iter_mut().for_each(|value| *value += 1.0);
+                    for value in row.iter_mut() {
+                        *value += 1.0;
+                    }
                 }
             }
         }

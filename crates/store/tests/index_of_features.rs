@@ -53,6 +53,7 @@ fn project(dir: &Path) -> Project {
         hook: HookPoint::ResidPost(0),
         classes: vec![PositionClass::Report],
         d_model: 1,
+        pool: 1,
         samples_per_shard: 100,
         n_samples: N_SAMPLES,
     };

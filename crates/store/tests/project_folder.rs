@@ -76,6 +76,7 @@ fn harvest_manifest(project: &Project) -> HarvestManifest {
         hook: HookPoint::ResidPost(1),
         classes: vec![PositionClass::Image],
         d_model: 3,
+        pool: 1,
         samples_per_shard: 2,
         n_samples: 5,
     }

@@ -66,7 +66,9 @@ fn block_forward(
     add_scaled(&mut mixed, 1.0, x);
     layer_norm(&mut mixed, block.norm1.weight, block.norm1.bias);
     let mut inner = linear(&mixed, block.linear1.weight, block.linear1.bias);
-    inner.iter_mut().for_each(|value| *value = value.max(0.0));
+    for value in &mut inner {
+        *value = value.max(0.0);
+    }
     let mut out = linear(&inner, block.linear2.weight, block.linear2.bias);
     add_scaled(&mut out, 1.0, &mixed);
     layer_norm(&mut out, block.norm2.weight, block.norm2.bias);

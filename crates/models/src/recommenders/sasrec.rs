@@ -16,7 +16,10 @@ use crate::{
     ModelError, ModelInput, ModelSample, PositionInfo,
 };
 
-/// Self-attentive sequential recommender (Kang and McAuley 2018) in `ReChorus`' form.
+/// Output rows, the histories read and the captures of one run.
+type ForwardRows<'a> = (Vec<f32>, Vec<&'a [u32]>, Vec<Captured>);
+
+/// Self-attentive sequential recommender (Kang and `McAuley` 2018) in `ReChorus`' form.
 ///
 /// Reads the last `history_max` items of a history. Position embeddings count from the most recent
 /// item; blocks are post-norm, causal, without output projection; the score of an item is the
@@ -175,7 +178,7 @@ impl SasRec {
         &self,
         inputs: &'a [ModelInput],
         spec: &HookSpec,
-    ) -> Result<(Vec<f32>, Vec<&'a [u32]>, Vec<Captured>), ModelError> {
+    ) -> Result<ForwardRows<'a>, ModelError> {
         let hooks = spec
             .capture
             .iter()

@@ -1,4 +1,4 @@
-//! AdamW with decoupled weight decay, a learning-rate schedule, and clipping of the global norm.
+//! `AdamW` with decoupled weight decay, a learning-rate schedule, and clipping of the global norm.
 
 use candle_core::backprop::GradStore;
 use candle_core::{Tensor, Var};
@@ -93,7 +93,7 @@ impl AdamW {
         let clip = (self.config.grad_clip / norm.max(f32::MIN_POSITIVE)).min(1.0);
         self.n_steps += 1;
         let [beta1, beta2] = self.config.betas;
-        let n = self.n_steps.min(1_000_000) as i32;
+        let n = self.n_steps.min(1_000_000).cast_signed();
         let (fix1, fix2) = (1.0 / (1.0 - beta1.powi(n)), 1.0 / (1.0 - beta2.powi(n)));
         for (((_, var), gradient), moments) in vars.iter().zip(&gradients).zip(&mut self.moments) {
             if gradient.is_empty() {

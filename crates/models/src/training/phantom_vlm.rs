@@ -3,7 +3,7 @@
 //! Stage one trains the image tower alone: a linear head on the final patch tokens predicts which
 //! planted findings cover each patch, and its highest patch whether the film shows the finding.
 //! That stands in for the pretraining of a medical image encoder, whose patch tokens carry
-//! localised findings; the head is dropped afterwards. Stage two keeps the tower fixed, as LLaVA
+//! localised findings; the head is dropped afterwards. Stage two keeps the tower fixed, as `LLaVA`
 //! does, and trains projector and decoder to write the report, by next-token loss alone.
 
 mod checkpoint;

@@ -80,57 +80,63 @@ impl VitConfig {
             Initial::Normal(0.1),
         );
         for i in 0..self.n_blocks {
-            for norm in ["norm1", "norm2"] {
-                add(
-                    format!("blocks.{i}.{norm}.weight"),
-                    &[d],
-                    Initial::Constant(1.0),
-                );
-                add(
-                    format!("blocks.{i}.{norm}.bias"),
-                    &[d],
-                    Initial::Constant(0.0),
-                );
-            }
-            for part in ["q", "k", "v", "out"] {
-                add(
-                    format!("blocks.{i}.attention.{part}.weight"),
-                    &[d, d],
-                    Initial::FanIn,
-                );
-                add(
-                    format!("blocks.{i}.attention.{part}.bias"),
-                    &[d],
-                    Initial::Constant(0.0),
-                );
-            }
-            add(
-                format!("blocks.{i}.mlp.up.weight"),
-                &[self.d_mlp, d],
-                Initial::FanIn,
-            );
-            add(
-                format!("blocks.{i}.mlp.up.bias"),
-                &[self.d_mlp],
-                Initial::Constant(0.0),
-            );
-            add(
-                format!("blocks.{i}.mlp.down.weight"),
-                &[d, self.d_mlp],
-                Initial::FanIn,
-            );
-            add(
-                format!("blocks.{i}.mlp.down.bias"),
-                &[d],
-                Initial::Constant(0.0),
-            );
-            for scale in ["layer_scale1", "layer_scale2"] {
-                add(format!("blocks.{i}.{scale}"), &[d], Initial::Constant(0.5));
-            }
+            self.add_block(i, &mut add);
         }
         add("ln_final.weight".to_owned(), &[d], Initial::Constant(1.0));
         add("ln_final.bias".to_owned(), &[d], Initial::Constant(0.0));
         specs
+    }
+
+    /// Adds the weights of block `i`.
+    fn add_block(&self, i: usize, add: &mut dyn FnMut(String, &[usize], Initial)) {
+        let d = self.d_model;
+        for norm in ["norm1", "norm2"] {
+            add(
+                format!("blocks.{i}.{norm}.weight"),
+                &[d],
+                Initial::Constant(1.0),
+            );
+            add(
+                format!("blocks.{i}.{norm}.bias"),
+                &[d],
+                Initial::Constant(0.0),
+            );
+        }
+        for part in ["q", "k", "v", "out"] {
+            add(
+                format!("blocks.{i}.attention.{part}.weight"),
+                &[d, d],
+                Initial::FanIn,
+            );
+            add(
+                format!("blocks.{i}.attention.{part}.bias"),
+                &[d],
+                Initial::Constant(0.0),
+            );
+        }
+        add(
+            format!("blocks.{i}.mlp.up.weight"),
+            &[self.d_mlp, d],
+            Initial::FanIn,
+        );
+        add(
+            format!("blocks.{i}.mlp.up.bias"),
+            &[self.d_mlp],
+            Initial::Constant(0.0),
+        );
+        add(
+            format!("blocks.{i}.mlp.down.weight"),
+            &[d, self.d_mlp],
+            Initial::FanIn,
+        );
+        add(
+            format!("blocks.{i}.mlp.down.bias"),
+            &[d],
+            Initial::Constant(0.0),
+        );
+        for scale in ["layer_scale1", "layer_scale2"] {
+            add(format!("blocks.{i}.{scale}"), &[d], Initial::Constant(0.5));
+        }
     }
 }
 

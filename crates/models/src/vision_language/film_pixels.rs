@@ -76,7 +76,9 @@ fn taps(from: usize, to: usize) -> Vec<(usize, Vec<f32>)> {
                 .collect();
             let total: f32 = weights.iter().sum();
             if total > 0.0 {
-                weights.iter_mut().for_each(|weight| *weight /= total);
+                for weight in &mut weights {
+                    *weight /= total;
+                }
             } else {
                 weights.fill(1.0 / (end - first) as f32);
             }

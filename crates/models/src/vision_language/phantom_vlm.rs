@@ -1,4 +1,4 @@
-//! The phantom vision-language model: ViT, projector and decoder behind the seam of hooked models.
+//! The phantom vision-language model: `ViT`, projector and decoder behind the seam of hooked models.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -250,27 +250,10 @@ impl PhantomVlm {
             .map(|(i, input)| {
                 captured
                     .iter()
-                    .map(|whole| self.part(whole, i, inputs.len(), input))
+                    .map(|whole| part(whole, i, inputs.len(), input))
                     .collect()
             })
             .collect())
-    }
-
-    /// The rows of input `i` among the rows of a batch, padding left out.
-    fn part(&self, whole: &Captured, i: usize, batch: usize, input: &ModelInput) -> Captured {
-        let per_input = whole.n_rows / batch.max(1);
-        let n_rows = if whole.hook.is_vision() {
-            per_input
-        } else {
-            input.ids.len()
-        };
-        let start = i * per_input * whole.d_model;
-        Captured {
-            hook: whole.hook,
-            n_rows,
-            d_model: whole.d_model,
-            values: whole.values[start..start + n_rows * whole.d_model].to_vec(),
-        }
     }
 
     /// Runs the prompt; the state of its last position, and the cache.
@@ -577,5 +560,22 @@ impl HookedModel for PhantomVlm {
 
     fn token_text(&self, id: u32) -> String {
         self.config.vocabulary.token(id).to_owned()
+    }
+}
+
+/// The rows of input `i` among the rows of a batch, padding left out.
+fn part(whole: &Captured, i: usize, batch: usize, input: &ModelInput) -> Captured {
+    let per_input = whole.n_rows / batch.max(1);
+    let n_rows = if whole.hook.is_vision() {
+        per_input
+    } else {
+        input.ids.len()
+    };
+    let start = i * per_input * whole.d_model;
+    Captured {
+        hook: whole.hook,
+        n_rows,
+        d_model: whole.d_model,
+        values: whole.values[start..start + n_rows * whole.d_model].to_vec(),
     }
 }

@@ -222,7 +222,7 @@ fn damaged_folders_are_sentences() {
     let at = weights.len() - 4;
     nan[at..].copy_from_slice(&f32::NAN.to_le_bytes());
     assert!(load_error(&config, &nan).contains("not a finite number"));
-    let text = String::from_utf8(config.clone()).unwrap();
+    let text = String::from_utf8(config).unwrap();
     let other = text.replace("\"mlp_ratio\": 4.0", "\"mlp_ratio\": 2.0");
     assert!(load_error(other.as_bytes(), &weights).contains("expected F32 of shape"));
     assert!(load_error(b"{\"in\": 256}", &weights).contains("config.json"));

@@ -21,8 +21,8 @@ impl<'a> Factor<'a> {
     /// Column and row stride of a `rows × columns` factor.
     fn strides(self, rows: usize, columns: usize) -> (isize, isize) {
         match self {
-            Self::Plain(_) => (1, columns as isize),
-            Self::Transposed(_) => (rows as isize, 1),
+            Self::Plain(_) => (1, columns.cast_signed()),
+            Self::Transposed(_) => (rows.cast_signed(), 1),
         }
     }
 }
@@ -67,7 +67,7 @@ pub(crate) fn product(
             k,
             out.as_mut_ptr(),
             1,
-            n as isize,
+            n.cast_signed(),
             write == Write::Add,
             left.data().as_ptr(),
             left_cs,

@@ -42,5 +42,7 @@ pub(crate) fn softmax(scores: &mut [f32]) {
         *score = (*score - highest).exp();
         total += *score;
     }
-    scores.iter_mut().for_each(|score| *score /= total);
+    for score in scores.iter_mut() {
+        *score /= total;
+    }
 }

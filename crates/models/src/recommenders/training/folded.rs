@@ -168,7 +168,9 @@ fn forward(weights: &SasRecWeights, block: &BlockWeights<'_>, cases: &[TrainingC
     add_scaled(&mut h1, 1.0, &last);
     let norm1 = layer_norm(&mut h1, block.norm1.weight, block.norm1.bias);
     let mut inner = linear(&h1, block.linear1.weight, block.linear1.bias);
-    inner.iter_mut().for_each(|value| *value = value.max(0.0));
+    for value in &mut inner {
+        *value = value.max(0.0);
+    }
     let mut users = linear(&inner, block.linear2.weight, block.linear2.bias);
     add_scaled(&mut users, 1.0, &h1);
     let norm2 = layer_norm(&mut users, block.norm2.weight, block.norm2.bias);

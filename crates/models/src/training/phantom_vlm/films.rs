@@ -1,7 +1,7 @@
 //! All films of a training run in memory, compact: pixels as bytes, findings as bits per patch.
 
-use rand::SeedableRng;
-use rand::seq::SliceRandom;
+use rand::SeedableRng as _;
+use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use schema::Mask;
@@ -142,7 +142,9 @@ fn compact(
         present |= bit;
         let Some(mask) = &planted.mask else {
             global |= bit;
-            covered.iter_mut().for_each(|bits| *bits |= bit);
+            for bits in &mut covered {
+                *bits |= bit;
+            }
             continue;
         };
         let shares = shares(mask, vision.grid_size());
