@@ -48,7 +48,10 @@ pub(crate) fn collect(root: &Path) -> Result<String> {
         }
     }
     for folder in FONT_NOTICES {
-        for file in files_of(&root.join(folder), &|name| name.ends_with(".TXT"))? {
+        for file in files_of(&root.join(folder), &|path| {
+            path.extension()
+                .is_some_and(|extension| extension.eq_ignore_ascii_case("txt"))
+        })? {
             let name = file.file_stem().unwrap_or_default().to_string_lossy();
             texts
                 .entry(read(&file)?)
@@ -95,7 +98,9 @@ fn licence_files(package: &Package) -> Result<Vec<PathBuf>> {
         .manifest_path
         .parent()
         .with_context(|| format!("{}: has no folder", package.manifest_path))?;
-    let mut files = files_of(folder.as_std_path(), &|name| {
+    let mut files = files_of(folder.as_std_path(), &|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.to_uppercase();
         NAMES.iter().any(|start| name.starts_with(start))
     })?;
     if let Some(file) = package.license_file() {
@@ -107,14 +112,13 @@ fn licence_files(package: &Package) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The files of `folder` whose name in upper case is `wanted`, in the order of their names.
-fn files_of(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
+/// The files of `folder` that are `wanted`, in the order of their names.
+fn files_of(folder: &Path, wanted: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let place = || format!("{}: cannot be read", folder.display());
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).with_context(place)? {
         let path = entry.with_context(place)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if wanted(&name.to_uppercase()) && path.is_file() {
+        if wanted(&path) && path.is_file() {
             files.push(path);
         }
     }
