@@ -4,7 +4,7 @@ use schema::HookPoint;
 
 use super::kernels::norm::layer_norm;
 use super::kernels::product::linear;
-use super::kernels::vectors::{add_scaled, dot, softmax};
+use super::kernels::vectors::{add_scaled, dot, relu, softmax};
 use super::weights::{BlockWeights, SasRecWeights};
 use crate::ModelError;
 
@@ -66,9 +66,7 @@ fn block_forward(
     add_scaled(&mut mixed, 1.0, x);
     layer_norm(&mut mixed, block.norm1.weight, block.norm1.bias);
     let mut inner = linear(&mixed, block.linear1.weight, block.linear1.bias);
-    for value in &mut inner {
-        *value = value.max(0.0);
-    }
+    relu(&mut inner);
     let mut out = linear(&inner, block.linear2.weight, block.linear2.bias);
     add_scaled(&mut out, 1.0, &mixed);
     layer_norm(&mut out, block.norm2.weight, block.norm2.bias);

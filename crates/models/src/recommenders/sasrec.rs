@@ -16,10 +16,7 @@ use crate::{
     ModelError, ModelInput, ModelSample, PositionInfo,
 };
 
-/// Output rows, the histories read and the captures of one run.
-type ForwardRows<'a> = (Vec<f32>, Vec<&'a [u32]>, Vec<Captured>);
-
-/// Self-attentive sequential recommender (Kang and `McAuley` 2018) in `ReChorus`' form.
+/// Self-attentive sequential recommender (Kang et al. 2018) in `ReChorus`' form.
 ///
 /// Reads the last `history_max` items of a history. Position embeddings count from the most recent
 /// item; blocks are post-norm, causal, without output projection; the score of an item is the
@@ -173,12 +170,12 @@ impl SasRec {
         })
     }
 
-    /// Runs the inputs with hooks; returns the output rows, the histories read and the captures.
+    /// Runs the inputs with hooks.
     fn run<'a>(
         &self,
         inputs: &'a [ModelInput],
         spec: &HookSpec,
-    ) -> Result<ForwardRows<'a>, ModelError> {
+    ) -> Result<HookedRun<'a>, ModelError> {
         let hooks = spec
             .capture
             .iter()
@@ -213,8 +210,21 @@ impl SasRec {
             let changed = run.visit(hook, tensor, &positions)?;
             Ok(changed.flatten_all()?.to_vec1::<f32>()?)
         })?;
-        Ok((rows, histories, run.into_captured()))
+        Ok(HookedRun {
+            rows,
+            histories,
+            captured: run.into_captured(),
+        })
     }
+}
+
+/// What a pass with hooks came to.
+struct HookedRun<'a> {
+    /// Output of the last block, all histories laid end to end.
+    rows: Vec<f32>,
+    /// The histories as they were read.
+    histories: Vec<&'a [u32]>,
+    captured: Vec<Captured>,
 }
 
 impl HookedModel for SasRec {
@@ -255,7 +265,11 @@ impl HookedModel for SasRec {
         inputs: &[ModelInput],
         hooks: &[HookPoint],
     ) -> Result<Vec<Vec<Captured>>, ModelError> {
-        let (_, histories, captured) = self.run(inputs, &HookSpec::capturing(hooks))?;
+        let HookedRun {
+            histories,
+            captured,
+            ..
+        } = self.run(inputs, &HookSpec::capturing(hooks))?;
         let d = self.config().d();
         let mut first = 0;
         let mut out = Vec::with_capacity(inputs.len());
@@ -278,7 +292,9 @@ impl HookedModel for SasRec {
     }
 
     fn rank(&self, inputs: &[ModelInput], spec: &HookSpec) -> Result<Vec<Vec<f32>>, ModelError> {
-        let (rows, histories, _) = self.run(inputs, spec)?;
+        let HookedRun {
+            rows, histories, ..
+        } = self.run(inputs, spec)?;
         let vectors = last_rows(&rows, &histories, self.config().d());
         let scores = self.scores(&vectors);
         Ok(scores

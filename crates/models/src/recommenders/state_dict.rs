@@ -186,7 +186,7 @@ fn shape_of(
     };
     let (item_rows, d_model) = rows_and_width("i_embeddings.weight")?;
     let (position_rows, _) = rows_and_width("p_embeddings.weight")?;
-    let n_layers = (0..tensors.len())
+    let n_layers = (0..=tensors.len())
         .take_while(|layer| {
             tensors.contains_key(&format!("transformer_block.{layer}.linear1.weight"))
         })

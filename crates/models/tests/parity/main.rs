@@ -3,6 +3,7 @@
 
 mod gguf_damage;
 mod llama;
+mod sasrec;
 mod shared_files;
 mod tiny_gguf;
 mod tiny_vit;

@@ -1,6 +1,6 @@
-//! Matrix products of row-major f32 matrices on one thread.
+//! Products of whole row-major matrices, and linear layers made of them.
 
-use gemm::Parallelism;
+use crate::kernels::matmul::{self, View};
 
 /// One factor of a product: row-major data, read as it lies or transposed.
 #[derive(Clone, Copy)]
@@ -18,11 +18,11 @@ impl<'a> Factor<'a> {
         }
     }
 
-    /// Column and row stride of a `rows × columns` factor.
-    fn strides(self, rows: usize, columns: usize) -> (isize, isize) {
+    /// The factor as a `rows × columns` matrix.
+    fn view(self, rows: usize, columns: usize) -> View<'a> {
         match self {
-            Self::Plain(_) => (1, columns.cast_signed()),
-            Self::Transposed(_) => (rows.cast_signed(), 1),
+            Self::Plain(data) => View::new(data, rows, columns, columns),
+            Self::Transposed(data) => View::new(data, columns, rows, rows).t(),
         }
     }
 }
@@ -40,7 +40,6 @@ pub(crate) enum Write {
 ///
 /// # Shapes
 /// - `left`: `[m, k]`, `right`: `[k, n]`, `out`: `[m, n]` row-major, with `[m, n, k] = sizes`
-#[expect(unsafe_code, reason = "the gemm crate takes pointers and strides")]
 pub(crate) fn product(
     out: &mut [f32],
     sizes: [usize; 3],
@@ -53,36 +52,8 @@ pub(crate) fn product(
         out.len() == m * n && left.data().len() == m * k && right.data().len() == k * n,
         "sizes of a product do not agree"
     );
-    if m == 0 || n == 0 {
-        return;
-    }
-    let (left_cs, left_rs) = left.strides(m, k);
-    let (right_cs, right_rs) = right.strides(k, n);
-    // SAFETY: the lengths were checked above, the strides stay inside them for every
-    // row < m, column < n and depth < k, and `out` is borrowed mutably, so nothing overlaps.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            1,
-            n.cast_signed(),
-            write == Write::Add,
-            left.data().as_ptr(),
-            left_cs,
-            left_rs,
-            right.data().as_ptr(),
-            right_cs,
-            right_rs,
-            1.0_f32,
-            1.0_f32,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
-    }
+    let factors = (left.view(m, k), right.view(k, n));
+    matmul::product(out, n, factors, 1.0, write == Write::Add);
 }
 
 /// `out = x · weightᵀ + bias` for every row of `x`.

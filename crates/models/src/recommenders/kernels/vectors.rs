@@ -42,7 +42,14 @@ pub(crate) fn softmax(scores: &mut [f32]) {
         *score = (*score - highest).exp();
         total += *score;
     }
-    for score in scores.iter_mut() {
+    for score in scores {
         *score /= total;
+    }
+}
+
+/// Sets what is below 0 to 0.
+pub(crate) fn relu(values: &mut [f32]) {
+    for value in values {
+        *value = value.max(0.0);
     }
 }

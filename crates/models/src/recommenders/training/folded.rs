@@ -7,10 +7,10 @@
 use rayon::iter::ParallelIterator as _;
 use rayon::slice::ParallelSlice as _;
 
-use super::super::forward::embed;
+use super::super::forward::{embed, last_rows};
 use super::super::kernels::norm::{Normalised, layer_norm, layer_norm_backward};
 use super::super::kernels::product::{Factor, Write, linear, product};
-use super::super::kernels::vectors::{add_rows, add_scaled, dot, softmax};
+use super::super::kernels::vectors::{add_rows, add_scaled, dot, relu, softmax};
 use super::super::weights::{BlockWeights, SasRecWeights};
 use super::instances::TrainingCase;
 
@@ -136,7 +136,7 @@ fn forward(weights: &SasRecWeights, block: &BlockWeights<'_>, cases: &[TrainingC
     let n = cases.len();
     let histories: Vec<&[u32]> = cases.iter().map(|case| case.history).collect();
     let x = embed(weights, &histories);
-    let last = super::super::forward::last_rows(&x, &histories, d);
+    let last = last_rows(&x, &histories, d);
     let query = linear(&last, block.query.weight, block.query.bias);
     let mut key_query = vec![0.0; n * d];
     product(
@@ -168,9 +168,7 @@ fn forward(weights: &SasRecWeights, block: &BlockWeights<'_>, cases: &[TrainingC
     add_scaled(&mut h1, 1.0, &last);
     let norm1 = layer_norm(&mut h1, block.norm1.weight, block.norm1.bias);
     let mut inner = linear(&h1, block.linear1.weight, block.linear1.bias);
-    for value in &mut inner {
-        *value = value.max(0.0);
-    }
+    relu(&mut inner);
     let mut users = linear(&inner, block.linear2.weight, block.linear2.bias);
     add_scaled(&mut users, 1.0, &h1);
     let norm2 = layer_norm(&mut users, block.norm2.weight, block.norm2.bias);

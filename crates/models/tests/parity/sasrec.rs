@@ -14,25 +14,7 @@ use models::{
 };
 use schema::{HookPoint, Split};
 
-/// A folder of shared material, or `None` after saying that the test is skipped.
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
-fn shared(part: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("FLUOROSCOPE_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-        PathBuf::from,
-    );
-    let path = root.join(part);
-    if path.exists() {
-        return Some(path);
-    }
-    assert!(
-        std::env::var_os("FLUOROSCOPE_REQUIRE_SHARED").is_none_or(|value| value != "1"),
-        "{} is required",
-        path.display()
-    );
-    eprintln!("skipped: {} is not there", path.display());
-    None
-}
+use crate::shared_files::{max_difference, shared, shared_json};
 
 struct Reference(HashMap<String, Tensor>);
 
@@ -75,13 +57,6 @@ fn inputs(model: &SasRec, histories: &[Vec<u32>]) -> Vec<ModelInput> {
                 .unwrap()
         })
         .collect()
-}
-
-fn max_difference(a: &[f32], b: &[f32]) -> f32 {
-    assert_eq!(a.len(), b.len());
-    a.iter()
-        .zip(b)
-        .fold(0.0, |worst, (x, y)| worst.max((x - y).abs()))
 }
 
 /// The `n` best items, best first.
@@ -202,8 +177,7 @@ fn metrics_equal_the_reference() {
         return;
     };
     let reference = Reference::open(folder.join("sasrec/eval_metrics.safetensors"));
-    let text = std::fs::read_to_string(folder.join("report.json")).unwrap();
-    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let report = shared_json("fixtures/sasrec/report.json").unwrap();
     let expected = &report["models"]["sasrec"]["eval_metrics_peer"];
     for name in ["prediction", "prediction_sae"] {
         // The target is the first of 31 candidates; ties count against it.
