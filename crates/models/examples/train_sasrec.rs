@@ -20,8 +20,11 @@ fn option(arguments: &[String], name: &str) -> Option<String> {
     arguments.get(at + 1).cloned()
 }
 
+/// User, item and time.
+type Row = (u32, u32, f64);
+
 /// Rows `user_id, item_id, time` of a table, in time order.
-fn rows(path: &Path) -> Result<Vec<(u32, u32, f64)>, Box<dyn Error>> {
+fn rows(path: &Path) -> Result<Vec<Row>, Box<dyn Error>> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let mut rows = Vec::new();
@@ -30,7 +33,7 @@ fn rows(path: &Path) -> Result<Vec<(u32, u32, f64)>, Box<dyn Error>> {
         let mut next = || cells.next().ok_or("a row has fewer than three columns");
         rows.push((next()?.parse()?, next()?.parse()?, next()?.parse()?));
     }
-    rows.sort_by(|a: &(u32, u32, f64), b| a.2.total_cmp(&b.2));
+    rows.sort_by(|a: &Row, b| a.2.total_cmp(&b.2));
     Ok(rows)
 }
 

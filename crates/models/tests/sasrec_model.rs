@@ -1,4 +1,5 @@
 //! `SASRec` as a model under study: files, hooks, edits, ranking and evaluation by hand.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 use std::sync::Arc;
 
