@@ -1,5 +1,10 @@
 //! The executable as a user meets it: what it makes, what it refuses, and that nothing is half done.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test may panic, also outside its own function"
+)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -93,9 +98,10 @@ fn project() -> tempfile::TempDir {
 }
 
 fn shared() -> Option<PathBuf> {
-    let found = std::env::var_os("FLUOROSCOPE_SHARED")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"));
+    let found = std::env::var_os("FLUOROSCOPE_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
+        PathBuf::from,
+    );
     if found.is_dir() {
         return Some(found);
     }
@@ -275,7 +281,7 @@ fn kill_when(dir: &Path, arguments: &[&str], is_time: &dyn Fn() -> bool) -> bool
         .spawn()
         .unwrap();
     let began = Instant::now();
-    while !is_time() && began.elapsed() < Duration::from_secs(120) {
+    while !is_time() && began.elapsed() < Duration::from_mins(2) {
         if child.try_wait().unwrap().is_some() {
             return false;
         }
@@ -399,7 +405,8 @@ fn a_decision_is_in_the_journal_and_steering_changes_a_ranking() {
             .as_array()
             .unwrap()
             .iter()
-            .any(|card| card["feature"].to_string() == feature)
+            .map(|card| card["feature"].to_string())
+            .any(|found| found == feature)
     );
     let edit = format!("{feature}=4");
     let steer = [
