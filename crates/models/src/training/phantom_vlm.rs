@@ -10,6 +10,8 @@ mod checkpoint;
 mod dense_head;
 mod examples;
 mod films;
+#[cfg(test)]
+mod gradient_tests;
 mod stages;
 
 use std::ops::ControlFlow;

@@ -83,8 +83,20 @@ impl<'a> Trainer<'a> {
         })
     }
 
+    /// Weights of stage one.
+    #[cfg(test)]
+    pub(super) fn tower_vars(&self) -> &[(String, Var)] {
+        &self.tower_vars
+    }
+
+    /// Weights of stage two.
+    #[cfg(test)]
+    pub(super) fn text_vars(&self) -> &[(String, Var)] {
+        &self.text_vars
+    }
+
     /// Patch tokens after the tower's final norm, CLS left out, `[batch, n_patches, d_vision]`.
-    fn tokens(&self, films: &[&CompactFilm]) -> Result<Tensor, ModelError> {
+    pub(super) fn tokens(&self, films: &[&CompactFilm]) -> Result<Tensor, ModelError> {
         let vision = &self.sizes.vision;
         let mut values = Vec::new();
         for film in films {
