@@ -1,7 +1,7 @@
 //! Finite differences against the gradients of every weight of both stages.
 
 use candle_core::Tensor;
-use rand::{Rng, SeedableRng};
+use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use schema::{Film, Mask};
 
@@ -41,6 +41,10 @@ fn small() -> VlmTrainingConfig {
     }
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "the shape of a source of examples"
+)]
 fn example(index: u32) -> Result<VlmExample, ModelError> {
     let mut rng = ChaCha8Rng::seed_from_u64(u64::from(index));
     let flags: Vec<bool> = (0..256).map(|i| i % 16 < 6 && i < 100).collect();
