@@ -18,7 +18,7 @@ pub(crate) fn about() -> Result<Answer> {
     let name = config.product_name.unwrap_or_default();
     let version = config.version.unwrap_or_default();
     let package = PackageInfo {
-        name: env!("CARGO_PKG_NAME").to_owned(),
+        name: name.clone(),
         version: version
             .parse()
             .map_err(|error| EngineError::other(format!("tauri.conf.json: version: {error}")))?,
