@@ -1,11 +1,6 @@
 //! The executable as a user meets it: what it makes, what it refuses, and that nothing is half done.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails its test")]
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test may panic, also outside its own function"
-)]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

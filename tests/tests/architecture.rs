@@ -1,11 +1,6 @@
 //! The dependency directions of `ARCHITECTURE.md`, checked from `cargo metadata`.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails its test")]
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test may panic, also outside its own function"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use datasets::phantom::{FINDINGS, PhantomRadiograph, ReportState, radiographs, report_states};
 use models::{
-    ActivationEdit, EditedPosition, GenerationOptions, HookSpec, HookedModel, ModelError,
+    ActivationEdit, EditedPosition, GenerationOptions, HookSpec, HookedModel as _, ModelError,
     ModelInput, ModelSample, PhantomVlm,
 };
 use rayon::prelude::*;

@@ -1,4 +1,9 @@
 //! The phantom vision-language model through its public interface: hooks, cache, steering, files.
+#![expect(
+    clippy::unwrap_used,
+    clippy::unnecessary_wraps,
+    reason = "helpers of a test; examples have the shape of a source that can fail"
+)]
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -10,7 +15,7 @@ use models::training::phantom_vlm::{
 use models::vision::vit::VitConfig;
 use models::vision_language::DecoderConfig;
 use models::{
-    ActivationEdit, EditedPosition, GenerationOptions, HookSpec, HookedModel, ModelError,
+    ActivationEdit, EditedPosition, GenerationOptions, HookSpec, HookedModel as _, ModelError,
     ModelInput, ModelSample, PhantomVlm,
 };
 use schema::{Film, HookPoint, Mask, PositionClass, Report};
