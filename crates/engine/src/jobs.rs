@@ -57,7 +57,7 @@ pub struct JobContext {
 }
 
 impl JobContext {
-    /// A context for work outside [`Jobs`], such as a command in a terminal.
+    /// A context for work outside the job queue, such as a command in a terminal.
     pub fn new(cancel: Arc<AtomicBool>, observer: Arc<dyn Observer>) -> Self {
         Self { cancel, observer }
     }
