@@ -10,11 +10,13 @@ mod lesions;
 mod plan;
 mod radiograph;
 mod report;
+mod report_order;
 mod report_reader;
 mod shoppers;
 
 pub use catalogue::{TASTES, Taste};
 pub use radiograph::{PhantomRadiograph, radiograph, radiographs};
+pub use report_order::in_finding_order;
 pub use report_reader::{ReportState, report_states};
 pub use shoppers::{Shoppers, shoppers};
 

@@ -1,6 +1,6 @@
 //! The job that trains the phantom model from scratch on phantoms of its own.
 
-use datasets::phantom::{FINDINGS, radiograph};
+use datasets::phantom::{FINDINGS, in_finding_order, radiograph};
 use models::training::phantom_vlm::{
     PlantedFinding, VlmExample, VlmStage, VlmTrainingConfig, train,
 };
@@ -39,7 +39,7 @@ fn example(index: u32) -> std::result::Result<VlmExample, ModelError> {
     Ok(VlmExample {
         film: phantom.film,
         findings,
-        report: record.report.unwrap_or_default().text(),
+        report: in_finding_order(&record.report.unwrap_or_default().text()),
     })
 }
 

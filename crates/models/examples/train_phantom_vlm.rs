@@ -1,13 +1,13 @@
 //! Trains the phantom vision-language model on phantom films and prints how it goes.
 //!
-//! `train_phantom_vlm FOLDER [SEED N_FILMS VISION_STEPS TEXT_STEPS]`
+//! `train_phantom_vlm FOLDER [SEED N_FILMS VISION_STEPS TEXT_STEPS [TOWER_FROM]]`
 #![expect(clippy::print_stdout, reason = "an example reports to the terminal")]
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use datasets::phantom::{FINDINGS, radiograph};
+use datasets::phantom::{FINDINGS, in_finding_order, radiograph};
 use models::ModelError;
 use models::training::phantom_vlm::{
     PlantedFinding, VlmExample, VlmProgress, VlmStage, VlmTrainingConfig, train,
@@ -38,7 +38,7 @@ fn example(index: u32) -> Result<VlmExample, ModelError> {
     Ok(VlmExample {
         film: phantom.film,
         findings,
-        report: record.report.unwrap_or_default().text(),
+        report: in_finding_order(&record.report.unwrap_or_default().text()),
     })
 }
 
@@ -57,6 +57,7 @@ fn main() -> Result<(), ModelError> {
         n_films: number(2, shipped.n_films),
         vision_steps: number(3, shipped.vision_steps),
         text_steps: number(4, shipped.text_steps),
+        tower_from: arguments.get(5).map(PathBuf::from),
         ..shipped
     };
     let findings: Vec<String> = FINDINGS.iter().map(|&name| name.to_owned()).collect();

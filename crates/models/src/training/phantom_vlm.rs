@@ -15,7 +15,7 @@ mod gradient_tests;
 mod stages;
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +60,9 @@ pub struct VlmTrainingConfig {
     pub checkpoint_every: u32,
     /// Seed of initial weights and of the order of films.
     pub seed: u64,
+    /// Folder of a model whose image tower is taken over; stage one is then left out. `None` to
+    /// train a tower.
+    pub tower_from: Option<PathBuf>,
     /// Sizes of the image tower; `None` for those shipped.
     pub vision: Option<VitConfig>,
     /// Sizes of the decoder; `None` for those shipped.
@@ -69,10 +72,10 @@ pub struct VlmTrainingConfig {
 impl Default for VlmTrainingConfig {
     fn default() -> Self {
         Self {
-            n_films: 8_000,
+            n_films: 6_000,
             n_held_out: 400,
-            vision_steps: 1_500,
-            text_steps: 1_500,
+            vision_steps: 1_400,
+            text_steps: 2_000,
             batch: 16,
             vision_lr: 1.5e-3,
             text_lr: 2e-3,
@@ -81,6 +84,7 @@ impl Default for VlmTrainingConfig {
             max_tokens: 500,
             checkpoint_every: 100,
             seed: 0,
+            tower_from: None,
             vision: None,
             decoder: None,
         }
@@ -155,7 +159,7 @@ pub type VlmObserver<'a> = dyn FnMut(VlmProgress) -> ControlFlow<()> + 'a;
 pub struct VlmTrained {
     /// The model, as read back from its files.
     pub model: PhantomVlm,
-    /// How well the dense head did on held-out films, per finding.
+    /// How well the dense head did on held-out films, per finding; empty for a tower taken over.
     pub dense_scores: Vec<DenseScore>,
 }
 
@@ -189,8 +193,13 @@ pub fn train(
     })?;
     let films = Films::draw(config, findings.len(), examples, observer)?;
     let mut trainer = Trainer::new(config, findings.len(), &films, folder)?;
-    trainer.train_tower(&films, observer)?;
-    let dense_scores = trainer.score_tower(&films, findings)?;
+    let dense_scores = if let Some(folder) = &config.tower_from {
+        trainer.take_tower(folder)?;
+        Vec::new()
+    } else {
+        trainer.train_tower(&films, observer)?;
+        trainer.score_tower(&films, findings)?
+    };
     trainer.train_text(&films, observer)?;
     let model = trainer.finish()?;
     Ok(VlmTrained {

@@ -208,7 +208,7 @@ impl PhantomVlm {
             .map(|input| input.ids.len())
             .max()
             .unwrap_or(0);
-        let mut text = Vec::with_capacity(inputs.len() * (n - n_patches));
+        let mut text = Vec::new();
         for input in inputs {
             let is_prompt = input.ids.len() > n_patches + 1
                 && input.ids[1..=n_patches].iter().all(|&id| id == IMAGE);

@@ -81,6 +81,11 @@ fn check(loss: &dyn Fn() -> Tensor, vars: &[(String, candle_core::Var)]) {
         });
         let gradient = gradient.unwrap_or_else(|| panic!("{name} has no gradient"));
         let norm = gradient.iter().map(|g| g * g).sum::<f32>().sqrt();
+        if name.ends_with("attention.k.bias") {
+            // It shifts all scores of a query alike, which the softmax does not see.
+            assert!(norm < 1e-5, "{name}: gradient of norm {norm}");
+            continue;
+        }
         assert!(norm > 1e-4, "{name}: gradient of norm {norm}");
         let start = var.as_tensor().copy().unwrap();
         let drawn: Vec<f32> = (0..gradient.len())
@@ -94,7 +99,8 @@ fn check(loss: &dyn Fn() -> Tensor, vars: &[(String, candle_core::Var)]) {
                 .map(|(g, d)| g * d)
                 .sum::<f32>()
                 / length;
-            let step = 4e-3;
+            // Large enough for rounding, small enough to keep each film's highest patch the same.
+            let step = 1e-3;
             let moved = |sign: f32| {
                 let values: Vec<f32> = start
                     .flatten_all()

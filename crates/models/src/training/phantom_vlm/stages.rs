@@ -168,6 +168,21 @@ impl<'a> Trainer<'a> {
         Ok(next_token_loss(&self.decoder.logits(&states)?, targets)?)
     }
 
+    /// Takes the image tower of the model in `folder`.
+    pub(super) fn take_tower(&mut self, folder: &Path) -> Result<(), ModelError> {
+        let path = folder.join(WEIGHT_FILE);
+        let bytes = std::fs::read(&path).map_err(|source| ModelError::Read {
+            path: path.clone(),
+            source,
+        })?;
+        let given = Parameters::from_bytes(&bytes, &self.sizes.vision.parameters(), &path)?;
+        let is_tower = |name: &str| name.starts_with("vision.");
+        for (name, var) in self.tower_vars.iter().filter(|(name, _)| is_tower(name)) {
+            var.set(&given.get(name)?)?;
+        }
+        Ok(())
+    }
+
     /// Stage one.
     pub(super) fn train_tower(
         &mut self,
