@@ -1,6 +1,6 @@
 //! Measures a trained phantom model: reports, speed, and what steering by mean differences does.
 //!
-//! `measure_phantom_vlm FOLDER [N_FILMS] [reports] [speed] [steer]`
+//! `measure_phantom_vlm FOLDER [N_FILMS] [reports] [speed] [steer] [dimensions]`
 #![expect(clippy::print_stdout, reason = "an example reports to the terminal")]
 
 use std::ops::ControlFlow;
@@ -192,11 +192,11 @@ fn measure_steering(
             let direction = mean_difference(films, &rows, finding);
             let without: Vec<usize> = (0..films.len())
                 .filter(|&i| !has(&films[i], finding))
-                .take(16)
+                .take(10)
                 .collect();
             let with: Vec<usize> = (0..films.len())
                 .filter(|&i| has(&films[i], finding))
-                .take(16)
+                .take(10)
                 .collect();
             let share = |chosen: &[usize], strength: f32| -> Result<f64, ModelError> {
                 let spec = HookSpec {
@@ -231,6 +231,78 @@ fn measure_steering(
     Ok(())
 }
 
+/// Highest F1 of "score above a threshold" on the first half of the films, and that threshold's F1
+/// on the second half.
+fn halves_f1(scores: &[f32], truth: &[bool]) -> (f64, f64) {
+    let half = scores.len() / 2;
+    let f1 = |scores: &[f32], truth: &[bool], threshold: f32| {
+        let (mut hits, mut wrong) = (0.0, 0.0);
+        for (&score, &truth) in scores.iter().zip(truth) {
+            match (score >= threshold, truth) {
+                (true, true) => hits += 1.0,
+                (false, false) => {}
+                _ => wrong += 1.0,
+            }
+        }
+        2.0 * hits / f64::max(2.0 * hits + wrong, 1.0)
+    };
+    let mut best = (0.0, f32::INFINITY);
+    for &threshold in &scores[..half] {
+        let found = f1(&scores[..half], &truth[..half], threshold);
+        if found > best.0 {
+            best = (found, threshold);
+        }
+    }
+    (best.0, f1(&scores[half..], &truth[half..], best.1))
+}
+
+/// Per hook and finding: F1 over films of the best single dimension and of the mean-difference
+/// direction, both by the highest patch; chosen on the first half, measured on the second.
+fn measure_dimensions(
+    model: &PhantomVlm,
+    films: &[PhantomRadiograph],
+    inputs: &[ModelInput],
+) -> Result<(), ModelError> {
+    let mut hooks: Vec<HookPoint> = (0..model.config().vision.n_blocks)
+        .map(HookPoint::VisionResidPost)
+        .collect();
+    hooks.extend([HookPoint::VisionLnFinal, HookPoint::ProjectorOut]);
+    for hook in hooks {
+        let captured = model.capture(inputs, &[hook])?;
+        let rows: Vec<(Vec<f32>, usize)> = captured
+            .iter()
+            .map(|all| {
+                let d = all[0].d_model;
+                (all[0].values[(all[0].n_rows - 256) * d..].to_vec(), d)
+            })
+            .collect();
+        let half = films.len() / 2;
+        print!("{hook}:");
+        for finding in FINDINGS {
+            let truth: Vec<bool> = films.iter().map(|film| has(film, finding)).collect();
+            let highest = |direction: &[f32]| -> Vec<f32> {
+                let along = |row: &[f32]| row.iter().zip(direction).map(|(x, d)| x * d).sum();
+                rows.par_iter()
+                    .map(|(rows, d)| rows.chunks(*d).map(along).fold(f32::NEG_INFINITY, f32::max))
+                    .collect()
+            };
+            let d = rows[0].1;
+            let best = (0..2 * d)
+                .map(|i| {
+                    let mut direction = vec![0.0; d];
+                    direction[i / 2] = if i % 2 == 0 { 1.0 } else { -1.0 };
+                    halves_f1(&highest(&direction), &truth)
+                })
+                .fold((0.0, 0.0), |best, it| if it.0 > best.0 { it } else { best });
+            let direction = mean_difference(&films[..half], &rows[..half], finding);
+            let along = halves_f1(&highest(&direction), &truth);
+            print!("  {finding} {:.2}/{:.2}", best.1, along.1);
+        }
+        println!();
+    }
+    Ok(())
+}
+
 fn main() -> Result<(), ModelError> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let folder = arguments
@@ -256,6 +328,9 @@ fn main() -> Result<(), ModelError> {
     }
     if wants("reports") {
         measure_reports(&model, &films, &inputs)?;
+    }
+    if wants("dimensions") {
+        measure_dimensions(&model, &films, &inputs)?;
     }
     if wants("steer") {
         measure_steering(&model, &films, &inputs)?;

@@ -113,10 +113,17 @@ impl VlmTrainingConfig {
         if let Some(decoder) = &self.decoder {
             sizes.decoder = decoder.clone();
         }
+        let tower = if self.tower_from.is_some() {
+            "image tower of an earlier model".to_owned()
+        } else {
+            format!(
+                "{} steps of {} films for the image tower on planted masks",
+                self.vision_steps, self.batch
+            )
+        };
         sizes.training = format!(
-            "{} phantom films; {} steps of {} films for the image tower on planted masks, then {} \
-             for projector and decoder on reports; seed {}",
-            self.n_films, self.vision_steps, self.batch, self.text_steps, self.seed
+            "{} phantom films; {tower}, then {} steps for projector and decoder on reports; seed {}",
+            self.n_films, self.text_steps, self.seed
         );
         sizes
     }
