@@ -145,7 +145,7 @@ fn mean_difference(
                     (0..196)
                         .filter(|i| flags[(y + i / 14) * 224 + x + i % 14])
                         .count()
-                        > 40
+                        >= 16
                 }
                 None => finding == "rotated patient" && has(film, finding),
             };
@@ -172,12 +172,10 @@ fn measure_steering(
     films: &[PhantomRadiograph],
     inputs: &[ModelInput],
 ) -> Result<(), ModelError> {
-    let last = model.config().vision.n_blocks - 1;
-    let hooks = [
-        HookPoint::VisionResidPost(last),
-        HookPoint::VisionLnFinal,
-        HookPoint::ProjectorOut,
-    ];
+    let mut hooks: Vec<HookPoint> = (0..model.config().vision.n_blocks)
+        .map(HookPoint::VisionResidPost)
+        .collect();
+    hooks.push(HookPoint::ProjectorOut);
     let captured = model.capture(inputs, &hooks)?;
     for (i, hook) in hooks.into_iter().enumerate() {
         let rows: Vec<(Vec<f32>, usize)> = captured
