@@ -6,16 +6,16 @@ use std::time::Instant;
 
 use models::Architecture;
 use models::recommenders::SasRecTraining;
-use schema::{HookPoint, PatchGrid, SaeConfig, SampleRecord, Split};
+use schema::{HookPoint, SaeConfig, Split};
 use serde::Serialize;
 use store::HarvestReader;
 
 use crate::error::{EngineError, Result};
-use crate::harvest::{HarvestRequest, RowReader, training_items};
-use crate::import::{PHANTOM_SIDE, TRUTH};
+use crate::harvest::HarvestRequest;
 use crate::jobs::JobContext;
-use crate::recovery::{ConceptRecovery, Unit, Views, peak_inside, score_concepts};
+use crate::recovery::ConceptRecovery;
 use crate::session::Session;
+use crate::steering_effect::SteeringEffect;
 use crate::train_sae::DictionaryEvaluation;
 use crate::views::ImportRequest;
 
@@ -28,15 +28,12 @@ const SASREC: &str = "sasrec";
 
 /// Films drawn; features are chosen on the training patients among them.
 const N_FILMS: u32 = 1200;
-/// Films of another seed that F1 is measured on.
-const N_FRESH_FILMS: u32 = 500;
 const N_SHOPPERS: u32 = 1500;
 const N_FRESH_SHOPPERS: u32 = 400;
 /// What turns the seed of the project into that of the films it is scored on.
 const FRESH: u64 = 0x0f5e_ed00;
-/// Where the radiology dictionary reads: halfway through the image tower, where findings are there
-/// but not yet laid out along single dimensions.
-const FILM_HOOK: HookPoint = HookPoint::VisionResidPost(1);
+/// Where the radiology dictionary reads: the patch tokens that the projector takes.
+const FILM_HOOK: HookPoint = HookPoint::VisionLnFinal;
 
 /// What the demo found; printed by `demo --headless --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -49,6 +46,8 @@ pub struct DemoReport {
     pub findings: BTreeMap<String, ConceptRecovery>,
     /// Findings without a local mask: no peak can lie inside one.
     pub without_local_mask: Vec<String>,
+    /// What adding the feature of each finding does to reports.
+    pub steering: BTreeMap<String, SteeringEffect>,
     /// By planted taste.
     pub tastes: BTreeMap<String, ConceptRecovery>,
     /// By dictionary.
@@ -172,9 +171,14 @@ pub fn build(dir: &Path, seed: u64, job: &JobContext) -> Result<(Session, DemoRe
         })?;
     }
     let findings = clock.time("recovery of findings", || {
-        recover_findings(&session, seed, job)
+        session.recover_findings(FILMS, seed ^ FRESH, job)
     })?;
-    let tastes = clock.time("recovery of tastes", || recover_tastes(&session, seed, job))?;
+    let tastes = clock.time("recovery of tastes", || {
+        session.recover_tastes(SHOPPERS, seed, N_FRESH_SHOPPERS, job)
+    })?;
+    let steering = clock.time("steering by findings", || {
+        session.steering_effects(FILMS, &findings, seed, job)
+    })?;
     clock
         .seconds
         .insert("total".to_owned(), clock.began.elapsed().as_secs_f64());
@@ -182,6 +186,7 @@ pub fn build(dir: &Path, seed: u64, job: &JobContext) -> Result<(Session, DemoRe
         project: dir.display().to_string(),
         seed,
         findings,
+        steering,
         without_local_mask: datasets::phantom::WITHOUT_LOCAL_MASK
             .iter()
             .map(|&name| name.to_owned())
@@ -364,168 +369,4 @@ fn finish_dictionary(
         session.build_feature_index(name, job)
     })?;
     Ok(evaluation)
-}
-
-/// The dictionary's views of the harvest it was trained on, and its random control.
-fn harvest_views(
-    session: &Session,
-    name: &str,
-    unit: Unit,
-    seed: u64,
-    is_training: &dyn Fn(u32) -> bool,
-) -> Result<(Views, sae::SparseAutoencoder, Vec<u32>)> {
-    let dictionary = session.dictionary(name)?;
-    let reader = HarvestReader::open(&session.project, &dictionary.harvest)?;
-    let mut mean = sae::FvuSum::new(reader.d_model());
-    for index in 0..reader.n_shards() {
-        let shard = reader.read_shard(index)?;
-        mean.add(&shard.rows, &shard.rows)?;
-    }
-    let sae = &dictionary.sae;
-    let random = sae::random_dictionary(
-        sae.n_features(),
-        sae.sparsity().k(),
-        seed ^ 0x5eed,
-        &mean.mean(),
-    )?;
-    let mut views = Views::new(sae, &random);
-    let mut samples = Vec::new();
-    for index in 0..reader.n_shards() {
-        let shard = reader.read_shard(index)?;
-        let d = reader.d_model();
-        let mut from = 0;
-        for chunk in shard.refs.chunk_by(|a, b| a.sample == b.sample) {
-            let rows = &shard.rows[from * d..(from + chunk.len()) * d];
-            from += chunk.len();
-            if is_training(chunk[0].sample) {
-                samples.push(chunk[0].sample);
-                views.add(sae, &random, rows, unit)?;
-            }
-        }
-    }
-    Ok((views, random, samples))
-}
-
-fn recover_findings(
-    session: &Session,
-    seed: u64,
-    job: &JobContext,
-) -> Result<BTreeMap<String, ConceptRecovery>> {
-    let dataset = session.dataset(FILMS)?;
-    let is_training = |sample: u32| dataset.records[sample as usize].split == Split::Train;
-    let (train, random, samples) = harvest_views(session, FILMS, Unit::Sample, seed, &is_training)?;
-    let model = session.model(PHANTOM_MODEL)?;
-    let reader = RowReader {
-        model: &model,
-        hook: FILM_HOOK,
-        classes: vec![schema::PositionClass::Image],
-        pool: 1,
-    };
-    let sae = session.dictionary(FILMS)?.sae;
-    let mut fresh = Views::new(&sae, &random);
-    let mut films: Vec<(SampleRecord, Option<PatchGrid>)> = Vec::new();
-    for start in (0..N_FRESH_FILMS).step_by(reader.batch_size()) {
-        job.check_cancelled()?;
-        job.report(
-            "Scoring on films of another seed",
-            u64::from(start),
-            u64::from(N_FRESH_FILMS),
-            "films",
-        );
-        let end = (start + reader.batch_size() as u32).min(N_FRESH_FILMS);
-        let drawn = datasets::phantom::radiographs(seed ^ FRESH, start..end, PHANTOM_SIDE);
-        let indices: Vec<u32> = (start..end).collect();
-        let (pixels, records): (Vec<_>, Vec<_>) =
-            drawn.into_iter().map(|one| (one.film, one.record)).unzip();
-        for (rows, record) in reader
-            .read_films(&indices, &pixels)?
-            .into_iter()
-            .zip(records)
-        {
-            fresh.add(&sae, &random, &rows.rows, Unit::Sample)?;
-            films.push((record, rows.sidecar.grid));
-        }
-    }
-    let has = |record: &SampleRecord, name: &str| {
-        record
-            .findings
-            .as_ref()
-            .is_some_and(|findings| findings.iter().any(|finding| finding == name))
-    };
-    let names = &dataset.manifest.findings;
-    let train_truth = truth_of(names, samples.len(), |unit, name| {
-        has(&dataset.records[samples[unit] as usize], name)
-    });
-    let fresh_truth = truth_of(names, films.len(), |unit, name| has(&films[unit].0, name));
-    let mut scored = score_concepts(names, &train, &train_truth, &fresh, &fresh_truth, seed)?;
-    for (name, recovery) in &mut scored {
-        if !datasets::phantom::WITHOUT_LOCAL_MASK.contains(&name.as_str()) {
-            recovery.peak_inside = peak_inside(recovery, name, &fresh, &films);
-        }
-    }
-    Ok(scored)
-}
-
-fn recover_tastes(
-    session: &Session,
-    seed: u64,
-    job: &JobContext,
-) -> Result<BTreeMap<String, ConceptRecovery>> {
-    job.report("Scoring on shoppers not seen before", 0, 0, "shoppers");
-    let dataset = session.dataset(SHOPPERS)?;
-    let truth: Vec<Vec<Option<u8>>> = serde_json::from_slice(&dataset.read_file(TRUTH)?)
-        .map_err(|error| EngineError::request(format!("datasets/{SHOPPERS}/{TRUTH}: {error}")))?;
-    let (train, random, samples) = harvest_views(session, SHOPPERS, Unit::Row, seed, &|_| true)?;
-    let at_work = |records: &[SampleRecord], truth: &[Vec<Option<u8>>], samples: &[u32]| {
-        samples
-            .iter()
-            .flat_map(|&sample| {
-                let n = training_items(&records[sample as usize]).len();
-                truth[sample as usize][..n].iter().copied()
-            })
-            .collect::<Vec<Option<u8>>>()
-    };
-    let train_tastes = at_work(&dataset.records, &truth, &samples);
-    // The same catalogue, and shoppers after those that recommender and dictionary have seen.
-    let drawn = datasets::phantom::shoppers(seed, N_SHOPPERS + N_FRESH_SHOPPERS);
-    let model = session.model(SASREC)?;
-    let recommender = model.as_recommender()?;
-    let sae = session.dictionary(SHOPPERS)?.sae;
-    let mut fresh = Views::new(&sae, &random);
-    let mut fresh_samples = Vec::new();
-    for (sample, record) in (0_u32..).zip(&drawn.records).skip(N_SHOPPERS as usize) {
-        job.check_cancelled()?;
-        let items = training_items(record);
-        let prefixes: Vec<&[u32]> = (1..=items.len()).map(|end| &items[..end]).collect();
-        fresh.add(
-            &sae,
-            &random,
-            &recommender.user_vectors(&prefixes)?,
-            Unit::Row,
-        )?;
-        fresh_samples.push(sample);
-    }
-    let fresh_tastes = at_work(&drawn.records, &drawn.truth, &fresh_samples);
-    let names = &dataset.manifest.findings;
-    let is_at_work = |tastes: &[Option<u8>]| {
-        truth_of(names, tastes.len(), |unit, name| {
-            tastes[unit].is_some_and(|taste| names.get(taste as usize).is_some_and(|n| n == name))
-        })
-    };
-    score_concepts(
-        names,
-        &train,
-        &is_at_work(&train_tastes),
-        &fresh,
-        &is_at_work(&fresh_tastes),
-        seed,
-    )
-}
-
-/// For each name, which units have it.
-fn truth_of(names: &[String], n_units: usize, has: impl Fn(usize, &str) -> bool) -> Vec<Vec<bool>> {
-    names
-        .iter()
-        .map(|name| (0..n_units).map(|unit| has(unit, name)).collect())
-        .collect()
 }

@@ -31,7 +31,7 @@ struct Change {
 }
 
 /// The changes of a request, applied at the hook that the dictionary reads.
-struct FeatureEdit {
+pub(crate) struct FeatureEdit {
     indexed: Arc<IndexedDictionary>,
     changes: Vec<Change>,
 }
@@ -115,7 +115,10 @@ impl Session {
     }
 }
 
-fn feature_edit(indexed: &Arc<IndexedDictionary>, edits: &[SteeringSpec]) -> Result<FeatureEdit> {
+pub(crate) fn feature_edit(
+    indexed: &Arc<IndexedDictionary>,
+    edits: &[SteeringSpec],
+) -> Result<FeatureEdit> {
     if edits.len() > MAX_EDITS {
         return Err(EngineError::request(format!(
             "{} features are to be changed; at most {MAX_EDITS} can be changed together",
@@ -194,7 +197,7 @@ fn steer_text(
     })
 }
 
-fn write_report(
+pub(crate) fn write_report(
     model: &crate::model_registry::LoadedModel,
     input: &ModelInput,
     spec: &HookSpec,

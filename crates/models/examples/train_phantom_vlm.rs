@@ -1,6 +1,6 @@
 //! Trains the phantom vision-language model on phantom films and prints how it goes.
 //!
-//! `train_phantom_vlm FOLDER [SEED N_FILMS VISION_STEPS TEXT_STEPS [TOWER_FROM]]`
+//! `train_phantom_vlm FOLDER [SETTINGS.json]`; what the settings do not name is the default.
 #![expect(clippy::print_stdout, reason = "an example reports to the terminal")]
 
 use std::ops::ControlFlow;
@@ -44,22 +44,16 @@ fn example(index: u32) -> Result<VlmExample, ModelError> {
 
 fn main() -> Result<(), ModelError> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |i: usize, otherwise: u32| {
-        arguments
-            .get(i)
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(otherwise)
-    };
     let folder = arguments.first().map_or("phantom-vlm", String::as_str);
-    let shipped = VlmTrainingConfig::default();
-    let config = VlmTrainingConfig {
-        seed: u64::from(number(1, 0)),
-        n_films: number(2, shipped.n_films),
-        vision_steps: number(3, shipped.vision_steps),
-        text_steps: number(4, shipped.text_steps),
-        tower_from: arguments.get(5).map(PathBuf::from),
-        ..shipped
+    let settings = match arguments.get(1) {
+        Some(path) => std::fs::read(path).map_err(|source| ModelError::Read {
+            path: PathBuf::from(path),
+            source,
+        })?,
+        None => b"{}".to_vec(),
     };
+    let config: VlmTrainingConfig = serde_json::from_slice(&settings)
+        .map_err(|error| ModelError::Request(format!("settings: {error}")))?;
     let findings: Vec<String> = FINDINGS.iter().map(|&name| name.to_owned()).collect();
     let start = Instant::now();
     let mut sum = (0.0_f32, 0_u32);

@@ -7,6 +7,7 @@
 //! does, and trains projector and decoder to write the report, by next-token loss alone.
 
 mod checkpoint;
+mod context_head;
 mod dense_head;
 mod examples;
 mod films;
@@ -31,6 +32,49 @@ pub use examples::{PlantedFinding, VlmExample, VlmExamples};
 use films::Films;
 use stages::Trainer;
 
+/// Some numbers that every patch token must give, and how much of the token they take.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContextPart {
+    /// How many numbers.
+    pub n: u32,
+    /// Share of the token's mean square that they take, `0..1`.
+    pub share: f32,
+}
+
+/// What every patch token must give beside findings: where the patch lies, what it looks like, and
+/// what the whole film looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ContextTargets {
+    /// Where a patch lies: smooth waves over the grid.
+    pub place: ContextPart,
+    /// What a patch looks like: the lowest frequencies of its pixels.
+    pub patch: ContextPart,
+    /// What the film looks like: the lowest frequencies of its patches' brightness. It stands for
+    /// exposure, pose and build, and is the same for all patches of a film.
+    pub film: ContextPart,
+    /// Weight of the loss beside that of the findings, ≥ 0; 0 leaves it out.
+    pub weight: f32,
+}
+
+impl Default for ContextTargets {
+    fn default() -> Self {
+        Self {
+            place: ContextPart { n: 4, share: 0.05 },
+            patch: ContextPart { n: 4, share: 0.1 },
+            film: ContextPart { n: 16, share: 0.65 },
+            weight: 5.0,
+        }
+    }
+}
+
+impl ContextTargets {
+    fn parts(&self) -> [ContextPart; 3] {
+        [self.place, self.patch, self.film]
+    }
+}
+
 /// Settings of a training run. The same settings give the same weights, bit for bit, on processors
 /// with the same vector instructions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,6 +98,11 @@ pub struct VlmTrainingConfig {
     pub warmup_steps: u32,
     /// Weight of the film-level loss beside the patch-level one, ≥ 0.
     pub film_loss_weight: f32,
+    /// Log-odds per unit of the dense head's read-out, > 0: the higher, the smaller the part of a
+    /// token that a finding needs.
+    pub head_scale: f32,
+    /// What the tokens must give beside findings in stage one.
+    pub context: ContextTargets,
     /// Words in the vocabulary at most, special tokens included.
     pub max_tokens: u32,
     /// Steps between checkpoints.
@@ -81,6 +130,8 @@ impl Default for VlmTrainingConfig {
             text_lr: 2e-3,
             warmup_steps: 100,
             film_loss_weight: 0.1,
+            head_scale: 3.0,
+            context: ContextTargets::default(),
             max_tokens: 500,
             checkpoint_every: 100,
             seed: 0,
@@ -97,6 +148,19 @@ impl VlmTrainingConfig {
             "n_films, batch and checkpoint_every must be at least 1"
         } else if !(self.vision_lr > 0.0 && self.text_lr > 0.0) {
             "learning rates must be above 0"
+        } else if !self.context.parts().iter().all(|part| part.share > 0.0)
+            || self
+                .context
+                .parts()
+                .iter()
+                .map(|part| part.share)
+                .sum::<f32>()
+                >= 1.0
+            || !(self.context.weight >= 0.0 && self.context.weight.is_finite())
+        {
+            "shares of context must be above 0 and together below 1, its weight at least 0"
+        } else if !(self.head_scale > 0.0) {
+            "head_scale must be above 0"
         } else if !(8..=10_000).contains(&self.max_tokens) {
             "max_tokens must lie between 8 and 10000"
         } else {

@@ -3,6 +3,7 @@
 use candle_core::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::VlmTrainingConfig;
 use super::films::CompactFilm;
 use crate::ModelError;
 use crate::differentiable::affine::linear;
@@ -50,13 +51,14 @@ pub(super) struct DenseHead {
     /// Weight of a patch with each finding.
     weights: Vec<f32>,
     film_loss_weight: f32,
+    scale: f32,
 }
 
 impl DenseHead {
     pub(super) fn load(
         parameters: &Parameters,
         patch_counts: &[(f64, f64)],
-        film_loss_weight: f32,
+        config: &VlmTrainingConfig,
     ) -> Result<Self, ModelError> {
         let weights = patch_counts
             .iter()
@@ -66,13 +68,15 @@ impl DenseHead {
             weight: parameters.get("dense_head.weight")?,
             bias: parameters.get("dense_head.bias")?,
             weights,
-            film_loss_weight,
+            film_loss_weight: config.film_loss_weight,
+            scale: config.head_scale,
         })
     }
 
     /// Log-odds of each finding on each patch, `[batch, n_patches, n_findings]`.
     pub(super) fn logits(&self, normed: &Tensor) -> candle_core::Result<Tensor> {
-        linear(normed, &self.weight, Some(&self.bias))
+        let weight = self.weight.affine(f64::from(self.scale), 0.0)?;
+        linear(normed, &weight, Some(&self.bias))
     }
 
     /// Loss of a batch: per patch, summed over findings, plus the weighted loss of the highest

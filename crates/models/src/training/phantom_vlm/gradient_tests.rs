@@ -7,7 +7,9 @@ use schema::{Film, Mask};
 
 use super::films::Films;
 use super::stages::Trainer;
-use super::{PlantedFinding, VlmExample, VlmProgress, VlmTrainingConfig};
+use super::{
+    ContextPart, ContextTargets, PlantedFinding, VlmExample, VlmProgress, VlmTrainingConfig,
+};
 use crate::ModelError;
 use crate::vision::vit::VitConfig;
 use crate::vision_language::DecoderConfig;
@@ -18,6 +20,12 @@ fn small() -> VlmTrainingConfig {
         n_held_out: 0,
         batch: 4,
         film_loss_weight: 0.5,
+        context: ContextTargets {
+            place: ContextPart { n: 1, share: 0.1 },
+            patch: ContextPart { n: 2, share: 0.3 },
+            film: ContextPart { n: 2, share: 0.3 },
+            weight: 1.0,
+        },
         vision: Some(VitConfig {
             image_size: 16,
             patch_size: 4,

@@ -6,6 +6,7 @@ use candle_core::{Device, Tensor, Var};
 use half::f16;
 
 use super::checkpoint::{self, Checkpoint, write_file};
+use super::context_head::ContextHead;
 use super::dense_head::{DenseHead, DenseScore, Tally, head_parameters};
 use super::films::{CompactFilm, Films};
 use super::{VlmObserver, VlmProgress, VlmStage, VlmTrainingConfig};
@@ -31,6 +32,7 @@ pub(super) struct Trainer<'a> {
     text_vars: Vec<(String, Var)>,
     tower: Tower,
     head: DenseHead,
+    context: ContextHead,
     decoder: Decoder,
     resumed: Option<Checkpoint>,
 }
@@ -69,7 +71,8 @@ impl<'a> Trainer<'a> {
         }
         let counts = films.patch_counts(n_findings);
         Ok(Self {
-            head: DenseHead::load(&parameters, &counts, config.film_loss_weight)?,
+            context: ContextHead::new(&config.context, &sizes.vision, &films.train, config.seed)?,
+            head: DenseHead::load(&parameters, &counts, config)?,
             tower: Tower::load(&sizes, &parameters)?,
             decoder: Decoder::load(&sizes.decoder, &parameters)?,
             folder: folder.to_owned(),
@@ -121,7 +124,12 @@ impl<'a> Trainer<'a> {
 
     /// Loss of stage one on some films.
     pub(super) fn tower_loss(&self, films: &[&CompactFilm]) -> Result<Tensor, ModelError> {
-        Ok(self.head.loss(&self.tokens(films)?, films)?)
+        let tokens = self.tokens(films)?;
+        let findings = self.head.loss(&tokens, films)?;
+        if self.config.context.weight == 0.0 {
+            return Ok(findings);
+        }
+        Ok((findings + self.context.loss(&tokens, films)?)?)
     }
 
     /// Loss of stage two: next token of the reports, given patch tokens.
@@ -291,6 +299,9 @@ impl<'a> Trainer<'a> {
             adam.moments = checkpoint.moments(&self.folder, &self.text_vars)?;
             adam.n_steps = checkpoint.step;
             step = checkpoint.step;
+        }
+        if step >= self.config.text_steps {
+            return Ok(());
         }
         let all_tokens = self.all_tokens(films, observer)?;
         let (n_patches, d_vision) = (self.sizes.vision.n_patches(), self.sizes.vision.d_model);
