@@ -2,7 +2,7 @@
 
 use explain::{KeywordOptions, Keywords, Outcome, TermTable, adjust_together, associate};
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
-use schema::{Association, CatalogueItem, Explanation, FeatureId, Split};
+use schema::{Association, CatalogueItem, Explanation, FeatureId, SampleRecord, Split};
 use serde::Serialize;
 
 use crate::error::{EngineError, Result};
@@ -74,7 +74,7 @@ impl<'a> Evidence<'a> {
         let records = &dataset.records[..n_harvested.min(dataset.records.len())];
         let chosen_on: Vec<u32> = (0_u32..)
             .zip(records)
-            .filter(|(_, record)| record.split == Split::Train)
+            .filter(|(_, record)| record.split == Split::Train && states_something(record))
             .map(|(sample, _)| sample)
             .collect();
         let mut outcomes = Outcome::of_findings(records, &dataset.manifest.findings);
@@ -121,6 +121,32 @@ impl<'a> Evidence<'a> {
         }
         highest
     }
+
+    /// Above which activation a unit counts as activating: the rule of the keywords, at most the
+    /// strongest fifth of the units that choices are made on. Most features are active somewhere
+    /// on almost every film, so that activity alone would tell nothing.
+    fn threshold(&self, activations: &[f32]) -> f32 {
+        strongest_share(
+            self.chosen_on
+                .iter()
+                .map(|&unit| activations[unit as usize]),
+            KeywordOptions::default().activating_share,
+        )
+    }
+}
+
+/// The value that at most this share of `values` is above; never below 0.
+fn strongest_share(values: impl Iterator<Item = f32>, share: f64) -> f32 {
+    let mut values: Vec<f32> = values.collect();
+    values.sort_by(|a, b| b.total_cmp(a));
+    let kept = (share * values.len() as f64).ceil() as usize;
+    values.get(kept).map_or(0.0, |value| value.max(0.0))
+}
+
+/// Whether anything is said of a sample in words: of one without report and findings no term is
+/// known to be absent, and to count it so would make every mark of its source a "keyword".
+fn states_something(record: &SampleRecord) -> bool {
+    record.findings.is_some() || record.report.is_some() || !record.items.is_empty()
 }
 
 /// Categories of at least five items as outcomes over the items.
@@ -186,7 +212,8 @@ impl Session {
                     let activations = evidence.activations(feature);
                     let terms = keywords.of(&activations)?;
                     let proposal = keywords.propose(feature, &terms, &at);
-                    let mut table = associate(&activations, &evidence.outcomes, 0.0)?;
+                    let threshold = evidence.threshold(&activations);
+                    let mut table = associate(&activations, &evidence.outcomes, threshold)?;
                     table.sort_by(|a, b| b.auroc.total_cmp(&a.auroc));
                     Ok((feature, proposal, table))
                 })
@@ -197,13 +224,16 @@ impl Session {
             }
         }
         self.project.put_associations(sae, &associations)?;
-        self.project.put_explanations(sae, &explanations)?;
+        self.project
+            .replace_explanations(sae, "keywords", &explanations)?;
         self.forget_labels(sae);
         Ok(explanations.len())
     }
 
     /// Associations of features with findings: found on training patients, tested again on
-    /// held-out patients.
+    /// held-out patients. A feature counts as active where it is stronger than on four fifths of
+    /// the training samples, a bound that knows no findings. Samples whose findings are not stated
+    /// take no part; view, age and sex are not adjusted for.
     ///
     /// # Errors
     /// When the dictionary has no index, or its dataset states no findings.
@@ -246,8 +276,9 @@ impl Session {
             .into_par_iter()
             .map(|feature| {
                 let activations = evidence.activations(feature);
-                let train = associate(&activations, &evidence.outcomes, 0.0)?;
-                let test = associate(&activations, &held_out, 0.0)?;
+                let threshold = evidence.threshold(&activations);
+                let train = associate(&activations, &evidence.outcomes, threshold)?;
+                let test = associate(&activations, &held_out, threshold)?;
                 Ok(train
                     .into_iter()
                     .zip(test)
@@ -289,5 +320,34 @@ impl Session {
             confirmed,
             note,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_feature_that_is_active_everywhere_is_cut_to_its_strongest_fifth() {
+        let values: Vec<f32> = (1_u8..=10).map(f32::from).collect();
+        let threshold = strongest_share(values.iter().copied(), 0.2);
+        assert_eq!(values.iter().filter(|&&v| v > threshold).count(), 2);
+        // Rarely active: every activation counts.
+        assert_eq!(
+            strongest_share([0.0, 0.0, 0.0, 0.0, 3.0].into_iter(), 0.2),
+            0.0
+        );
+        assert_eq!(strongest_share(std::iter::empty(), 0.2), 0.0);
+    }
+
+    #[test]
+    fn a_film_of_which_nothing_is_said_counts_neither_way() {
+        let silent = SampleRecord::default();
+        assert!(!states_something(&silent));
+        let healthy = SampleRecord {
+            findings: Some(Vec::new()),
+            ..SampleRecord::default()
+        };
+        assert!(states_something(&healthy));
     }
 }

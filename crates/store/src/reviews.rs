@@ -345,6 +345,32 @@ impl Project {
         self.reviews.database.put(Table::Explanations, &pairs)
     }
 
+    /// Puts `explanations` in the place of all that the proposer `by` said of features of `sae`
+    /// before: a proposal that its proposer would no longer make is not left standing.
+    ///
+    /// # Errors
+    /// As [`Self::review`].
+    pub fn replace_explanations(
+        &self,
+        sae: &str,
+        by: &str,
+        explanations: &[Explanation],
+    ) -> Result<()> {
+        let prefix = self.sae_key(sae)?;
+        let all: Vec<(Vec<u8>, Vec<Explanation>)> =
+            self.reviews.database.scan(Table::Explanations, &prefix)?;
+        let mut kept: BTreeMap<Vec<u8>, Vec<Explanation>> = all.into_iter().collect();
+        for known in kept.values_mut() {
+            known.retain(|old| old.by != by);
+        }
+        for new in explanations {
+            let key = self.feature_key(sae, new.feature)?;
+            kept.entry(key).or_default().push(new.clone());
+        }
+        let pairs: Vec<_> = kept.into_iter().collect();
+        self.reviews.database.put(Table::Explanations, &pairs)
+    }
+
     /// Explanations of `feature`, oldest first.
     ///
     /// # Errors

@@ -335,6 +335,35 @@ fn fill_database(project: &Project) {
     project.set_setting("reviewer", "A. Reader").unwrap();
 }
 
+#[test]
+fn a_proposer_takes_back_what_it_would_no_longer_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = project(dir.path());
+    let said = |feature: u32, by: &str, text: &str| Explanation {
+        feature: FeatureId(feature),
+        text: text.to_owned(),
+        by: by.to_owned(),
+        evidence: Vec::new(),
+        at: utc_now(),
+    };
+    let before = [
+        said(1, "keywords", "nodule"),
+        said(1, "model", "round shadow"),
+        said(2, "keywords", "mark of a source"),
+    ];
+    project.put_explanations("s", &before).unwrap();
+    project
+        .replace_explanations("s", "keywords", &[said(1, "keywords", "mass")])
+        .unwrap();
+    let texts = |feature| -> Vec<String> {
+        let known = project.explanations("s", FeatureId(feature)).unwrap();
+        known.into_iter().map(|e| e.text).collect()
+    };
+    assert_eq!(texts(1), ["round shadow", "mass"]);
+    assert!(texts(2).is_empty());
+    assert_eq!(project.latest_explanations("s").unwrap().len(), 1);
+}
+
 fn check_database(project: &Project) {
     let explanations = project.explanations("s", FeatureId(3)).unwrap();
     let texts: Vec<&str> = explanations.iter().map(|e| e.text.as_str()).collect();
