@@ -1,5 +1,6 @@
 //! The job that records hook activations of a dataset, shard by shard, resumable.
 
+use models::Architecture;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use schema::{Film, HarvestManifest, HookPoint, PatchGrid, PositionClass, RowRef, SampleRecord};
 use serde::{Deserialize, Serialize};
@@ -7,7 +8,7 @@ use store::{Dataset, Durability, HarvestWriter, write_atomically};
 
 use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
-use crate::model_registry::LoadedModel;
+use crate::model_registry::{LoadedModel, hooks_in_words};
 use crate::session::Session;
 
 /// What is to be harvested.
@@ -94,6 +95,10 @@ pub(crate) struct RowReader<'a> {
 /// Films run through the model together.
 const FILMS_PER_BATCH: usize = 8;
 
+/// Reports run through a text model together, packed into one pass: few rows at a time leave a
+/// matrix product waiting for its weights.
+const TEXTS_PER_BATCH: usize = 8;
+
 impl RowReader<'_> {
     /// Samples that make one batch.
     pub(crate) fn batch_size(&self) -> usize {
@@ -101,9 +106,35 @@ impl RowReader<'_> {
             FILMS_PER_BATCH
         } else if self.model.recommender.is_some() {
             64
+        } else if self.model.card().architecture == Architecture::Llama {
+            TEXTS_PER_BATCH
         } else {
             1
         }
+    }
+
+    /// Refuses positions that the hook point has none of, before anything is written.
+    fn check_classes(&self, positions: &str) -> Result<()> {
+        use PositionClass as P;
+        let (has, kind): (&[P], _) = if self.hook.is_vision() {
+            (&[P::Image], "image")
+        } else if self.model.recommender.is_some() {
+            (&[P::Item], "items")
+        } else if self.model.card().architecture == Architecture::Llama {
+            (&[P::Indication, P::Comparison, P::Report], "text")
+        } else {
+            (
+                &[P::Image, P::Indication, P::Comparison, P::Report],
+                "image and text",
+            )
+        };
+        if self.classes.iter().any(|class| has.contains(class)) {
+            return Ok(());
+        }
+        Err(EngineError::request(format!(
+            "{} of models/{} has positions of the kind {kind}, none of the kind \"{positions}\"",
+            self.hook, self.model.name
+        )))
     }
 
     /// Width of a row.
@@ -114,16 +145,12 @@ impl RowReader<'_> {
             .find(|info| info.hook == self.hook)
             .map(|info| info.d_model)
             .ok_or_else(|| {
-                let known: Vec<String> = card
-                    .hooks
-                    .iter()
-                    .map(|info| info.hook.to_string())
-                    .collect();
+                let known = card.hooks.iter();
                 EngineError::request(format!(
                     "models/{} has no hook point {}; it has {}",
                     self.model.name,
                     self.hook,
-                    known.join(", ")
+                    hooks_in_words(known.map(|info| (info.hook.to_string(), info.d_model)))
                 ))
             })
     }
@@ -392,6 +419,7 @@ impl Session {
             pool: request.pool.max(1),
         };
         let d_model = reader.d_model()?;
+        reader.check_classes(&request.positions)?;
         let n_samples = request
             .limit
             .unwrap_or(u32::MAX)

@@ -254,7 +254,50 @@ pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Hook points for a message, those of like blocks together: `blocks.{0-29}.hook_resid_post`.
+pub(crate) fn hooks_in_words(hooks: impl Iterator<Item = (String, u32)>) -> String {
+    // Before and after the number, width, first and last number.
+    let mut runs: Vec<(String, Option<(String, usize, usize)>, u32)> = Vec::new();
+    for (name, width) in hooks {
+        let numbered = name.split('.').find_map(|part| {
+            let number: usize = part.parse().ok()?;
+            let (before, after) = name.split_once(&format!(".{part}."))?;
+            Some((before.to_owned(), after.to_owned(), number))
+        });
+        let Some((before, after, number)) = numbered else {
+            runs.push((name, None, width));
+            continue;
+        };
+        let known = runs.iter_mut().find_map(|(start, rest, of_width)| {
+            let (end, _, last) = rest.as_mut()?;
+            (*start == before && *end == after && *of_width == width && *last + 1 == number)
+                .then_some(last)
+        });
+        match known {
+            Some(last) => *last = number,
+            None => runs.push((before, Some((after, number, number)), width)),
+        }
+    }
+    let words: Vec<String> = runs
+        .into_iter()
+        .map(|(start, rest, width)| match rest {
+            None => format!("{start} [{width}]"),
+            Some((end, first, last)) if first == last => {
+                format!("{start}.{first}.{end} [{width}]")
+            }
+            Some((end, first, last)) => format!("{start}.{{{first}-{last}}}.{end} [{width}]"),
+        })
+        .collect();
+    words.join(", ")
+}
+
 impl ModelView {
+    /// Its hook points and their widths in one line.
+    pub fn hooks_in_words(&self) -> String {
+        let hooks = self.hooks.iter();
+        hooks_in_words(hooks.map(|(hook, width)| (hook.to_string(), *width)))
+    }
+
     /// What a front end shows of a loaded model.
     pub(crate) fn from_card(name: &str, card: &ModelCard) -> Self {
         Self {

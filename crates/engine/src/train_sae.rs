@@ -52,6 +52,8 @@ impl Session {
             )));
         }
         let reader = HarvestReader::open(&self.project, harvest)?;
+        // Before anything is written: a refused setting must not count as a run begun with it.
+        sae::check_config(config, reader.d_model())?;
         let folder = self.project.artefact_dir(ArtefactKind::Sae, name)?;
         begin_or_resume(&folder, harvest, config)?;
         let is_training = self.training_samples(&reader)?;
