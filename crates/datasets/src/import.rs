@@ -37,7 +37,7 @@ pub struct ImportPlan {
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// The operating system refused.
-    #[error("cannot read {path}: {source}", path = path.display())]
+    #[error("cannot read {path}: {why}", path = path.display(), why = in_words(source))]
     Read {
         /// The file or folder.
         path: PathBuf,
@@ -87,6 +87,14 @@ pub enum ImportError {
     /// The caller stopped it.
     #[error("the import was cancelled; nothing was changed")]
     Cancelled,
+}
+
+/// What the operating system said, in plain words where they are known.
+fn in_words(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file or folder".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 impl ImportError {

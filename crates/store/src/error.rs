@@ -21,10 +21,12 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The folder holds no project.
-    #[error("{dir} is not a project: it has no project.json", dir = dir.display())]
+    #[error("{dir} is not a project: {reason}", dir = dir.display())]
     NotAProject {
         /// The folder.
         dir: PathBuf,
+        /// Why not.
+        reason: &'static str,
     },
     /// A project cannot be made here.
     #[error("cannot make a project in {dir}: {reason}", dir = dir.display())]

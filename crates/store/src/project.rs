@@ -57,6 +57,13 @@ pub struct Project {
     _lock: ProjectLock,
 }
 
+impl Drop for Project {
+    /// An empty scratch folder is not left behind.
+    fn drop(&mut self) {
+        fs::remove_dir(self.root.join(SCRATCH)).ok();
+    }
+}
+
 impl Project {
     /// Whether `dir` holds a project, of any version.
     pub fn is_project(dir: &Path) -> bool {
@@ -414,8 +421,16 @@ impl Project {
 pub(crate) fn read_project_file(dir: &Path) -> Result<ProjectFile> {
     let path = dir.join(PROJECT_FILE);
     if !path.is_file() {
+        let reason = if dir.is_file() {
+            "it is a file, expected a folder with project.json in it"
+        } else if dir.is_dir() {
+            "it has no project.json"
+        } else {
+            "there is no such folder"
+        };
         return Err(StoreError::NotAProject {
             dir: dir.to_owned(),
+            reason,
         });
     }
     let bytes = fs::read(&path).at(&path)?;

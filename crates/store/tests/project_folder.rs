@@ -126,6 +126,12 @@ fn only_one_open_project_at_a_time_and_the_holder_is_named() {
         Project::open(&root),
         Err(StoreError::NotAProject { .. })
     ));
+    let file = dir.path().join("a file");
+    fs::write(&file, "").unwrap();
+    for (path, why) in [(&file, "it is a file"), (&root, "no such folder")] {
+        let error = Project::open(path).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
     let project = Project::create(&root).unwrap();
     assert!(Project::is_project(&root));
     let error = Project::open(&root).unwrap_err().to_string();

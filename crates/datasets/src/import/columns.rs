@@ -187,13 +187,14 @@ impl Resolved {
 
     pub(super) fn require(&self, role: Role, table: &Table) -> Result<usize, ImportError> {
         self.get(role).ok_or_else(|| {
+            let name = name_of(role);
             let names: Vec<String> = usual_names(role).iter().map(|n| format!("`{n}`")).collect();
-            table.missing(&format!(
-                "for `{}` ({}); state it as {}=COLUMN",
-                name_of(role),
-                names.join(", "),
-                name_of(role)
-            ))
+            let known = if usual_names(role) == [name] {
+                String::new()
+            } else {
+                format!(" ({})", names.join(", "))
+            };
+            table.missing(&format!("for `{name}`{known}; state it as {name}=COLUMN"))
         })
     }
 
