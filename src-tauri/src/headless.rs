@@ -58,14 +58,18 @@ pub(crate) fn run(command: &Command, project: Option<&Path>, job: &JobContext) -
 
 /// Opens the project that was named, or the current folder.
 fn open(project: Option<&Path>) -> Result<Session> {
-    let dir = project.unwrap_or(Path::new("."));
-    if project.is_none() && !Session::is_project(dir) {
+    if let Some(dir) = project {
+        return Session::open(dir);
+    }
+    // By its whole name, which messages then give instead of a mere dot.
+    let dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+    if !Session::is_project(&dir) {
         return Err(EngineError::request(
             "the current folder is no project; name one with --project DIR, or make one with \
              fluoroscope project new DIR",
         ));
     }
-    Session::open(dir)
+    Session::open(&dir)
 }
 
 fn run_project(
@@ -250,24 +254,33 @@ fn run_model(command: &ModelCommand, session: &Session, job: &JobContext) -> Res
             seed,
         } => {
             let settings = config.as_ref().map(|path| read(path)).transpose()?;
-            let outcome = match arch {
+            match arch {
                 Arch::Sasrec => {
                     let dataset = dataset.as_deref().ok_or_else(|| {
                         EngineError::request("training a recommender needs --dataset NAME")
                     })?;
                     let training =
                         engine::sasrec_training(settings.as_deref(), *lr, *epochs, *seed)?;
-                    json!({ "model": name,
-                            "best_epoch": session.train_sasrec(name, dataset, &training, job)? })
+                    let best_epoch = session.train_sasrec(name, dataset, &training, job)?;
+                    Ok(Answer::new(
+                        json!({ "model": name, "best_epoch": best_epoch }),
+                        format!(
+                            "Trained {name}; kept epoch {best_epoch}, the best on the dev part\n"
+                        ),
+                    ))
                 }
                 Arch::PhantomVlm => {
-                    session.train_phantom_vlm(name, settings.as_deref(), *epochs, *seed, job)?
+                    let outcome = session.train_phantom_vlm(
+                        name,
+                        settings.as_deref(),
+                        *epochs,
+                        *seed,
+                        job,
+                    )?;
+                    let lines = text::phantom_training(name, &outcome);
+                    Ok(Answer::new(outcome, lines))
                 }
-            };
-            Ok(Answer::new(
-                outcome.clone(),
-                format!("Trained {name}: {outcome}\n"),
-            ))
+            }
         }
         ModelCommand::Evaluate {
             name,
@@ -337,8 +350,10 @@ fn run_harvest(command: &HarvestCommand, session: &Session, job: &JobContext) ->
             Ok(Answer::new(
                 json!(outcome),
                 format!(
-                    "Recorded {} rows in {} shards{resumed}\n",
-                    outcome.n_rows, outcome.n_shards
+                    "Recorded {} rows in {} shard{}{resumed}\n",
+                    outcome.n_rows,
+                    outcome.n_shards,
+                    if outcome.n_shards == 1 { "" } else { "s" }
                 ),
             ))
         }

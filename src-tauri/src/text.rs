@@ -7,8 +7,8 @@
 
 use engine::demo::DemoReport;
 use engine::views::{
-    DatasetView, DictionaryView, FeatureCard, FeaturePage, ImportPreview, ItemView, ModelView,
-    SampleView,
+    DatasetView, DictionaryView, ExampleContent, ExampleView, FeatureCard, FeaturePage,
+    ImportPreview, ItemView, ModelView, SampleView, TokenView,
 };
 use engine::{ConceptRecovery, ConfirmedAssociations, DictionaryEvaluation};
 use schema::{ExampleRef, FeatureId, HarvestManifest};
@@ -157,17 +157,12 @@ pub(crate) fn models(views: &[ModelView]) -> String {
     views
         .iter()
         .map(|view| {
-            let hooks: Vec<String> = view
-                .hooks
-                .iter()
-                .map(|(hook, width)| format!("{hook} [{width}]"))
-                .collect();
             format!(
                 "{}  {}  {} weights\n  {}\n",
                 view.name,
                 view.architecture,
                 view.n_parameters,
-                hooks.join(", ")
+                view.hooks_in_words()
             )
         })
         .collect()
@@ -271,11 +266,15 @@ pub(crate) fn feature(page: &FeaturePage) -> String {
     lines += "Top samples:\n";
     for example in page.top.iter().take(10) {
         lines += &format!(
-            "  {}  {:.3} at position {}\n",
-            example.sample_id, example.activation, example.position
+            "  {}  {:.3} at {}\n",
+            example.sample_id,
+            example.activation,
+            place(example)
         );
     }
-    lines += "Associations:\n";
+    if !page.associations.is_empty() {
+        lines += "Associations:\n";
+    }
     for association in page.associations.iter().take(8) {
         lines += &format!(
             "  {:<28} log odds {:>6.2} [{:.2}, {:.2}]  AUROC {:.3}  q {:.2e}\n",
@@ -304,6 +303,73 @@ pub(crate) fn feature(page: &FeaturePage) -> String {
     lines
 }
 
+/// Tokens shown on each side of the one that a feature is most active on.
+const CONTEXT: usize = 8;
+
+/// Where a feature is most active in an example, in words.
+fn place(example: &ExampleView) -> String {
+    let number = example.position + 1;
+    match &example.content {
+        ExampleContent::Film { grid, .. } => {
+            let columns = grid.columns.max(1);
+            format!(
+                "row {} of {}, column {} of {}",
+                example.position / columns + 1,
+                grid.rows,
+                example.position % columns + 1,
+                grid.columns
+            )
+        }
+        ExampleContent::History { items } => {
+            let strongest = items
+                .iter()
+                .max_by(|a, b| a.activation.total_cmp(&b.activation));
+            let item = strongest.map_or_else(String::new, |item| {
+                format!(": {}  ({})", item.title, or_none(&item.categories))
+            });
+            format!("item {number}{item}")
+        }
+        ExampleContent::Text { tokens } => {
+            let strongest = (0..tokens.len())
+                .max_by(|&a, &b| tokens[a].activation.total_cmp(&tokens[b].activation));
+            let Some(at) = strongest else {
+                return format!("token {number}");
+            };
+            let join = |part: &[TokenView]| -> String {
+                let text: String = part.iter().map(|token| token.text.as_str()).collect();
+                text.replace(['\n', '\r'], " ")
+            };
+            let end = (at + 1 + CONTEXT).min(tokens.len());
+            format!(
+                "token {number}: {}[{}]{}",
+                join(&tokens[at.saturating_sub(CONTEXT)..at]),
+                join(&tokens[at..=at]),
+                join(&tokens[at + 1..end])
+            )
+        }
+    }
+}
+
+/// How well the image tower of a phantom model knows each finding.
+pub(crate) fn phantom_training(name: &str, outcome: &Value) -> String {
+    let mut lines = format!("Trained {name}\n");
+    for score in outcome["dense_scores"].as_array().into_iter().flatten() {
+        let figure = |key: &str| {
+            score[key]
+                .as_f64()
+                .map_or_else(|| "-".to_owned(), |figure| format!("{figure:.3}"))
+        };
+        lines += &format!(
+            "  {:<20} AUROC of patches {}, of films {}; F1 of films {}\n",
+            score["finding"].as_str().unwrap_or("-"),
+            figure("patch_auroc"),
+            figure("film_auroc"),
+            figure("film_f1")
+        );
+    }
+    lines
+}
+
 /// Associations that held on held-out patients.
 pub(crate) fn associations(confirmed: &ConfirmedAssociations) -> Answer {
     let mut lines = format!(
@@ -315,6 +381,8 @@ pub(crate) fn associations(confirmed: &ConfirmedAssociations) -> Answer {
         confirmed.confirmed.len(),
         confirmed.n_held_out
     );
+    lines += "Active: stronger than on four fifths of the training samples; view, age and sex are \
+              not adjusted for\n";
     if !confirmed.note.is_empty() {
         lines += &format!("{}\n", confirmed.note);
     }
