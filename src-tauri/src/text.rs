@@ -56,6 +56,19 @@ pub(crate) fn demo(report: &DemoReport) -> Answer {
         }
         lines.push('\n');
     }
+    lines += "One observed maximum of the feature added to films without the finding\n";
+    lines += "                         feature  gained  random direction  others changed  random direction\n";
+    for (name, effect) in &report.steering {
+        lines += &format!(
+            "  {name:<22} {:>7}  {:>6.2}  {:>16.2}  {:>14.1}  {:>16.1}\n",
+            effect.feature,
+            effect.gained,
+            effect.random_gained,
+            effect.others_changed,
+            effect.random_others_changed
+        );
+    }
+    lines.push('\n');
     for (name, figures) in &report.dictionaries {
         lines += &format!(
             "Dictionary {name}: FVU {:.3} (random {:.3}), L0 {:.1}, dead {:.1} %, {} features\n",

@@ -224,8 +224,8 @@ fn import_once(session: &Session, request: &ImportRequest, job: &JobContext) -> 
 /// Settings of the radiology dictionary.
 fn film_sae(seed: u64) -> SaeConfig {
     SaeConfig {
-        n_features: 96,
-        k: 4,
+        n_features: 128,
+        k: 8,
         lr: 1e-3,
         batch_rows: 2048,
         steps: 1500,

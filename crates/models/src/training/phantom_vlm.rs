@@ -1,9 +1,11 @@
 //! Training of the phantom vision-language model in two stages, from films with planted findings.
 //!
 //! Stage one trains the image tower alone: a linear head on the final patch tokens predicts which
-//! planted findings cover each patch, and its highest patch whether the film shows the finding.
-//! That stands in for the pretraining of a medical image encoder, whose patch tokens carry
-//! localised findings; the head is dropped afterwards. Stage two keeps the tower fixed, as `LLaVA`
+//! planted findings cover each patch, and its highest patch whether the film shows the finding; a
+//! second one where the patch lies, what it looks like, and what the whole film looks like, and
+//! takes most of every token. That stands in for the pretraining of a medical image encoder, whose
+//! patch tokens carry localised findings beside all that is the same in healthy films; both heads
+//! are dropped afterwards. Stage two keeps the tower fixed, as `LLaVA`
 //! does, and trains projector and decoder to write the report, by next-token loss alone.
 
 mod checkpoint;
@@ -61,10 +63,10 @@ pub struct ContextTargets {
 impl Default for ContextTargets {
     fn default() -> Self {
         Self {
-            place: ContextPart { n: 4, share: 0.05 },
-            patch: ContextPart { n: 4, share: 0.1 },
-            film: ContextPart { n: 16, share: 0.65 },
-            weight: 5.0,
+            place: ContextPart { n: 4, share: 0.04 },
+            patch: ContextPart { n: 4, share: 0.06 },
+            film: ContextPart { n: 20, share: 0.8 },
+            weight: 6.0,
         }
     }
 }
@@ -121,10 +123,10 @@ pub struct VlmTrainingConfig {
 impl Default for VlmTrainingConfig {
     fn default() -> Self {
         Self {
-            n_films: 6_000,
-            n_held_out: 400,
-            vision_steps: 1_400,
-            text_steps: 2_000,
+            n_films: 4_000,
+            n_held_out: 200,
+            vision_steps: 1_200,
+            text_steps: 1_500,
             batch: 16,
             vision_lr: 1.5e-3,
             text_lr: 2e-3,
@@ -181,7 +183,7 @@ impl VlmTrainingConfig {
             "image tower of an earlier model".to_owned()
         } else {
             format!(
-                "{} steps of {} films for the image tower on planted masks",
+                "{} steps of {} films for the image tower on planted masks, place and appearance",
                 self.vision_steps, self.batch
             )
         };
