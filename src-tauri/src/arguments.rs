@@ -518,4 +518,7 @@ pub(crate) enum BenchCommand {
         #[arg(long, default_value_t = 20_000)]
         features: u32,
     },
+    /// Time from letting go of a slider to the frame that shows the answer, on a project.
+    #[command(after_help = "Example: fluoroscope bench steer --project my-demo")]
+    Steer,
 }

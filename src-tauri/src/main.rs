@@ -47,6 +47,11 @@ fn run(arguments: &Arguments) -> engine::Result<ExitCode> {
             terminal::print(&bench_ui(*features));
             Ok(ExitCode::SUCCESS)
         }
+        Some(Command::Bench(BenchCommand::Steer)) => {
+            let here = std::path::Path::new(".");
+            terminal::print(&bench_steer(arguments.project.as_deref().unwrap_or(here))?);
+            Ok(ExitCode::SUCCESS)
+        }
         Some(command) => {
             let answer = headless::run(command, arguments.project.as_deref(), &job)?;
             if arguments.json {
@@ -88,4 +93,35 @@ fn bench_ui(n_features: u32) -> String {
         times.max_ms,
         times.p99_ms / BUDGET_MS
     )
+}
+
+/// Time from letting go of a slider to the frame that shows the answer, against its limits.
+fn bench_steer(project: &std::path::Path) -> engine::Result<String> {
+    const REPORT_MS: f64 = 1000.0;
+    const RANKING_MS: f64 = 100.0;
+    let times = ui::bench::steering_times(project).map_err(engine::EngineError::request)?;
+    if times.is_empty() {
+        return Err(engine::EngineError::request(
+            "no dictionary of this project can be steered: its models write and rank nothing",
+        ));
+    }
+    let mut lines = String::new();
+    for one in times {
+        let (what, limit) = if one.ranks {
+            ("ranked list", RANKING_MS)
+        } else {
+            ("report", REPORT_MS)
+        };
+        lines += &format!(
+            "Steering {}, slider to {what} on the screen, {} times: median {:.1} ms, worst {:.1} \
+             ms (first {:.1} ms); worst is {:.2} of the limit of {limit} ms\n",
+            one.dictionary,
+            one.n_times,
+            one.median_ms,
+            one.worst_ms,
+            one.first_ms,
+            one.worst_ms / limit
+        );
+    }
+    Ok(lines)
 }

@@ -273,7 +273,7 @@ pub(crate) fn cards(cards: &[FeatureCard]) -> String {
 /// Everything about one feature.
 pub(crate) fn feature(page: &FeaturePage) -> String {
     let mut lines = cards(std::slice::from_ref(&page.card));
-    for warning in &page.warnings {
+    for warning in page.warnings.iter().chain(&page.notes) {
         lines += &format!("  Note: {warning}\n");
     }
     lines += "Top samples:\n";

@@ -2,6 +2,7 @@
 
 mod draw;
 mod logic;
+mod place;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use crate::app_context::{AppContext, CardCache};
 use crate::backend::Backend;
 use crate::commands::{Command, CommandSender, Screen, command_channel};
 use crate::film_textures::{FilmTextures, HeatStyle};
-use crate::options::{Options, Remembered, ScreenshotSink, StartAt, Waker};
+use crate::options::{Options, Place, Remembered, ScreenshotSink, StartAt, Waker};
 use crate::palette::Palette;
 use crate::screens::data::DataScreen;
 use crate::screens::feature_page::FeatureScreen;
@@ -71,6 +72,8 @@ pub struct App {
     keys_shown: bool,
     start_at: Option<StartAt>,
     screenshot: Option<PendingScreenshot>,
+    /// Where one was when that was last kept, and when.
+    kept: (Place, f64),
 }
 
 impl App {
@@ -91,7 +94,7 @@ impl App {
             films: FilmTextures::default(),
             cards: CardCache::default(),
             layout: Layout(RefCell::new(remembered.panels)),
-            screen: remembered.screen,
+            screen: Screen::Start,
             light: options.start.light.unwrap_or(remembered.light),
             heat: remembered.heat,
             window_size: remembered.size,
@@ -113,13 +116,9 @@ impl App {
                 began: None,
                 done: Arc::default(),
             }),
+            kept: (Place::default(), 0.0),
             backend,
         };
-        app.screens.gallery.side_by_side = remembered.side_by_side;
-        for (pane, old) in app.screens.gallery.panes.iter_mut().zip(remembered.panes) {
-            pane.dictionary = old.dictionary;
-            pane.query = old.query;
-        }
         app.refresh();
         app.apply_theme(ctx);
         app
@@ -128,6 +127,26 @@ impl App {
     /// Which place is shown.
     pub fn screen(&self) -> Screen {
         self.screen
+    }
+
+    /// Whether something on the screen is still on its way.
+    pub fn is_loading(&self) -> bool {
+        self.films.n_loading() > 0 || self.screens.steer.is_waiting() || !self.seen.jobs.is_empty()
+    }
+
+    /// Shows films without their heatmaps.
+    pub fn hide_heatmaps(&mut self) {
+        self.heat.shown = false;
+    }
+
+    /// The steering screen, for benchmarks.
+    pub(crate) fn steering(&mut self) -> &mut SteerScreen {
+        &mut self.screens.steer
+    }
+
+    /// Queues a command as a panel does, for benchmarks.
+    pub(crate) fn send(&self, command: Command) {
+        self.commands.send(command);
     }
 
     fn apply_theme(&self, ctx: &egui::Context) {
@@ -156,19 +175,8 @@ impl App {
     }
 
     fn memory(&self) -> Remembered {
-        let panes = &self.screens.gallery.panes;
         Remembered {
-            screen: self.screen,
             light: self.light,
-            side_by_side: self.screens.gallery.side_by_side,
-            panes: [0, 1].map(|i| crate::options::RememberedPane {
-                dictionary: panes[i].dictionary.clone(),
-                query: engine::views::FeatureQuery {
-                    fires_on_sample: None,
-                    text: String::new(),
-                    ..panes[i].query.clone()
-                },
-            }),
             heat: HeatStyle {
                 held: false,
                 ..self.heat
@@ -226,6 +234,7 @@ impl eframe::App for App {
     fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
         if self.screenshot.is_none() {
             self.backend.keep_window_memory(&self.memory().to_text());
+            self.keep_place();
         }
     }
 }

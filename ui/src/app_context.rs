@@ -59,6 +59,21 @@ pub(crate) fn kind_name(kind: ExampleKind) -> &'static str {
     }
 }
 
+/// A sample as a reader calls it: a bare number gets a noun.
+pub(crate) fn sample_name(id: &str, is_history: bool) -> String {
+    if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()) {
+        let noun = if is_history { "User" } else { "Sample" };
+        format!("{noun} {id}")
+    } else {
+        id.to_owned()
+    }
+}
+
+/// A finding or category as a reader writes it: tables join its words with underscores.
+pub(crate) fn in_words(name: &str) -> String {
+    name.replace('_', " ")
+}
+
 /// Cards of one generation.
 const GENERATION: usize = 512;
 

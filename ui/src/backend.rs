@@ -29,6 +29,7 @@ pub trait Backend {
     fn revision(&self) -> Revision;
     fn jobs(&self) -> Vec<JobView>;
     fn cancel(&self, job: JobId);
+    fn pause(&self, job: JobId, paused: bool);
     fn recent_projects(&self) -> Vec<RecentProject>;
     fn open_project(&self, dir: &str) -> Answer<()>;
     fn new_project(&self, dir: &str) -> Answer<()>;
@@ -55,6 +56,8 @@ pub trait Backend {
     fn can_steer(&self, sae: &str) -> bool;
     fn window_memory(&self) -> Option<String>;
     fn keep_window_memory(&self, text: &str);
+    fn place(&self, project: &str) -> Option<String>;
+    fn keep_place(&self, project: &str, text: &str);
 }
 
 impl Backend for Engine {
@@ -72,6 +75,10 @@ impl Backend for Engine {
 
     fn cancel(&self, job: JobId) {
         Self::cancel(self, job);
+    }
+
+    fn pause(&self, job: JobId, paused: bool) {
+        Self::pause(self, job, paused);
     }
 
     fn recent_projects(&self) -> Vec<RecentProject> {
@@ -177,6 +184,14 @@ impl Backend for Engine {
     fn keep_window_memory(&self, text: &str) {
         Self::keep_window_memory(self, text);
     }
+
+    fn place(&self, project: &str) -> Option<String> {
+        Self::place(self, Path::new(project))
+    }
+
+    fn keep_place(&self, project: &str, text: &str) {
+        Self::keep_place(self, Path::new(project), text);
+    }
 }
 
 fn sentence(error: engine::EngineError) -> String {
@@ -192,7 +207,7 @@ fn dialog(purpose: PathPurpose) -> Option<std::path::PathBuf> {
         PathPurpose::Demo => dialog.set_title("Folder of the demo project").pick_folder(),
         PathPurpose::ImagesFolder => dialog.set_title("Folder of images").pick_folder(),
         PathPurpose::InteractionsFolder => dialog.set_title("Folder of interactions").pick_folder(),
-        PathPurpose::TableFile => dialog
+        PathPurpose::TableFile | PathPurpose::SecondTable => dialog
             .set_title("Table")
             .add_filter("Tables", &["csv", "tsv", "txt"])
             .pick_file(),

@@ -11,8 +11,10 @@ use crate::options::{Options, StartAt, Waker};
 
 mod invented;
 mod invented_backend;
+mod steering;
 
 pub use invented::Invented;
+pub use steering::{SteeringTimes, steering_times};
 
 /// Milliseconds of CPU that frames took.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -78,17 +80,7 @@ fn one_pass(n_features: u32) -> Vec<f64> {
     let mut app = App::new(&ctx, backend, &Waker::default(), options);
     let mut times = Vec::with_capacity(N_FRAMES);
     for frame in 0..N_FRAMES + N_WARM_UP {
-        let input = scroll_input(frame);
-        let began = Instant::now();
-        let mut output = ctx.run_ui(input, |ui| {
-            app.logic(&ui.ctx().clone());
-            app.draw(ui);
-        });
-        let shapes = std::mem::take(&mut output.shapes);
-        let meshes = ctx.tessellate(shapes, output.pixels_per_point);
-        let took = began.elapsed().as_secs_f64() * 1e3;
-        drop(meshes);
-        output.drop_without_applying_deltas();
+        let took = self::frame(&ctx, &mut app, scroll_input(frame));
         if frame >= N_WARM_UP {
             times.push(took);
         }
@@ -96,10 +88,30 @@ fn one_pass(n_features: u32) -> Vec<f64> {
     times
 }
 
+/// One frame: logic, layout, painting and tessellation; how many milliseconds it took.
+fn frame(ctx: &egui::Context, app: &mut App, input: RawInput) -> f64 {
+    let began = Instant::now();
+    let mut output = ctx.run_ui(input, |ui| {
+        app.logic(&ui.ctx().clone());
+        app.draw(ui);
+    });
+    let shapes = std::mem::take(&mut output.shapes);
+    let meshes = ctx.tessellate(shapes, output.pixels_per_point);
+    let took = began.elapsed().as_secs_f64() * 1e3;
+    drop(meshes);
+    output.drop_without_applying_deltas();
+    took
+}
+
+/// The screen of the benchmarks.
+fn screen_rect() -> Rect {
+    Rect::from_min_size(Pos2::ZERO, Vec2::new(1920.0, 1080.0))
+}
+
 /// A wheel that turns by about one and a half rows of cards per frame, without pause.
 fn scroll_input(frame: usize) -> RawInput {
     let mut input = RawInput {
-        screen_rect: Some(Rect::from_min_size(Pos2::ZERO, Vec2::new(1920.0, 1080.0))),
+        screen_rect: Some(screen_rect()),
         time: Some(frame as f64 / 60.0),
         ..RawInput::default()
     };

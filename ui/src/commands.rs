@@ -93,6 +93,7 @@ pub(crate) enum Command {
     PreviewImport(ImportRequest),
     Import(ImportRequest),
     CancelJob(JobId),
+    PauseJob(JobId, bool),
     UseDictionary(String),
     OpenFeature(String, FeatureId),
     FiringOnSample(String, u32),
@@ -151,7 +152,7 @@ pub(crate) fn palette_entries() -> Vec<PaletteEntry> {
             Command::ChoosePath(PathPurpose::NewProject),
         ),
         entry("Close the project", "", Command::CloseProject),
-        entry("Keys", "?", Command::ShowKeys),
+        entry("Keys and words", "?", Command::ShowKeys),
     ]
 }
 

@@ -6,6 +6,7 @@ use engine::views::JobView;
 use crate::commands::{Command, CommandSender};
 use crate::tokens::{self, GRID, JOB_HEIGHT};
 use crate::widgets::number;
+use crate::words;
 
 /// Most jobs with a line of their own.
 const MAX_LINES: usize = 3;
@@ -25,7 +26,7 @@ pub(crate) fn ui(commands: &CommandSender, ui: &mut Ui, jobs: &[JobView], device
                 weak(ui, device);
                 weak(
                     ui,
-                    "Research use, not for diagnosis  ·  nothing leaves this computer  · ",
+                    "Research use, not for diagnosis  ·  nothing leaves this computer  ·",
                 );
             });
         });
@@ -46,9 +47,9 @@ fn line(ui: &mut Ui, contents: impl FnOnce(&mut Ui)) {
     );
 }
 
-fn weak(ui: &mut Ui, text: &str) {
+fn weak(ui: &mut Ui, text: &str) -> egui::Response {
     let colour = tokens::of(ui).text_weak;
-    ui.label(RichText::new(text).font(tokens::small_font()).color(colour));
+    ui.label(RichText::new(text).font(tokens::small_font()).color(colour))
 }
 
 fn job_ui(commands: &CommandSender, ui: &mut Ui, job: &JobView) {
@@ -59,6 +60,14 @@ fn job_ui(commands: &CommandSender, ui: &mut Ui, job: &JobView) {
         .on_hover_text("Stops within a second and keeps what is done so far");
     if stop.clicked() {
         commands.send(Command::CancelJob(job.id));
+    }
+    let word = if job.paused { "Go on" } else { "Pause" };
+    let pause = ui
+        .add_enabled(!job.stopping, egui::Button::new(word))
+        .accessible_name(format!("{word}: {}", job.title))
+        .on_hover_text("Waits after the step at hand, until you let it go on");
+    if pause.clicked() {
+        commands.send(Command::PauseJob(job.id, !job.paused));
     }
     ui.label(&job.title);
     let share = if job.total > 0 {
@@ -71,16 +80,29 @@ fn job_ui(commands: &CommandSender, ui: &mut Ui, job: &JobView) {
         [160.0, 8.0],
         egui::ProgressBar::new(share)
             .desired_width(160.0)
-            .desired_height(8.0),
+            .desired_height(8.0)
+            .fill(tokens::of(ui).accent),
     )
     .accessible_name(format!("Progress of {}", job.title));
-    weak(ui, &progress_text(job));
+    let response = weak(ui, &progress_text(job));
+    if !job.curve.is_empty() {
+        response.on_hover_text(words::of(&["FVU", "L0", "Dead"]));
+    }
 }
 
 /// Stage, n of N, rate and time left.
 pub(crate) fn progress_text(job: &JobView) -> String {
     if job.stopping {
         return "Stopping…".to_owned();
+    }
+    if job.paused {
+        return format!(
+            "Paused  ·  {}  ·  {} of {} {}",
+            job.stage,
+            number::count(job.done),
+            number::count(job.total),
+            job.unit
+        );
     }
     let mut parts = vec![job.stage.clone()];
     if job.total > 0 {
@@ -103,7 +125,7 @@ pub(crate) fn progress_text(job: &JobView) -> String {
         ));
     }
     match job.seconds_left {
-        Some(seconds) => parts.push(format!("{} left", number::duration(seconds))),
+        Some(seconds) => parts.push(format!("{} left in this step", number::duration(seconds))),
         None => parts.push(number::duration(job.seconds)),
     }
     parts.retain(|part| !part.is_empty());

@@ -1,9 +1,10 @@
-//! The sheet of keys, on `?`.
+//! The sheet of keys and words, on `?`.
 
 use egui::{Frame, Margin, Modal, RichText, Ui};
 
 use crate::tokens;
-use crate::widgets::table;
+use crate::widgets::{notice, table};
+use crate::words::WORDS;
 
 const GROUPS: [(&str, &[(&str, &str)]); 4] = [
     (
@@ -58,7 +59,7 @@ pub(crate) fn ui(ui: &Ui) -> bool {
     let modal = Modal::new(egui::Id::unique("keys"))
         .frame(frame)
         .show(ui.ctx(), |ui| {
-            ui.set_width(800.0);
+            ui.set_width(860.0);
             ui.label(RichText::new("Keys").font(tokens::title_font()));
             ui.columns(2, |columns| {
                 for (i, (title, keys)) in GROUPS.iter().enumerate() {
@@ -77,6 +78,27 @@ pub(crate) fn ui(ui: &Ui) -> bool {
                     ui.add_space(tokens::GRID);
                 }
             });
+            ui.label(RichText::new("Words").font(tokens::title_font()));
+            ui.columns(2, |columns| {
+                for (i, (word, sentence)) in WORDS.iter().enumerate() {
+                    let ui = &mut columns[i * 2 / WORDS.len()];
+                    ui.horizontal_top(|ui| {
+                        ui.spacing_mut().item_spacing.x = 0.0;
+                        let (rect, _) =
+                            ui.allocate_exact_size(egui::vec2(84.0, 18.0), egui::Sense::hover());
+                        let theme = tokens::of(ui);
+                        ui.painter().text(
+                            rect.left_center(),
+                            egui::Align2::LEFT_CENTER,
+                            word,
+                            tokens::body_font(),
+                            theme.accent,
+                        );
+                        ui.vertical(|ui| notice::plain_ui(ui, sentence));
+                    });
+                }
+            });
+            ui.add_space(tokens::GRID);
             ui.button("Close").clicked()
         });
     !(modal.inner || modal.should_close())

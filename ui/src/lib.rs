@@ -15,6 +15,7 @@ mod screens;
 mod toasts;
 mod tokens;
 mod widgets;
+mod words;
 
 pub use app::App;
 pub use backend::Backend;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::views::FeatureQuery;
+use schema::FeatureId;
 use serde::{Deserialize, Serialize};
 
 use crate::commands::Screen;
@@ -99,14 +100,48 @@ impl Default for RememberedPane {
     }
 }
 
-/// What the window remembers; unknown or missing fields fall back to defaults.
+/// The sliders of the steering screen, as remembered.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct RememberedSteering {
+    pub(crate) dictionary: String,
+    pub(crate) sample: u32,
+    /// Feature and strength.
+    pub(crate) knobs: Vec<(FeatureId, f32)>,
+}
+
+/// Where one was in a project; unknown or missing fields fall back to defaults.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Place {
+    pub(crate) screen: Screen,
+    pub(crate) side_by_side: bool,
+    pub(crate) panes: [RememberedPane; 2],
+    /// Dictionary and feature of the feature page.
+    pub(crate) feature: Option<(String, FeatureId)>,
+    /// Dataset and sample of the data screen.
+    pub(crate) dataset: Option<String>,
+    pub(crate) sample: u32,
+    pub(crate) steering: Option<RememberedSteering>,
+}
+
+impl Place {
+    /// Reads what [`Place::to_text`] wrote; anything else is no place.
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    pub(crate) fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// What the window remembers of itself, whatever the project; unknown or missing fields fall back
+/// to defaults.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Remembered {
-    pub(crate) screen: Screen,
     pub(crate) light: bool,
-    pub(crate) side_by_side: bool,
-    pub(crate) panes: [RememberedPane; 2],
     pub(crate) heat: HeatStyle,
     pub(crate) size: [f32; 2],
     /// Widths and heights of panels, by name.
@@ -116,10 +151,7 @@ pub(crate) struct Remembered {
 impl Default for Remembered {
     fn default() -> Self {
         Self {
-            screen: Screen::Start,
             light: false,
-            side_by_side: false,
-            panes: [RememberedPane::default(), RememberedPane::default()],
             heat: HeatStyle::default(),
             size: [1280.0, 800.0],
             panels: std::collections::BTreeMap::new(),
@@ -144,14 +176,20 @@ mod tests {
 
     #[test]
     fn memory_round_trips_and_survives_nonsense() {
-        let mut memory = Remembered {
+        let memory = Remembered {
             light: true,
             ..Remembered::default()
         };
-        memory.panes[1].dictionary = Some("tastes".to_owned());
         assert_eq!(Remembered::from_text(&memory.to_text()), memory);
         assert_eq!(Remembered::from_text("{"), Remembered::default());
-        let old = Remembered::from_text("{\"screen\":\"gallery\",\"gone\":1}");
-        assert_eq!(old.screen, Screen::Gallery);
+        let mut place = Place {
+            feature: Some(("films".to_owned(), FeatureId(3))),
+            ..Place::default()
+        };
+        place.panes[1].dictionary = Some("tastes".to_owned());
+        assert_eq!(Place::from_text(&place.to_text()), Some(place));
+        assert_eq!(Place::from_text("{"), None);
+        let old = Place::from_text("{\"screen\":\"gallery\",\"gone\":1}");
+        assert_eq!(old.map(|old| old.screen), Some(Screen::Gallery));
     }
 }

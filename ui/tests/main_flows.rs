@@ -52,6 +52,44 @@ fn one_click_builds_the_demo_and_its_job_can_be_stopped() {
 }
 
 #[test]
+fn a_job_can_wait_and_go_on() {
+    let (mut harness, backend) = open(Screen::Start, StartAt::default());
+    harness.get_by_label("Build the demo project").click();
+    harness.run_steps(3);
+    harness
+        .get_by_label("Pause: Build the demo project")
+        .click();
+    harness.run_steps(3);
+    harness.get_by_label_contains("Paused  ·  Training dictionary");
+    harness
+        .get_by_label("Go on: Build the demo project")
+        .click();
+    harness.run_steps(3);
+    assert_eq!(backend.asked()[1..], ["pause 1 true", "pause 1 false"]);
+}
+
+#[test]
+fn a_project_opens_where_it_was_left() {
+    let (mut harness, backend) = feature_page();
+    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num1);
+    harness.run_steps(3);
+    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num4);
+    // The place is kept once a second.
+    harness.run_steps(80);
+    drop(harness);
+    let door: Arc<Invented> = Arc::clone(&backend);
+    let mut again = Harness::builder()
+        .with_size([1280.0, 800.0])
+        .build_eframe(move |cc| {
+            App::new(&cc.egui_ctx, door, &Waker::default(), Options::default())
+        });
+    backend.send(engine::views::Event::ProjectChanged);
+    again.run_steps(4);
+    assert_eq!(again.state().screen(), Screen::Feature);
+    again.get_by_label("Feature 3");
+}
+
+#[test]
 fn a_card_opens_its_feature_page() {
     let (mut harness, _) = open(Screen::Gallery, StartAt::default());
     harness.get_by_label("20\u{a0}000 of 20\u{a0}000 features");
@@ -195,7 +233,7 @@ fn nothing_is_imported_without_a_preview() {
     assert!(backend.asked().is_empty());
     harness.get_by_label("Preview").click();
     harness.run_steps(4);
-    harness.get_by_label("12 samples would be imported, 1 skipped");
+    harness.get_by_label("12 films would be imported, 1 skipped");
     harness.get_by_label("broken.png: the file ends before the image does");
     harness.get_by_label("Import").click();
     harness.run_steps(2);

@@ -94,13 +94,26 @@ impl Engine {
     /// # Errors
     /// When no thread can be started.
     pub fn new(wake: Wake) -> Result<Self> {
+        Self::with_settings(wake, Settings::load())
+    }
+
+    /// An engine that neither reads nor changes what is remembered of the user: for tests and
+    /// benchmarks.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn forgetful(wake: Wake) -> Result<Self> {
+        Self::with_settings(wake, Settings::default())
+    }
+
+    fn with_settings(wake: Wake, settings: Settings) -> Result<Self> {
         let (sender, events) = unbounded();
         let shared = Arc::new(Shared {
             session: RwLock::default(),
             revision: AtomicU64::new(0),
             events: sender.clone(),
             wake: Arc::clone(&wake),
-            settings: Mutex::new(Settings::load()),
+            settings: Mutex::new(settings),
             latest_steer: AtomicU64::new(0),
         });
         let for_films = Arc::clone(&shared);
@@ -145,6 +158,11 @@ impl Engine {
     /// Asks a job to stop.
     pub fn cancel(&self, job: JobId) {
         lock(&self.jobs).cancel(job);
+    }
+
+    /// Lets a job wait at its next step, or go on.
+    pub fn pause(&self, job: JobId, paused: bool) {
+        lock(&self.jobs).pause(job, paused);
     }
 
     fn start<F>(&self, title: &str, body: F) -> Result<JobId>
@@ -287,7 +305,7 @@ impl Engine {
             let preview = crate::import::preview(&request, job);
             let answer = preview.as_ref().map_err(|error| error.message.clone());
             shared.send(Event::ImportPreview(Box::new(answer.cloned())));
-            preview.map(|preview| format!("{} samples can be imported", preview.n_samples))
+            preview.map(|_| String::new())
         })
     }
 
@@ -298,7 +316,10 @@ impl Engine {
     pub fn import(&self, request: ImportRequest) -> Result<JobId> {
         self.start_in_project("Import", move |job, session| {
             let preview = session.import(&request, job)?;
-            Ok(format!("Imported {} samples", preview.n_samples))
+            Ok(format!(
+                "Imported {}",
+                crate::import::counted(preview.kind, preview.n_samples)
+            ))
         })
     }
 
@@ -437,9 +458,18 @@ impl Engine {
 
     /// Sets the name on decisions.
     pub fn set_reviewer(&self, name: &str) {
-        let mut settings = lock(&self.shared.settings);
-        name.trim().clone_into(&mut settings.reviewer);
-        settings.save();
+        name.trim()
+            .clone_into(&mut lock(&self.shared.settings).reviewer);
+        self.save_settings();
+    }
+
+    /// Writes the settings away from the frame.
+    fn save_settings(&self) {
+        let shared = Arc::clone(&self.shared);
+        self.decisions.run(move || {
+            let settings = lock(&shared.settings).clone();
+            settings.save();
+        });
     }
 
     /// What the window last asked to be remembered of itself.
@@ -453,7 +483,21 @@ impl Engine {
         let mut settings = lock(&self.shared.settings);
         if settings.window != text {
             text.clone_into(&mut settings.window);
-            settings.save();
+            drop(settings);
+            self.save_settings();
+        }
+    }
+
+    /// Where the window was in the project in `dir`, in a text of its own.
+    pub fn place(&self, dir: &Path) -> Option<String> {
+        lock(&self.shared.settings).place(dir)
+    }
+
+    /// Remembers where the window is in the project in `dir`.
+    pub fn keep_place(&self, dir: &Path, text: &str) {
+        let is_new = lock(&self.shared.settings).keep_place(dir, text);
+        if is_new {
+            self.save_settings();
         }
     }
 

@@ -65,7 +65,7 @@ impl Session {
             FeatureSort::Maximum => highest_first(&overview.max_activation, &mut ids),
             FeatureSort::Mean => highest_first(&overview.mean_activation, &mut ids),
             FeatureSort::Association => ids.sort_by(|a, b| {
-                let strength = |id: &FeatureId| labels.association(*id).map_or(-1.0, |best| best.1);
+                let strength = |id: &FeatureId| labels.auroc(*id).unwrap_or(-1.0);
                 strength(b).total_cmp(&strength(a))
             }),
         }
@@ -132,6 +132,7 @@ impl Session {
             explanations: self.explanations_of(sae, feature)?,
             decisions: self.decisions_of(sae, feature)?,
             warnings,
+            notes: notes(&indexed),
         })
     }
 
@@ -258,13 +259,19 @@ fn warnings(indexed: &IndexedDictionary, top: &[ExampleView], n_active_rows: u64
             ));
         }
     }
-    if matches!(indexed.harvest.hook, HookPoint::VisionStageOut(_)) && indexed.harvest.pool > 1 {
-        warnings.push(format!(
-            "Each cell of the heatmap is the mean of {0} × {0} patches",
-            indexed.harvest.pool
-        ));
-    }
     warnings
+}
+
+/// What one should know to read the evidence.
+fn notes(indexed: &IndexedDictionary) -> Vec<String> {
+    let pool = indexed.harvest.pool;
+    if matches!(indexed.harvest.hook, HookPoint::VisionStageOut(_)) && pool > 1 {
+        vec![format!(
+            "Each cell of the heatmap is the mean of {pool} × {pool} patches"
+        )]
+    } else {
+        Vec::new()
+    }
 }
 
 /// Reads the state a user names.

@@ -15,6 +15,19 @@ const PHANTOM_BATCH: u32 = 64;
 /// File of a phantom shoppers' dataset that names the taste at work at every position.
 pub(crate) const TRUTH: &str = "truth.json";
 
+/// So many samples of a kind, in the user's words.
+pub(crate) fn counted(kind: DatasetKind, n: u32) -> String {
+    let noun = match (kind, n) {
+        (DatasetKind::Radiographs, 1) => "film",
+        (DatasetKind::Radiographs, _) => "films",
+        (DatasetKind::Reports, 1) => "report",
+        (DatasetKind::Reports, _) => "reports",
+        (DatasetKind::Interactions, 1) => "history",
+        (DatasetKind::Interactions, _) => "histories",
+    };
+    format!("{n} {noun}")
+}
+
 /// What an import would write.
 pub(crate) struct Plan {
     pub(crate) manifest: DatasetManifest,

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use schema::{JobId, StepReport};
@@ -53,13 +53,18 @@ pub trait Observer: Send + Sync {
 #[derive(Clone)]
 pub struct JobContext {
     cancel: Arc<AtomicBool>,
+    paused: Arc<AtomicBool>,
     observer: Arc<dyn Observer>,
 }
 
 impl JobContext {
     /// A context for work outside the job queue, such as a command in a terminal.
     pub fn new(cancel: Arc<AtomicBool>, observer: Arc<dyn Observer>) -> Self {
-        Self { cancel, observer }
+        Self {
+            cancel,
+            paused: Arc::default(),
+            observer,
+        }
     }
 
     /// A context that never cancels and drops what it is told, for tests and inner steps.
@@ -72,8 +77,11 @@ impl JobContext {
         Self::new(Arc::default(), Arc::new(Nobody))
     }
 
-    /// Whether the user has asked the job to stop.
+    /// Whether the user has asked the job to stop. Waits here for as long as the job is paused.
     pub fn is_cancelled(&self) -> bool {
+        while self.paused.load(Ordering::Relaxed) && !self.cancel.load(Ordering::Relaxed) {
+            std::thread::sleep(PAUSE_LOOK);
+        }
         self.cancel.load(Ordering::Relaxed)
     }
 
@@ -126,12 +134,20 @@ impl JobContext {
     }
 }
 
+/// Time between two looks of a paused job at whether it may go on.
+const PAUSE_LOOK: Duration = Duration::from_millis(50);
 /// Longest training curve kept for drawing; older points are thinned out.
 const MAX_CURVE_POINTS: usize = 600;
 
 struct Stage {
     progress: Progress,
     began: Instant,
+    /// Since when the job is paused.
+    paused_at: Option<Instant>,
+    /// Time that the job was paused before.
+    idle: Duration,
+    /// Of `idle`, what lies within this stage.
+    idle_in_stage: Duration,
     curve: Arc<Vec<StepReport>>,
     keep_every: u32,
 }
@@ -148,6 +164,9 @@ impl Observer for Shared {
         let mut stage = lock(&self.stage);
         if stage.progress.stage != progress.stage {
             stage.began = Instant::now();
+            stage.idle_in_stage = Duration::ZERO;
+            stage.curve = Arc::default();
+            stage.keep_every = 1;
         }
         stage.progress = progress;
         drop(stage);
@@ -188,6 +207,7 @@ struct Job {
     title: String,
     began: Instant,
     cancel: Arc<AtomicBool>,
+    paused: Arc<AtomicBool>,
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
 }
@@ -231,6 +251,9 @@ impl Jobs {
                     ..Progress::default()
                 },
                 began: now,
+                paused_at: None,
+                idle: Duration::ZERO,
+                idle_in_stage: Duration::ZERO,
                 curve: Arc::default(),
                 keep_every: 1,
             }),
@@ -238,8 +261,10 @@ impl Jobs {
             wake: Arc::clone(&self.wake),
         });
         let cancel = Arc::new(AtomicBool::new(false));
+        let paused = Arc::new(AtomicBool::new(false));
         let context = JobContext {
             cancel: Arc::clone(&cancel),
+            paused: Arc::clone(&paused),
             observer: Arc::clone(&shared) as Arc<dyn Observer>,
         };
         let for_thread = Arc::clone(&shared);
@@ -252,6 +277,7 @@ impl Jobs {
             title: title.to_owned(),
             began: now,
             cancel,
+            paused,
             shared,
             thread,
         });
@@ -263,6 +289,23 @@ impl Jobs {
         if let Some(job) = self.running.iter().find(|job| job.id == id) {
             job.cancel.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Lets a job wait at its next [`JobContext::check_cancelled`], or go on.
+    pub(crate) fn pause(&self, id: JobId, paused: bool) {
+        let Some(job) = self.running.iter().find(|job| job.id == id) else {
+            return;
+        };
+        let mut stage = lock(&job.shared.stage);
+        if paused {
+            stage.paused_at.get_or_insert_with(Instant::now);
+        } else if let Some(at) = stage.paused_at.take() {
+            stage.idle += at.elapsed();
+            // A job may report a new stage before it comes to the place where it waits.
+            let in_stage = at.elapsed().min(stage.began.elapsed());
+            stage.idle_in_stage += in_stage;
+        }
+        job.paused.store(paused, Ordering::Relaxed);
     }
 
     /// Every job still running, oldest first.
@@ -289,7 +332,12 @@ impl Drop for Jobs {
 
 fn view(job: &Job) -> JobView {
     let stage = lock(&job.shared.stage);
-    let seconds_in_stage = stage.began.elapsed().as_secs_f32();
+    let now_idle = stage.paused_at.map_or(Duration::ZERO, |at| at.elapsed());
+    let seconds_in_stage = stage
+        .began
+        .elapsed()
+        .saturating_sub(stage.idle_in_stage + now_idle)
+        .as_secs_f32();
     let Progress {
         stage: name,
         done,
@@ -312,7 +360,12 @@ fn view(job: &Job) -> JobView {
         unit,
         rate,
         seconds_left,
-        seconds: job.began.elapsed().as_secs_f32(),
+        seconds: job
+            .began
+            .elapsed()
+            .saturating_sub(stage.idle + now_idle)
+            .as_secs_f32(),
+        paused: job.paused.load(Ordering::Relaxed),
         stopping: job.cancel.load(Ordering::Relaxed),
         curve: Arc::clone(&stage.curve),
     }
@@ -400,6 +453,59 @@ mod tests {
             until_end(&events).last(),
             Some(&Event::JobEnded(id, JobEnd::Cancelled))
         );
+    }
+
+    #[test]
+    fn a_paused_job_waits_until_it_may_go_on_or_is_stopped() {
+        let (mut jobs, events) = jobs();
+        let id = jobs
+            .start("count", |job| {
+                for done in 0_u64.. {
+                    job.check_cancelled()?;
+                    job.report("Counting", done, 0, "numbers");
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Ok(String::new())
+            })
+            .unwrap();
+        let done = |jobs: &Jobs| jobs.views()[0].done;
+        while done(&jobs) < 3 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        jobs.pause(id, true);
+        std::thread::sleep(Duration::from_millis(100));
+        let at = done(&jobs);
+        let seconds = jobs.views()[0].seconds;
+        std::thread::sleep(Duration::from_millis(100));
+        assert!(jobs.views()[0].paused);
+        assert_eq!(done(&jobs), at);
+        assert!((jobs.views()[0].seconds - seconds).abs() < 0.02);
+        jobs.pause(id, false);
+        while done(&jobs) == at {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        jobs.pause(id, true);
+        jobs.cancel(id);
+        assert_eq!(
+            until_end(&events).last(),
+            Some(&Event::JobEnded(id, JobEnd::Cancelled))
+        );
+    }
+
+    #[test]
+    fn a_new_stage_has_a_training_curve_of_its_own() {
+        let (mut jobs, events) = jobs();
+        let id = jobs
+            .start("train", |job| {
+                job.report("Training", 1, 2, "steps");
+                job.train_step(StepReport::default());
+                job.report("Proposing labels", 0, 2, "features");
+                Ok(String::new())
+            })
+            .unwrap();
+        until_end(&events);
+        assert!(jobs.views()[0].curve.is_empty());
+        jobs.forget(id);
     }
 
     #[test]

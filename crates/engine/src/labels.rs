@@ -7,6 +7,7 @@ use schema::{Association, Decision, Explanation, FeatureId, ReviewState};
 
 use crate::error::{EngineError, Result};
 use crate::session::Session;
+use crate::views::BestAssociation;
 
 /// Longest label, in characters.
 const MAX_LABEL: usize = 300;
@@ -53,10 +54,20 @@ impl Labels {
         }
     }
 
-    /// Strongest association as name and AUROC.
-    pub(crate) fn association(&self, feature: FeatureId) -> Option<(String, f32)> {
+    /// The first term that the proposal rests on.
+    pub(crate) fn association(&self, feature: FeatureId) -> Option<BestAssociation> {
         let best = self.explanations.get(&feature)?.evidence.first()?;
-        Some((best.name.clone(), best.auroc))
+        Some(BestAssociation {
+            name: best.name.clone(),
+            auroc: best.auroc,
+            q: best.q,
+        })
+    }
+
+    /// AUROC of that term.
+    pub(crate) fn auroc(&self, feature: FeatureId) -> Option<f32> {
+        let best = self.explanations.get(&feature)?.evidence.first()?;
+        Some(best.auroc)
     }
 
     /// Whether label, proposal or number holds the lower-case word.

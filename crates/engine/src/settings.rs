@@ -1,5 +1,6 @@
 //! What the program remembers of its user between sessions: recent projects, reviewer, window.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,11 @@ pub(crate) struct Settings {
     pub(crate) reviewer: String,
     /// What the window remembers of itself; its own text.
     pub(crate) window: String,
+    /// Where the window was in each of the recent projects; its own text.
+    places: BTreeMap<PathBuf, String>,
+    /// Whether they come from the user's file and go back there.
+    #[serde(skip)]
+    kept: bool,
 }
 
 /// The user's configuration folder for this program; `None` where the system names none.
@@ -39,15 +45,18 @@ fn folder() -> Option<PathBuf> {
 impl Settings {
     /// Reads the file; what cannot be read counts as empty, since nothing in it is precious.
     pub(crate) fn load() -> Self {
-        folder()
+        let read: Self = folder()
             .and_then(|folder| std::fs::read(folder.join("settings.json")).ok())
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .unwrap_or_default()
+            .unwrap_or_default();
+        Self { kept: true, ..read }
     }
 
     /// Writes the file; a system without a configuration folder forgets.
     pub(crate) fn save(&self) {
-        let Some(folder) = folder() else { return };
+        let Some(folder) = folder().filter(|_| self.kept) else {
+            return;
+        };
         if std::fs::create_dir_all(&folder).is_ok()
             && let Ok(bytes) = serde_json::to_vec_pretty(self)
         {
@@ -62,6 +71,24 @@ impl Settings {
         self.recent.retain(|known| *known != dir);
         self.recent.insert(0, dir);
         self.recent.truncate(MAX_RECENT);
+        let recent = &self.recent;
+        self.places.retain(|dir, _| recent.contains(dir));
+    }
+
+    /// Where the window was in a project.
+    pub(crate) fn place(&self, dir: &Path) -> Option<String> {
+        let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+        self.places.get(&dir).cloned()
+    }
+
+    /// Remembers where the window is in a project; `false` when that was known.
+    pub(crate) fn keep_place(&mut self, dir: &Path, text: &str) -> bool {
+        let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+        let known = self.places.get(&dir).is_some_and(|known| known == text);
+        if !known {
+            self.places.insert(dir, text.to_owned());
+        }
+        !known
     }
 
     /// Projects, newest first.
@@ -76,5 +103,27 @@ impl Settings {
                 exists: store::Project::is_project(dir),
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_kept_per_project_and_go_with_it() {
+        let mut settings = Settings::default();
+        settings.opened(Path::new("/nowhere/a"));
+        assert!(settings.keep_place(Path::new("/nowhere/a"), "here"));
+        assert!(!settings.keep_place(Path::new("/nowhere/a"), "here"));
+        assert_eq!(
+            settings.place(Path::new("/nowhere/a")).as_deref(),
+            Some("here")
+        );
+        assert_eq!(settings.place(Path::new("/nowhere/b")), None);
+        for i in 0..MAX_RECENT {
+            settings.opened(&PathBuf::from(format!("/nowhere/other {i}")));
+        }
+        assert_eq!(settings.place(Path::new("/nowhere/a")), None);
     }
 }

@@ -56,9 +56,11 @@ pub struct JobView {
     pub seconds_left: Option<f32>,
     /// Seconds since the job began.
     pub seconds: f32,
+    /// Whether it waits until it may go on.
+    pub paused: bool,
     /// Whether a stop was asked for and is not yet done.
     pub stopping: bool,
-    /// Training curve, decimated, for jobs that train a dictionary.
+    /// Training curve of this stage, decimated, where a dictionary is trained.
     pub curve: Arc<Vec<StepReport>>,
 }
 
@@ -113,6 +115,8 @@ pub enum PathPurpose {
     ImagesFolder,
     /// A table.
     TableFile,
+    /// A second table that belongs to the first: boxes, findings.
+    SecondTable,
     /// A folder of interactions.
     InteractionsFolder,
     /// A model.
@@ -246,6 +250,17 @@ impl Default for FeatureQuery {
     }
 }
 
+/// The term or finding that goes best with a feature, with the test it passed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BestAssociation {
+    /// The term or finding.
+    pub name: String,
+    /// Area under the ROC curve of the highest activation per sample or item.
+    pub auroc: f32,
+    /// Adjusted p value.
+    pub q: f64,
+}
+
 /// A card of the gallery.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FeatureCard {
@@ -265,8 +280,8 @@ pub struct FeatureCard {
     pub max_activation: f32,
     /// Counts of activations in equal bins from 0 to the maximum.
     pub histogram: Arc<Vec<u32>>,
-    /// Strongest association as `(name, AUROC)`, once computed.
-    pub association: Option<(String, f32)>,
+    /// Strongest term or finding, once computed.
+    pub association: Option<BestAssociation>,
     /// Its four top samples.
     pub top: Arc<Vec<ExampleView>>,
 }
@@ -367,6 +382,8 @@ pub struct FeaturePage {
     pub decisions: Vec<Decision>,
     /// A warning about its evidence, e.g. that one item fills the top.
     pub warnings: Vec<String>,
+    /// What one should know to read the evidence, e.g. how coarse a heatmap is.
+    pub notes: Vec<String>,
 }
 
 /// Logit lens of a feature.

@@ -37,6 +37,7 @@ impl App {
         if let Some(rect) = ctx.input(|input| input.viewport().inner_rect) {
             self.window_size = [rect.width(), rect.height()];
         }
+        self.keep_place_now_and_then(ctx);
         self.take_screenshot(ctx);
     }
 
@@ -46,9 +47,6 @@ impl App {
                 Event::ProjectChanged => {
                     self.films.clear();
                     self.refresh();
-                    if self.seen.project.is_some() && self.screen == Screen::Start {
-                        self.screen = Screen::Gallery;
-                    }
                     if let Some(project) = &self.seen.project {
                         for notice in &project.notices {
                             self.toasts.push(Level::Warning, notice);
@@ -74,13 +72,16 @@ impl App {
             self.screens.gallery.on_event(&ctx, &event);
             self.screens.feature.on_event(&ctx, &event);
             self.screens.steer.on_event(&ctx, &event);
+            if event == Event::ProjectChanged {
+                self.restore_place();
+            }
         }
     }
 
     /// Opens where the user asked, once the project is there.
     fn apply_start(&mut self) {
         if self.seen.project.is_none() {
-            if let Some(screen) = self.start_at.as_ref().and_then(|start| start.screen) {
+            if let Some(screen) = self.start_at.as_mut().and_then(|start| start.screen.take()) {
                 self.screen = screen;
             }
             return;
@@ -105,7 +106,13 @@ impl App {
         if let Some(dataset) = start.dataset.clone() {
             self.screens.data.show(dataset, start.sample.unwrap_or(0));
         }
-        if matches!(self.screen, Screen::Feature | Screen::Steer) {
+        // What was there last time stays, unless something else was asked for.
+        let is_there = match self.screen {
+            Screen::Feature => self.screens.feature.subject.is_some(),
+            Screen::Steer => self.screens.steer.dictionary.is_some(),
+            _ => true,
+        };
+        if !is_there || start.dictionary.is_some() || start.feature.is_some() {
             self.start_feature(&start);
         }
     }
@@ -126,7 +133,7 @@ impl App {
             return;
         };
         self.screens.feature.open(sae.clone(), feature);
-        if self.screen == Screen::Steer {
+        if self.screen == Screen::Steer && self.backend.can_steer(&sae) {
             let steer = &mut self.screens.steer;
             steer.add_feature(&sae, feature, start.sample);
             if let Some(strength) = start.strength {
@@ -257,6 +264,12 @@ impl App {
 
     /// Commands that the engine carries out; what it refuses becomes a message.
     fn ask(&mut self, command: Command) {
+        if matches!(
+            command,
+            Command::OpenProject(_) | Command::NewProject(_) | Command::CloseProject
+        ) {
+            self.keep_place();
+        }
         let backend = &self.backend;
         let answer = match command {
             Command::BuildDemo(dir) => backend.build_demo(&dir).map(drop),
@@ -280,6 +293,10 @@ impl App {
             }),
             Command::CancelJob(job) => {
                 backend.cancel(job);
+                Ok(())
+            }
+            Command::PauseJob(job, paused) => {
+                backend.pause(job, paused);
                 Ok(())
             }
             Command::CloseProject => {
@@ -326,6 +343,7 @@ impl App {
     }
 
     fn take_screenshot(&mut self, ctx: &Context) {
+        let is_loading = self.is_loading();
         let Some(pending) = &mut self.screenshot else {
             return;
         };
@@ -337,11 +355,7 @@ impl App {
         let now = ctx.input(|input| input.time);
         let began = *pending.began.get_or_insert(now);
         pending.n_frames += 1;
-        let busy = self.films.n_loading() > 0
-            || self.screens.steer.is_waiting()
-            || !self.seen.jobs.is_empty()
-            || pending.n_frames < SETTLE_FRAMES
-            || now - began < 1.0;
+        let busy = is_loading || pending.n_frames < SETTLE_FRAMES || now - began < 1.0;
         if busy && now - began < SETTLE_SECONDS {
             return;
         }

@@ -23,6 +23,7 @@ pub(crate) struct State {
     pub(crate) jobs: Vec<JobView>,
     pub(crate) reviewer: String,
     pub(crate) memory: Option<String>,
+    pub(crate) place: Option<String>,
     pub(crate) closed: bool,
     asked: Vec<String>,
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use engine::views::{
-    DatasetView, DictionaryView, Event, ExampleKind, FeatureCard, FeaturePage, FeatureQuery,
-    FilmSize, FilmState, ImportPreview, ImportRequest, JobEnd, JobView, ModelView, PathPurpose,
-    ProjectView, RecentProject, Revision, SampleView, SteerOutcome, SteerRequest, SteerTicket,
-    SteerView, WritesView,
+    BestAssociation, DatasetView, DictionaryView, Event, ExampleKind, FeatureCard, FeaturePage,
+    FeatureQuery, FilmSize, FilmState, ImportPreview, ImportRequest, JobEnd, JobView, ModelView,
+    PathPurpose, ProjectView, RecentProject, Revision, SampleView, SteerOutcome, SteerRequest,
+    SteerTicket, SteerView, WritesView,
 };
 use schema::{
     Association, DatasetKind, DatasetManifest, Decision, FeatureId, HookPoint, JobId, Report,
@@ -35,6 +35,14 @@ impl Backend for Invented {
         let mut state = self.state();
         state.jobs.retain(|running| running.id != job);
         state.events.push(Event::JobEnded(job, JobEnd::Cancelled));
+    }
+
+    fn pause(&self, job: JobId, paused: bool) {
+        self.note(format!("pause {} {paused}", job.0));
+        let mut state = self.state();
+        for running in state.jobs.iter_mut().filter(|running| running.id == job) {
+            running.paused = paused;
+        }
     }
 
     fn recent_projects(&self) -> Vec<RecentProject> {
@@ -87,6 +95,7 @@ impl Backend for Invented {
             rate: 52.0,
             seconds_left: Some(12.0),
             seconds: 8.0,
+            paused: false,
             stopping: false,
             curve: Arc::default(),
         });
@@ -235,7 +244,11 @@ impl Backend for Invented {
             sample_density: 0.1,
             max_activation: 9.0,
             histogram: Arc::new((0..32).map(|i| 4000 / (1 + i * i)).collect()),
-            association: Some(("effusion".to_owned(), 0.91)),
+            association: Some(BestAssociation {
+                name: "effusion".to_owned(),
+                auroc: 0.91,
+                q: 1e-8,
+            }),
             top: Arc::new((0..4).map(|i| example(sae, feature, i)).collect()),
         }))
     }
@@ -277,6 +290,7 @@ impl Backend for Invented {
             explanations: Vec::new(),
             decisions,
             warnings: Vec::new(),
+            notes: Vec::new(),
         }))
     }
 
@@ -355,5 +369,13 @@ impl Backend for Invented {
 
     fn keep_window_memory(&self, text: &str) {
         self.state().memory = Some(text.to_owned());
+    }
+
+    fn place(&self, _project: &str) -> Option<String> {
+        self.state().place.clone()
+    }
+
+    fn keep_place(&self, _project: &str, text: &str) {
+        self.state().place = Some(text.to_owned());
     }
 }

@@ -7,7 +7,7 @@ mod samples;
 use std::fmt::Write as _;
 
 use egui::{RichText, Role, ScrollArea, Sense, Ui, Vec2, WidgetInfo};
-use engine::views::{DatasetView, Event};
+use engine::views::{DatasetView, Event, JobEnd};
 use schema::DatasetKind;
 
 use crate::app_context::AppContext;
@@ -148,6 +148,14 @@ impl Panel for DataScreen {
     fn on_event(&mut self, ctx: &AppContext<'_>, event: &Event) {
         match event {
             Event::ProjectChanged => *self = Self::default(),
+            Event::JobEnded(_, JobEnd::Finished(_)) if self.importing => {
+                if let Some(name) = self.form.asked_for().map(str::to_owned)
+                    && ctx.dataset(&name).is_some()
+                {
+                    self.show(name, 0);
+                    self.form = ImportForm::default();
+                }
+            }
             _ => self.form.on_event(ctx, event),
         }
     }
@@ -199,13 +207,17 @@ fn manifest_ui(ui: &mut Ui, view: &DatasetView) {
     let manifest = &view.manifest;
     ui.label(RichText::new(&manifest.name).font(tokens::title_font()));
     let [train, dev, test] = view.n_by_split;
-    let mut text = format!(
-        "{} · {} train, {} dev, {} test",
-        summary(view),
-        number::count(u64::from(train)),
-        number::count(u64::from(dev)),
-        number::count(u64::from(test))
-    );
+    let mut text = summary(view);
+    if dev + test > 0 {
+        write!(
+            text,
+            " · {} train, {} dev, {} test",
+            number::count(u64::from(train)),
+            number::count(u64::from(dev)),
+            number::count(u64::from(test))
+        )
+        .ok();
+    }
     if let Some(licence) = &manifest.licence {
         write!(text, " · {licence}").ok();
     }

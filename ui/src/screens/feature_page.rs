@@ -7,10 +7,10 @@ mod judgement;
 use std::sync::Arc;
 
 use egui::{Key, RichText, ScrollArea, Ui};
-use engine::views::{Event, ExampleContent, ExampleView, FeaturePage, Revision};
+use engine::views::{Event, ExampleContent, ExampleKind, ExampleView, FeaturePage, Revision};
 use schema::FeatureId;
 
-use crate::app_context::AppContext;
+use crate::app_context::{AppContext, sample_name};
 use crate::backend::Answer;
 use crate::commands::{Command, Screen};
 use crate::screens::Panel;
@@ -77,10 +77,19 @@ impl FeatureScreen {
         split_ui(
             ctx,
             ui,
-            (Edge::Bottom, "feature examples"),
+            match page.kind {
+                ExampleKind::Film => (Edge::Bottom, "feature films"),
+                ExampleKind::Text => (Edge::Bottom, "feature texts"),
+                ExampleKind::History => (Edge::Bottom, "feature histories"),
+            },
             Extent {
-                default: 216.0,
-                range: 96.0..=480.0,
+                default: match page.kind {
+                    ExampleKind::Film => 216.0,
+                    // Lines need less room above them than a film, and show more when there are many.
+                    ExampleKind::Text => ui.available_height() * 0.6,
+                    ExampleKind::History => ui.available_height() * 0.42,
+                },
+                range: 96.0..=(ui.available_height() - 120.0).max(97.0),
             },
             |ui| {
                 examples::rows_ui(ctx, ui, page, &mut self.chosen);
@@ -213,14 +222,16 @@ impl Panel for FeatureScreen {
 
 /// What an example is called above its large view.
 pub(crate) fn example_name(example: &ExampleView) -> String {
+    let is_history = matches!(example.content, ExampleContent::History { .. });
     let split = match example.split {
-        schema::Split::Train => "train",
-        schema::Split::Dev => "dev",
-        schema::Split::Test => "test",
+        _ if is_history => "",
+        schema::Split::Train => " · train",
+        schema::Split::Dev => " · dev",
+        schema::Split::Test => " · test",
     };
     format!(
-        "{} · {split} · activation {}",
-        example.sample_id,
+        "{}{split} · activation {}",
+        sample_name(&example.sample_id, is_history),
         number::activation(example.activation)
     )
 }
@@ -254,8 +265,8 @@ fn header_ui(
             let dataset = ctx.dictionary(sae).map(|view| view.dataset.clone());
             if let (Some(example), Some(dataset)) = (example, dataset)
                 && ui
-                    .button("Sample in Data")
-                    .on_hover_text("Show the large example in Data")
+                    .button("Show in Data")
+                    .on_hover_text("The large example with everything known of it")
                     .clicked()
             {
                 ctx.send(Command::ShowSample(dataset, example.sample));

@@ -130,6 +130,7 @@ impl Panel for StartScreen {
                     ui.add_space(GRID * 2.0);
                     if ctx.project_open {
                         go_on_ui(ctx, ui);
+                        ui.add_space(GRID);
                     }
                     let half = (width - GRID * 2.0) / 2.0;
                     ui.horizontal_top(|ui| {
@@ -271,8 +272,12 @@ fn job_ui(ctx: &AppContext<'_>, ui: &mut Ui, job: &JobView) {
         0.0
     };
     ui.label(&job.stage);
-    ui.add(egui::ProgressBar::new(share).desired_height(12.0))
-        .accessible_name(format!("Progress of {}", job.stage));
+    ui.add(
+        egui::ProgressBar::new(share)
+            .desired_height(12.0)
+            .fill(tokens::of(ui).accent),
+    )
+    .accessible_name(format!("Progress of {}", job.stage));
     let mut text = if job.total > 0 {
         format!(
             "{} of {} {}",
@@ -284,7 +289,7 @@ fn job_ui(ctx: &AppContext<'_>, ui: &mut Ui, job: &JobView) {
         String::new()
     };
     if let Some(seconds) = job.seconds_left {
-        write!(text, " · {} left", number::duration(seconds)).ok();
+        write!(text, " · {} left in this step", number::duration(seconds)).ok();
     }
     write!(text, " · {} so far", number::duration(job.seconds)).ok();
     notice::weak_ui(ui, text.trim_start_matches(" · ").to_owned());

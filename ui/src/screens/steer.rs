@@ -8,9 +8,10 @@ use egui::{RichText, ScrollArea, Ui, Vec2};
 use engine::views::{Event, Revision, SampleView, SteerRequest, SteerTicket, SteerView};
 use schema::{FeatureId, PositionScope, SteeringMode, SteeringSpec, StrengthUnit};
 
-use crate::app_context::AppContext;
+use crate::app_context::{AppContext, in_words, sample_name};
 use crate::backend::Answer;
 use crate::commands::{Command, Screen};
+use crate::options::RememberedSteering;
 use crate::screens::Panel;
 use crate::screens::gallery::card::card_title;
 use crate::screens::start::card;
@@ -24,6 +25,25 @@ const MAX_FEATURES: usize = 8;
 const CAUTION: f32 = 4.0;
 /// Hard stop of the sliders.
 const STOP: f32 = 8.0;
+
+/// What can be done to a feature, and what that means.
+const MODES: [(SteeringMode, &str, &str); 3] = [
+    (
+        SteeringMode::Add,
+        "Add",
+        "Adds the strength to the feature's activation at every place",
+    ),
+    (
+        SteeringMode::Clamp,
+        "Clamp",
+        "Sets the feature's activation to the strength at every place",
+    ),
+    (
+        SteeringMode::Ablate,
+        "Ablate",
+        "Sets the feature's activation to zero at every place, whatever the slider",
+    ),
+];
 
 /// One slider.
 struct Knob {
@@ -73,6 +93,41 @@ impl SteerScreen {
         for knob in &mut self.knobs {
             knob.strength = strength;
         }
+    }
+
+    /// What to remember of the sliders.
+    pub(crate) fn remembered(&self) -> Option<RememberedSteering> {
+        let knobs = self.knobs.iter().map(|knob| (knob.feature, knob.strength));
+        Some(RememberedSteering {
+            dictionary: self.dictionary.clone()?,
+            sample: self.sample,
+            knobs: knobs.collect(),
+        })
+    }
+
+    /// Puts remembered sliders back; the model is not asked before one is moved.
+    pub(crate) fn restore(&mut self, remembered: RememberedSteering) {
+        *self = Self {
+            dictionary: Some(remembered.dictionary),
+            sample: remembered.sample,
+            knobs: remembered
+                .knobs
+                .into_iter()
+                .take(MAX_FEATURES)
+                .map(|(feature, strength)| Knob { feature, strength })
+                .collect(),
+            ..Self::default()
+        };
+    }
+
+    /// Chooses a sample.
+    pub(crate) fn set_sample(&mut self, sample: u32) {
+        self.sample = sample;
+    }
+
+    /// What the last request brought.
+    pub(crate) fn answer(&self) -> Option<&Answer<SteerView>> {
+        self.result.as_ref()
     }
 
     /// Whether an answer is on its way.
@@ -171,7 +226,8 @@ impl SteerScreen {
         ui.label(RichText::new("Features").strong());
         notice::weak_ui(
             ui,
-            "1x is the highest activation observed on this dataset; 0 changes nothing.",
+            "1x is the highest activation observed on this dataset; 0 changes nothing. The menu of a \
+             card and the feature page add a feature here.",
         );
         let mut remove = None;
         for (i, knob) in self.knobs.iter_mut().enumerate() {
@@ -188,35 +244,22 @@ impl SteerScreen {
         }
         self.add_ui(ctx, ui, sae);
         ui.horizontal(|ui| {
-            for (mode, name, hint) in [
-                (
-                    SteeringMode::Add,
-                    "Add",
-                    "Adds strength times the feature's direction",
-                ),
-                (
-                    SteeringMode::Clamp,
-                    "Clamp",
-                    "Sets the feature's activation to the strength",
-                ),
-                (
-                    SteeringMode::Ablate,
-                    "Ablate",
-                    "Sets the feature's activation to zero",
-                ),
-            ] {
+            ui.label("What is done");
+            for (mode, name, hint) in MODES {
                 changed |= ui
                     .selectable_value(&mut self.mode, mode, name)
                     .on_hover_text(hint)
                     .changed();
             }
-            if ui.button("All to zero").clicked() {
-                for knob in &mut self.knobs {
-                    knob.strength = 0.0;
-                }
-                changed = true;
-            }
         });
+        let hint = MODES.iter().find(|(mode, ..)| *mode == self.mode);
+        notice::weak_ui(ui, hint.map_or("", |(_, _, hint)| hint));
+        if ui.button("All sliders to zero").clicked() {
+            for knob in &mut self.knobs {
+                knob.strength = 0.0;
+            }
+            changed = true;
+        }
         changed
     }
 
@@ -236,8 +279,9 @@ impl SteerScreen {
                 .labelled_by(label.id);
             let entered = field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
             let clicked = ui
-                .button("Add")
+                .button("+")
                 .accessible_name("Add this feature")
+                .on_hover_text("Enter")
                 .clicked();
             if entered || clicked {
                 let n = ctx.dictionary(sae).map_or(0, |view| view.n_features);
@@ -248,7 +292,6 @@ impl SteerScreen {
                     self.add.clear();
                 }
             }
-            notice::weak_ui(ui, "or choose Steer on a card or feature page");
         });
     }
 }
@@ -349,7 +392,7 @@ impl SteerScreen {
 /// The sample in small: its film, or the last items of its history.
 fn sample_card_ui(ctx: &AppContext<'_>, ui: &mut Ui, dataset: &str, record: &SampleView) {
     if let Some(size) = record.film_size {
-        let side = ui.available_width().min(240.0);
+        let side = ui.available_width().min(176.0);
         let (rect, response) = ui.allocate_exact_size(Vec2::splat(side), egui::Sense::hover());
         example::paint_film(ctx, ui, rect, (dataset, record.sample), size);
         notice::film_text(
@@ -361,12 +404,13 @@ fn sample_card_ui(ctx: &AppContext<'_>, ui: &mut Ui, dataset: &str, record: &Sam
         let label = format!("Radiograph {}. {}", record.id, notice::SAFETY);
         response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &label));
     }
-    let mut text = record.id.clone();
+    let is_history = !record.items.is_empty();
+    let mut text = sample_name(&record.id, is_history);
     if let Some(findings) = &record.findings {
         let findings = if findings.is_empty() {
             "no finding".to_owned()
         } else {
-            findings.join(", ")
+            in_words(&findings.join(", "))
         };
         text = format!("{text}: {findings}");
     }
@@ -375,8 +419,11 @@ fn sample_card_ui(ctx: &AppContext<'_>, ui: &mut Ui, dataset: &str, record: &Sam
         .items
         .len()
         .saturating_sub(record.n_held_out as usize);
+    if is_history {
+        notice::weak_ui(ui, "Last items, newest first:");
+    }
     for item in record.items[..history].iter().rev().take(6) {
-        notice::weak_ui(ui, item.title.clone());
+        notice::weak_cut_ui(ui, item.title.clone());
     }
 }
 

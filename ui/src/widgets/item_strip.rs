@@ -7,9 +7,11 @@ use crate::tokens::{self, GRID, HALF, Tokens};
 use crate::widgets::{colour_map, number};
 
 /// Size that a card of the large strip at least has.
-const CARD: Vec2 = Vec2::new(168.0, 72.0);
+const CARD: Vec2 = Vec2::new(168.0, 90.0);
 /// Height of a card that shows no activation.
-const CARD_WITHOUT_BAR: f32 = 50.0;
+const CARD_WITHOUT_BAR: f32 = 68.0;
+/// Height of the two lines of a title.
+const TITLE_HEIGHT: f32 = 38.0;
 
 fn share_of(item: &ItemView, maximum: f32) -> f32 {
     if maximum > 0.0 {
@@ -144,10 +146,18 @@ fn item_card_ui(ui: &mut Ui, item: &ItemView, place: &Place, maximum: f32) {
         egui::StrokeKind::Inside,
     );
     let inner = rect.shrink(GRID);
-    let title = truncated(painter, &item.title, inner.width(), theme.text);
-    painter.galley(inner.min, title, theme.text);
+    let mut title =
+        egui::text::LayoutJob::simple(item.title.clone(), tokens::body_font(), theme.text, 0.0);
+    title.wrap = egui::text::TextWrapping {
+        max_width: inner.width(),
+        max_rows: 2,
+        ..egui::text::TextWrapping::default()
+    };
+    painter.galley(inner.min, painter.layout_job(title), theme.text);
     let mut second_line = item.categories.join(", ");
-    if held_out {
+    if held_out && second_line.is_empty() {
+        "held out".clone_into(&mut second_line);
+    } else if held_out {
         second_line = format!("held out · {second_line}");
     }
     let mut categories = egui::text::LayoutJob::simple_singleline(
@@ -158,7 +168,7 @@ fn item_card_ui(ui: &mut Ui, item: &ItemView, place: &Place, maximum: f32) {
     categories.wrap = egui::text::TextWrapping::truncate_at_width(inner.width());
     let categories = painter.layout_job(categories);
     painter.galley(
-        inner.min + Vec2::new(0.0, 20.0),
+        inner.min + Vec2::new(0.0, TITLE_HEIGHT),
         categories,
         theme.text_weak,
     );

@@ -15,8 +15,11 @@ pub(crate) fn empty_ui(ui: &mut Ui, title: &str, text: &str, steps: impl FnOnce(
     ui.add_space((height * 0.28).max(GRID));
     ui.vertical_centered(|ui| {
         ui.label(RichText::new(title).font(tokens::title_font()));
-        ui.set_max_width(520.0);
-        ui.label(RichText::new(text).color(tokens::of(ui).text_weak));
+        let width = ui.available_width().min(520.0);
+        let words = RichText::new(text).color(tokens::of(ui).text_weak);
+        ui.allocate_ui(egui::vec2(width, 0.0), |ui| {
+            ui.add(egui::Label::new(words).wrap().halign(egui::Align::Center));
+        });
         ui.add_space(GRID);
         steps(ui);
     });
@@ -39,6 +42,7 @@ fn framed_ui(ui: &mut Ui, text: &str, colour: Color32) {
         .corner_radius(tokens::RADIUS)
         .inner_margin(Margin::same(8))
         .show(ui, |ui| {
+            ui.set_width(ui.available_width());
             ui.add(egui::Label::new(RichText::new(text).color(colour)).wrap());
         });
 }
@@ -47,6 +51,11 @@ fn framed_ui(ui: &mut Ui, text: &str, colour: Color32) {
 pub(crate) fn section_ui(ui: &mut Ui, title: &str) {
     ui.add_space(GRID);
     ui.label(RichText::new(title).strong().color(tokens::of(ui).text));
+}
+
+/// Running text.
+pub(crate) fn plain_ui(ui: &mut Ui, text: &str) -> egui::Response {
+    ui.add(egui::Label::new(text).wrap())
 }
 
 /// Secondary text.

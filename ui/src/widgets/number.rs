@@ -61,6 +61,14 @@ pub(crate) fn duration(seconds: f32) -> String {
     }
 }
 
+/// A moment of RFC 3339 in UTC, to the minute: `2026-11-27 03:21 UTC`.
+pub(crate) fn time(at: &str) -> String {
+    match (at.get(..10), at.get(10..11), at.get(11..16)) {
+        (Some(day), Some("T"), Some(minute)) => format!("{day} {minute} UTC"),
+        _ => at.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +86,7 @@ mod tests {
         assert_eq!(p_value(0.000_01), "< 0.001");
         assert_eq!(duration(125.2), "2 min 05 s");
         assert_eq!(duration(4320.0), "1 h 12 min");
+        assert_eq!(time("2026-11-27T03:21:19Z"), "2026-11-27 03:21 UTC");
+        assert_eq!(time("yesterday"), "yesterday");
     }
 }

@@ -54,21 +54,27 @@ pub(crate) fn side_ui(ui: &mut Ui, side: &Side<'_>) {
     let marked = if side.after { theme.good } else { theme.error };
     let mut job = LayoutJob::default();
     job.wrap.max_width = ui.available_width();
-    for (word, shared) in words.iter().zip(shared) {
-        let mut format = TextFormat {
-            font_id: FontId::proportional(15.0),
-            color: theme.text,
-            line_height: Some(24.0),
-            ..TextFormat::default()
-        };
-        if !shared {
-            mark(&mut format, marked, theme.panel, side.after);
-        }
-        job.append(word, 0.0, format);
+    let plain = TextFormat {
+        font_id: FontId::proportional(15.0),
+        color: theme.text,
+        line_height: Some(24.0),
+        ..TextFormat::default()
+    };
+    let mut struck = plain.clone();
+    mark(&mut struck, marked, theme.panel, side.after);
+    for (i, word) in words.iter().enumerate() {
+        let format = if shared[i] { &plain } else { &struck };
+        job.append(word, 0.0, format.clone());
+        // One mark over a run of words: its spaces belong to it.
+        let run_goes_on = !shared[i] && shared.get(i + 1) == Some(&false);
         job.append(
             " ",
             0.0,
-            TextFormat::simple(FontId::proportional(15.0), theme.text),
+            if run_goes_on {
+                struck.clone()
+            } else {
+                plain.clone()
+            },
         );
     }
     let galley = ui.painter().layout_job(job);

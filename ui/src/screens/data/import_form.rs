@@ -2,6 +2,7 @@
 
 use egui::{Grid, RichText, ScrollArea, Ui};
 use engine::views::{Event, ImportPreview, ImportRequest, PathPurpose};
+use schema::DatasetKind;
 
 use crate::app_context::AppContext;
 use crate::commands::Command;
@@ -44,6 +45,8 @@ pub(crate) struct ImportForm {
     seed: u64,
     waiting: bool,
     preview: Option<Result<ImportPreview, String>>,
+    /// The dataset whose import was asked for.
+    asked_for: Option<String>,
 }
 
 impl Default for ImportForm {
@@ -55,11 +58,12 @@ impl Default for ImportForm {
             table: String::new(),
             columns: String::new(),
             extra: String::new(),
-            layout: "rechorus".to_owned(),
+            layout: "auto".to_owned(),
             count: 1000,
             seed: 0,
             waiting: false,
             preview: None,
+            asked_for: None,
         }
     }
 }
@@ -88,6 +92,11 @@ impl ImportForm {
         self.preview = None;
     }
 
+    /// The dataset whose import was asked for.
+    pub(crate) fn asked_for(&self) -> Option<&str> {
+        self.asked_for.as_deref()
+    }
+
     /// Paths that were chosen, and the preview that was asked for.
     pub(crate) fn on_event(&mut self, _ctx: &AppContext<'_>, event: &Event) {
         match event {
@@ -96,6 +105,9 @@ impl ImportForm {
                 Some(path),
             ) => self.folder.clone_from(path),
             Event::PathChosen(PathPurpose::TableFile, Some(path)) => self.table.clone_from(path),
+            Event::PathChosen(PathPurpose::SecondTable, Some(path)) => self.extra.clone_from(path),
+            // A preview that was stopped or that failed is no longer on its way.
+            Event::JobEnded(..) => self.waiting = false,
             Event::ImportPreview(preview) => {
                 self.waiting = false;
                 self.preview = Some((**preview).clone());
@@ -183,21 +195,23 @@ impl ImportForm {
                 );
                 path_row_ui(ctx, ui, "Table", &mut self.table, PathPurpose::TableFile);
                 text_row_ui(ui, "Columns", &mut self.columns, columns_hint);
-                text_row_ui(
+                path_row_ui(
+                    ctx,
                     ui,
                     "Boxes table",
                     &mut self.extra,
-                    "Radiologists' boxes, if any",
+                    PathPurpose::SecondTable,
                 );
             }
             Source::Reports => {
                 path_row_ui(ctx, ui, "Table", &mut self.table, PathPurpose::TableFile);
                 text_row_ui(ui, "Columns", &mut self.columns, columns_hint);
-                text_row_ui(
+                path_row_ui(
+                    ctx,
                     ui,
                     "Findings table",
                     &mut self.extra,
-                    "Table of findings, if any",
+                    PathPurpose::SecondTable,
                 );
             }
             Source::Interactions => {
@@ -205,7 +219,11 @@ impl ImportForm {
                 path_row_ui(ctx, ui, "Folder", &mut self.folder, purpose);
                 ui.horizontal(|ui| {
                     field_label_ui(ui, "Layout");
-                    for (layout, name) in [("rechorus", "ReChorus"), ("movielens", "MovieLens")] {
+                    for (layout, name) in [
+                        ("auto", "Recognise it"),
+                        ("rechorus", "ReChorus"),
+                        ("movielens", "MovieLens"),
+                    ] {
                         ui.selectable_value(&mut self.layout, layout.to_owned(), name);
                     }
                 });
@@ -244,6 +262,7 @@ impl ImportForm {
                 .on_disabled_hover_text("Preview first");
             if import.clicked() {
                 self.preview = None;
+                self.asked_for = Some(self.name.trim().to_owned());
                 ctx.send(Command::Import(request));
             }
             if !named {
@@ -267,9 +286,15 @@ fn text_row_ui(ui: &mut Ui, name: &str, text: &mut String, hint: &str) {
 
 fn preview_ui(ui: &mut Ui, preview: &ImportPreview) {
     card(ui, |ui| {
+        let nouns = match preview.kind {
+            DatasetKind::Radiographs => ["film", "films"],
+            DatasetKind::Reports => ["report", "reports"],
+            DatasetKind::Interactions => ["history", "histories"],
+        };
         let text = format!(
-            "{} samples would be imported, {} skipped",
+            "{} {} would be imported, {} skipped",
             number::count(u64::from(preview.n_samples)),
+            nouns[usize::from(preview.n_samples != 1)],
             number::count(preview.skipped.len() as u64)
         );
         ui.label(RichText::new(text).font(tokens::title_font()));

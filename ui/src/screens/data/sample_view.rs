@@ -5,13 +5,14 @@ use std::sync::Arc;
 use egui::{RichText, ScrollArea, Ui};
 use engine::views::{DatasetView, Revision, SampleView};
 
-use crate::app_context::AppContext;
+use crate::app_context::{AppContext, in_words, sample_name};
 use crate::backend::Answer;
 use crate::commands::Command;
 use crate::tokens;
 use crate::widgets::film_viewer::{FilmViewer, Subject};
 use crate::widgets::item_strip::{StripStyle, item_strip_ui};
 use crate::widgets::notice::{self, section_ui, weak_ui};
+use crate::widgets::number;
 use crate::widgets::split::{Edge, Extent, split_ui};
 
 /// State of the large view of a sample.
@@ -51,8 +52,13 @@ impl SampleDetail {
     fn sample_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, dataset: &str, record: &SampleView) {
         let reads = ctx.dictionaries.iter().any(|view| view.dataset == dataset);
         ui.horizontal(|ui| {
-            ui.label(RichText::new(&record.id).font(tokens::title_font()));
-            if reads && ui.button("Features active here").clicked() {
+            let name = sample_name(&record.id, !record.items.is_empty());
+            ui.label(RichText::new(name).font(tokens::title_font()));
+            let button = ui.add_enabled(reads, egui::Button::new("Features active here"));
+            let button = button
+                .on_hover_text("Shows in the gallery which features are active on this sample")
+                .on_disabled_hover_text("No dictionary has been trained on this dataset yet");
+            if button.clicked() {
                 ctx.send(Command::FiringOnSample(dataset.to_owned(), record.sample));
             }
         });
@@ -104,7 +110,7 @@ fn words_ui(ui: &mut Ui, record: &SampleView) {
         }
         ui.horizontal_wrapped(|ui| {
             for finding in findings {
-                let text = RichText::new(finding).color(tokens::of(ui).text);
+                let text = RichText::new(in_words(finding)).color(tokens::of(ui).text);
                 egui::Frame::new()
                     .fill(tokens::of(ui).control)
                     .corner_radius(tokens::RADIUS)
@@ -127,10 +133,19 @@ fn words_ui(ui: &mut Ui, record: &SampleView) {
         }
     }
     if !record.items.is_empty() {
-        section_ui(
-            ui,
-            &format!("History, {} items, oldest first", record.items.len()),
-        );
+        let noun = if record.items.len() == 1 {
+            "item"
+        } else {
+            "items"
+        };
+        let n = number::count(record.items.len() as u64);
+        section_ui(ui, &format!("History, {n} {noun}, oldest first"));
+        if record.n_held_out > 0 {
+            weak_ui(
+                ui,
+                "The outlined ones are held out: the model has not seen them, it is tested on them",
+            );
+        }
         let style = StripStyle {
             maximum: 0.0,
             n_held_out: record.n_held_out as usize,

@@ -7,10 +7,10 @@ use egui::{Pos2, Rect, Role, ScrollArea, Sense, Stroke, StrokeKind, Ui, Vec2, Wi
 use engine::views::{DatasetView, Revision, SampleView};
 use schema::DatasetKind;
 
-use crate::app_context::AppContext;
+use crate::app_context::{AppContext, in_words, sample_name};
 use crate::backend::Answer;
 use crate::tokens::{self, GRID, HALF};
-use crate::widgets::{example, item_strip, notice};
+use crate::widgets::{example, item_strip, notice, number};
 
 /// Side that a thumbnail at least has.
 const THUMB: f32 = 120.0;
@@ -53,13 +53,13 @@ impl Samples {
         chosen: &mut u32,
     ) {
         let has_films = view.manifest.kind == DatasetKind::Radiographs;
-        ui.horizontal(|ui| {
-            if has_films {
+        if has_films {
+            ui.horizontal(|ui| {
                 ui.selectable_value(&mut self.as_table, false, "Thumbnails");
                 ui.selectable_value(&mut self.as_table, true, "Table");
                 notice::weak_ui(ui, notice::SAFETY);
-            }
-        });
+            });
+        }
         if has_films && !self.as_table {
             self.grid_ui(ctx, ui, view, chosen);
         } else {
@@ -147,7 +147,12 @@ impl Samples {
         chosen: &mut u32,
     ) {
         let n = view.manifest.n_samples as usize;
+        let kind = view.manifest.kind;
         ui.spacing_mut().item_spacing.y = 0.0;
+        let size = Vec2::new(ui.available_width(), ROW);
+        let (head, _) = ui.allocate_exact_size(size, Sense::hover());
+        let names = head_names(kind).map(str::to_owned);
+        paint_cells(ui, head, names, (kind, tokens::of(ui).text_weak));
         let mut area = ScrollArea::vertical().id_salt("table").auto_shrink(false);
         if let Some(sample) = self.scroll_to.take() {
             area = area.vertical_scroll_offset(sample as f32 * ROW);
@@ -177,25 +182,54 @@ impl Samples {
                     ui.painter()
                         .rect_filled(rect, tokens::RADIUS, theme.hovered);
                 }
-                paint_row(ui, rect, &record);
+                paint_row(ui, rect, kind, &record);
             }
         });
     }
 }
 
-fn paint_row(ui: &Ui, rect: Rect, record: &Answer<Arc<SampleView>>) {
-    let theme = tokens::of(ui);
-    let (id, split, text) = match record {
-        Ok(record) => (record.id.clone(), split_name(record), row_text(record)),
-        Err(problem) => (String::new(), "", problem.clone()),
+/// Names of the columns.
+fn head_names(kind: DatasetKind) -> [&'static str; 3] {
+    match kind {
+        DatasetKind::Radiographs => ["film", "part", "findings and report"],
+        DatasetKind::Reports => ["report", "part", "findings and text"],
+        DatasetKind::Interactions => ["user", "", "items"],
+    }
+}
+
+fn paint_row(ui: &Ui, rect: Rect, kind: DatasetKind, record: &Answer<Arc<SampleView>>) {
+    let texts = match record {
+        Ok(record) => [
+            sample_name(&record.id, kind == DatasetKind::Interactions),
+            split_name(record).to_owned(),
+            row_text(record),
+        ],
+        Err(problem) => [String::new(), String::new(), problem.clone()],
     };
-    let columns = [
-        (id, 0.0, 0.26),
-        (split.to_owned(), 0.26, 0.09),
-        (text, 0.35, 0.65),
-    ];
-    for (i, (text, left, width)) in columns.into_iter().enumerate() {
-        let colour = if i == 0 { theme.text } else { theme.text_weak };
+    paint_cells(ui, rect, texts, (kind, tokens::of(ui).text));
+}
+
+/// Three cells; the first in `colour`. Histories have no column for the part of the dataset: each
+/// is trained on, but for its last items.
+fn paint_cells(
+    ui: &Ui,
+    rect: Rect,
+    texts: [String; 3],
+    (kind, colour): (DatasetKind, egui::Color32),
+) {
+    let theme = tokens::of(ui);
+    let widths = match kind {
+        DatasetKind::Interactions => [0.26, 0.0, 0.74],
+        _ => [0.26, 0.09, 0.65],
+    };
+    let mut next = 0.0;
+    for (i, (text, width)) in texts.into_iter().zip(widths).enumerate() {
+        let left = next;
+        next += width;
+        if width == 0.0 {
+            continue;
+        }
+        let colour = if i == 0 { colour } else { theme.text_weak };
         let galley =
             item_strip::truncated(ui.painter(), &text, rect.width() * width - GRID, colour);
         let at = Pos2::new(
@@ -224,11 +258,17 @@ fn row_text(record: &SampleView) -> String {
             .take(4)
             .map(|item| item.title.as_str())
             .collect();
-        return format!("{} items, last: {}", record.items.len(), last.join(", "));
+        let noun = if record.items.len() == 1 {
+            "item"
+        } else {
+            "items"
+        };
+        let n = number::count(record.items.len() as u64);
+        return format!("{n} {noun}, last: {}", last.join(", "));
     }
     let findings = match &record.findings {
         Some(findings) if findings.is_empty() => "no finding".to_owned(),
-        Some(findings) => findings.join(", "),
+        Some(findings) => in_words(&findings.join(", ")),
         None => String::new(),
     };
     let report = record

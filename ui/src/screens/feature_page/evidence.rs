@@ -1,17 +1,20 @@
 //! The figures beside a feature: histogram, associations, what it writes, neighbours, history.
 
 use egui::{RichText, Ui};
-use engine::views::{FeaturePage, WritesView};
+use engine::views::{ExampleKind, FeaturePage, WritesView};
 use schema::{Association, Decision, Explanation, FeatureId};
 
-use crate::app_context::AppContext;
+use crate::app_context::{AppContext, in_words};
 use crate::commands::Command;
 use crate::tokens;
 use crate::widgets::notice::{section_ui, weak_ui};
 use crate::widgets::{chip, histogram, number, table};
+use crate::words;
 
 /// Rows of a table before the rest is left out.
 const MAX_ROWS: usize = 12;
+/// Adjusted p value below which an association holds.
+const MAX_Q: f64 = 0.05;
 
 /// Everything below the judgement.
 pub(crate) fn ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, page: &FeaturePage) {
@@ -20,7 +23,7 @@ pub(crate) fn ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, page: &FeaturePag
     let edges = band_edges(&card.histogram, card.max_activation, page.bands.len());
     histogram::histogram_ui(ui, &card.histogram, card.max_activation, &edges);
     figures_ui(ui, page);
-    associations_ui(ui, &page.associations);
+    associations_ui(ui, page);
     if let Some(writes) = &page.writes {
         writes_ui(ui, writes);
     }
@@ -28,14 +31,17 @@ pub(crate) fn ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, page: &FeaturePag
         ctx,
         ui,
         sae,
-        ("Neighbours by decoder angle", "cosine"),
+        ("Most similar features", "cosine of the decoder directions"),
         &page.neighbours,
     );
     features_ui(
         ctx,
         ui,
         sae,
-        ("Active on the same positions", "Jaccard"),
+        (
+            "Active at the same places",
+            "places with both, divided by places with either (Jaccard)",
+        ),
         &page.cofiring,
     );
     explanations_ui(ui, &page.explanations);
@@ -67,50 +73,56 @@ fn band_edges(counts: &[u32], maximum: f32, n_bands: usize) -> Vec<f32> {
 
 fn figures_ui(ui: &mut Ui, page: &FeaturePage) {
     let card = &page.card;
+    let (places, samples) = match page.kind {
+        ExampleKind::Film => ("patches", "films"),
+        ExampleKind::Text => ("word pieces", "reports"),
+        ExampleKind::History => ("items", "histories"),
+    };
     for (name, value) in [
-        ("Active positions", number::count(page.n_active_rows)),
-        ("Share of positions", number::percent(card.density)),
-        ("Share of samples", number::percent(card.sample_density)),
         (
-            "Highest activation",
+            format!("Active {places}"),
+            number::count(page.n_active_rows),
+        ),
+        (
+            format!("Density, share of {places}"),
+            number::percent(card.density),
+        ),
+        (
+            format!("Share of {samples}"),
+            number::percent(card.sample_density),
+        ),
+        (
+            "Highest activation".to_owned(),
             number::activation(card.max_activation),
         ),
-        ("Mean when active", number::activation(page.mean_activation)),
+        (
+            "Mean when active".to_owned(),
+            number::activation(page.mean_activation),
+        ),
     ] {
         let theme = tokens::of(ui);
         table::row_ui(
             ui,
             &[
-                table::Cell::left(name, 0.5, theme.text_weak),
-                table::Cell::right(&value, 0.25, theme.text),
+                table::Cell::left(&name, 0.6, theme.text_weak),
+                table::Cell::right(&value, 0.4, theme.text),
             ],
         );
     }
 }
 
-/// Names, shares of the width and hints of the columns of [`associations_ui`].
-const ASSOCIATION_COLUMNS: [(&str, f32, &str); 5] = [
-    ("", 0.36, ""),
-    (
-        "log-odds",
-        0.2,
-        "Natural logarithm of the odds ratio; hover a value for its 95 % interval",
-    ),
-    (
-        "AUROC",
-        0.15,
-        "Area under the ROC curve of the sample's highest activation",
-    ),
-    (
-        "q",
-        0.17,
-        "Benjamini-Hochberg adjusted p value within this table",
-    ),
-    ("n", 0.12, "Samples with it"),
+/// Names and shares of the width of the columns of [`associations_ui`].
+const ASSOCIATION_COLUMNS: [(&str, f32); 5] = [
+    ("", 0.36),
+    ("log-odds", 0.2),
+    ("AUROC", 0.15),
+    ("q", 0.17),
+    ("n", 0.12),
 ];
 
-fn associations_ui(ui: &mut Ui, associations: &[Association]) {
+fn associations_ui(ui: &mut Ui, page: &FeaturePage) {
     section_ui(ui, "Goes with");
+    let associations = &page.associations;
     if associations.is_empty() {
         weak_ui(
             ui,
@@ -119,27 +131,42 @@ fn associations_ui(ui: &mut Ui, associations: &[Association]) {
         return;
     }
     let theme = tokens::of(ui);
-    let heads = ASSOCIATION_COLUMNS
-        .map(|(name, width, _)| table::Cell::right(name, width, theme.text_weak));
-    let hints: Vec<String> = ASSOCIATION_COLUMNS[1..]
-        .iter()
-        .map(|(name, _, hint)| format!("{name}: {hint}"))
-        .collect();
-    table::row_ui(ui, &heads).on_hover_text(hints.join("\n"));
-    for association in associations.iter().take(MAX_ROWS) {
-        association_row(ui, association);
+    let heads =
+        ASSOCIATION_COLUMNS.map(|(name, width)| table::Cell::right(name, width, theme.text_weak));
+    let noun = match page.kind {
+        ExampleKind::History => "items",
+        ExampleKind::Film => "films",
+        ExampleKind::Text => "reports",
+    };
+    let hint = format!(
+        "{}\nn: {noun} with it. Hover a row for its interval",
+        words::of(&["AUROC", "Log-odds", "q"])
+    );
+    table::row_ui(ui, &heads).on_hover_text(hint);
+    // What holds comes first, however high the AUROC of the rest.
+    let mut rows: Vec<&Association> = associations.iter().collect();
+    rows.sort_by_key(|association| association.q >= MAX_Q);
+    for association in rows.iter().take(MAX_ROWS) {
+        association_row(ui, association, noun);
+    }
+    if rows.iter().all(|association| association.q >= MAX_Q) {
+        let text = format!(
+            "None of these holds at q < 0.05, which compares the fifth of the {noun} with the \
+             strongest activation with the rest"
+        );
+        weak_ui(ui, text);
     }
 }
 
-fn association_row(ui: &mut Ui, association: &Association) {
+fn association_row(ui: &mut Ui, association: &Association, noun: &str) {
     let theme = tokens::of(ui);
-    let colour = if association.q < 0.05 {
+    let colour = if association.q < MAX_Q {
         theme.text
     } else {
         theme.text_weak
     };
     let texts = [
-        association.name.clone(),
+        in_words(&association.name),
         format!("{:+.1}", association.log_odds),
         format!("{:.2}", association.auroc),
         number::p_value(association.q),
@@ -149,7 +176,7 @@ fn association_row(ui: &mut Ui, association: &Association) {
         .iter()
         .zip(ASSOCIATION_COLUMNS)
         .enumerate()
-        .map(|(i, (text, (_, width, _)))| {
+        .map(|(i, (text, (_, width)))| {
             if i == 0 {
                 table::Cell::left(text, width, colour)
             } else {
@@ -159,7 +186,7 @@ fn association_row(ui: &mut Ui, association: &Association) {
         .collect();
     let [low, high] = association.interval;
     table::row_ui(ui, &cells).on_hover_text(format!(
-        "{}: log-odds {:+.2}, 95 % interval {low:+.2} to {high:+.2}; {} samples with it, {} without",
+        "{}: log-odds {:+.2}, 95 % interval {low:+.2} to {high:+.2}; {} {noun} with it, {} without",
         association.name,
         association.log_odds,
         number::count(u64::from(association.n_with)),
@@ -236,7 +263,10 @@ fn explanations_ui(ui: &mut Ui, explanations: &[Explanation]) {
     for explanation in explanations {
         section_ui(ui, "Proposal");
         ui.add(egui::Label::new(&explanation.text).wrap());
-        weak_ui(ui, format!("by {}, {}", explanation.by, explanation.at));
+        weak_ui(
+            ui,
+            format!("by {}, {}", explanation.by, number::time(&explanation.at)),
+        );
         if explanation.evidence.is_empty() {
             continue;
         }
@@ -247,28 +277,36 @@ fn explanations_ui(ui: &mut Ui, explanations: &[Explanation]) {
 /// The terms that a proposal rests on.
 fn evidence_ui(ui: &mut Ui, evidence: &[Association]) {
     let theme = tokens::of(ui);
-    let widths = [0.46, 0.2, 0.17, 0.17];
-    let row = |ui: &mut Ui, texts: [&str; 4], colour| {
-        let mut cells = [table::Cell::left(texts[0], widths[0], colour); 4];
-        for i in 1..4 {
-            cells[i] = table::Cell::right(texts[i], widths[i], colour);
+    let row = |ui: &mut Ui, texts: [&str; 5], colour| {
+        let mut cells = [table::Cell::left(texts[0], ASSOCIATION_COLUMNS[0].1, colour); 5];
+        for (cell, (text, (_, width))) in cells
+            .iter_mut()
+            .zip(texts.iter().zip(ASSOCIATION_COLUMNS))
+            .skip(1)
+        {
+            *cell = table::Cell::right(text, width, colour);
         }
-        table::row_ui(ui, &cells);
+        table::row_ui(ui, &cells)
     };
     row(
         ui,
-        ["Terms it rests on", "log-odds", "with", "without"],
+        ["Terms it rests on", "log-odds", "AUROC", "q", "n"],
         theme.text_weak,
-    );
+    )
+    .on_hover_text(format!(
+        "{}\nq compares the fifth with the strongest activation with the rest",
+        words::of(&["AUROC", "Log-odds", "q"])
+    ));
     for term in evidence.iter().take(MAX_ROWS) {
         let texts = [
             format!("{:+.1}", term.log_odds),
+            format!("{:.2}", term.auroc),
+            number::p_value(term.q),
             number::count(u64::from(term.n_with)),
-            number::count(u64::from(term.n_without)),
         ];
         row(
             ui,
-            [&term.name, &texts[0], &texts[1], &texts[2]],
+            [&term.name, &texts[0], &texts[1], &texts[2], &texts[3]],
             theme.text,
         );
     }
@@ -294,7 +332,7 @@ fn decisions_ui(ui: &mut Ui, decisions: &[Decision]) {
         } else {
             &decision.reviewer
         };
-        weak_ui(ui, format!("{reviewer}, {}", decision.at));
+        weak_ui(ui, format!("{reviewer}, {}", number::time(&decision.at)));
     }
 }
 

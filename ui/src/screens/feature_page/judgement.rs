@@ -65,6 +65,9 @@ impl Judgement {
         for warning in &page.warnings {
             notice::warning_ui(ui, warning);
         }
+        for note in &page.notes {
+            notice::weak_ui(ui, note.as_str());
+        }
     }
 
     fn buttons_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, page: &FeaturePage) {

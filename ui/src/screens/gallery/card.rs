@@ -1,9 +1,9 @@
 //! One card of the gallery, painted without child widgets so that thousands scroll smoothly.
 
 use egui::{Pos2, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo};
-use engine::views::{ExampleKind, FeatureCard};
+use engine::views::{BestAssociation, ExampleContent, ExampleKind, FeatureCard};
 
-use crate::app_context::AppContext;
+use crate::app_context::{AppContext, kind_name};
 use crate::tokens::{self, GRID, HALF};
 use crate::widgets::{chip, example, histogram, item_strip, notice, number};
 
@@ -11,6 +11,8 @@ use crate::widgets::{chip, example, histogram, item_strip, notice, number};
 const N_EXAMPLES: usize = 4;
 /// Height of everything but the examples.
 const HEAD: f32 = 92.0;
+/// Least width of a feature's number, so that titles stand in line.
+const NUMBER_WIDTH: f32 = 32.0;
 /// Height of one line of text or history.
 const LINE: f32 = 26.0;
 
@@ -55,6 +57,9 @@ pub(crate) fn card_ui(
             format!("Feature {}: {}", card.feature, card_title(card)),
         )
     });
+    ui.ctx().accesskit_node_builder(response.id, |node| {
+        node.set_description(describe_examples(card));
+    });
     let painter = ui.painter();
     let hot = response.hovered() || response.has_focus();
     painter.rect_filled(rect, tokens::RADIUS, theme.panel);
@@ -77,32 +82,30 @@ pub(crate) fn card_ui(
     let inner = rect.shrink(GRID);
     let proposed = !card.proposal.is_empty();
     let chip = chip::paint(painter, theme, inner.right_top(), card.state, proposed);
-    let number = format!("{}", card.feature);
-    painter.text(
+    let number = painter.text(
         inner.left_top(),
         egui::Align2::LEFT_TOP,
-        number,
+        card.feature,
         tokens::body_font(),
         theme.text_weak,
     );
-    if let Some((name, auroc)) = &card.association {
-        let text = format!("{name} · AUROC {auroc:.2}");
-        let left = inner.left() + 48.0;
-        let galley =
-            item_strip::truncated(painter, &text, chip.left() - left - GRID, theme.text_weak);
-        painter.galley(Pos2::new(left, inner.top()), galley, theme.text_weak);
-    }
-    let untitled = card.label.is_empty();
+    let untitled = card.label.is_empty() && card.proposal.is_empty();
     let colour = if untitled {
         theme.text_weak
     } else {
         theme.text
     };
-    let title = item_strip::truncated(painter, card_title(card), inner.width(), colour);
-    painter.galley(inner.min + Vec2::new(0.0, 22.0), title, colour);
+    let left = number.right().max(inner.left() + NUMBER_WIDTH) + GRID;
+    let title = item_strip::truncated(painter, card_title(card), chip.left() - left - GRID, colour);
+    painter.galley(Pos2::new(left, inner.top()), title, colour);
+    if let Some(best) = &card.association {
+        let text = association(best);
+        let text = item_strip::truncated(painter, &text, inner.width(), theme.text_weak);
+        painter.galley(inner.min + Vec2::new(0.0, 22.0), text, theme.text_weak);
+    }
     paint_density(
         ui,
-        card,
+        (card, kind),
         Rect::from_min_size(
             inner.min + Vec2::new(0.0, 46.0),
             Vec2::new(inner.width(), 30.0),
@@ -113,14 +116,64 @@ pub(crate) fn card_ui(
     response
 }
 
-fn paint_density(ui: &Ui, card: &FeatureCard, rect: Rect) {
+/// What the examples of a card show, for those who do not see them.
+fn describe_examples(card: &FeatureCard) -> String {
+    let shown = card.top.iter().take(N_EXAMPLES);
+    let lines: Vec<String> = shown
+        .map(|example| match &example.content {
+            ExampleContent::Film { heat, .. } => format!(
+                "Film {} with heatmap, active on {} of {} patches",
+                example.sample_id,
+                heat.iter().filter(|&&value| value > 0.0).count(),
+                heat.len()
+            ),
+            ExampleContent::Text { tokens } => {
+                let active = tokens.iter().filter(|token| token.activation > 0.0);
+                let words: Vec<&str> = active.map(|token| token.text.trim()).collect();
+                format!(
+                    "Report {}, active on {}",
+                    example.sample_id,
+                    words.join(" ")
+                )
+            }
+            ExampleContent::History { items } => {
+                let active = items.iter().filter(|item| item.activation > 0.0);
+                let titles: Vec<&str> = active.map(|item| item.title.as_str()).collect();
+                format!(
+                    "History {} of {} items, active on {}",
+                    example.sample_id,
+                    items.len(),
+                    titles.join(", ")
+                )
+            }
+        })
+        .collect();
+    lines.join("\n")
+}
+
+/// The term that goes best with the feature, with its test.
+fn association(best: &BestAssociation) -> String {
+    let q = number::p_value(best.q);
+    let sign = if q.starts_with('<') { "" } else { "= " };
+    format!("{}: AUROC {:.2}, q {sign}{q}", best.name, best.auroc)
+}
+
+fn paint_density(ui: &Ui, (card, kind): (&FeatureCard, ExampleKind), rect: Rect) {
     let theme = tokens::of(ui);
-    let plot = Rect::from_min_size(rect.min, Vec2::new(rect.width() * 0.45, rect.height()));
+    let plot = Rect::from_min_size(rect.min, Vec2::new(rect.width() * 0.42, rect.height()));
     histogram::paint(ui.painter(), theme, plot, &card.histogram);
     let left = plot.right() + GRID;
     for (line, text) in [
-        format!("density {}", number::percent(card.density)),
-        format!("max {}", number::activation(card.max_activation)),
+        format!(
+            "active on {} of {}",
+            number::percent(card.sample_density),
+            kind_name(kind)
+        ),
+        format!(
+            "density {} · highest {}",
+            number::percent(card.density),
+            number::activation(card.max_activation)
+        ),
     ]
     .into_iter()
     .enumerate()
@@ -175,5 +228,22 @@ fn paint_examples(
             tokens::small_font(),
             theme.text_weak,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_association_never_stands_without_its_test() {
+        let mut best = BestAssociation {
+            name: "effusion".to_owned(),
+            auroc: 0.912,
+            q: 1e-9,
+        };
+        assert_eq!(association(&best), "effusion: AUROC 0.91, q < 0.001");
+        best.q = 0.021;
+        assert_eq!(association(&best), "effusion: AUROC 0.91, q = 0.021");
     }
 }

@@ -12,6 +12,7 @@ use crate::commands::Command;
 use crate::screens::gallery::card;
 use crate::tokens::{self, GRID};
 use crate::widgets::{chip, notice, number};
+use crate::words;
 
 /// Width a card should at least have.
 const CARD_WIDTH: f32 = 330.0;
@@ -134,7 +135,7 @@ impl Pane {
                 .response
                 .accessible_name(format!("Dictionary on the {}", self.side));
             if let Some(view) = ctx.dictionary(&current) {
-                notice::weak_cut_ui(ui, facts(view));
+                notice::weak_cut_ui(ui, facts(view)).on_hover_text(more_facts(view));
             }
         });
     }
@@ -156,7 +157,7 @@ impl Pane {
                 let text = format!("Active on sample {sample}  ×");
                 if ui
                     .button(text)
-                    .on_hover_text("Show all features again")
+                    .on_hover_text("Show all features again, whatever they are active on")
                     .clicked()
                 {
                     self.query.fires_on_sample = None;
@@ -388,12 +389,23 @@ fn sort_name(sort: FeatureSort) -> &'static str {
 
 fn facts(view: &DictionaryView) -> String {
     format!(
-        "{} at {} · {} · FVU {:.3} · L0 {:.1} · {} dead",
+        "{} on {} · FVU {:.3} · L0 {:.1} · {} dead",
         view.model,
-        view.hook,
         view.dataset,
         view.fvu,
         view.l0,
         number::percent(view.dead_share as f32)
+    )
+}
+
+/// What the line of facts means, and where the dictionary reads.
+fn more_facts(view: &DictionaryView) -> String {
+    format!(
+        "Reads {} at {}, {} values wide, while it looks at {}\n{}",
+        view.model,
+        view.hook,
+        number::count(u64::from(view.d_model)),
+        view.dataset,
+        words::of(&["FVU", "L0", "Dead"])
     )
 }

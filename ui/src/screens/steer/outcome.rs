@@ -15,6 +15,7 @@ pub(crate) fn ui(ui: &mut Ui, result: Option<&Answer<SteerView>>, waiting: bool)
         Some(Ok(view)) => {
             ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
                 view_ui(ui, view);
+                ui.add_space(tokens::GRID);
                 let mut text = format!("Computed in {:.0} ms", view.milliseconds);
                 if waiting {
                     text.push_str(", computing again…");
@@ -106,6 +107,9 @@ fn list_ui(ui: &mut Ui, title: &str, items: &[ItemView], rank_before: Option<&[u
     let theme = tokens::of(ui);
     ui.label(RichText::new(title).strong());
     ui.add_space(tokens::GRID);
+    let has_moves = rank_before.is_some();
+    let name_width = if has_moves { 0.56 } else { 0.76 };
+    let move_width = 0.76 - name_width;
     for (i, item) in items.iter().enumerate() {
         let rank = i as u32 + 1;
         let old = rank_before.and_then(|ranks| ranks.get(i));
@@ -113,24 +117,24 @@ fn list_ui(ui: &mut Ui, title: &str, items: &[ItemView], rank_before: Option<&[u
             || (String::new(), theme.text_weak),
             |&old| moved(old, rank, theme),
         );
-        let name_width = if rank_before.is_some() { 0.45 } else { 0.76 };
         table::row_ui(
             ui,
             &[
                 table::Cell::right(&rank.to_string(), 0.09, theme.text_weak),
                 table::Cell::left(&item.title, name_width, theme.text),
-                table::Cell::left(&text, 0.85 - 0.09 - name_width, colour),
+                table::Cell::right(&text, move_width, colour),
                 table::Cell::right(&format!("{:.2}", item.activation), 0.15, theme.text_weak),
             ],
-        );
+        )
+        .on_hover_text(&item.title);
     }
 }
 
-/// How an item moved: up, down, or not.
+/// The rank an item had, with the direction it moved in.
 fn moved(old: u32, new: u32, theme: &tokens::Tokens) -> (String, egui::Color32) {
     match old.cmp(&new) {
-        std::cmp::Ordering::Greater => (format!("up {} from {old}", old - new), theme.good),
-        std::cmp::Ordering::Less => (format!("down {} from {old}", new - old), theme.error),
+        std::cmp::Ordering::Greater => (format!("was {old}"), theme.good),
+        std::cmp::Ordering::Less => (format!("was {old}"), theme.error),
         std::cmp::Ordering::Equal => ("same".to_owned(), theme.text_weak),
     }
 }

@@ -1,0 +1,105 @@
+//! Where one was in a project, kept while one works so that nothing has to be found again.
+
+use egui::Context;
+use engine::views::FeatureQuery;
+
+use crate::app::App;
+use crate::commands::Screen;
+use crate::options::{Place, RememberedPane};
+
+/// Least seconds between two times that the place is kept.
+const KEEP_EVERY: f64 = 1.0;
+
+impl App {
+    fn place(&self) -> Place {
+        let screens = &self.screens;
+        Place {
+            screen: self.screen,
+            side_by_side: screens.gallery.side_by_side,
+            panes: [0, 1].map(|i| RememberedPane {
+                dictionary: screens.gallery.panes[i].dictionary.clone(),
+                query: FeatureQuery {
+                    fires_on_sample: None,
+                    text: String::new(),
+                    ..screens.gallery.panes[i].query.clone()
+                },
+            }),
+            feature: screens.feature.subject.clone(),
+            dataset: screens.data.dataset.clone(),
+            sample: screens.data.sample,
+            steering: screens.steer.remembered(),
+        }
+    }
+
+    /// Tells the engine where one is now.
+    pub(super) fn keep_place(&mut self) {
+        let Some(project) = &self.seen.project else {
+            return;
+        };
+        let place = self.place();
+        self.backend.keep_place(&project.path, &place.to_text());
+        self.kept.0 = place;
+    }
+
+    /// As [`App::keep_place`], when something has changed and the last time is a while ago.
+    pub(super) fn keep_place_now_and_then(&mut self, ctx: &Context) {
+        if self.screenshot.is_some() || self.seen.project.is_none() || self.place() == self.kept.0 {
+            return;
+        }
+        let now = ctx.input(|input| input.time);
+        let since = now - self.kept.1;
+        if since < KEEP_EVERY {
+            let rest = std::time::Duration::from_secs_f64(KEEP_EVERY - since);
+            ctx.request_repaint_after(rest);
+            return;
+        }
+        self.kept.1 = now;
+        self.keep_place();
+    }
+
+    /// Goes where one was when the open project was left; the gallery the first time.
+    pub(super) fn restore_place(&mut self) {
+        let Some(project) = &self.seen.project else {
+            return;
+        };
+        let place = self
+            .backend
+            .place(&project.path)
+            .and_then(|text| Place::from_text(&text))
+            .unwrap_or_default();
+        let screens = &mut self.screens;
+        screens.gallery.side_by_side |= place.side_by_side;
+        for (pane, old) in screens.gallery.panes.iter_mut().zip(place.panes) {
+            pane.dictionary = old.dictionary;
+            pane.query = old.query;
+        }
+        let dictionaries = &self.seen.dictionaries;
+        screens.gallery.choose_missing(dictionaries);
+        let known = |name: &str| dictionaries.iter().find(|view| view.name == name);
+        if let Some((sae, feature)) = place.feature
+            && known(&sae).is_some_and(|view| view.indexed && feature.0 < view.n_features)
+        {
+            screens.feature.open(sae, feature);
+        }
+        let dataset = place.dataset.and_then(|name| {
+            let mut datasets = self.seen.datasets.iter();
+            datasets.find(|view| view.manifest.name == name)
+        });
+        if let Some(view) = dataset {
+            let last = view.manifest.n_samples.saturating_sub(1);
+            let sample = place.sample.min(last);
+            screens.data.show(view.manifest.name.clone(), sample);
+        }
+        if let Some(steering) = place.steering
+            && known(&steering.dictionary).is_some()
+        {
+            screens.steer.restore(steering);
+        }
+        if self.screen == Screen::Start {
+            self.screen = match place.screen {
+                Screen::Start => Screen::Gallery,
+                other => other,
+            };
+        }
+    }
+}
