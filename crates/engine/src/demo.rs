@@ -224,13 +224,13 @@ fn import_once(session: &Session, request: &ImportRequest, job: &JobContext) -> 
 /// Settings of the radiology dictionary.
 fn film_sae(seed: u64) -> SaeConfig {
     SaeConfig {
-        n_features: 128,
+        n_features: 192,
         k: 8,
         lr: 1e-3,
         batch_rows: 2048,
-        steps: 1500,
+        steps: 2500,
         warmup_steps: 100,
-        decay_start: Some(1200),
+        decay_start: Some(2000),
         seed,
         ..SaeConfig::default()
     }
