@@ -4,8 +4,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use engine::Engine;
+use engine::views::{Event, SteerRequest};
 use serde_json::Value;
 
 /// Runs the executable with its own configuration folder, so that no test touches the user's.
@@ -422,4 +425,84 @@ fn a_decision_is_in_the_journal_and_steering_changes_a_ranking() {
     let mut twice = json(at, &steer);
     twice["milliseconds"] = steered["milliseconds"].clone();
     assert_eq!(twice, steered);
+    same_in_the_window(&at.join("p"), steered);
+}
+
+/// The window, asked for the same values through the engine's worker and events, answers the same
+/// as the command printed.
+fn same_in_the_window(project: &Path, printed: Value) {
+    let request: SteerRequest = serde_json::from_value(printed["request"].clone()).unwrap();
+    let engine = Engine::forgetful(Arc::new(|| {})).unwrap();
+    engine.open_project(project).unwrap();
+    let ticket = engine.steer(request).unwrap();
+    let began = Instant::now();
+    let mut shown = loop {
+        let answer = engine.poll().into_iter().find_map(|event| match event {
+            Event::Steered(answered, answer) if answered == ticket => Some(answer),
+            _ => None,
+        });
+        if let Some(answer) = answer {
+            // As text and back, as what was printed: reading numbers rounds their last digit.
+            let text = serde_json::to_value(answer.unwrap()).unwrap().to_string();
+            let shown: Value = serde_json::from_str(&text).unwrap();
+            break shown;
+        }
+        assert!(began.elapsed() < Duration::from_mins(1), "no answer");
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    shown["milliseconds"] = printed["milliseconds"].clone();
+    assert_eq!(shown, printed);
+}
+
+#[test]
+fn a_steered_report_is_the_same_in_the_window_and_on_the_command_line() {
+    let dir = project();
+    let at = dir.path();
+    std::fs::write(
+        at.join("sae.toml"),
+        "n_features = 32\nk = 4\nsteps = 60\nbatch_rows = 512\nwarmup_steps = 10\n",
+    )
+    .unwrap();
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/phantom-vlm");
+    let shipped = shipped.display().to_string();
+    let on = |words: &[&str]| {
+        let words: Vec<&str> = words.iter().copied().chain(["--project", "p"]).collect();
+        json(at, &words)
+    };
+    on(&[
+        "dataset",
+        "phantom",
+        "f",
+        "--kind",
+        "radiographs",
+        "--count",
+        "24",
+    ]);
+    on(&["model", "add", "v", "--path", &shipped]);
+    let harvest = ["harvest", "run", "h", "--model", "v", "--dataset", "f"];
+    let at_hook = [
+        "--hook",
+        "vision.blocks.1.hook_resid_post",
+        "--positions",
+        "image",
+    ];
+    on(&[&harvest[..], &at_hook[..]].concat());
+    on(&TRAIN);
+    on(&INDEX);
+    let list = on(&["features", "list", "d", "--count", "1"]);
+    let feature = list["features"][0]["feature"].as_u64().unwrap();
+    let mut changed = false;
+    for (sample, strength) in [("0", 1.0), ("5", -2.0), ("7", 3.0)] {
+        let edit = format!("{feature}={strength}");
+        let printed = on(&["steer", "d", "--sample", sample, "--feature", &edit]);
+        let report = &printed["outcome"]["Text"];
+        assert!(
+            report["before"]
+                .as_str()
+                .is_some_and(|text| text.len() > 20)
+        );
+        changed |= report["before"] != report["after"];
+        same_in_the_window(&at.join("p"), printed);
+    }
+    assert!(changed, "no strength changed a report");
 }
