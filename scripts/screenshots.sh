@@ -5,7 +5,7 @@
 #   sh scripts/screenshots.sh target/release/fluoroscope fluoroscope-demo pictures "1280x800" "dark"
 #
 # FEATURE, SAMPLE and STRENGTH in the environment choose what the feature and steering screens show;
-# the README's pictures are those of the demo project with FEATURE=73 SAMPLE=19 STRENGTH=1.
+# the README's pictures are those of the demo project with FEATURE=163 SAMPLE=19 STRENGTH=1.
 # Without a display it needs Xvfb, which scripts/setup.sh installs. The settings of the user are
 # neither read nor changed. The project must not be open elsewhere.
 set -eu
