@@ -3,17 +3,15 @@
 use engine::JobContext;
 use engine::demo::build;
 
-/// The figures of the README: every finding has a feature that tells it at F1 0.8 or better on films
-/// of another seed, with its peak on the planted mask. Not all of them beat the strongest control by
-/// the 0.2 that "a feature of its own" asks for.
+/// At least nine of the twelve findings have a feature that tells them at F1 0.8 or better on films
+/// of another seed and beats every control by 0.2, with its peak on the planted mask.
 #[test]
 fn planted_concepts_get_features_of_their_own() {
     let dir = tempfile::tempdir().unwrap();
     let (session, report) = build(&dir.path().join("demo"), 0, &JobContext::silent()).unwrap();
     assert_eq!(report.findings.len(), 12);
-    let good = report.findings.values().filter(|r| r.best_f1 >= 0.8);
     assert!(
-        good.count() >= 9 && report.n_findings_found() >= 5,
+        report.n_findings_found() >= 9,
         "{}: {:#?}",
         report.sentence(),
         report.findings
@@ -26,6 +24,7 @@ fn planted_concepts_get_features_of_their_own() {
             );
         }
     }
+    assert_eq!(report.steering.len(), 12);
     for (name, figures) in &report.dictionaries {
         assert!(figures.fvu < figures.random_fvu, "{name}: {figures:?}");
     }
