@@ -140,7 +140,7 @@ fn describe_examples(card: &FeatureCard) -> String {
                 let active = items.iter().filter(|item| item.activation > 0.0);
                 let titles: Vec<&str> = active.map(|item| item.title.as_str()).collect();
                 format!(
-                    "History {} of {} items, active on {}",
+                    "History {}: {} items, active on {}",
                     example.sample_id,
                     items.len(),
                     titles.join(", ")
