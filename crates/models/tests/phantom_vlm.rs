@@ -10,7 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use models::training::phantom_vlm::{
-    PlantedFinding, VlmExample, VlmProgress, VlmStage, VlmTrainingConfig, train,
+    ContextPart, ContextTargets, PlantedFinding, VlmExample, VlmProgress, VlmStage,
+    VlmTrainingConfig, train,
 };
 use models::vision::vit::VitConfig;
 use models::vision_language::DecoderConfig;
@@ -50,6 +51,12 @@ fn settings() -> VlmTrainingConfig {
             rope_theta: 100.0,
             rms_norm_eps: 1e-5,
         }),
+        context: ContextTargets {
+            place: ContextPart { n: 1, share: 0.1 },
+            patch: ContextPart { n: 2, share: 0.1 },
+            film: ContextPart { n: 2, share: 0.3 },
+            weight: 1.0,
+        },
         ..VlmTrainingConfig::default()
     }
 }

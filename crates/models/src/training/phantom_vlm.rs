@@ -161,7 +161,7 @@ impl VlmTrainingConfig {
             || !(self.context.weight >= 0.0 && self.context.weight.is_finite())
         {
             "shares of context must be above 0 and together below 1, its weight at least 0"
-        } else if !(self.head_scale > 0.0) {
+        } else if self.head_scale.is_nan() || self.head_scale <= 0.0 {
             "head_scale must be above 0"
         } else if !(8..=10_000).contains(&self.max_tokens) {
             "max_tokens must lie between 8 and 10000"

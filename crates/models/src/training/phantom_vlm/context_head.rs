@@ -88,8 +88,8 @@ impl ContextHead {
         };
         let measured = &films[..films.len().min(MEASURED_FILMS)];
         let looks: Vec<Appearance> = measured.iter().map(|film| head.appearance(film)).collect();
-        head.patch_spread = spread(looks.iter().map(|look| look.patches.as_slice()), n_patch);
-        head.film_spread = spread(looks.iter().map(|look| look.film.as_slice()), n_film);
+        head.patch_spread = spread(&looks.iter().map(|look| look.patches.as_slice()), n_patch);
+        head.film_spread = spread(&looks.iter().map(|look| look.film.as_slice()), n_film);
         Ok(head)
     }
 
@@ -187,7 +187,7 @@ fn standard<'a>(
 }
 
 /// Mean and deviation of each of `n` numbers, of which each source has a whole number of rows.
-fn spread<'a>(sources: impl Iterator<Item = &'a [f32]> + Clone, n: usize) -> Spread {
+fn spread<'a>(sources: &(impl Iterator<Item = &'a [f32]> + Clone), n: usize) -> Spread {
     (0..n)
         .map(|i| {
             let all = || {
