@@ -147,7 +147,7 @@ struct Stage {
     /// Time that the job was paused before.
     idle: Duration,
     /// Of `idle`, what lies within this stage.
-    idle_in_stage: Duration,
+    idle_here: Duration,
     curve: Arc<Vec<StepReport>>,
     keep_every: u32,
 }
@@ -164,7 +164,7 @@ impl Observer for Shared {
         let mut stage = lock(&self.stage);
         if stage.progress.stage != progress.stage {
             stage.began = Instant::now();
-            stage.idle_in_stage = Duration::ZERO;
+            stage.idle_here = Duration::ZERO;
             stage.curve = Arc::default();
             stage.keep_every = 1;
         }
@@ -253,7 +253,7 @@ impl Jobs {
                 began: now,
                 paused_at: None,
                 idle: Duration::ZERO,
-                idle_in_stage: Duration::ZERO,
+                idle_here: Duration::ZERO,
                 curve: Arc::default(),
                 keep_every: 1,
             }),
@@ -303,7 +303,7 @@ impl Jobs {
             stage.idle += at.elapsed();
             // A job may report a new stage before it comes to the place where it waits.
             let in_stage = at.elapsed().min(stage.began.elapsed());
-            stage.idle_in_stage += in_stage;
+            stage.idle_here += in_stage;
         }
         job.paused.store(paused, Ordering::Relaxed);
     }
@@ -336,7 +336,7 @@ fn view(job: &Job) -> JobView {
     let seconds_in_stage = stage
         .began
         .elapsed()
-        .saturating_sub(stage.idle_in_stage + now_idle)
+        .saturating_sub(stage.idle_here + now_idle)
         .as_secs_f32();
     let Progress {
         stage: name,

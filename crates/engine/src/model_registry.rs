@@ -254,10 +254,13 @@ pub(crate) fn to_json<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What follows the block's number in a hook's name, and the first and last number.
+type Numbers = Option<(String, usize, usize)>;
+
 /// Hook points for a message, those of like blocks together: `blocks.{0-29}.hook_resid_post`.
 pub(crate) fn hooks_in_words(hooks: impl Iterator<Item = (String, u32)>) -> String {
-    // Before and after the number, width, first and last number.
-    let mut runs: Vec<(String, Option<(String, usize, usize)>, u32)> = Vec::new();
+    // What comes before the number, the numbers, and the width.
+    let mut runs: Vec<(String, Numbers, u32)> = Vec::new();
     for (name, width) in hooks {
         let numbered = name.split('.').find_map(|part| {
             let number: usize = part.parse().ok()?;

@@ -1,6 +1,7 @@
 //! What steering by a planted finding's feature does to the reports of a phantom model.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use datasets::phantom::{ReportState, report_states};
@@ -13,7 +14,9 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::harvest::load_film_of;
+use crate::indexed::IndexedDictionary;
 use crate::jobs::JobContext;
+use crate::model_registry::LoadedModel;
 use crate::recovery::ConceptRecovery;
 use crate::session::Session;
 use crate::steer::{feature_edit, write_report};
@@ -55,6 +58,35 @@ impl ActivationEdit for AddEverywhere {
 fn has(record: &SampleRecord, finding: &str) -> bool {
     let findings = record.findings.as_deref().unwrap_or_default();
     findings.iter().any(|name| name == finding)
+}
+
+/// The first films without the finding, of patients that the dictionary was not trained on.
+fn films_without(records: &[SampleRecord], finding: &str) -> Vec<u32> {
+    (0_u32..)
+        .zip(records)
+        .filter(|(_, record)| record.split != Split::Train && !has(record, finding))
+        .map(|(sample, _)| sample)
+        .take(N_FILMS)
+        .collect()
+}
+
+fn prompt(indexed: &IndexedDictionary, model: &LoadedModel, sample: u32) -> Result<ModelInput> {
+    let film = load_film_of(&indexed.dataset, sample)?;
+    Ok(model.hooked.prepare_prompt(models::ModelSample {
+        film: film.as_ref(),
+        ..models::ModelSample::default()
+    })?)
+}
+
+/// One observed maximum of a feature, added at every position.
+fn one_maximum(feature: FeatureId) -> SteeringSpec {
+    SteeringSpec {
+        feature,
+        strength: 1.0,
+        mode: SteeringMode::Add,
+        unit: StrengthUnit::Max,
+        scope: PositionScope::All,
+    }
 }
 
 /// Share of films that gained the finding, and other findings changed per film.
@@ -108,23 +140,13 @@ impl Session {
                 found.len() as u64,
                 "findings",
             );
-            let chosen: Vec<u32> = (0_u32..)
-                .zip(&indexed.dataset.records)
-                .filter(|(_, record)| record.split != Split::Train && !has(record, name))
-                .map(|(sample, _)| sample)
-                .take(N_FILMS)
-                .collect();
+            let chosen = films_without(&indexed.dataset.records, name);
             for &sample in &chosen {
-                if inputs.contains_key(&sample) {
-                    continue;
+                if let Entry::Vacant(free) = inputs.entry(sample) {
+                    let input = prompt(&indexed, &model, sample)?;
+                    let before = stated(&input, &HookSpec::default())?;
+                    free.insert((input, before));
                 }
-                let film = load_film_of(&indexed.dataset, sample)?;
-                let input = model.hooked.prepare_prompt(models::ModelSample {
-                    film: film.as_ref(),
-                    ..models::ModelSample::default()
-                })?;
-                let before = stated(&input, &HookSpec::default())?;
-                inputs.insert(sample, (input, before));
             }
             let of_films: Vec<&(ModelInput, Vec<bool>)> = chosen
                 .iter()
@@ -142,17 +164,10 @@ impl Session {
                     .collect()
             };
             let feature = FeatureId(recovery.best_feature);
-            let edit = SteeringSpec {
-                feature,
-                strength: 1.0,
-                mode: SteeringMode::Add,
-                unit: StrengthUnit::Max,
-                scope: PositionScope::All,
-            };
             let (gained, others_changed) = changes(
                 at,
                 &before,
-                &after(Arc::new(feature_edit(&indexed, &[edit])?))?,
+                &after(Arc::new(feature_edit(&indexed, &[one_maximum(feature)])?))?,
             );
             let strongest = indexed.index.summary(feature)?.max_activation;
             let direction = random
