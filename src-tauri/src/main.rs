@@ -105,14 +105,13 @@ fn bench_steer(project: &std::path::Path) -> engine::Result<String> {
             "no dictionary of this project can be steered: its models write and rank nothing",
         ));
     }
-    let mut lines = String::new();
-    for one in times {
+    let lines = times.into_iter().map(|one| {
         let (what, limit) = if one.ranks {
             ("ranked list", RANKING_MS)
         } else {
             ("report", REPORT_MS)
         };
-        lines += &format!(
+        format!(
             "Steering {}, slider to {what} on the screen, {} times: median {:.1} ms, worst {:.1} \
              ms (first {:.1} ms); worst is {:.2} of the limit of {limit} ms\n",
             one.dictionary,
@@ -121,7 +120,7 @@ fn bench_steer(project: &std::path::Path) -> engine::Result<String> {
             one.worst_ms,
             one.first_ms,
             one.worst_ms / limit
-        );
-    }
-    Ok(lines)
+        )
+    });
+    Ok(lines.collect())
 }

@@ -425,12 +425,12 @@ fn a_decision_is_in_the_journal_and_steering_changes_a_ranking() {
     let mut twice = json(at, &steer);
     twice["milliseconds"] = steered["milliseconds"].clone();
     assert_eq!(twice, steered);
-    same_in_the_window(&at.join("p"), steered);
+    same_in_the_window(&at.join("p"), &steered);
 }
 
 /// The window, asked for the same values through the engine's worker and events, answers the same
 /// as the command printed.
-fn same_in_the_window(project: &Path, printed: Value) {
+fn same_in_the_window(project: &Path, printed: &Value) {
     let request: SteerRequest = serde_json::from_value(printed["request"].clone()).unwrap();
     let engine = Engine::forgetful(Arc::new(|| {})).unwrap();
     engine.open_project(project).unwrap();
@@ -451,7 +451,7 @@ fn same_in_the_window(project: &Path, printed: Value) {
         std::thread::sleep(Duration::from_millis(2));
     };
     shown["milliseconds"] = printed["milliseconds"].clone();
-    assert_eq!(shown, printed);
+    assert_eq!(shown, *printed);
 }
 
 #[test]
@@ -502,7 +502,7 @@ fn a_steered_report_is_the_same_in_the_window_and_on_the_command_line() {
                 .is_some_and(|text| text.len() > 20)
         );
         changed |= report["before"] != report["after"];
-        same_in_the_window(&at.join("p"), printed);
+        same_in_the_window(&at.join("p"), &printed);
     }
     assert!(changed, "no strength changed a report");
 }

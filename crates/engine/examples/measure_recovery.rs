@@ -53,7 +53,7 @@ fn measure(
             dataset: "films".to_owned(),
             hook: hook
                 .parse()
-                .map_err(|_| EngineError::request(format!("{hook} is no hook point")))?,
+                .map_err(|error| EngineError::request(format!("{hook}: {error}")))?,
             positions: "image".to_owned(),
             limit: None,
             pool: 1,
@@ -88,7 +88,7 @@ fn main() -> Result<()> {
     for seed in seeds.split(',') {
         let seed: u64 = seed
             .parse()
-            .map_err(|_| EngineError::request(format!("{seed} is no seed")))?;
+            .map_err(|error| EngineError::request(format!("seed {seed}: {error}")))?;
         let root = Path::new(work).join(format!("seed{seed}"));
         let session = if Session::is_project(&root) {
             Session::open(&root)?

@@ -18,7 +18,7 @@ use crate::options::{Options, StartAt, Waker};
 /// How often each dictionary is steered, after a first time that loads what is needed.
 const N_TIMES: usize = 20;
 /// Longest wait for one answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Milliseconds that steering one dictionary took.
 #[derive(Debug, Clone, PartialEq)]

@@ -119,6 +119,16 @@ struct Place {
     held_out: bool,
 }
 
+/// The categories of an item, after whether it was held out.
+fn second_line(item: &ItemView, held_out: bool) -> String {
+    let categories = item.categories.join(", ");
+    match (held_out, categories.is_empty()) {
+        (true, true) => "held out".to_owned(),
+        (true, false) => format!("held out · {categories}"),
+        (false, _) => categories,
+    }
+}
+
 fn item_card_ui(ui: &mut Ui, item: &ItemView, place: &Place, maximum: f32) {
     let Place {
         index,
@@ -154,14 +164,8 @@ fn item_card_ui(ui: &mut Ui, item: &ItemView, place: &Place, maximum: f32) {
         ..egui::text::TextWrapping::default()
     };
     painter.galley(inner.min, painter.layout_job(title), theme.text);
-    let mut second_line = item.categories.join(", ");
-    if held_out && second_line.is_empty() {
-        "held out".clone_into(&mut second_line);
-    } else if held_out {
-        second_line = format!("held out · {second_line}");
-    }
     let mut categories = egui::text::LayoutJob::simple_singleline(
-        second_line,
+        second_line(item, held_out),
         tokens::small_font(),
         theme.text_weak,
     );
