@@ -29,16 +29,15 @@ impl Session {
         fresh_seed: u64,
         job: &JobContext,
     ) -> Result<BTreeMap<String, ConceptRecovery>> {
-        let session = self;
-        let trained = session.dictionary(dictionary)?;
-        let manifest = HarvestReader::open(&session.project, &trained.harvest)?
+        let trained = self.dictionary(dictionary)?;
+        let manifest = HarvestReader::open(&self.project, &trained.harvest)?
             .manifest()
             .clone();
-        let dataset = session.dataset(&manifest.dataset)?;
+        let dataset = self.dataset(&manifest.dataset)?;
         let is_training = |sample: u32| dataset.records[sample as usize].split == Split::Train;
         let (train, random, samples) =
-            harvest_views(session, dictionary, Unit::Sample, fresh_seed, &is_training)?;
-        let model = session.model(&manifest.model)?;
+            harvest_views(self, dictionary, Unit::Sample, fresh_seed, &is_training)?;
+        let model = self.model(&manifest.model)?;
         let reader = RowReader {
             model: &model,
             hook: manifest.hook,
@@ -110,19 +109,17 @@ impl Session {
         job: &JobContext,
     ) -> Result<BTreeMap<String, ConceptRecovery>> {
         job.report("Scoring on shoppers not seen before", 0, 0, "shoppers");
-        let session = self;
-        let trained = session.dictionary(dictionary)?;
-        let manifest = HarvestReader::open(&session.project, &trained.harvest)?
+        let trained = self.dictionary(dictionary)?;
+        let manifest = HarvestReader::open(&self.project, &trained.harvest)?
             .manifest()
             .clone();
-        let dataset = session.dataset(&manifest.dataset)?;
+        let dataset = self.dataset(&manifest.dataset)?;
         let n_shoppers = dataset.manifest.n_samples;
         let truth: Vec<Vec<Option<u8>>> = serde_json::from_slice(&dataset.read_file(TRUTH)?)
             .map_err(|error| {
                 EngineError::request(format!("datasets/{}/{TRUTH}: {error}", manifest.dataset))
             })?;
-        let (train, random, samples) =
-            harvest_views(session, dictionary, Unit::Row, seed, &|_| true)?;
+        let (train, random, samples) = harvest_views(self, dictionary, Unit::Row, seed, &|_| true)?;
         let at_work = |records: &[SampleRecord], truth: &[Vec<Option<u8>>], samples: &[u32]| {
             samples
                 .iter()
@@ -135,7 +132,7 @@ impl Session {
         let train_tastes = at_work(&dataset.records, &truth, &samples);
         // The same catalogue, and shoppers after those that recommender and dictionary have seen.
         let drawn = datasets::phantom::shoppers(seed, n_shoppers + n_fresh);
-        let model = session.model(&manifest.model)?;
+        let model = self.model(&manifest.model)?;
         let recommender = model.as_recommender()?;
         let sae = &trained.sae;
         let mut fresh = Views::new(sae, &random);
