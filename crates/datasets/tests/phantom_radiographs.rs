@@ -10,11 +10,7 @@ use datasets::phantom::{
 const SIZE: u32 = 224;
 
 fn has(phantom: &PhantomRadiograph, finding: &str) -> bool {
-    phantom
-        .record
-        .findings
-        .as_ref()
-        .is_some_and(|findings| findings.iter().any(|name| name == finding))
+    phantom.record.has_finding(finding)
 }
 
 #[test]

@@ -9,13 +9,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use engine::demo::{FRESH, N_FILMS};
 use engine::views::ImportRequest;
 use engine::{ConceptRecovery, EngineError, HarvestRequest, JobContext, Result, Session};
 use schema::SaeConfig;
-
-/// What turns a project's seed into that of the films it is scored on.
-const FRESH: u64 = 0x0f5e_ed00;
-const N_FILMS: u32 = 1200;
 
 fn once(done: bool, work: impl FnOnce() -> Result<()>) -> Result<()> {
     if done { Ok(()) } else { work() }

@@ -27,11 +27,11 @@ const PHANTOM_MODEL: &str = "phantom-vlm";
 const SASREC: &str = "sasrec";
 
 /// Films drawn; features are chosen on the training patients among them.
-const N_FILMS: u32 = 1200;
+pub const N_FILMS: u32 = 1200;
 const N_SHOPPERS: u32 = 1500;
 const N_FRESH_SHOPPERS: u32 = 400;
 /// What turns the seed of the project into that of the films it is scored on.
-const FRESH: u64 = 0x0f5e_ed00;
+pub const FRESH: u64 = 0x0f5e_ed00;
 /// Where the radiology dictionary reads: the patch tokens that the projector takes.
 const FILM_HOOK: HookPoint = HookPoint::VisionLnFinal;
 

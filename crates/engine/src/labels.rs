@@ -56,7 +56,7 @@ impl Labels {
 
     /// The first term that the proposal rests on.
     pub(crate) fn association(&self, feature: FeatureId) -> Option<BestAssociation> {
-        let best = self.explanations.get(&feature)?.evidence.first()?;
+        let best = self.best(feature)?;
         Some(BestAssociation {
             name: best.name.clone(),
             auroc: best.auroc,
@@ -66,8 +66,11 @@ impl Labels {
 
     /// AUROC of that term.
     pub(crate) fn auroc(&self, feature: FeatureId) -> Option<f32> {
-        let best = self.explanations.get(&feature)?.evidence.first()?;
-        Some(best.auroc)
+        Some(self.best(feature)?.auroc)
+    }
+
+    fn best(&self, feature: FeatureId) -> Option<&Association> {
+        self.explanations.get(&feature)?.evidence.first()
     }
 
     /// Whether label, proposal or number holds the lower-case word.

@@ -11,6 +11,7 @@ use crate::import::{PHANTOM_SIDE, TRUTH};
 use crate::jobs::JobContext;
 use crate::recovery::{ConceptRecovery, Unit, Views, peak_inside, score_concepts};
 use crate::session::Session;
+use crate::train_sae::random_control;
 
 /// Films of another seed that F1 is measured on.
 const N_FRESH_FILMS: u32 = 500;
@@ -34,6 +35,11 @@ impl Session {
             .manifest()
             .clone();
         let dataset = self.dataset(&manifest.dataset)?;
+        if !dataset.manifest.planted || manifest.classes != [PositionClass::Image] {
+            return Err(EngineError::request(format!(
+                "saes/{dictionary} was not made from image positions of phantom films"
+            )));
+        }
         let is_training = |sample: u32| dataset.records[sample as usize].split == Split::Train;
         let (train, random, samples) =
             harvest_views(self, dictionary, Unit::Sample, fresh_seed, &is_training)?;
@@ -41,8 +47,8 @@ impl Session {
         let reader = RowReader {
             model: &model,
             hook: manifest.hook,
-            classes: vec![PositionClass::Image],
-            pool: 1,
+            classes: manifest.classes.clone(),
+            pool: manifest.pool,
         };
         let sae = &trained.sae;
         let mut fresh = Views::new(sae, &random);
@@ -69,17 +75,13 @@ impl Session {
                 films.push((record, rows.sidecar.grid));
             }
         }
-        let has = |record: &SampleRecord, name: &str| {
-            record
-                .findings
-                .as_ref()
-                .is_some_and(|findings| findings.iter().any(|finding| finding == name))
-        };
         let names = &dataset.manifest.findings;
         let train_truth = truth_of(names, samples.len(), |unit, name| {
-            has(&dataset.records[samples[unit] as usize], name)
+            dataset.records[samples[unit] as usize].has_finding(name)
         });
-        let fresh_truth = truth_of(names, films.len(), |unit, name| has(&films[unit].0, name));
+        let fresh_truth = truth_of(names, films.len(), |unit, name| {
+            films[unit].0.has_finding(name)
+        });
         let mut scored = score_concepts(
             names,
             &train,
@@ -184,12 +186,7 @@ fn harvest_views(
         mean.add(&shard.rows, &shard.rows)?;
     }
     let sae = &dictionary.sae;
-    let random = sae::random_dictionary(
-        sae.n_features(),
-        sae.sparsity().k(),
-        seed ^ 0x5eed,
-        &mean.mean(),
-    )?;
+    let random = random_control(sae, &mean.mean(), seed)?;
     let mut views = Views::new(sae, &random);
     let mut samples = Vec::new();
     for index in 0..reader.n_shards() {

@@ -55,16 +55,11 @@ impl ActivationEdit for AddEverywhere {
     }
 }
 
-fn has(record: &SampleRecord, finding: &str) -> bool {
-    let findings = record.findings.as_deref().unwrap_or_default();
-    findings.iter().any(|name| name == finding)
-}
-
 /// The first films without the finding, of patients that the dictionary was not trained on.
 fn films_without(records: &[SampleRecord], finding: &str) -> Vec<u32> {
     (0_u32..)
         .zip(records)
-        .filter(|(_, record)| record.split != Split::Train && !has(record, finding))
+        .filter(|(_, record)| record.split != Split::Train && !record.has_finding(finding))
         .map(|(sample, _)| sample)
         .take(N_FILMS)
         .collect()

@@ -168,12 +168,7 @@ impl Session {
                 held_out.add(&rows)?;
             }
         }
-        let random = sae::random_dictionary(
-            sae.n_features(),
-            sae.sparsity().k(),
-            seed ^ 0x5eed,
-            &mean.mean(),
-        )?;
+        let random = random_control(sae, &mean.mean(), seed)?;
         let mut baseline = Evaluator::new(&random);
         for index in 0..reader.n_shards() {
             job.check_cancelled()?;
@@ -193,6 +188,16 @@ impl Session {
             random: baseline.evaluation()?,
         })
     }
+}
+
+/// The control beside a dictionary: random directions around the rows' mean, as many, with its k.
+pub(crate) fn random_control(
+    sae: &SparseAutoencoder,
+    mean: &[f32],
+    seed: u64,
+) -> Result<SparseAutoencoder> {
+    let (n_features, k) = (sae.n_features(), sae.sparsity().k());
+    Ok(sae::random_dictionary(n_features, k, seed ^ 0x5eed, mean)?)
 }
 
 /// The hash that stands for a whole harvest.

@@ -53,8 +53,7 @@ fn write(model: &PhantomVlm, input: &ModelInput, spec: &HookSpec) -> Result<Stri
 }
 
 fn has(film: &PhantomRadiograph, finding: &str) -> bool {
-    let findings = film.record.findings.as_deref().unwrap_or_default();
-    findings.iter().any(|name| name == finding)
+    film.record.has_finding(finding)
 }
 
 fn states(text: &str, finding: &str) -> bool {

@@ -192,6 +192,16 @@ pub struct SampleRecord {
     pub facts: BTreeMap<String, String>,
 }
 
+impl SampleRecord {
+    /// Whether the source says that this sample has the finding.
+    pub fn has_finding(&self, name: &str) -> bool {
+        self.findings
+            .iter()
+            .flatten()
+            .any(|finding| finding == name)
+    }
+}
+
 /// One item of a catalogue. Ids count from 1; 0 is padding.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CatalogueItem {

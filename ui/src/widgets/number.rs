@@ -40,6 +40,11 @@ pub(crate) fn count(value: u64) -> String {
     text
 }
 
+/// A count with its noun, of which the singular and the plural are given: `1 film`, `20 000 films`.
+pub(crate) fn counted(value: u64, [one, many]: [&str; 2]) -> String {
+    format!("{} {}", count(value), if value == 1 { one } else { many })
+}
+
 /// A p or q value: `< 0.001`, or three digits.
 pub(crate) fn p_value(value: f64) -> String {
     if value < 0.001 {

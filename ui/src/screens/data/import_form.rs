@@ -292,9 +292,8 @@ fn preview_ui(ui: &mut Ui, preview: &ImportPreview) {
             DatasetKind::Interactions => ["history", "histories"],
         };
         let text = format!(
-            "{} {} would be imported, {} skipped",
-            number::count(u64::from(preview.n_samples)),
-            nouns[usize::from(preview.n_samples != 1)],
+            "{} would be imported, {} skipped",
+            number::counted(u64::from(preview.n_samples), nouns),
             number::count(preview.skipped.len() as u64)
         );
         ui.label(RichText::new(text).font(tokens::title_font()));

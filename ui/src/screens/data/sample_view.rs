@@ -133,13 +133,8 @@ fn words_ui(ui: &mut Ui, record: &SampleView) {
         }
     }
     if !record.items.is_empty() {
-        let noun = if record.items.len() == 1 {
-            "item"
-        } else {
-            "items"
-        };
-        let n = number::count(record.items.len() as u64);
-        section_ui(ui, &format!("History, {n} {noun}, oldest first"));
+        let items = number::counted(record.items.len() as u64, ["item", "items"]);
+        section_ui(ui, &format!("History, {items}, oldest first"));
         if record.n_held_out > 0 {
             weak_ui(
                 ui,

@@ -258,13 +258,8 @@ fn row_text(record: &SampleView) -> String {
             .take(4)
             .map(|item| item.title.as_str())
             .collect();
-        let noun = if record.items.len() == 1 {
-            "item"
-        } else {
-            "items"
-        };
-        let n = number::count(record.items.len() as u64);
-        return format!("{n} {noun}, last: {}", last.join(", "));
+        let items = number::counted(record.items.len() as u64, ["item", "items"]);
+        return format!("{items}, last: {}", last.join(", "));
     }
     let findings = match &record.findings {
         Some(findings) if findings.is_empty() => "no finding".to_owned(),

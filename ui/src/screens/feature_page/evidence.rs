@@ -4,7 +4,7 @@ use egui::{RichText, Ui};
 use engine::views::{ExampleKind, FeaturePage, WritesView};
 use schema::{Association, Decision, Explanation, FeatureId};
 
-use crate::app_context::{AppContext, in_words};
+use crate::app_context::{AppContext, in_words, kind_name};
 use crate::commands::Command;
 use crate::tokens;
 use crate::widgets::notice::{section_ui, weak_ui};
@@ -73,10 +73,11 @@ fn band_edges(counts: &[u32], maximum: f32, n_bands: usize) -> Vec<f32> {
 
 fn figures_ui(ui: &mut Ui, page: &FeaturePage) {
     let card = &page.card;
-    let (places, samples) = match page.kind {
-        ExampleKind::Film => ("patches", "films"),
-        ExampleKind::Text => ("word pieces", "reports"),
-        ExampleKind::History => ("items", "histories"),
+    let samples = kind_name(page.kind);
+    let places = match page.kind {
+        ExampleKind::Film => "patches",
+        ExampleKind::Text => "word pieces",
+        ExampleKind::History => "items",
     };
     for (name, value) in [
         (
@@ -135,8 +136,7 @@ fn associations_ui(ui: &mut Ui, page: &FeaturePage) {
         ASSOCIATION_COLUMNS.map(|(name, width)| table::Cell::right(name, width, theme.text_weak));
     let noun = match page.kind {
         ExampleKind::History => "items",
-        ExampleKind::Film => "films",
-        ExampleKind::Text => "reports",
+        kind => kind_name(kind),
     };
     let hint = format!(
         "{}\nn: {noun} with it. Hover a row for its interval",

@@ -43,6 +43,8 @@ pub(super) struct ContextHead {
     film_spread: Spread,
     /// Deviation in the token of the numbers of place, patch and film.
     scales: [f32; 3],
+    /// `[n_targets]`, one over the deviation of each number.
+    inverse: Tensor,
 }
 
 /// Raw appearance of a film: of every patch `[n_patches, n_patch]`, and as a whole `[n_film]`.
@@ -73,6 +75,14 @@ impl ContextHead {
         // The mean of a film is its exposure alone, which is set by the machine.
         film_waves.drain(..vision.n_patches());
         let d_model = vision.d_model as f32;
+        let scales = targets
+            .parts()
+            .map(|part| (part.share * d_model / part.n.max(1) as f32).sqrt());
+        let inverse: Vec<f32> = [n_place, n_patch, n_film]
+            .into_iter()
+            .zip(scales)
+            .flat_map(|(n, scale)| std::iter::repeat_n(1.0 / scale, n))
+            .collect();
         let mut head = Self {
             weight: targets.weight,
             vision: vision.clone(),
@@ -82,9 +92,8 @@ impl ContextHead {
             patch_spread: vec![(0.0, 1.0); n_patch],
             film_waves,
             film_spread: vec![(0.0, 1.0); n_film],
-            scales: targets
-                .parts()
-                .map(|part| (part.share * d_model / part.n.max(1) as f32).sqrt()),
+            scales,
+            inverse: Tensor::new(inverse, &Device::Cpu)?,
         };
         let measured = &films[..films.len().min(MEASURED_FILMS)];
         let looks: Vec<Appearance> = measured.iter().map(|film| head.appearance(film)).collect();
@@ -149,19 +158,8 @@ impl ContextHead {
         let given = linear(normed, &self.read_out, None)?;
         let wanted: Vec<f32> = films.iter().flat_map(|film| self.wanted(film)).collect();
         let wanted = Tensor::from_vec(wanted, given.shape(), &Device::Cpu)?;
-        let counts = [
-            self.place.len() / self.vision.n_patches(),
-            self.patch_spread.len(),
-            self.film_spread.len(),
-        ];
-        let inverse: Vec<f32> = counts
-            .iter()
-            .zip(self.scales)
-            .flat_map(|(&n, scale)| std::iter::repeat_n(1.0 / scale, n))
-            .collect();
-        let inverse = Tensor::new(inverse, &Device::Cpu)?;
         (given - wanted)?
-            .broadcast_mul(&inverse)?
+            .broadcast_mul(&self.inverse)?
             .sqr()?
             .mean_all()?
             * f64::from(self.weight)

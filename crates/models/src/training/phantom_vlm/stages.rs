@@ -32,7 +32,8 @@ pub(super) struct Trainer<'a> {
     text_vars: Vec<(String, Var)>,
     tower: Tower,
     head: DenseHead,
-    context: ContextHead,
+    /// `None` where its weight is 0.
+    context: Option<ContextHead>,
     decoder: Decoder,
     resumed: Option<Checkpoint>,
 }
@@ -70,8 +71,14 @@ impl<'a> Trainer<'a> {
             checkpoint.restore(folder, &text_vars)?;
         }
         let counts = films.patch_counts(n_findings);
+        let context = (config.context.weight > 0.0)
+            .then(|| {
+                let (targets, vision) = (&config.context, &sizes.vision);
+                ContextHead::new(targets, vision, &films.train, config.seed)
+            })
+            .transpose()?;
         Ok(Self {
-            context: ContextHead::new(&config.context, &sizes.vision, &films.train, config.seed)?,
+            context,
             head: DenseHead::load(&parameters, &counts, config)?,
             tower: Tower::load(&sizes, &parameters)?,
             decoder: Decoder::load(&sizes.decoder, &parameters)?,
@@ -126,10 +133,10 @@ impl<'a> Trainer<'a> {
     pub(super) fn tower_loss(&self, films: &[&CompactFilm]) -> Result<Tensor, ModelError> {
         let tokens = self.tokens(films)?;
         let findings = self.head.loss(&tokens, films)?;
-        if self.config.context.weight == 0.0 {
-            return Ok(findings);
+        match &self.context {
+            Some(context) => Ok((findings + context.loss(&tokens, films)?)?),
+            None => Ok(findings),
         }
-        Ok((findings + self.context.loss(&tokens, films)?)?)
     }
 
     /// Loss of stage two: next token of the reports, given patch tokens.
