@@ -193,6 +193,7 @@ impl RowReader<'_> {
                 film: film.as_ref(),
                 report: record.report.as_ref(),
                 items: (!record.items.is_empty()).then(|| training_items(record)),
+                ..models::ModelSample::default()
             })?);
         }
         self.read_inputs(samples, &inputs)

@@ -100,6 +100,7 @@ impl Session {
                 indexed.harvest.hook,
                 Arc::new(feature_edit(&indexed, &request.edits)?) as Arc<dyn ActivationEdit>,
             )],
+            keep_at: None,
         };
         let model = self.model(&indexed.harvest.model)?;
         let outcome = if model.recommender.is_some() {
@@ -167,7 +168,7 @@ fn steer_text(
     let input = model.hooked.prepare_prompt(models::ModelSample {
         film: film.as_ref(),
         report: record.report.as_ref(),
-        items: None,
+        ..models::ModelSample::default()
     })?;
     let before = write_report(model, &input, &HookSpec::default(), job)?;
     let after = write_report(model, &input, spec, job)?;
@@ -207,6 +208,7 @@ pub(crate) fn write_report(
         max_new_tokens: MAX_NEW_TOKENS,
         ignore_eos: false,
         keep_logits: false,
+        sampling: None,
     };
     let mut stopped = false;
     let generation = model.hooked.generate(input, spec, options, &mut |_| {

@@ -152,6 +152,7 @@ impl Session {
                 let spec = HookSpec {
                     capture: Vec::new(),
                     edits: vec![(hook, edit)],
+                    keep_at: None,
                 };
                 of_films
                     .par_iter()

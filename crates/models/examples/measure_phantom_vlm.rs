@@ -22,6 +22,7 @@ const OPTIONS: GenerationOptions = GenerationOptions {
     max_new_tokens: 100,
     ignore_eos: false,
     keep_logits: false,
+    sampling: None,
 };
 
 struct Add {
@@ -204,6 +205,7 @@ fn measure_steering(
                             direction: direction.iter().map(|x| strength * x).collect(),
                         }),
                     )],
+                    keep_at: None,
                 };
                 let stated: Result<Vec<bool>, ModelError> = chosen
                     .par_iter()

@@ -99,6 +99,7 @@ fn main() -> Result<(), ModelError> {
         max_new_tokens: 21,
         ignore_eos: true,
         keep_logits: false,
+        sampling: None,
     };
     let short = input(1);
     time("decode, tokens", (rounds, 20), &mut || {

@@ -12,8 +12,14 @@ use crate::{Captured, HookSpec, ModelError};
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Architecture {
-    /// Llama-shaped text decoder from a GGUF file.
+    /// Llama-shaped text decoder from a GGUF file or a Hugging Face folder.
     Llama,
+    /// MAIRA-2: `DINOv2` tower, projector, Llama decoder.
+    Maira2,
+    /// `LLaVA` with a `DINOv2` tower.
+    Llava,
+    /// `DINOv2` image encoder alone.
+    Dinov2,
     /// `TinyViT` image encoder of `LiteMedSAM`.
     TinyVit,
     /// Self-attentive sequential recommender.
@@ -51,8 +57,12 @@ pub struct ModelCard {
 /// What a sample offers to a model; a model takes what it reads.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ModelSample<'a> {
-    /// The film.
+    /// The film; of a study, the current frontal one.
     pub film: Option<&'a Film>,
+    /// The current lateral film of the study.
+    pub lateral: Option<&'a Film>,
+    /// The frontal film of the prior study, and its report.
+    pub prior: Option<(&'a Film, Option<&'a str>)>,
     /// The report.
     pub report: Option<&'a Report>,
     /// Item ids of the history, oldest first, without held-out items.
@@ -66,6 +76,8 @@ pub struct ModelInput {
     pub pixels: Vec<f32>,
     /// Channels, height and width of `pixels`.
     pub pixel_shape: [usize; 3],
+    /// Pixels of the further images of the prompt, in its order, each of `pixel_shape`.
+    pub further_pixels: Vec<Vec<f32>>,
     /// The part of the film, in its own pixels, that `pixels` covers: left, top, width, height.
     pub covered: [f32; 4],
     /// Width and height of the film in its own pixels; what `covered` has beyond it is padding.
@@ -87,10 +99,25 @@ pub struct PositionInfo {
     pub class: PositionClass,
     /// Token text, or empty.
     pub text: String,
+    /// Which image, in the order of the prompt, and which of its patches, row-major; `None` for
+    /// text and CLS.
+    pub patch: Option<(u32, u32)>,
 }
 
-/// How text is generated. Greedy only: the same input gives the same text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How tokens are drawn at random.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sampling {
+    /// Scores are divided by it; 0 is greedy.
+    pub temperature: f32,
+    /// Only the fewest most probable tokens that together reach this share are drawn from; 1 for
+    /// all.
+    pub top_p: f32,
+    /// The same seed draws the same tokens.
+    pub seed: u64,
+}
+
+/// How text is generated. The same input and options give the same text.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct GenerationOptions {
     /// Tokens at most.
     pub max_new_tokens: usize,
@@ -98,6 +125,8 @@ pub struct GenerationOptions {
     pub ignore_eos: bool,
     /// Keep the logits of every generated step.
     pub keep_logits: bool,
+    /// How tokens are drawn; `None` for the most probable one each time.
+    pub sampling: Option<Sampling>,
 }
 
 /// Text a model wrote.
@@ -167,6 +196,44 @@ pub trait HookedModel: Send + Sync {
         options: GenerationOptions,
         on_token: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generation, ModelError> {
+        Err(ModelError::Unsupported {
+            model: self.card().name.clone(),
+            ability: "write text",
+        })
+    }
+
+    /// [`HookedModel::generate`] for several prompts together. `on_token` sees the number of the
+    /// prompt with each piece.
+    ///
+    /// # Errors
+    /// As [`HookedModel::generate`].
+    fn generate_batch(
+        &self,
+        inputs: &[ModelInput],
+        spec: &HookSpec,
+        options: GenerationOptions,
+        on_token: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
+    ) -> Result<Vec<Generation>, ModelError> {
+        inputs
+            .iter()
+            .enumerate()
+            .map(|(i, input)| self.generate(input, spec, options, &mut |piece| on_token(i, piece)))
+            .collect()
+    }
+
+    /// Scores of the next token at every position, with the edits of `spec`, and what it captured.
+    ///
+    /// # Shapes
+    /// - returns: `[n, n_vocab]` row-major for the n ids of `input`
+    ///
+    /// # Errors
+    /// [`ModelError::Unsupported`] for models that write no text.
+    fn logits(
+        &self,
+        input: &ModelInput,
+        spec: &HookSpec,
+    ) -> Result<(Vec<f32>, Vec<Captured>), ModelError> {
+        let _ = (input, spec);
         Err(ModelError::Unsupported {
             model: self.card().name.clone(),
             ability: "write text",

@@ -34,6 +34,9 @@ pub struct HookSpec {
     pub capture: Vec<HookPoint>,
     /// Changes, applied in order; a capture at the same hook sees the changed rows.
     pub edits: Vec<(HookPoint, Arc<dyn ActivationEdit>)>,
+    /// A hook point at which later runs on the same prompt will begin to differ: what the model
+    /// computes before it may be kept for them.
+    pub keep_at: Option<HookPoint>,
 }
 
 impl HookSpec {
@@ -41,7 +44,7 @@ impl HookSpec {
     pub fn capturing(hooks: &[HookPoint]) -> Self {
         Self {
             capture: hooks.to_vec(),
-            edits: Vec::new(),
+            ..Self::default()
         }
     }
 }
@@ -152,6 +155,7 @@ mod tests {
         let spec = HookSpec {
             capture: vec![hook],
             edits: vec![(hook, Arc::new(AddOne))],
+            keep_at: None,
         };
         let mut run = HookRun::new(&spec);
         let x = Tensor::from_slice(&[0_f32, 1.0, 2.0, 3.0], (2, 2), &Device::Cpu).unwrap();

@@ -2,6 +2,7 @@
 //!
 //! Every loop runs on one thread and adds in a fixed order; callers divide the work.
 
+pub(crate) mod coded;
 pub(crate) mod dispatch;
 pub(crate) mod elementwise;
 pub(crate) mod matmul;

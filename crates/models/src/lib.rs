@@ -8,15 +8,17 @@ pub mod hooked_model;
 pub mod hooks;
 pub mod kernels;
 pub mod recommenders;
+mod tensor_ops;
 pub mod text;
 pub mod training;
 pub mod vision;
 pub mod vision_language;
+pub mod weights;
 
 pub use error::ModelError;
 pub use hooked_model::{
     Architecture, Generation, GenerationOptions, HookInfo, HookedModel, ModelCard, ModelInput,
-    ModelSample, PositionInfo,
+    ModelSample, PositionInfo, Sampling,
 };
 pub use hooks::{ActivationEdit, Captured, EditedPosition, HookRun, HookSpec};
 pub use vision_language::PhantomVlm;

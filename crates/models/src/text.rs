@@ -1,10 +1,12 @@
 //! Text models under study and their tokenizers.
 
 pub mod chat_template;
+pub mod generation;
 pub mod gguf;
 pub mod gguf_tokenizer;
 pub mod llama;
 pub mod llama_config;
+mod llama_gguf;
 pub mod llama_model;
 pub mod report_tokens;
 

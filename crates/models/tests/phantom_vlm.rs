@@ -112,7 +112,7 @@ fn input(model: &PhantomVlm, index: u32, report: &str) -> ModelInput {
     let sample = ModelSample {
         film: Some(&film),
         report: Some(&report),
-        items: None,
+        ..ModelSample::default()
     };
     model.prepare(sample).unwrap()
 }
@@ -121,6 +121,7 @@ const OPTIONS: GenerationOptions = GenerationOptions {
     max_new_tokens: 8,
     ignore_eos: false,
     keep_logits: true,
+    sampling: None,
 };
 
 struct Add(Vec<f32>);
@@ -179,6 +180,7 @@ fn learns_to_say_what_it_sees_and_steering_changes_it() {
     let spec = HookSpec {
         capture: Vec::new(),
         edits: vec![(hook, Arc::new(Add(towards_right)))],
+        keep_at: None,
     };
     let mut streamed = String::new();
     let steered = model

@@ -127,6 +127,7 @@ fn adding_a_direction_adds_its_logit_lens_to_the_scores() {
         let spec = HookSpec {
             capture: Vec::new(),
             edits: vec![(hook, edit)],
+            keep_at: None,
         };
         let edited = model.rank(&inputs, &spec).unwrap();
         for (plain, edited) in plain.iter().zip(&edited) {

@@ -9,25 +9,38 @@ use super::values::{cpu_slice, dot, max, sum, tensor_like, tensor_slice};
 
 struct Attention {
     n_heads: usize,
+    /// Key and value heads, each shared by as many query heads.
+    n_kv_heads: usize,
     causal: bool,
 }
+
+/// Queries whose scores one task holds.
+const QUERIES_PER_TASK: usize = 64;
 
 /// Sizes of one call.
 #[derive(Clone, Copy)]
 struct Sizes {
     n_queries: usize,
     n_keys: usize,
+    /// Width of all query heads.
     d: usize,
+    /// Width of all key heads.
+    d_kv: usize,
     d_head: usize,
 }
 
 impl Attention {
     fn sizes(&self, queries: &Shape, keys: &Shape) -> Result<Sizes> {
-        let ((batch, n_queries, d), (key_batch, n_keys, key_d)) = (queries.dims3()?, keys.dims3()?);
-        if batch != key_batch || d != key_d || d % self.n_heads != 0 {
+        let ((batch, n_queries, d), (key_batch, n_keys, d_kv)) = (queries.dims3()?, keys.dims3()?);
+        let fits = batch == key_batch
+            && d % self.n_heads == 0
+            && self.n_heads % self.n_kv_heads == 0
+            && d / self.n_heads * self.n_kv_heads == d_kv;
+        if !fits {
             bail!(
-                "attention of {queries:?} over {keys:?} with {} heads",
-                self.n_heads
+                "attention of {queries:?} over {keys:?} with {} and {} heads",
+                self.n_heads,
+                self.n_kv_heads
             );
         }
         if self.causal && n_queries > n_keys {
@@ -37,8 +50,14 @@ impl Attention {
             n_queries,
             n_keys,
             d,
+            d_kv,
             d_head: d / self.n_heads,
         })
+    }
+
+    /// Where the key head of the query head that begins at `at` begins.
+    fn key_at(&self, at: usize, sizes: Sizes) -> usize {
+        at / sizes.d_head / (self.n_heads / self.n_kv_heads) * sizes.d_head
     }
 
     /// Keys that query `i` sees.
@@ -50,12 +69,19 @@ impl Attention {
         }
     }
 
-    /// Attention weights of one head, `[n_queries, n_keys]`, into `weights`.
-    fn weights(&self, weights: &mut [f32], q: View<'_>, k: View<'_>, sizes: Sizes) {
+    /// Attention weights of one head and the queries from `first` on, `[q.rows, k.rows]`, into
+    /// `weights`.
+    fn weights(
+        &self,
+        weights: &mut [f32],
+        (q, first): (View<'_>, usize),
+        k: View<'_>,
+        sizes: Sizes,
+    ) {
         let scale = 1.0 / (sizes.d_head as f32).sqrt();
-        product(weights, sizes.n_keys, q, k.transposed(), scale);
-        for (i, row) in weights.chunks_mut(sizes.n_keys).enumerate() {
-            let (seen, unseen) = row.split_at_mut(self.visible(i, sizes));
+        product(weights, k.rows, q, k.transposed(), scale);
+        for (i, row) in weights.chunks_mut(k.rows).take(q.rows).enumerate() {
+            let (seen, unseen) = row.split_at_mut(self.visible(first + i, sizes).min(k.rows));
             unseen.fill(0.0);
             let highest = max(seen);
             for value in seen.iter_mut() {
@@ -65,6 +91,53 @@ impl Attention {
             for value in seen.iter_mut() {
                 *value *= total;
             }
+        }
+    }
+}
+
+impl Attention {
+    /// One sample: blocks of queries over threads, or heads where there is one query.
+    fn forward_sample(&self, out: &mut [f32], q: &[f32], (k, v): (&[f32], &[f32]), sizes: Sizes) {
+        let Sizes {
+            d, d_kv, d_head, ..
+        } = sizes;
+        let head = |out: &mut [f32], weights: &mut Vec<f32>, q: &[f32], at: usize, first: usize| {
+            let n = q.len() / d;
+            // No query of the block sees further.
+            let n_keys = self.visible(first + n - 1, sizes);
+            weights.resize(n * n_keys, 0.0);
+            let kv = self.key_at(at, sizes);
+            let q = View::new(&q[at..], n, d_head, d);
+            let k = View::new(&k[kv..], n_keys, d_head, d_kv);
+            let v = View::new(&v[kv..], n_keys, d_head, d_kv);
+            self.weights(weights, (q, first), k, sizes);
+            product(out, d, View::new(weights, n, n_keys, n_keys), v, 1.0);
+        };
+        if sizes.n_queries == 1 {
+            out.par_chunks_mut(d_head)
+                .with_min_len((1 << 15) / (sizes.n_keys * d_head).max(1) + 1)
+                .enumerate()
+                .for_each_init(Vec::new, |weights, (i, out)| {
+                    head(out, weights, q, i * d_head, 0);
+                });
+            return;
+        }
+        out.par_chunks_mut(QUERIES_PER_TASK * d)
+            .zip(q.par_chunks(QUERIES_PER_TASK * d))
+            .enumerate()
+            .for_each_init(Vec::new, |weights, (task, (out, q))| {
+                for at in (0..d).step_by(d_head) {
+                    head(&mut out[at..], weights, q, at, task * QUERIES_PER_TASK);
+                }
+            });
+    }
+}
+
+/// Adds `[n_keys, d_head]` to the columns of `target` from its first on.
+fn add_head(target: &mut [f32], width: usize, of_head: &[f32], d_head: usize) {
+    for (target, row) in target.chunks_mut(width).zip(of_head.chunks(d_head)) {
+        for (target, value) in target.iter_mut().zip(row) {
+            *target += value;
         }
     }
 }
@@ -85,29 +158,15 @@ impl CustomOp3 for Attention {
     ) -> Result<(CpuStorage, Shape)> {
         let (q, k, v) = (cpu_slice(s1, l1)?, cpu_slice(s2, l2)?, cpu_slice(s3, l3)?);
         let sizes = self.sizes(l1.shape(), l2.shape())?;
-        let Sizes {
-            n_queries,
-            n_keys,
-            d,
-            d_head,
-        } = sizes;
+        let (n_queries, n_keys) = (sizes.n_queries, sizes.n_keys);
         let mut out = vec![0_f32; q.len()];
-        out.par_chunks_mut(n_queries * d)
-            .zip(q.par_chunks(n_queries * d))
-            .zip(k.par_chunks(n_keys * d).zip(v.par_chunks(n_keys * d)))
-            .for_each_init(
-                || vec![0_f32; n_queries * n_keys],
-                |weights, ((out, q), (k, v))| {
-                    for at in (0..d).step_by(d_head) {
-                        let q = View::new(&q[at..], n_queries, d_head, d);
-                        let k = View::new(&k[at..], n_keys, d_head, d);
-                        let v = View::new(&v[at..], n_keys, d_head, d);
-                        self.weights(weights, q, k, sizes);
-                        let weights = View::new(weights, n_queries, n_keys, n_keys);
-                        product(&mut out[at..], d, weights, v, 1.0);
-                    }
-                },
-            );
+        out.par_chunks_mut((n_queries * sizes.d).max(1))
+            .zip(q.par_chunks((n_queries * sizes.d).max(1)))
+            .zip(
+                k.par_chunks((n_keys * sizes.d_kv).max(1))
+                    .zip(v.par_chunks((n_keys * sizes.d_kv).max(1))),
+            )
+            .for_each(|((out, q), (k, v))| self.forward_sample(out, q, (k, v), sizes));
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
 
@@ -125,6 +184,7 @@ impl CustomOp3 for Attention {
             n_queries,
             n_keys,
             d,
+            d_kv,
             d_head,
         } = sizes;
         let ((qs, ql), (ks, kl)) = (q.storage_and_layout(), k.storage_and_layout());
@@ -136,8 +196,8 @@ impl CustomOp3 for Attention {
         let scale = 1.0 / (d_head as f32).sqrt();
         dq.par_chunks_mut(n_queries * d)
             .zip(
-                dk.par_chunks_mut(n_keys * d)
-                    .zip(dv.par_chunks_mut(n_keys * d)),
+                dk.par_chunks_mut(n_keys * d_kv)
+                    .zip(dv.par_chunks_mut(n_keys * d_kv)),
             )
             .enumerate()
             .for_each_init(
@@ -148,15 +208,18 @@ impl CustomOp3 for Attention {
                     )
                 },
                 |(weights, scores), (sample, (dq, (dk, dv)))| {
-                    let (q_at, k_at) = (sample * n_queries * d, sample * n_keys * d);
+                    let (q_at, k_at) = (sample * n_queries * d, sample * n_keys * d_kv);
+                    let mut of_head = vec![0_f32; n_keys * d_head];
                     for at in (0..d).step_by(d_head) {
+                        let kv = self.key_at(at, sizes);
                         let q = View::new(&q_values[q_at + at..], n_queries, d_head, d);
                         let g = View::new(&g_values[q_at + at..], n_queries, d_head, d);
-                        let k = View::new(&k_values[k_at + at..], n_keys, d_head, d);
-                        let v = View::new(&v_values[k_at + at..], n_keys, d_head, d);
-                        self.weights(weights, q, k, sizes);
+                        let k = View::new(&k_values[k_at + kv..], n_keys, d_head, d_kv);
+                        let v = View::new(&v_values[k_at + kv..], n_keys, d_head, d_kv);
+                        self.weights(weights, (q, 0), k, sizes);
                         let by_query = View::new(weights, n_queries, n_keys, n_keys);
-                        product(&mut dv[at..], d, by_query.transposed(), g, 1.0);
+                        product(&mut of_head, d_head, by_query.transposed(), g, 1.0);
+                        add_head(&mut dv[kv..], d_kv, &of_head, d_head);
                         product(scores, n_keys, g, v.transposed(), 1.0);
                         for (scores, weights) in
                             scores.chunks_mut(n_keys).zip(weights.chunks(n_keys))
@@ -168,7 +231,8 @@ impl CustomOp3 for Attention {
                         }
                         let scores = View::new(scores, n_queries, n_keys, n_keys);
                         product(&mut dq[at..], d, scores, k, scale);
-                        product(&mut dk[at..], d, scores.transposed(), q, scale);
+                        product(&mut of_head, d_head, scores.transposed(), q, scale);
+                        add_head(&mut dk[kv..], d_kv, &of_head, d_head);
                     }
                 },
             );
@@ -184,22 +248,29 @@ impl CustomOp3 for Attention {
 /// but the last, and so on: keys may begin earlier than queries, as with a cache.
 ///
 /// # Shapes
-/// - `q`: `[batch, n_queries, n_heads * d_head]`; `k`, `v`: `[batch, n_keys, n_heads * d_head]`
+/// - `q`: `[batch, n_queries, n_heads * d_head]`; `k`, `v`: `[batch, n_keys, n_kv_heads * d_head]`,
+///   `heads` being the two counts, the second a divisor of the first
 /// - returns: like `q`
 ///
 /// # Cost
-/// One score matrix per thread; the gradient computes it again.
+/// The scores of 64 queries of one head per thread; the gradient computes them again, all queries
+/// of a head at once.
 pub(crate) fn attention(
     q: &Tensor,
     k: &Tensor,
     v: &Tensor,
-    n_heads: usize,
+    heads: [usize; 2],
     causal: bool,
 ) -> Result<Tensor> {
+    let [n_heads, n_kv_heads] = heads;
     q.contiguous()?.apply_op3(
         &k.contiguous()?,
         &v.contiguous()?,
-        Attention { n_heads, causal },
+        Attention {
+            n_heads,
+            n_kv_heads,
+            causal,
+        },
     )
 }
 
@@ -209,9 +280,19 @@ mod tests {
 
     use super::*;
 
-    fn composed(q: &Tensor, k: &Tensor, v: &Tensor, n_heads: usize, causal: bool) -> Tensor {
+    fn composed(q: &Tensor, k: &Tensor, v: &Tensor, heads: [usize; 2], causal: bool) -> Tensor {
         let (batch, n_queries, d) = q.dims3().unwrap();
         let n_keys = k.dim(1).unwrap();
+        let [n_heads, n_kv_heads] = heads;
+        let shared = |x: &Tensor| {
+            x.reshape((batch, n_keys, n_kv_heads, 1, d / n_heads))
+                .unwrap()
+                .expand((batch, n_keys, n_kv_heads, n_heads / n_kv_heads, d / n_heads))
+                .unwrap()
+                .reshape((batch, n_keys, d))
+                .unwrap()
+        };
+        let (k, v) = (&shared(k), &shared(v));
         let heads = |x: &Tensor, n: usize| {
             x.reshape((batch, n, n_heads, d / n_heads))
                 .unwrap()
@@ -254,13 +335,26 @@ mod tests {
         let wave = |n: usize, phase: f32| -> Vec<f32> {
             (0..n).map(|i| (i as f32 * 0.7 + phase).sin()).collect()
         };
-        for (n_queries, n_keys, causal) in [(7, 7, false), (7, 7, true), (3, 20, true)] {
-            let var = |n: usize, phase: f32| {
-                Var::from_vec(wave(2 * n * 8, phase), (2, n, 8), &Device::Cpu).unwrap()
+        let cases = [
+            (7, 7, [2, 2], false),
+            (7, 7, [2, 2], true),
+            (3, 20, [2, 2], true),
+            (1, 20, [4, 2], true),
+            (150, 150, [4, 2], true),
+            (70, 90, [4, 1], false),
+        ];
+        for (n_queries, n_keys, heads, causal) in cases {
+            let var = |n: usize, d: usize, phase: f32| {
+                Var::from_vec(wave(2 * n * d, phase), (2, n, d), &Device::Cpu).unwrap()
             };
-            let (q, k, v) = (var(n_queries, 0.0), var(n_keys, 1.0), var(n_keys, 2.0));
-            let ours = attention(&q, &k, &v, 2, causal).unwrap();
-            let theirs = composed(&q, &k, &v, 2, causal);
+            let d_kv = 8 / heads[0] * heads[1];
+            let (q, k, v) = (
+                var(n_queries, 8, 0.0),
+                var(n_keys, d_kv, 1.0),
+                var(n_keys, d_kv, 2.0),
+            );
+            let ours = attention(&q, &k, &v, heads, causal).unwrap();
+            let theirs = composed(&q, &k, &v, heads, causal);
             let grads = |y: &Tensor| y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
             let (a, b) = (grads(&ours), grads(&theirs));
             let close = |a: &Tensor, b: &Tensor| {

@@ -20,12 +20,17 @@ pub(crate) struct RotaryTable {
 impl RotaryTable {
     /// The table for `n_positions` positions.
     pub(crate) fn new(n_positions: usize, d_head: usize, theta: f32) -> Self {
-        let half = d_head / 2;
-        let angles: Vec<f32> = (0..n_positions * half)
-            .map(|i| {
-                let (position, pair) = (i / half, i % half);
-                position as f32 * theta.powf(-2.0 * pair as f32 / d_head as f32)
-            })
+        let frequencies: Vec<f32> = (0..d_head / 2)
+            .map(|pair| theta.powf(-2.0 * pair as f32 / d_head as f32))
+            .collect();
+        Self::from_frequencies(n_positions, &frequencies)
+    }
+
+    /// The table of given angles per position, one per pair of a head's values.
+    pub(crate) fn from_frequencies(n_positions: usize, frequencies: &[f32]) -> Self {
+        let d_head = 2 * frequencies.len();
+        let angles: Vec<f32> = (0..n_positions)
+            .flat_map(|position| frequencies.iter().map(move |f| position as f32 * f))
             .collect();
         Self {
             cos: angles.iter().map(|a| a.cos()).collect(),
@@ -89,6 +94,43 @@ impl CustomOp1 for Rotate {
             sign: -self.sign,
         };
         grad.contiguous()?.apply_op1_no_bwd(&inverse).map(Some)
+    }
+}
+
+impl RotaryTable {
+    /// Cosines and sines of `n` positions from `offset` on, `[n, d_head / 2]` each.
+    pub(crate) fn tensors(
+        &self,
+        offset: usize,
+        n: usize,
+        device: &candle_core::Device,
+    ) -> Result<[Tensor; 2]> {
+        let half = self.d_head / 2;
+        if offset + n > self.n_positions {
+            candle_core::bail!(
+                "position {} is beyond the {} positions of the model",
+                offset + n,
+                self.n_positions
+            );
+        }
+        let cut = |values: &[f32]| {
+            Tensor::from_slice(
+                &values[offset * half..(offset + n) * half],
+                (n, half),
+                device,
+            )
+        };
+        Ok([cut(&self.cos)?, cut(&self.sin)?])
+    }
+
+    /// Positions it reaches.
+    pub(crate) fn n_positions(&self) -> usize {
+        self.n_positions
+    }
+
+    /// Width of a head.
+    pub(crate) fn d_head(&self) -> usize {
+        self.d_head
     }
 }
 

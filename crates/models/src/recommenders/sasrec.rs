@@ -252,6 +252,7 @@ impl HookedModel for SasRec {
         let item = PositionInfo {
             class: PositionClass::Item,
             text: String::new(),
+            patch: None,
         };
         Ok(vec![item; history.len()])
     }

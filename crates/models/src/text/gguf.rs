@@ -12,6 +12,7 @@ use candle_core::quantized::{GgmlDType, ggml_file::qtensor_from_ggml};
 use candle_core::{Device, Tensor};
 
 use crate::ModelError;
+use crate::weights::{CodedMatrix, Coding};
 
 const MAGIC: &[u8; 4] = b"GGUF";
 const DEFAULT_ALIGNMENT: u64 = 32;
@@ -245,20 +246,71 @@ impl Gguf {
     /// # Cost
     /// Holds the tensor's coded bytes and the f32 values at once while it runs.
     pub fn tensor_f32(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
-        let damage = |expected: String| ModelError::Format {
+        let (entry, raw) = self.raw(name, shape)?;
+        let values = qtensor_from_ggml(entry.dtype, &raw, entry.shape.clone(), &Device::Cpu)?
+            .dequantize(&Device::Cpu)?;
+        // A sum is finite only if every value is (and large weights do not overflow it).
+        let sum = values.abs()?.sum_all()?.to_scalar::<f32>()?;
+        if sum.is_finite() {
+            Ok(values)
+        } else {
+            Err(self.not_finite(name))
+        }
+    }
+
+    /// The matrix `name`, coded as in the file where [`Coding`] knows the coding, else as f32.
+    ///
+    /// # Errors
+    /// As [`Gguf::tensor_f32`].
+    pub fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<CodedMatrix, ModelError> {
+        let coding = self
+            .tensors
+            .get(name)
+            .and_then(|entry| match entry.dtype {
+                GgmlDType::F32 => Some(Coding::F32),
+                GgmlDType::F16 => Some(Coding::F16),
+                GgmlDType::BF16 => Some(Coding::Bf16),
+                GgmlDType::Q8_0 => Some(Coding::Q8_0),
+                GgmlDType::Q4_0 => Some(Coding::Q4_0),
+                GgmlDType::Q4_1 => Some(Coding::Q4_1),
+                _ => None,
+            })
+            .filter(|coding| shape[1].is_multiple_of(coding.block().1));
+        let Some(coding) = coding else {
+            let values = self.tensor_f32(name, &shape)?.flatten_all()?;
+            return Ok(CodedMatrix::from_f32(shape, &values.to_vec1::<f32>()?));
+        };
+        let (_, raw) = self.raw(name, &shape)?;
+        let matrix = CodedMatrix::owned(coding, shape, raw);
+        if matrix.is_finite() {
+            Ok(matrix)
+        } else {
+            Err(self.not_finite(name))
+        }
+    }
+
+    fn damaged_tensor(&self, name: &str, expected: String) -> ModelError {
+        ModelError::Format {
             path: self.path.clone(),
             place: format!("tensor {name}"),
             expected,
-        };
-        let entry = self
-            .tensors
-            .get(name)
-            .ok_or_else(|| damage(format!("expected shape {shape:?}, the tensor is missing")))?;
+        }
+    }
+
+    fn not_finite(&self, name: &str) -> ModelError {
+        let expected = "holds a value that is not a finite number";
+        self.damaged_tensor(name, expected.to_owned())
+    }
+
+    /// The coded bytes of a tensor of the expected shape.
+    fn raw(&self, name: &str, shape: &[usize]) -> Result<(&TensorEntry, Vec<u8>), ModelError> {
+        let entry = self.tensors.get(name).ok_or_else(|| {
+            let expected = format!("expected shape {shape:?}, the tensor is missing");
+            self.damaged_tensor(name, expected)
+        })?;
         if entry.shape != shape {
-            return Err(damage(format!(
-                "expected shape {shape:?}, found {:?}",
-                entry.shape
-            )));
+            let expected = format!("expected shape {shape:?}, found {:?}", entry.shape);
+            return Err(self.damaged_tensor(name, expected));
         }
         let read = |source| ModelError::Read {
             path: self.path.clone(),
@@ -268,17 +320,7 @@ impl Gguf {
         file.seek(SeekFrom::Start(entry.start)).map_err(read)?;
         let mut raw = vec![0_u8; entry.n_bytes];
         file.read_exact(&mut raw).map_err(read)?;
-        let values = qtensor_from_ggml(entry.dtype, &raw, entry.shape.clone(), &Device::Cpu)?
-            .dequantize(&Device::Cpu)?;
-        // A sum is finite only if every value is (and large weights do not overflow it).
-        let sum = values.abs()?.sum_all()?.to_scalar::<f32>()?;
-        if sum.is_finite() {
-            Ok(values)
-        } else {
-            Err(damage(
-                "holds a value that is not a finite number".to_owned(),
-            ))
-        }
+        Ok((entry, raw))
     }
 }
 

@@ -1,69 +1,96 @@
-//! The forward pass of a Llama-shaped decoder with hooks at every block, in f32.
+//! The forward pass of a Llama-shaped decoder with hooks at every block.
 //!
 //! Several sequences may be packed one after another into one pass: the products run over all
-//! rows at once, attention stays within each sequence. Knows no text and no file names beyond the
-//! GGUF file it is read from.
+//! rows at once, attention stays within each sequence. Knows no text and no files.
 
-use candle_core::{DType, Device, Tensor};
-use candle_nn::kv_cache::KvCache;
-use candle_nn::ops::{rms_norm, silu, softmax_last_dim};
-use candle_nn::rotary_emb::rope_i;
+use std::sync::{PoisonError, RwLock};
+
+use candle_core::{Device, Tensor};
 use schema::HookPoint;
 
-use super::{Gguf, LlamaConfig};
+use super::LlamaConfig;
+use crate::differentiable::rotary::RotaryTable;
+use crate::tensor_ops::{attention, rms_norm, rotate, swiglu};
+use crate::weights::{Linear, Weight};
 use crate::{EditedPosition, HookRun, ModelError};
 
-/// Weights of one block; matrices are `[out, in]`.
-struct Block {
-    attn_norm: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    o: Tensor,
-    mlp_norm: Tensor,
-    gate: Tensor,
-    up: Tensor,
-    down: Tensor,
+/// Weights of one block; matrices are `[out, in]`, query and key rows in the half-split order.
+pub(crate) struct Block {
+    pub(crate) attn_norm: Tensor,
+    pub(crate) q: Linear,
+    pub(crate) k: Linear,
+    pub(crate) v: Linear,
+    pub(crate) o: Linear,
+    pub(crate) mlp_norm: Tensor,
+    pub(crate) gate: Linear,
+    pub(crate) up: Linear,
+    pub(crate) down: Linear,
 }
 
 /// A Llama-shaped decoder on one device.
 pub(crate) struct Llama {
     config: LlamaConfig,
-    embed: Tensor,
+    embed: Weight,
     blocks: Vec<Block>,
     ln_final: Tensor,
     /// `None` when the embedding is the output map too.
-    head: Option<Tensor>,
-    /// `[d_head / 2]` angles per position.
-    frequencies: Tensor,
+    head: Option<Weight>,
+    /// Angles per position, one per pair of a head's values.
+    frequencies: Vec<f32>,
+    /// Grows with the longest sequence met.
+    table: RwLock<RotaryTable>,
+    device: Device,
 }
 
-/// Keys and values of the positions seen so far, one entry per block.
-pub(crate) struct DecodeState {
-    caches: Vec<KvCache>,
+/// Weights of a decoder, however they were read.
+pub(crate) struct LlamaParts {
+    pub(crate) embed: Weight,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) ln_final: Tensor,
+    pub(crate) head: Option<Weight>,
+    /// Rotary factors that divide the frequencies, one per pair; empty for none.
+    pub(crate) rope_factors: Vec<f32>,
+    pub(crate) device: Device,
+}
+
+/// Keys and values of one block, `[capacity, d_key]` each, filled from the top.
+struct RowCache {
+    keys: Tensor,
+    values: Tensor,
+}
+
+/// Keys and values of the positions of one sequence seen so far.
+pub(crate) struct Sequence {
+    caches: Vec<RowCache>,
     n_seen: usize,
 }
 
-/// Rows of one packed pass.
-pub(crate) struct PackedRows<'a> {
-    /// Token ids of all sequences, one after another.
-    pub(crate) ids: &'a [u32],
-    /// Length of each sequence; their sum is the number of ids.
-    pub(crate) lens: &'a [usize],
-    /// One entry per row; empty if no edit can apply.
-    pub(crate) positions: &'a [EditedPosition],
-}
-
-impl DecodeState {
+impl Sequence {
     /// Number of positions seen so far.
     pub(crate) fn n_seen(&self) -> usize {
         self.n_seen
     }
+
+    /// Forgets all but the first `n` positions.
+    pub(crate) fn truncate(&mut self, n: usize) {
+        self.n_seen = self.n_seen.min(n);
+    }
 }
 
-/// `y = x wᵀ` for `x: [n, in]`, `w: [out, in]`.
-fn linear(x: &Tensor, w: &Tensor) -> Result<Tensor, ModelError> {
-    Ok(x.matmul(&w.t()?)?)
+/// Where a pass ended.
+pub(crate) struct Pass {
+    /// `[n, d_model]`: after the final norm, or at the last place reached.
+    pub(crate) x: Tensor,
+    /// Whether the end was reached.
+    pub(crate) is_whole: bool,
+}
+
+/// Rows of one packed pass.
+pub(crate) struct PackedRows<'a> {
+    /// Length of each sequence; their sum is the number of rows.
+    pub(crate) lens: &'a [usize],
+    /// One entry per row; empty if no edit can apply.
+    pub(crate) positions: &'a [EditedPosition],
 }
 
 /// Where `hook` stands in the order of a forward pass of `n_blocks` blocks; `None` if it does not.
@@ -95,138 +122,26 @@ pub(crate) fn hook_points(n_blocks: usize) -> Vec<HookPoint> {
     hooks
 }
 
-/// Names and shapes of the tensors of block `i`, in the order of [`Block`].
-fn block_tensors(config: &LlamaConfig, i: usize) -> [(String, Vec<usize>); 9] {
-    let (d, mlp, query, key) = (
-        config.d_model,
-        config.d_mlp,
-        config.d_query(),
-        config.d_key(),
-    );
-    [
-        ("attn_norm", vec![d]),
-        ("attn_q", vec![query, d]),
-        ("attn_k", vec![key, d]),
-        ("attn_v", vec![key, d]),
-        ("attn_output", vec![d, query]),
-        ("ffn_norm", vec![d]),
-        ("ffn_gate", vec![mlp, d]),
-        ("ffn_up", vec![mlp, d]),
-        ("ffn_down", vec![d, mlp]),
-    ]
-    .map(|(name, shape)| (format!("blk.{i}.{name}.weight"), shape))
-}
-
-/// Every tensor the decoder reads: name and shape.
-fn expected_tensors(gguf: &Gguf, config: &LlamaConfig) -> Vec<(String, Vec<usize>)> {
-    let vocab = vec![config.n_vocab, config.d_model];
-    let mut expected = vec![
-        ("token_embd.weight".to_owned(), vocab.clone()),
-        ("output_norm.weight".to_owned(), vec![config.d_model]),
-    ];
-    for i in 0..config.n_blocks {
-        expected.extend(block_tensors(config, i));
-    }
-    if gguf.tensors().contains_key("output.weight") {
-        expected.push(("output.weight".to_owned(), vocab));
-    }
-    if gguf.tensors().contains_key("rope_freqs.weight") {
-        expected.push(("rope_freqs.weight".to_owned(), vec![config.d_head / 2]));
-    }
-    expected
-}
-
-/// Checks that every tensor the decoder needs is in the file with the right shape, and none that
-/// it would silently leave out. Returns the number of weights.
-pub(crate) fn check_tensors(gguf: &Gguf, config: &LlamaConfig) -> Result<u64, ModelError> {
-    let expected = expected_tensors(gguf, config);
-    let damage = |name: &str, expected: String| ModelError::Format {
-        path: gguf.path().to_owned(),
-        place: format!("tensor {name}"),
-        expected,
-    };
-    let mut n_parameters = 0;
-    for (name, shape) in &expected {
-        let found = gguf.tensors().get(name).map(|entry| &entry.shape);
-        if found != Some(shape) {
-            let found = found.map_or("it is missing".to_owned(), |found| {
-                format!("found {found:?}")
-            });
-            return Err(damage(name, format!("expected shape {shape:?}, {found}")));
-        }
-        n_parameters += shape.iter().map(|&dim| dim as u64).product::<u64>();
-    }
-    let mut names: Vec<&str> = expected.iter().map(|(name, _)| name.as_str()).collect();
-    names.sort_unstable();
-    match gguf
-        .tensors()
-        .keys()
-        .find(|name| names.binary_search(&name.as_str()).is_err())
-    {
-        Some(name) => Err(damage(
-            name,
-            "a plain Llama decoder has no such tensor".to_owned(),
-        )),
-        None => Ok(n_parameters),
-    }
-}
-
 impl Llama {
-    /// Reads all weights once, as f32.
-    pub(crate) fn from_gguf(gguf: &Gguf, config: LlamaConfig) -> Result<Self, ModelError> {
-        check_tensors(gguf, &config)?;
-        let vocab = [config.n_vocab, config.d_model];
-        let mut blocks = Vec::with_capacity(config.n_blocks);
-        for i in 0..config.n_blocks {
-            let mut tensors = Vec::with_capacity(9);
-            for (name, shape) in block_tensors(&config, i) {
-                tensors.push(gguf.tensor_f32(&name, &shape)?);
-            }
-            if let Ok([attn_norm, q, k, v, o, mlp_norm, gate, up, down]) =
-                <[Tensor; 9]>::try_from(tensors)
-            {
-                blocks.push(Block {
-                    attn_norm,
-                    q,
-                    k,
-                    v,
-                    o,
-                    mlp_norm,
-                    gate,
-                    up,
-                    down,
-                });
-            }
-        }
-        let has = |name: &str| gguf.tensors().contains_key(name);
-        let head = if has("output.weight") {
-            Some(gguf.tensor_f32("output.weight", &vocab)?)
-        } else {
-            None
-        };
-        let half = config.d_head / 2;
-        let factors = if has("rope_freqs.weight") {
-            gguf.tensor_f32("rope_freqs.weight", &[half])?
-                .to_vec1::<f32>()?
-        } else {
-            vec![1.0; half]
-        };
-        let frequencies: Vec<f32> = factors
-            .iter()
-            .enumerate()
-            .map(|(i, &factor)| {
+    /// Puts a decoder together; the shapes of its parts were checked when they were read.
+    pub(crate) fn new(config: LlamaConfig, parts: LlamaParts) -> Self {
+        let frequencies: Vec<f32> = (0..config.d_head / 2)
+            .map(|i| {
                 let power = 2.0 * i as f64 / config.d_head as f64;
-                (config.rope_base.powf(-power) / f64::from(factor)) as f32
+                let factor = parts.rope_factors.get(i).copied().unwrap_or(1.0);
+                (config.rope_base.powf(-power) / f64::from(factor) / config.rope_factor) as f32
             })
             .collect();
-        Ok(Self {
-            embed: gguf.tensor_f32("token_embd.weight", &vocab)?,
-            ln_final: gguf.tensor_f32("output_norm.weight", &[config.d_model])?,
-            head,
-            blocks,
-            frequencies: Tensor::from_vec(frequencies, half, &Device::Cpu)?,
+        Self {
+            table: RwLock::new(RotaryTable::from_frequencies(0, &frequencies)),
+            frequencies,
+            embed: parts.embed,
+            blocks: parts.blocks,
+            ln_final: parts.ln_final,
+            head: parts.head,
+            device: parts.device,
             config,
-        })
+        }
     }
 
     /// Sizes of the decoder.
@@ -234,8 +149,13 @@ impl Llama {
         &self.config
     }
 
+    /// Where the weights are.
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// The output map, `[n_vocab, d_model]`.
-    pub(crate) fn unembed(&self) -> &Tensor {
+    pub(crate) fn unembed(&self) -> &Weight {
         self.head.as_ref().unwrap_or(&self.embed)
     }
 
@@ -244,78 +164,109 @@ impl Llama {
         &self.ln_final
     }
 
-    /// An empty state for writing token by token.
-    pub(crate) fn decode_state(&self, capacity: usize) -> DecodeState {
-        let caches = self.blocks.iter().map(|_| KvCache::new(1, capacity));
-        DecodeState {
-            caches: caches.collect(),
-            n_seen: 0,
-        }
+    /// Embeddings of token ids, `[ids.len(), d_model]`.
+    pub(crate) fn embed(&self, ids: &[u32]) -> Result<Tensor, ModelError> {
+        Ok(self.embed.rows(ids, &self.device)?)
     }
 
-    /// Runs the rows through the decoder up to the hook point at place `stop` of [`hook_order`].
+    /// An empty sequence of at most `capacity` positions.
+    pub(crate) fn sequence(&self, capacity: usize) -> Result<Sequence, ModelError> {
+        let shape = (capacity.max(1), self.config.d_key());
+        let empty = || Tensor::zeros(shape, candle_core::DType::F32, &self.device);
+        let caches = self
+            .blocks
+            .iter()
+            .map(|_| {
+                Ok(RowCache {
+                    keys: empty()?,
+                    values: empty()?,
+                })
+            })
+            .collect::<candle_core::Result<_>>()?;
+        Ok(Sequence { caches, n_seen: 0 })
+    }
+
+    /// A table that reaches `n` positions.
+    fn table(&self, n: usize) -> RotaryTable {
+        let known = self
+            .table
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if known.n_positions() >= n {
+            return known;
+        }
+        let grown = RotaryTable::from_frequencies(n.next_power_of_two(), &self.frequencies);
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = grown.clone();
+        grown
+    }
+
+    /// Runs rows through the decoder from `begin` up to the hook point at place `stop` of
+    /// [`hook_order`].
     ///
-    /// With a `state`, the rows are one sequence that goes on where the state ends.
+    /// With `sequences`, one per entry of `rows.lens`, the rows go on where those end.
     ///
     /// # Shapes
-    /// - returns: `[n, d_model]` after the final norm, or `None` when it stopped before
+    /// - `x`: `[n, d_model]`, the residual stream at `begin`, which is [`HookPoint::Embed`] or a
+    ///   [`HookPoint::ResidPost`]; the hook is visited
+    /// - returns: `[n, d_model]` after the final norm, or at the last place reached
     pub(crate) fn forward(
         &self,
+        (x, begin): (Tensor, HookPoint),
         rows: &PackedRows<'_>,
-        mut state: Option<&mut DecodeState>,
+        sequences: &mut [&mut Sequence],
         stop: usize,
         run: &mut HookRun<'_>,
-    ) -> Result<Option<Tensor>, ModelError> {
-        let offset = state.as_ref().map_or(0, |state| state.n_seen);
-        let rope = self.rope_tables(rows.lens, offset)?;
-        let masks = causal_masks(rows.lens, offset)?;
-        let ids = Tensor::from_slice(rows.ids, rows.ids.len(), &Device::Cpu)?;
+    ) -> Result<Pass, ModelError> {
         let at = rows.positions;
-        let mut x = run.visit(HookPoint::Embed, self.embed.index_select(&ids, 0)?, at)?;
+        let first = match begin {
+            HookPoint::ResidPost(i) => i + 1,
+            _ => 0,
+        };
+        let longest = sequences
+            .iter()
+            .map(|sequence| sequence.n_seen)
+            .max()
+            .unwrap_or(0)
+            + rows.lens.iter().copied().max().unwrap_or(0);
+        let table = self.table(longest);
+        let mut x = run.visit(begin, x, at)?;
         let eps = self.config.rms_eps;
-        for (i, block) in self.blocks.iter().enumerate() {
+        for (i, block) in self.blocks.iter().enumerate().skip(first) {
             if stop < 1 + 4 * i {
-                return Ok(None);
+                return Ok(Pass { x, is_whole: false });
             }
             x = run.visit(HookPoint::ResidPre(i), x, at)?;
             if stop == 1 + 4 * i {
-                return Ok(None);
+                return Ok(Pass { x, is_whole: false });
             }
             let h = rms_norm(&x, &block.attn_norm, eps)?;
-            let cache = state.as_deref_mut().map(|state| &mut state.caches[i]);
-            let h = self.attention(block, &h, &rope, &masks, (rows.lens, cache))?;
+            let h = self.attention(block, &h, &table, (i, rows.lens, sequences))?;
             let h = run.visit(HookPoint::AttnOut(i), h, at)?;
+            if stop == 2 + 4 * i {
+                return Ok(Pass { x, is_whole: false });
+            }
             x = (x + h)?;
             let h = rms_norm(&x, &block.mlp_norm, eps)?;
-            let h = (silu(&linear(&h, &block.gate)?)? * linear(&h, &block.up)?)?;
-            let h = run.visit(HookPoint::MlpOut(i), linear(&h, &block.down)?, at)?;
+            let h = block
+                .down
+                .apply(&swiglu(&block.gate.apply(&h)?, &block.up.apply(&h)?)?)?;
+            let h = run.visit(HookPoint::MlpOut(i), h, at)?;
             x = run.visit(HookPoint::ResidPost(i), (x + h)?, at)?;
         }
-        if let Some(state) = state {
-            state.n_seen += rows.ids.len();
-        }
         if stop < 1 + 4 * self.config.n_blocks {
-            return Ok(None);
+            return Ok(Pass { x, is_whole: false });
         }
-        let x = rms_norm(&x, &self.ln_final, eps)?;
-        Ok(Some(run.visit(HookPoint::LnFinal, x, at)?))
+        for (sequence, len) in sequences.iter_mut().zip(rows.lens) {
+            sequence.n_seen += len;
+        }
+        let x = run.visit(HookPoint::LnFinal, rms_norm(&x, &self.ln_final, eps)?, at)?;
+        Ok(Pass { x, is_whole: true })
     }
 
     /// Logits of rows that went through the final norm: `[n, d_model]` to `[n, n_vocab]`.
     pub(crate) fn logits(&self, normed: &Tensor) -> Result<Tensor, ModelError> {
-        linear(normed, self.unembed())
-    }
-
-    /// Cosines and sines per row, `[n, d_head / 2]` each; every sequence begins at `offset`.
-    fn rope_tables(&self, lens: &[usize], offset: usize) -> Result<[Tensor; 2], ModelError> {
-        let positions: Vec<f32> = lens
-            .iter()
-            .flat_map(|&len| (offset..offset + len).map(|position| position as f32))
-            .collect();
-        let n = positions.len();
-        let positions = Tensor::from_vec(positions, (n, 1), &Device::Cpu)?;
-        let angles = positions.matmul(&self.frequencies.unsqueeze(0)?)?;
-        Ok([angles.cos()?, angles.sin()?])
+        Ok(self.unembed().apply(normed)?)
     }
 
     /// What the attention of one block adds: `[n, d_model]` to `[n, d_model]`.
@@ -323,79 +274,33 @@ impl Llama {
         &self,
         block: &Block,
         x: &Tensor,
-        rope: &[Tensor; 2],
-        masks: &[Option<Tensor>],
-        (lens, mut cache): (&[usize], Option<&mut KvCache>),
+        table: &RotaryTable,
+        (i, lens, sequences): (usize, &[usize], &mut [&mut Sequence]),
     ) -> Result<Tensor, ModelError> {
-        let n = x.dim(0)?;
-        let (heads, kv_heads, d) = (
-            self.config.n_heads,
-            self.config.n_kv_heads,
-            self.config.d_head,
-        );
-        let split = |w: &Tensor, heads: usize| -> Result<Tensor, ModelError> {
-            let rows = linear(x, w)?.reshape((n, heads, d))?;
-            Ok(rows.transpose(0, 1)?.contiguous()?)
-        };
-        let turn = |rows: Tensor| -> Result<Tensor, ModelError> {
-            Ok(rope_i(&rows.unsqueeze(0)?, &rope[0], &rope[1])?.squeeze(0)?)
-        };
-        let q = turn(split(&block.q, heads)?)?;
-        let k = turn(split(&block.k, kv_heads)?)?;
-        let v = split(&block.v, kv_heads)?;
-        let scale = 1.0 / (d as f64).sqrt();
+        let heads = [self.config.n_heads, self.config.n_kv_heads];
+        let (q, k, v) = (block.q.apply(x)?, block.k.apply(x)?, block.v.apply(x)?);
         let mut out = Vec::with_capacity(lens.len());
         let mut start = 0;
-        for (&len, mask) in lens.iter().zip(masks) {
-            let q = q.narrow(1, start, len)?.contiguous()?;
-            let (k, v) = (k.narrow(1, start, len)?, v.narrow(1, start, len)?);
-            let (k, v) = match cache.as_deref_mut() {
-                Some(cache) => cache.append(&k.contiguous()?, &v.contiguous()?)?,
-                None => (k, v),
-            };
-            let (k, v) = (k.contiguous()?, v.contiguous()?);
-            // Query heads that share a key head stand next to each other.
-            let grouped = q.reshape((kv_heads, heads / kv_heads * len, d))?;
-            let scores = (grouped.matmul(&k.t()?)? * scale)?;
-            let n_keys = k.dim(1)?;
-            let scores = scores.reshape((heads, len, n_keys))?;
-            let scores = match mask {
-                Some(mask) => scores.broadcast_add(mask)?,
-                None => scores,
-            };
-            let weights = softmax_last_dim(&scores)?;
-            let mixed = weights
-                .reshape((kv_heads, heads / kv_heads * len, n_keys))?
-                .matmul(&v)?
-                .reshape((heads, len, d))?;
-            out.push(mixed.transpose(0, 1)?.reshape((len, heads * d))?);
+        for (at, &len) in lens.iter().enumerate() {
+            let part = |all: &Tensor| all.narrow(0, start, len)?.unsqueeze(0);
+            let sequence = sequences.get_mut(at);
+            let offset = sequence.as_ref().map_or(0, |sequence| sequence.n_seen);
+            let q = rotate(&part(&q)?, table, offset)?;
+            let (mut k, mut v) = (rotate(&part(&k)?, table, offset)?, part(&v)?);
+            if let Some(sequence) = sequence {
+                let cache = &sequence.caches[i];
+                cache.keys.slice_set(&k.squeeze(0)?, 0, offset)?;
+                cache.values.slice_set(&v.squeeze(0)?, 0, offset)?;
+                k = cache.keys.narrow(0, 0, offset + len)?.unsqueeze(0)?;
+                v = cache.values.narrow(0, 0, offset + len)?.unsqueeze(0)?;
+            }
+            out.push(attention(&q, &k, &v, heads, true)?.squeeze(0)?);
             start += len;
         }
-        linear(&Tensor::cat(&out, 0)?, &block.o)
+        let mixed = match out.as_slice() {
+            [only] => only.clone(),
+            _ => Tensor::cat(&out, 0)?,
+        };
+        Ok(block.o.apply(&mixed)?)
     }
-}
-
-/// `[1, len, offset + len]` with −∞ where a key lies after its query; `None` for a single row.
-fn causal_masks(lens: &[usize], offset: usize) -> Result<Vec<Option<Tensor>>, ModelError> {
-    lens.iter()
-        .map(|&len| {
-            if len == 1 {
-                return Ok(None);
-            }
-            let keys = offset + len;
-            let values: Vec<f32> = (0..len)
-                .flat_map(|query| {
-                    (0..keys).map(move |key| {
-                        if key > offset + query {
-                            f32::NEG_INFINITY
-                        } else {
-                            0.0
-                        }
-                    })
-                })
-                .collect();
-            let mask = Tensor::from_vec(values, (1, len, keys), &Device::Cpu)?;
-            Ok(Some(mask.to_dtype(DType::F32)?))
-        })
-        .collect()
 }

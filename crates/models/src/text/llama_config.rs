@@ -24,6 +24,8 @@ pub struct LlamaConfig {
     pub n_context: usize,
     /// Base of the rotary frequencies.
     pub rope_base: f64,
+    /// What the rotary frequencies are divided by (linear scaling); 1 for none.
+    pub rope_factor: f64,
     /// Added to the mean square in every norm.
     pub rms_eps: f32,
 }
@@ -97,6 +99,7 @@ impl LlamaConfig {
             n_vocab,
             n_context: size("llama.context_length", 1 << 24)?,
             rope_base,
+            rope_factor: 1.0,
             rms_eps,
         })
     }

@@ -2,18 +2,20 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
-use candle_core::{D, Tensor};
+use candle_core::Tensor;
 use schema::{HookPoint, PatchGrid, PositionClass, Report};
 
 use super::chat_template::chat_prompt;
-use super::gguf_tokenizer::PieceStream;
-use super::llama::{DecodeState, Llama, PackedRows, check_tensors, hook_order, hook_points};
+use super::generation::{Prompt, PromptCache, Vocabulary, prompt_positions, write, write_cached};
+use super::llama::{Llama, PackedRows, hook_order, hook_points};
+use super::llama_gguf::{check_tensors, llama_from_gguf};
 use super::report_tokens::{report_input, report_prompt, text_input};
 use super::{Gguf, GgufTokenizer, LlamaConfig};
 use crate::{
-    Architecture, Captured, EditedPosition, Generation, GenerationOptions, HookInfo, HookRun,
-    HookSpec, HookedModel, ModelCard, ModelError, ModelInput, ModelSample, PositionInfo,
+    Architecture, Captured, Generation, GenerationOptions, HookInfo, HookRun, HookSpec,
+    HookedModel, ModelCard, ModelError, ModelInput, ModelSample, PositionInfo,
 };
 
 /// Rows of logits that are held at once while losses are computed: 64 × 49,152 × 4 bytes = 12 MB.
@@ -41,7 +43,7 @@ pub struct GgufFacts {
     pub n_context: usize,
     /// Size of the file in bytes.
     pub file_bytes: u64,
-    /// Memory the loaded model takes in bytes: all weights as f32.
+    /// Memory the loaded weights take in bytes, as they are coded in the file.
     pub memory_bytes: u64,
 }
 
@@ -51,6 +53,18 @@ pub struct LlamaModel {
     llama: Llama,
     tokenizer: GgufTokenizer,
     options: LlamaOptions,
+    /// The prompt read last, up to where edits began.
+    cache: Mutex<Option<PromptCache>>,
+}
+
+impl Vocabulary for GgufTokenizer {
+    fn is_end(&self, id: u32) -> bool {
+        self.eos() == Some(id)
+    }
+
+    fn decode(&self, ids: &[u32]) -> String {
+        Self::decode(self, ids)
+    }
 }
 
 /// Reads the header of the GGUF file at `path`: what it holds and what it would take to load it.
@@ -65,12 +79,12 @@ pub fn inspect_gguf(path: &Path) -> Result<GgufFacts, ModelError> {
     Ok(GgufFacts {
         n_context: config.n_context,
         file_bytes: gguf.file_bytes(),
-        memory_bytes: card.n_parameters * 4,
+        memory_bytes: gguf.file_bytes(),
         card,
     })
 }
 
-/// Loads the Llama-shaped model in the GGUF file at `path`, all weights as f32.
+/// Loads the Llama-shaped model in the GGUF file at `path`, weights coded as in the file.
 ///
 /// `hash` is the BLAKE3 of the file in hexadecimal, for the card.
 ///
@@ -78,18 +92,19 @@ pub fn inspect_gguf(path: &Path) -> Result<GgufFacts, ModelError> {
 /// [`ModelError::Read`] or [`ModelError::Format`] with the place that is wrong.
 ///
 /// # Cost
-/// Four bytes of memory per weight; see [`inspect_gguf`].
+/// Memory as [`inspect_gguf`] says.
 pub fn load_gguf(path: &Path, hash: &str) -> Result<LlamaModel, ModelError> {
     let gguf = Gguf::open(path)?;
     let config = LlamaConfig::from_gguf(&gguf)?;
     let card = card_of(&gguf, &config, hash)?;
     let tokenizer = GgufTokenizer::from_gguf(&gguf)?;
-    let llama = Llama::from_gguf(&gguf, config)?;
+    let llama = llama_from_gguf(&gguf, config)?;
     Ok(LlamaModel {
         card,
         llama,
         tokenizer,
         options: LlamaOptions::default(),
+        cache: Mutex::new(None),
     })
 }
 
@@ -185,26 +200,6 @@ impl LlamaModel {
         )
     }
 
-    /// Logits at every position, with the edits of `spec` applied, and what it captured.
-    ///
-    /// # Shapes
-    /// - returns: `[n, n_vocab]` row-major for the n ids of `input`
-    ///
-    /// # Errors
-    /// [`ModelError::NoSuchHook`]; [`ModelError::Request`] if the ids do not suit the model.
-    ///
-    /// # Cost
-    /// Four bytes per position and token of the vocabulary: 100 MB for 512 × 49,152.
-    pub fn logits(
-        &self,
-        input: &ModelInput,
-        spec: &HookSpec,
-    ) -> Result<(Vec<f32>, Vec<Captured>), ModelError> {
-        let (normed, captured) = self.run_prompt(input, spec, None)?;
-        let logits = self.llama.logits(&normed)?.flatten_all()?.to_vec1()?;
-        Ok((logits, captured))
-    }
-
     /// Loss of every token but the first given those before it, with the edits of `spec` applied.
     ///
     /// # Shapes
@@ -217,7 +212,7 @@ impl LlamaModel {
         input: &ModelInput,
         spec: &HookSpec,
     ) -> Result<Vec<f32>, ModelError> {
-        let (normed, _) = self.run_prompt(input, spec, None)?;
+        let (normed, _) = self.run_prompt(input, spec)?;
         let targets = &input.ids[1..];
         let mut losses = Vec::with_capacity(targets.len());
         for (chunk, targets) in targets.chunks(LOSS_ROWS).enumerate() {
@@ -237,27 +232,21 @@ impl LlamaModel {
         &self,
         input: &ModelInput,
         spec: &HookSpec,
-        state: Option<&mut DecodeState>,
     ) -> Result<(Tensor, Vec<Captured>), ModelError> {
         self.check_hooks(spec)?;
         self.check_ids(input)?;
-        let n = input.ids.len();
-        let positions: Vec<EditedPosition> = (0..n)
-            .map(|i| EditedPosition {
-                position: i as u32,
-                prompt_len: n as u32,
-                class: class_at(input, i),
-            })
-            .collect();
+        let classes = classes_of(input);
+        let positions = prompt_positions(&classes);
         let rows = PackedRows {
-            ids: &input.ids,
-            lens: &[n],
+            lens: &[classes.len()],
             positions: &positions,
         };
         let mut run = HookRun::new(spec);
-        let normed = self.llama.forward(&rows, state, usize::MAX, &mut run)?;
-        let normed = normed.ok_or_else(|| ModelError::Request("no rows".to_owned()))?;
-        Ok((normed, run.into_captured()))
+        let begin = (self.llama.embed(&input.ids)?, HookPoint::Embed);
+        let pass = self
+            .llama
+            .forward(begin, &rows, &mut [], usize::MAX, &mut run)?;
+        Ok((pass.x, run.into_captured()))
     }
 
     fn no_such_hook(&self, hook: HookPoint) -> ModelError {
@@ -318,25 +307,35 @@ impl LlamaModel {
             needs: "a report",
         })
     }
+}
 
-    /// The most probable next token after `normed: [1, d_model]`, with the logits.
-    fn next_token(&self, normed: &Tensor) -> Result<(u32, Vec<f32>), ModelError> {
-        let logits: Vec<f32> = self.llama.logits(normed)?.flatten_all()?.to_vec1()?;
-        let mut best = (0, f32::NEG_INFINITY);
-        for (id, &logit) in logits.iter().enumerate() {
-            if logit.is_nan() {
-                return Err(ModelError::Request(format!(
-                    "{} computed a value that is not a number; a weaker change of its \
-                     activations may help",
-                    self.card.name
-                )));
-            }
-            if logit > best.1 {
-                best = (id as u32, logit);
-            }
-        }
-        Ok((best.0, logits))
+/// What a direction at `hook` writes; the last norm scales each dimension by its weight, its common
+/// factor is left out.
+pub(crate) fn direct_scores(
+    llama: &Llama,
+    direction: &[f32],
+    hook: HookPoint,
+) -> Result<Vec<f32>, ModelError> {
+    let direction = Tensor::from_slice(direction, (1, direction.len()), llama.device())?;
+    let direction = match hook {
+        HookPoint::LnFinal => direction,
+        _ => direction.broadcast_mul(llama.final_norm())?,
+    };
+    Ok(llama.logits(&direction)?.flatten_all()?.to_vec1()?)
+}
+
+/// One class per id; `Report` where the input does not say.
+fn classes_of(input: &ModelInput) -> Vec<PositionClass> {
+    (0..input.ids.len()).map(|i| class_at(input, i)).collect()
+}
+
+/// What a prompt is, for the cache.
+fn key_of(input: &ModelInput) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for id in &input.ids {
+        hasher.update(&id.to_le_bytes());
     }
+    *hasher.finalize().as_bytes()
 }
 
 /// Class of row `i`; `Report` where the input does not say.
@@ -378,6 +377,7 @@ impl HookedModel for LlamaModel {
         Ok((0..input.ids.len())
             .map(|i| PositionInfo {
                 class: class_at(input, i),
+                patch: None,
                 text: input.texts.get(i).cloned().unwrap_or_default(),
             })
             .collect())
@@ -408,11 +408,11 @@ impl HookedModel for LlamaModel {
         let spec = HookSpec::capturing(hooks);
         let mut run = HookRun::new(&spec);
         let rows = PackedRows {
-            ids: &ids,
             lens: &lens,
             positions: &[],
         };
-        self.llama.forward(&rows, None, stop, &mut run)?;
+        let begin = (self.llama.embed(&ids)?, HookPoint::Embed);
+        self.llama.forward(begin, &rows, &mut [], stop, &mut run)?;
         let captured = run.into_captured();
         let mut start = 0;
         let mut all = Vec::with_capacity(inputs.len());
@@ -438,62 +438,56 @@ impl HookedModel for LlamaModel {
         options: GenerationOptions,
         on_token: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generation, ModelError> {
-        let n_prompt = input.ids.len();
-        let room = self.llama.config().n_context.saturating_sub(n_prompt) + 1;
-        let n_max = options.max_new_tokens.min(room);
-        let mut state = self.llama.decode_state(n_prompt + n_max);
-        let (normed, captured) = self.run_prompt(input, spec, Some(&mut state))?;
-        let mut normed = normed.narrow(0, n_prompt - 1, 1)?;
-        let edits_only = HookSpec {
-            capture: Vec::new(),
-            edits: spec.edits.clone(),
-        };
-        let mut written = Generation {
-            captured,
-            ..Generation::default()
-        };
-        let mut stream = PieceStream::default();
-        for step in 0..n_max {
-            let (id, logits) = self.next_token(&normed)?;
-            written.ids.push(id);
-            if options.keep_logits {
-                written.logits.extend(logits);
-            }
-            let is_end = self.tokenizer.eos() == Some(id);
-            if is_end && !options.ignore_eos {
-                break;
-            }
-            let text = if is_end {
-                String::new()
-            } else {
-                stream.push(self.tokenizer.piece(id))
-            };
-            written.text.push_str(&text);
-            if on_token(&text).is_break() || step + 1 == n_max {
-                break;
-            }
-            let position = EditedPosition {
-                position: state.n_seen() as u32,
-                prompt_len: n_prompt as u32,
-                class: PositionClass::Generated,
-            };
-            let rows = PackedRows {
-                ids: &[id],
-                lens: &[1],
-                positions: &[position],
-            };
-            let mut run = HookRun::new(&edits_only);
-            let next = self
-                .llama
-                .forward(&rows, Some(&mut state), usize::MAX, &mut run)?;
-            match next {
-                Some(next) => normed = next,
-                None => break,
-            }
-        }
-        let rest = stream.finish();
-        written.text.push_str(&rest);
-        Ok(written)
+        self.check_hooks(spec)?;
+        self.check_ids(input)?;
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        write_cached(
+            &self.llama,
+            (key_of(input), &classes_of(input)),
+            &mut || self.llama.embed(&input.ids),
+            &mut cache,
+            (spec, &options),
+            &self.tokenizer,
+            on_token,
+        )
+    }
+
+    fn generate_batch(
+        &self,
+        inputs: &[ModelInput],
+        spec: &HookSpec,
+        options: GenerationOptions,
+        on_token: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
+    ) -> Result<Vec<Generation>, ModelError> {
+        self.check_hooks(spec)?;
+        let prompts = inputs
+            .iter()
+            .map(|input| {
+                self.check_ids(input)?;
+                Ok(Prompt {
+                    x: self.llama.embed(&input.ids)?,
+                    classes: classes_of(input),
+                })
+            })
+            .collect::<Result<_, ModelError>>()?;
+        write(
+            &self.llama,
+            prompts,
+            spec,
+            &options,
+            &self.tokenizer,
+            on_token,
+        )
+    }
+
+    fn logits(
+        &self,
+        input: &ModelInput,
+        spec: &HookSpec,
+    ) -> Result<(Vec<f32>, Vec<Captured>), ModelError> {
+        let (normed, captured) = self.run_prompt(input, spec)?;
+        let logits = self.llama.logits(&normed)?.flatten_all()?.to_vec1()?;
+        Ok((logits, captured))
     }
 
     fn logit_lens(
@@ -509,15 +503,7 @@ impl HookedModel for LlamaModel {
                 direction.len()
             )));
         }
-        let unembed = self.llama.unembed();
-        let direction = Tensor::from_slice(direction, (1, d_model), unembed.device())?;
-        // The last norm scales each dimension by its weight; its common factor is left out.
-        let direction = match hook {
-            HookPoint::LnFinal => direction,
-            _ => direction.broadcast_mul(self.llama.final_norm())?,
-        };
-        let scores = direction.matmul(&unembed.t()?)?.squeeze(D::Minus2)?;
-        Ok(Some(scores.to_vec1()?))
+        Ok(Some(direct_scores(&self.llama, direction, hook)?))
     }
 
     fn token_text(&self, id: u32) -> String {

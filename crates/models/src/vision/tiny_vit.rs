@@ -207,6 +207,7 @@ impl HookedModel for TinyVitModel {
                     PositionClass::Image
                 },
                 text: String::new(),
+                patch: Some((0, i as u32)),
             })
             .collect())
     }

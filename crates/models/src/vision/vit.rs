@@ -195,7 +195,7 @@ impl Block {
             &self.q.linear(&normed)?,
             &self.k.linear(&normed)?,
             &self.v.linear(&normed)?,
-            config.n_heads,
+            [config.n_heads; 2],
             false,
         )?;
         let x = scaled_residual(x, &self.out.linear(&mixed)?, &self.scales[0])?;

@@ -163,7 +163,7 @@ impl Decoder {
         offset: usize,
     ) -> candle_core::Result<Tensor> {
         let queries = rotate(&linear(normed, &block.q, None)?, &self.table, offset)?;
-        let mixed = attention(&queries, keys, values, self.config.n_heads, true)?;
+        let mixed = attention(&queries, keys, values, [self.config.n_heads; 2], true)?;
         let x = (x + linear(&mixed, &block.out, None)?)?;
         let normed = rms_norm(&x, &block.norm2, self.config.rms_norm_eps)?;
         let gate = linear(&normed, &block.gate, None)?;

@@ -402,6 +402,7 @@ impl HookedModel for PhantomVlm {
             classes,
             texts,
             n_dropped,
+            ..ModelInput::default()
         })
     }
 
@@ -411,25 +412,28 @@ impl HookedModel for PhantomVlm {
         hook: HookPoint,
     ) -> Result<Vec<PositionInfo>, ModelError> {
         self.order(hook)?;
-        let blank = |class| PositionInfo {
+        let blank = |class, patch| PositionInfo {
             class,
             text: String::new(),
+            patch,
         };
-        let image = std::iter::repeat_n(blank(PositionClass::Image), self.n_patches());
+        let n_patches = self.n_patches();
+        let image = (0..n_patches as u32).map(|i| blank(PositionClass::Image, Some((0, i))));
         Ok(if hook == HookPoint::ProjectorOut {
             image.collect()
         } else if hook.is_vision() {
-            std::iter::once(blank(PositionClass::Cls))
+            std::iter::once(blank(PositionClass::Cls, None))
                 .chain(image)
                 .collect()
         } else {
             let texts = input.texts.iter().cloned();
-            input
-                .classes
-                .iter()
-                .zip(texts)
-                .map(|(&class, text)| PositionInfo { class, text })
-                .collect()
+            let rows = input.classes.iter().zip(texts).enumerate();
+            rows.map(|(at, (&class, text))| PositionInfo {
+                class,
+                text,
+                patch: (class == PositionClass::Image).then(|| (0, at as u32 - 1)),
+            })
+            .collect()
         })
     }
 
@@ -494,8 +498,8 @@ impl HookedModel for PhantomVlm {
             ..Generation::default()
         };
         let edits = HookSpec {
-            capture: Vec::new(),
             edits: spec.edits.clone(),
+            ..HookSpec::default()
         };
         let prompt_len = input.ids.len();
         let room = self.config.decoder.n_positions.saturating_sub(prompt_len);

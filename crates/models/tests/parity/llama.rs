@@ -36,6 +36,7 @@ fn greedy(max_new_tokens: usize) -> GenerationOptions {
         max_new_tokens,
         ignore_eos: false,
         keep_logits: true,
+        sampling: None,
     }
 }
 
@@ -315,6 +316,7 @@ fn an_edit_reaches_generated_positions_only() {
     let spec = HookSpec {
         capture: vec![HookPoint::ResidPost(0)],
         edits: vec![(HookPoint::ResidPost(0), Arc::new(Push(direction)))],
+        keep_at: None,
     };
     let plain = write(
         &model,

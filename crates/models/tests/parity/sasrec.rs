@@ -156,6 +156,7 @@ fn edited_user_vectors_rank_as_the_reference() {
             let spec = HookSpec {
                 capture: Vec::new(),
                 edits: vec![(hook, edit)],
+                keep_at: None,
             };
             let ranked = model.rank(&inputs, &spec).unwrap();
             assert!(
