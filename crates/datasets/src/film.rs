@@ -257,10 +257,19 @@ fn film_from_picture(decoded: DynamicImage) -> Film {
     }
     let deep = decoded.color().bytes_per_pixel() / decoded.color().channel_count() > 1;
     let (width, height) = (decoded.width(), decoded.height());
+    let is_colour = decoded.color().has_color();
     let (pixels, windows) = if deep {
         (decoded.into_luma16().into_raw(), Vec::new())
     } else {
-        let grey = decoded.into_luma8().into_raw();
+        let grey = if is_colour {
+            decoded
+                .to_rgb8()
+                .pixels()
+                .map(|pixel| luma(pixel.0))
+                .collect()
+        } else {
+            decoded.into_luma8().into_raw()
+        };
         (
             grey.into_iter().map(u16::from).collect(),
             vec![Window::between(0.0, 255.0, "As stored")],
@@ -273,6 +282,12 @@ fn film_from_picture(decoded: DynamicImage) -> Film {
         windows,
         badges,
     }
+}
+
+/// Grey of a colour as Pillow's mode `L` has it: ITU-R BT.601, in fixed point.
+fn luma([r, g, b]: [u8; 3]) -> u8 {
+    let sum = 19_595 * u32::from(r) + 38_470 * u32::from(g) + 7_471 * u32::from(b);
+    ((sum + 0x8000) >> 16) as u8
 }
 
 /// Whether an end-of-image marker follows the last scan; entropy-coded bytes cannot contain one.

@@ -34,7 +34,7 @@ pub enum ModelError {
         expected: String,
     },
     /// The model has no such hook point.
-    #[error("{model} has no hook point {hook}; it has {available}")]
+    #[error("{model} has no hook point {hook}; the nearest it has are {available}")]
     NoSuchHook {
         /// Name of the model.
         model: String,

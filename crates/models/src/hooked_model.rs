@@ -263,6 +263,35 @@ pub trait HookedModel: Send + Sync {
         })
     }
 
+    /// A raw prompt, with a marker `<image>` for each film where the model reads films.
+    ///
+    /// # Errors
+    /// [`ModelError::Unsupported`] for models that read no text; [`ModelError::Request`] when films
+    /// and markers do not match.
+    fn prepare_text(&self, text: &str, films: &[&Film]) -> Result<ModelInput, ModelError> {
+        let _ = (text, films);
+        Err(ModelError::Unsupported {
+            model: self.card().name.clone(),
+            ability: "read a prompt",
+        })
+    }
+
+    /// Token ids, images already expanded, with the processed pixels and shape of each image.
+    ///
+    /// # Errors
+    /// As [`HookedModel::prepare_text`].
+    fn prepare_ids(
+        &self,
+        ids: &[u32],
+        pixels: Vec<(Vec<f32>, [usize; 3])>,
+    ) -> Result<ModelInput, ModelError> {
+        let _ = (ids, pixels);
+        Err(ModelError::Unsupported {
+            model: self.card().name.clone(),
+            ability: "read token ids",
+        })
+    }
+
     /// What a direction at `hook` writes: `[n_vocab]` or `[n_items]` scores of `direction` read
     /// through the rest of the model's output map (logit lens). `None` where it means nothing.
     ///

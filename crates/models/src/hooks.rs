@@ -123,10 +123,42 @@ impl<'a> HookRun<'a> {
         Ok(activation)
     }
 
+    /// What this pass records.
+    pub fn captures(&self) -> impl Iterator<Item = HookPoint> + '_ {
+        self.spec.capture.iter().copied()
+    }
+
     /// What was recorded, in the order it was met.
     pub fn into_captured(self) -> Vec<Captured> {
         self.captured
     }
+}
+
+/// The three hook points whose names are most like `name`, for a message.
+pub fn nearest_hooks(name: &str, hooks: impl Iterator<Item = HookPoint>) -> String {
+    let mut all: Vec<(usize, String)> = hooks
+        .map(|hook| hook.to_string())
+        .map(|hook| (edit_distance(name, &hook), hook))
+        .collect();
+    all.sort();
+    let nearest: Vec<String> = all.into_iter().take(3).map(|(_, hook)| hook).collect();
+    nearest.join(", ")
+}
+
+/// Letters to insert, delete or replace to make one text of the other.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
 }
 
 #[cfg(test)]
@@ -134,6 +166,17 @@ mod tests {
     use candle_core::Device;
 
     use super::*;
+
+    #[test]
+    fn a_wrong_name_gets_the_nearest_ones() {
+        let hooks = (0..4).flat_map(|i| [HookPoint::ResidPre(i), HookPoint::ResidPost(i)]);
+        let near = nearest_hooks("blocks.7.hook_resid_pots", hooks);
+        assert!(
+            near.starts_with("blocks.0.hook_resid_post, blocks.1."),
+            "{near}"
+        );
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+    }
 
     struct AddOne;
 

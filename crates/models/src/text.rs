@@ -4,6 +4,8 @@ pub mod chat_template;
 pub mod generation;
 pub mod gguf;
 pub mod gguf_tokenizer;
+pub(crate) mod hf_llama;
+pub mod hf_tokenizer;
 pub mod llama;
 pub mod llama_config;
 mod llama_gguf;

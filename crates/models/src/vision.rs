@@ -1,7 +1,9 @@
 //! Image encoders under study and what is done to a film before them.
 
+pub mod dinov2;
 pub mod pool;
 pub mod preprocess;
+pub mod processor;
 pub mod tiny_vit;
 
 pub use pool::average_pool;

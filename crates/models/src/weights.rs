@@ -3,7 +3,9 @@
 pub mod coded;
 pub mod files;
 pub(crate) mod linear;
+pub(crate) mod reader;
 
 pub use coded::{CodedMatrix, Coding};
 pub use files::{StoredTensor, WeightFiles};
 pub(crate) use linear::{Linear, Weight};
+pub(crate) use reader::{Reader, WeightLoader};

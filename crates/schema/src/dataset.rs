@@ -83,6 +83,9 @@ pub struct Report {
     /// Why the study was made.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub indication: String,
+    /// How the films were made.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub technique: String,
     /// Earlier studies it is compared with.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub comparison: String,

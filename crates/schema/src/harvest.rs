@@ -27,6 +27,10 @@ pub enum PositionClass {
     Generated = 7,
     /// Item of a history.
     Item = 8,
+    /// Technique section.
+    Technique = 9,
+    /// Report of the prior study.
+    PriorReport = 10,
 }
 
 impl PositionClass {
@@ -42,6 +46,8 @@ impl PositionClass {
             Self::Report,
             Self::Generated,
             Self::Item,
+            Self::Technique,
+            Self::PriorReport,
         ]
         .into_iter()
         .find(|class| *class as u8 == code)

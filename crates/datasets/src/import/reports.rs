@@ -150,6 +150,7 @@ pub(super) fn report_of(table: &Table, row: usize, columns: &Resolved) -> Report
     let cell = |role: Role| table.optional(row, columns.get(role)).to_owned();
     let mut report = Report {
         indication: cell(Role::Indication),
+        technique: String::new(),
         comparison: cell(Role::Comparison),
         findings: cell(Role::Findings),
         impression: cell(Role::Impression),

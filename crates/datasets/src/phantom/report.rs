@@ -80,6 +80,7 @@ pub(super) fn compose(rng: &mut ChaCha8Rng, plan: &Plan) -> (Report, Stated) {
     };
     let report = Report {
         indication: indication.to_owned(),
+        technique: String::new(),
         comparison: comparison.to_owned(),
         findings,
         impression,

@@ -38,41 +38,72 @@ struct Taps {
 /// Pillow's fixed point: 32 − 8 − 2 bits after the point.
 const PRECISION_BITS: u32 = 22;
 
-/// Taps of Pillow's bilinear filter, which widens when it makes an image smaller.
-fn bilinear_taps(from: usize, to: usize) -> Vec<Taps> {
-    let scale = from as f64 / to as f64;
-    let support = scale.max(1.0);
-    (0..to)
-        .map(|i| {
-            let centre = (i as f64 + 0.5) * scale;
-            let first = (centre - support + 0.5).max(0.0) as usize;
-            let last = ((centre + support + 0.5) as usize).min(from);
-            let weights: Vec<f64> = (first..last)
-                .map(|at| {
-                    let distance = (at as f64 - centre + 0.5) / support;
-                    (1.0 - distance.abs()).max(0.0)
-                })
-                .collect();
-            let sum: f64 = weights.iter().sum();
-            let one = f64::from(1 << PRECISION_BITS);
-            let weights = weights
-                .iter()
-                .map(|weight| (weight / sum * one + 0.5) as i64)
-                .collect();
-            Taps { first, weights }
-        })
-        .collect()
+/// A resampling filter of Pillow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// A triangle.
+    Bilinear,
+    /// Cubic convolution with a = −0.5.
+    Bicubic,
 }
 
-/// Resizes as `PIL.Image.resize((width, height), BILINEAR)` does for 8-bit grey, bit for bit:
+impl Filter {
+    /// Distance up to which a pixel counts, in input pixels of an image that is not made smaller.
+    fn support(self) -> f64 {
+        match self {
+            Self::Bilinear => 1.0,
+            Self::Bicubic => 2.0,
+        }
+    }
+
+    fn weight(self, distance: f64) -> f64 {
+        const A: f64 = -0.5;
+        let x = distance.abs();
+        match self {
+            Self::Bilinear => (1.0 - x).max(0.0),
+            Self::Bicubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
+            Self::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
+            Self::Bicubic => 0.0,
+        }
+    }
+
+    /// Taps of every output pixel; the filter widens when it makes an image smaller.
+    fn taps(self, from: usize, to: usize) -> Vec<Taps> {
+        let scale = from as f64 / to as f64;
+        let widening = scale.max(1.0);
+        let support = self.support() * widening;
+        (0..to)
+            .map(|i| {
+                let centre = (i as f64 + 0.5) * scale;
+                let first = (centre - support + 0.5).max(0.0) as usize;
+                let last = ((centre + support + 0.5) as usize).min(from);
+                let weights: Vec<f64> = (first..last)
+                    .map(|at| self.weight((at as f64 - centre + 0.5) / widening))
+                    .collect();
+                let sum: f64 = weights.iter().sum();
+                let one = f64::from(1 << PRECISION_BITS);
+                let fixed = |weight: &f64| {
+                    let scaled = weight / sum * one;
+                    (scaled + 0.5_f64.copysign(scaled)) as i64
+                };
+                Taps {
+                    first,
+                    weights: weights.iter().map(fixed).collect(),
+                }
+            })
+            .collect()
+    }
+}
+
+/// Resizes as `PIL.Image.resize((width, height), filter)` does for 8-bit grey, bit for bit:
 /// columns first, rounded to 8 bits, then rows.
 ///
 /// # Source
 /// Pillow, `libImaging/Resample.c`. torch's `interpolate(antialias=True)` differs by rounding.
-pub fn resize_bilinear(image: &GreyImage, width: usize, height: usize) -> GreyImage {
+pub fn resize(image: &GreyImage, [width, height]: [usize; 2], filter: Filter) -> GreyImage {
     let half = 1_i64 << (PRECISION_BITS - 1);
     let round = |sum: i64| (sum >> PRECISION_BITS).clamp(0, 255) as u8;
-    let across = bilinear_taps(image.width, width);
+    let across = filter.taps(image.width, width);
     let narrow: Vec<u8> = if width == image.width {
         image.pixels.clone()
     } else {
@@ -97,7 +128,7 @@ pub fn resize_bilinear(image: &GreyImage, width: usize, height: usize) -> GreyIm
     }
     let mut pixels = Vec::with_capacity(width * height);
     let mut sums = vec![0_i64; width];
-    for taps in bilinear_taps(image.height, height) {
+    for taps in filter.taps(image.height, height) {
         sums.fill(half);
         let rows = narrow.chunks_exact(width).skip(taps.first);
         for (weight, row) in taps.weights.iter().zip(rows) {
@@ -138,7 +169,7 @@ pub fn square_film(film: &Film, side: usize) -> SquareFilm {
         length.clamp(1, side)
     };
     let (width, height) = (scaled(grey.width), scaled(grey.height));
-    let resized = resize_bilinear(&grey, width, height);
+    let resized = resize(&grey, [width, height], Filter::Bilinear);
     let low = resized.pixels.iter().copied().min().unwrap_or(0);
     let high = resized.pixels.iter().copied().max().unwrap_or(0);
     let range = f32::from(high - low).max(f32::MIN_POSITIVE);
@@ -205,9 +236,9 @@ mod tests {
             pixels: vec![0, 0, 200, 200],
         };
         // Triangle of half-width 2 around 1 and 3: weights 1, 3, 3, 1 of 7 inside.
-        let half = resize_bilinear(&image, 2, 1);
+        let half = resize(&image, [2, 1], Filter::Bilinear);
         assert_eq!(half.pixels, [29, 171]);
-        assert_eq!(resize_bilinear(&image, 4, 1), image);
+        assert_eq!(resize(&image, [4, 1], Filter::Bicubic), image);
     }
 
     #[test]

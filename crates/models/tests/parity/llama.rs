@@ -157,7 +157,7 @@ fn the_header_tells_what_the_model_is() {
     };
     let facts = inspect_gguf(&path).unwrap();
     assert_eq!(facts.card.n_parameters, 134_515_008);
-    assert_eq!(facts.memory_bytes, 4 * 134_515_008);
+    assert_eq!(facts.memory_bytes, 98_362_432);
     assert_eq!(facts.n_context, 8192);
     assert_eq!(facts.card.hooks, model.card().hooks);
     assert_eq!(facts.card.hooks.len(), 30 * 4 + 2);
@@ -165,6 +165,7 @@ fn the_header_tells_what_the_model_is() {
 
 fn report() -> Report {
     Report {
+        technique: String::new(),
         indication: "Chest pain, 5 µg/mL – naïve".to_owned(),
         comparison: String::new(),
         findings: "The heart is enlarged. No 中文 effusion.\n".to_owned(),

@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
 
 mod gguf_damage;
+mod grounded;
 mod llama;
+mod llava;
 mod sasrec;
 mod shared_files;
 mod tiny_gguf;

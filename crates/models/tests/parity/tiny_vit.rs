@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use candle_core::npy::NpzTensors;
-use models::vision::preprocess::{GreyImage, resize_bilinear};
+use models::vision::preprocess::{Filter, GreyImage, resize};
 use models::vision::{TinyVitModel, average_pool, load_tiny_vit};
 use models::{HookedModel as _, ModelError, ModelInput, ModelSample};
 use schema::{Film, HookPoint, PositionClass};
@@ -133,7 +133,7 @@ fn resizing_equals_pillow() {
             height: height as usize,
             pixels: film.into_raw(),
         };
-        let ours: Vec<f32> = resize_bilinear(&grey, 256, 256)
+        let ours: Vec<f32> = resize(&grey, [256, 256], Filter::Bilinear)
             .pixels
             .iter()
             .map(|&v| f32::from(v))

@@ -1,0 +1,926 @@
+//! MAIRA-2 and `LLaVA` with a `DINOv2` tower, behind the seam of hooked models.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use candle_core::{Device, Tensor};
+use schema::{Film, HookPoint, PatchGrid, PositionClass};
+
+use super::llava_config::{LlavaConfig, LlavaKind, ProjectorAct};
+use super::maira_prompt::{
+    IMAGE, MairaInstructions, MairaTask, StudyFilms, StudyTexts, TypedText, maira_content,
+};
+use crate::hooks::nearest_hooks;
+use crate::tensor_ops::gelu;
+use crate::text::chat_template::ChatTemplate;
+use crate::text::generation::{
+    Prompt, PromptCache, Vocabulary as _, prompt_positions, write, write_cached,
+};
+use crate::text::hf_llama::read_llama;
+use crate::text::hf_tokenizer::HfTokenizer;
+use crate::text::llama::{self, Llama, PackedRows};
+use crate::text::llama_model::direct_scores;
+use crate::vision::dinov2::{self, Dinov2};
+use crate::vision::processor::{GreyLevels, ImageProcessor, patch_grid};
+use crate::weights::{Coding, Linear, Reader, WeightFiles, WeightLoader};
+use crate::{
+    Architecture, Captured, EditedPosition, Generation, GenerationOptions, HookInfo, HookRun,
+    HookSpec, HookedModel, ModelCard, ModelError, ModelInput, ModelSample, PositionInfo,
+};
+
+/// How a checkpoint is loaded.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// Where it runs; the CPU by default.
+    pub device: Option<Device>,
+    /// Coding of the matrices on the CPU; as stored by default.
+    pub coding: Option<Coding>,
+}
+
+/// Image tower and projector.
+struct Eye {
+    tower: Dinov2,
+    projector: Vec<Linear>,
+}
+
+/// A vision-language model: `DINOv2` tower, projector, Llama decoder.
+///
+/// Weights stay in the mapped files of the checkpoint as they are stored, unless the options ask
+/// for another coding.
+pub struct Llava {
+    card: ModelCard,
+    config: LlavaConfig,
+    eye: Eye,
+    llama: Llama,
+    tokenizer: HfTokenizer,
+    processor: ImageProcessor,
+    template: Option<ChatTemplate>,
+    instructions: MairaInstructions,
+    folder: PathBuf,
+    /// The prompt read last, up to where edits began.
+    cache: Mutex<Option<PromptCache>>,
+}
+
+/// Prefixes under which a checkpoint keeps its parts, found by the tensors that each part has.
+struct Prefixes {
+    tower: String,
+    text: String,
+    head: Option<String>,
+    projector: String,
+}
+
+impl Prefixes {
+    fn find(files: &WeightFiles) -> Result<Self, ModelError> {
+        let before = |end: &str| {
+            files
+                .tensors()
+                .keys()
+                .find_map(|name| name.strip_suffix(end).map(str::to_owned))
+        };
+        let missing = |name: &str| files.fault(name, "the tensor is missing");
+        let tower = "embeddings.cls_token";
+        let text = "embed_tokens.weight";
+        let projector = files
+            .tensors()
+            .keys()
+            .find_map(|name| name.find("multi_modal_projector.").map(|at| &name[..at]));
+        Ok(Self {
+            tower: before(tower).ok_or_else(|| missing(&format!("vision_tower.{tower}")))?,
+            text: before(text).ok_or_else(|| missing(&format!("language_model.model.{text}")))?,
+            head: before("lm_head.weight").map(|prefix| format!("{prefix}lm_head.weight")),
+            projector: format!("{}multi_modal_projector.", projector.unwrap_or_default()),
+        })
+    }
+}
+
+/// Tensors that checkpoints have and no forward pass reads.
+fn is_known_surplus(name: &str) -> bool {
+    ["mask_token", "rotary_emb.inv_freq", "position_ids"]
+        .iter()
+        .any(|end| name.ends_with(end))
+}
+
+fn read_projector(reader: &Reader<'_>, config: &LlavaConfig) -> Result<Vec<Linear>, ModelError> {
+    let n_sides = config.states.len();
+    let d_text = config.text.sizes.d_model;
+    (0..config.n_projector_layers)
+        .map(|i| {
+            let name = match config.kind {
+                LlavaKind::Maira2 => format!("layers.{}", 2 * i),
+                LlavaKind::Llava => format!("linear_{}", i + 1),
+            };
+            let d_in = if i == 0 {
+                n_sides * config.vision.hidden_size
+            } else {
+                d_text
+            };
+            reader.linear(&[&name], [d_text, d_in], config.projector_bias)
+        })
+        .collect()
+}
+
+impl Eye {
+    /// What the decoder reads of the patches.
+    ///
+    /// # Shapes
+    /// - `states`: `[n_images, n_tokens, d_vision]` each, CLS dropped where it is to be
+    /// - returns: `[n_images, n_tokens, d_model]`
+    fn project(&self, states: &[Tensor], act: ProjectorAct) -> candle_core::Result<Tensor> {
+        let mut x = match states {
+            [only] => only.clone(),
+            several => Tensor::cat(several, 2)?,
+        };
+        for (i, layer) in self.projector.iter().enumerate() {
+            if i > 0 {
+                x = match act {
+                    ProjectorAct::Gelu => gelu(&x)?,
+                    ProjectorAct::Relu => x.relu()?,
+                    ProjectorAct::Silu => x.silu()?,
+                };
+            }
+            x = layer.apply(&x)?;
+        }
+        Ok(x)
+    }
+}
+
+impl Llava {
+    /// Loads a checkpoint folder: `config.json`, safetensors, `tokenizer.json`,
+    /// `preprocessor_config.json`.
+    ///
+    /// `hash` is the BLAKE3 that stands for the weights, for the card.
+    ///
+    /// # Errors
+    /// [`ModelError::Read`] or [`ModelError::Format`] with the file and the place that is wrong.
+    ///
+    /// # Cost
+    /// Reads every weight once, to see that it is a finite number.
+    pub fn load(folder: &Path, hash: &str, options: &LoadOptions) -> Result<Self, ModelError> {
+        let path = folder.join("config.json");
+        let config = LlavaConfig::read(&read_json(&path)?, &path)?;
+        let files = WeightFiles::open(folder)?;
+        let load = WeightLoader::new(
+            options.device.clone().unwrap_or(Device::Cpu),
+            options.coding,
+        );
+        let prefixes = Prefixes::find(&files)?;
+        let seen = RefCell::new(BTreeSet::new());
+        let reader = |prefix: String| Reader {
+            files: &files,
+            prefix,
+            load: &load,
+            seen: &seen,
+        };
+        let eye = Eye {
+            tower: Dinov2::read(&reader(prefixes.tower), &config.vision)?,
+            projector: read_projector(&reader(prefixes.projector), &config)?,
+        };
+        let head = prefixes.head.as_deref();
+        let llama = read_llama(&reader(prefixes.text), head, &config.text)?;
+        let seen = seen.into_inner();
+        let unread = files.tensors().keys().find(|name| {
+            let is_head = config.text.is_tied && Some(name.as_str()) == head;
+            !seen.contains(*name) && !is_known_surplus(name) && !is_head
+        });
+        if let Some(name) = unread {
+            return Err(files.fault(name, "config.json describes a model without this tensor"));
+        }
+        let levels = match config.kind {
+            LlavaKind::Maira2 => GreyLevels::MinMax,
+            LlavaKind::Llava => GreyLevels::Stored,
+        };
+        let processor = ImageProcessor::read(&folder.join("preprocessor_config.json"), levels)?;
+        Ok(Self {
+            card: card(&config, &files, hash, folder),
+            eye,
+            llama,
+            tokenizer: HfTokenizer::read(folder)?,
+            processor,
+            template: ChatTemplate::read(folder)?,
+            instructions: MairaInstructions::read(folder),
+            folder: folder.to_owned(),
+            cache: Mutex::new(None),
+            config,
+        })
+    }
+
+    /// Its tokenizer.
+    pub fn tokenizer(&self) -> &HfTokenizer {
+        &self.tokenizer
+    }
+
+    /// What is done to a film before the tower.
+    pub fn processor(&self) -> &ImageProcessor {
+        &self.processor
+    }
+
+    /// Rows and columns of patches of an image.
+    fn patches(&self, [_, height, width]: [usize; 3]) -> [usize; 2] {
+        let patch = self.config.vision.patch_size;
+        [height / patch, width / patch]
+    }
+
+    /// Positions that an image takes in the sequence.
+    fn tokens_per_image(&self, shape: [usize; 3]) -> usize {
+        let [rows, columns] = self.patches(shape);
+        rows * columns + usize::from(!self.config.drops_cls)
+    }
+
+    /// Place of `hook` in the order of the forward pass.
+    fn order(&self, hook: HookPoint) -> Result<usize, ModelError> {
+        let hooks = &self.card.hooks;
+        let place = hooks.iter().position(|info| info.hook == hook);
+        place.ok_or_else(|| ModelError::NoSuchHook {
+            model: self.card.name.clone(),
+            hook,
+            available: nearest_hooks(&hook.to_string(), hooks.iter().map(|info| info.hook)),
+        })
+    }
+
+    /// Checks the hooks of a run; an edit where nothing downstream reads it is an error.
+    fn check_spec(&self, spec: &HookSpec) -> Result<(), ModelError> {
+        for &hook in &spec.capture {
+            self.order(hook)?;
+        }
+        let tower_end = self.tower_end();
+        for &(hook, _) in &spec.edits {
+            self.order(hook)?;
+            let place = dinov2::hook_order(hook, self.config.vision.num_hidden_layers);
+            if place.is_some_and(|place| place > tower_end) {
+                return Err(ModelError::Request(format!(
+                    "a change at {hook} reaches nothing: {} reads its image tower before that",
+                    self.card.name
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Place in the tower of the last state that the projector reads.
+    fn tower_end(&self) -> usize {
+        let last = self.config.states.iter().max().copied().unwrap_or(0);
+        match last {
+            0 => 0,
+            last if last > self.config.vision.num_hidden_layers => {
+                4 * self.config.vision.num_hidden_layers + 1
+            }
+            block => 4 * block,
+        }
+    }
+
+    /// Runs tower and projector on images of one shape; `None` when `last` lies before the end.
+    ///
+    /// # Shapes
+    /// - returns: `[n_images, n_tokens, d_model]`
+    fn see(
+        &self,
+        (images, shape): (&[&[f32]], [usize; 3]),
+        prompt_len: usize,
+        run: &mut HookRun<'_>,
+        last: Option<HookPoint>,
+    ) -> Result<Option<Tensor>, ModelError> {
+        let [channels, height, width] = shape;
+        if channels != self.config.vision.num_channels {
+            return Err(ModelError::Request(format!(
+                "{} reads images of {} channels, found {channels}",
+                self.card.name, self.config.vision.num_channels
+            )));
+        }
+        let [rows, columns] = self.patches(shape);
+        let n_patches = rows * columns;
+        let positions = tower_positions(images.len(), n_patches);
+        let n_blocks = self.config.vision.num_hidden_layers;
+        // A capture beyond the state that is read needs the rest of the tower as well.
+        let captured = run
+            .captures()
+            .filter_map(|hook| dinov2::hook_order(hook, n_blocks))
+            .max()
+            .unwrap_or(0);
+        let in_tower = last.and_then(|hook| dinov2::hook_order(hook, n_blocks));
+        let stop = in_tower.unwrap_or_else(|| self.tower_end().max(captured));
+        let wanted = &self.config.states;
+        let size = [height, width];
+        let pass = self
+            .eye
+            .tower
+            .forward((images, size), &positions, (wanted, stop), run)?;
+        if in_tower.is_some() {
+            return Ok(None);
+        }
+        let n_tokens = n_patches + usize::from(!self.config.drops_cls);
+        let states = pass
+            .states
+            .iter()
+            .map(|state| {
+                state
+                    .narrow(1, n_patches + 1 - n_tokens, n_tokens)?
+                    .contiguous()
+            })
+            .collect::<candle_core::Result<Vec<_>>>()?;
+        let image = self.eye.project(&states, self.config.projector_act)?;
+        let at: Vec<EditedPosition> = (0..images.len() * n_tokens)
+            .map(|i| EditedPosition {
+                position: i as u32,
+                prompt_len: prompt_len.max(images.len() * n_tokens) as u32,
+                class: PositionClass::Image,
+            })
+            .collect();
+        let image = run.visit(HookPoint::ProjectorOut, image, &at)?;
+        Ok((last != Some(HookPoint::ProjectorOut)).then_some(image))
+    }
+
+    /// Embeddings with image features in place, `[n, d_model]`.
+    fn place(&self, ids: &[u32], image: Option<&Tensor>) -> Result<Tensor, ModelError> {
+        let text = self.llama.embed(ids)?;
+        let Some(image) = image else {
+            return Ok(text);
+        };
+        let (n_images, n_tokens, _) = image.dims3()?;
+        let image = image.flatten_to(1)?;
+        let mut parts = Vec::new();
+        let (mut at, mut taken) = (0, 0);
+        while at < ids.len() {
+            let is_image = ids[at] == self.config.image_token;
+            let run = ids[at..]
+                .iter()
+                .take_while(|&&id| (id == self.config.image_token) == is_image)
+                .count();
+            if is_image {
+                parts.push(image.narrow(0, taken, run)?);
+                taken += run;
+            } else {
+                parts.push(text.narrow(0, at, run)?);
+            }
+            at += run;
+        }
+        debug_assert_eq!(taken, n_images * n_tokens);
+        Ok(Tensor::cat(&parts, 0)?)
+    }
+
+    /// Checks ids against the images of an input.
+    fn check_input(&self, input: &ModelInput) -> Result<(), ModelError> {
+        let config = self.llama.config();
+        let name = &self.card.name;
+        if input.ids.is_empty() {
+            return Err(ModelError::Request(format!("{name} was given no tokens")));
+        }
+        if let Some(id) = input.ids.iter().find(|&&id| id as usize >= config.n_vocab) {
+            return Err(ModelError::Request(format!(
+                "token id {id} is beyond the {} tokens of {name}",
+                config.n_vocab
+            )));
+        }
+        if input.ids.len() > config.n_context {
+            return Err(ModelError::Request(format!(
+                "{name} reads at most {} tokens, the prompt has {}",
+                config.n_context,
+                input.ids.len()
+            )));
+        }
+        let n_images = images_of(input).len();
+        let expected = n_images * self.tokens_per_image(input.pixel_shape);
+        let found = input
+            .ids
+            .iter()
+            .filter(|&&id| id == self.config.image_token)
+            .count();
+        if found != expected {
+            return Err(ModelError::Request(format!(
+                "the prompt has {found} image positions, but {n_images} image{} take {expected}",
+                if n_images == 1 { "" } else { "s" }
+            )));
+        }
+        Ok(())
+    }
+
+    /// Reads the images of an input and lays out its sequence.
+    fn embedded(&self, input: &ModelInput, run: &mut HookRun<'_>) -> Result<Tensor, ModelError> {
+        let images = images_of(input);
+        let image = if images.is_empty() {
+            None
+        } else {
+            self.see((&images, input.pixel_shape), input.ids.len(), run, None)?
+        };
+        self.place(&input.ids, image.as_ref())
+    }
+
+    /// Runs an input to the end: rows after the final norm.
+    fn run_prompt(
+        &self,
+        input: &ModelInput,
+        spec: &HookSpec,
+    ) -> Result<(Tensor, Vec<Captured>), ModelError> {
+        self.check_spec(spec)?;
+        self.check_input(input)?;
+        let mut run = HookRun::new(spec);
+        let x = self.embedded(input, &mut run)?;
+        let positions = prompt_positions(&input.classes);
+        let rows = PackedRows {
+            lens: &[input.ids.len()],
+            positions: &positions,
+        };
+        let begin = (x, HookPoint::Embed);
+        let pass = self
+            .llama
+            .forward(begin, &rows, &mut [], usize::MAX, &mut run)?;
+        Ok((pass.x, run.into_captured()))
+    }
+
+    /// An input of processed images and a typed text with a marker per image.
+    ///
+    /// # Errors
+    /// [`ModelError::Request`] when markers and images do not match, or it is too long.
+    pub fn typed_input(&self, text: &TypedText, films: &[&Film]) -> Result<ModelInput, ModelError> {
+        let mut input = ModelInput::default();
+        for (i, film) in films.iter().enumerate() {
+            let image = self.processor.process(film);
+            let shape = [3, image.size[0], image.size[1]];
+            if i == 0 {
+                input.pixel_shape = shape;
+                input.pixels = image.pixels;
+                input.covered = image.covered;
+                input.film_size = [film.width, film.height];
+            } else {
+                if shape != input.pixel_shape {
+                    return Err(ModelError::Request(
+                        "the images have different sizes after the processor".to_owned(),
+                    ));
+                }
+                input.further_pixels.push(image.pixels);
+            }
+        }
+        let n_markers = text
+            .parts()
+            .iter()
+            .filter(|(part, _)| part == IMAGE)
+            .count();
+        if n_markers != films.len() {
+            return Err(ModelError::Request(format!(
+                "the prompt has {n_markers} {IMAGE} marker{}, but there {}",
+                if n_markers == 1 { "" } else { "s" },
+                match films.len() {
+                    1 => "is 1 image".to_owned(),
+                    n => format!("are {n} images"),
+                }
+            )));
+        }
+        let n_tokens = self.tokens_per_image(input.pixel_shape);
+        // Where each part ends in the expanded text, and its class.
+        let (mut whole, mut ends) = (String::new(), Vec::new());
+        for (part, class) in text.parts() {
+            if *class == PositionClass::Image {
+                whole.push_str(&part.repeat(n_tokens));
+            } else {
+                whole.push_str(part);
+            }
+            ends.push((whole.len(), *class));
+        }
+        for token in self.tokenizer.encode(&whole)? {
+            let class = if token.end == 0 {
+                PositionClass::Bos
+            } else if token.id == self.config.image_token {
+                PositionClass::Image
+            } else {
+                // A token belongs where its last byte is: a space before a word is the template's.
+                let part = ends.iter().find(|(end, _)| token.end <= *end);
+                part.map_or(PositionClass::Boilerplate, |(_, class)| *class)
+            };
+            input.ids.push(token.id);
+            input.classes.push(class);
+            input.texts.push(match class {
+                PositionClass::Image => String::new(),
+                PositionClass::Bos => self.tokenizer.token_text(token.id),
+                _ => whole[token.start..token.end].to_owned(),
+            });
+        }
+        self.check_input(&input)?;
+        Ok(input)
+    }
+
+    /// The prompt of a study, as MAIRA-2's interface assembles it.
+    ///
+    /// # Errors
+    /// [`ModelError::Request`] when the checkpoint has no chat template, or not the instruction.
+    pub fn study_prompt(
+        &self,
+        task: MairaTask<'_>,
+        films: StudyFilms,
+        texts: StudyTexts<'_>,
+    ) -> Result<TypedText, ModelError> {
+        let content = maira_content(task, films, texts, &self.instructions)?;
+        let template = self.template.as_ref().ok_or_else(|| {
+            ModelError::Request(format!(
+                "{} has no chat template: expected chat_template.json or a chat_template in \
+                 tokenizer_config.json",
+                self.folder.display()
+            ))
+        })?;
+        let (before, after) = template.around(&content.text())?;
+        Ok(content.within(&before, &after))
+    }
+
+    fn need_film<'a>(&self, sample: &ModelSample<'a>) -> Result<&'a Film, ModelError> {
+        sample
+            .film
+            .filter(|film| film.pixels.len() == film.width as usize * film.height as usize)
+            .filter(|film| !film.pixels.is_empty())
+            .ok_or_else(|| ModelError::Sample {
+                model: self.card.name.clone(),
+                needs: "a film",
+            })
+    }
+
+    /// A study as prompt, its report after it where the sample has one.
+    fn study(&self, sample: ModelSample<'_>) -> Result<ModelInput, ModelError> {
+        let mut films = vec![self.need_film(&sample)?];
+        films.extend(sample.lateral);
+        films.extend(sample.prior.map(|(film, _)| film));
+        let present = |text: &'_ str| !text.trim().is_empty();
+        let report = sample.report;
+        let texts = StudyTexts {
+            indication: report.map(|r| r.indication.as_str()),
+            technique: report.map(|r| r.technique.as_str()),
+            comparison: report.map(|r| r.comparison.as_str()),
+            prior_report: sample.prior.and_then(|(_, report)| report),
+        };
+        let shown = StudyFilms {
+            has_lateral: sample.lateral.is_some(),
+            has_prior: sample.prior.is_some(),
+        };
+        let mut text = self.study_prompt(MairaTask::Findings, shown, texts)?;
+        if let Some(report) = report {
+            let written = if present(&report.findings) {
+                &report.findings
+            } else {
+                &report.impression
+            };
+            if present(written) {
+                text = text.then(written.trim(), PositionClass::Report);
+            }
+        }
+        self.typed_input(&text, &films)
+    }
+}
+
+/// Pixels of all images of an input, in the order of the prompt.
+fn images_of(input: &ModelInput) -> Vec<&[f32]> {
+    if input.pixels.is_empty() {
+        return Vec::new();
+    }
+    std::iter::once(&input.pixels)
+        .chain(&input.further_pixels)
+        .map(Vec::as_slice)
+        .collect()
+}
+
+/// Rows of the image tower: CLS, then patches, image by image. They come before the sequence, so
+/// that none of them counts as generated.
+fn tower_positions(n_images: usize, n_patches: usize) -> Vec<EditedPosition> {
+    let n_rows = n_patches as u32 + 1;
+    (0..n_images)
+        .flat_map(|_| {
+            (0..n_rows).map(move |position| EditedPosition {
+                position,
+                prompt_len: n_rows,
+                class: if position == 0 {
+                    PositionClass::Cls
+                } else {
+                    PositionClass::Image
+                },
+            })
+        })
+        .collect()
+}
+
+/// What a prompt is, for the cache.
+fn key_of(input: &ModelInput) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    for id in &input.ids {
+        hasher.update(&id.to_le_bytes());
+    }
+    for image in images_of(input) {
+        for value in image {
+            hasher.update(&value.to_le_bytes());
+        }
+    }
+    *hasher.finalize().as_bytes()
+}
+
+fn read_json(path: &Path) -> Result<serde_json::Value, ModelError> {
+    let text = std::fs::read(path).map_err(|source| ModelError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    serde_json::from_slice(&text).map_err(|error| ModelError::Format {
+        path: path.to_owned(),
+        place: "(whole)".to_owned(),
+        expected: format!("JSON: {error}"),
+    })
+}
+
+fn card(config: &LlavaConfig, files: &WeightFiles, hash: &str, folder: &Path) -> ModelCard {
+    let vision = &config.vision;
+    let text = &config.text.sizes;
+    let at = |d_model: usize| {
+        move |hook| HookInfo {
+            hook,
+            d_model: d_model as u32,
+        }
+    };
+    let tower = dinov2::hook_points(vision.num_hidden_layers);
+    let mut hooks: Vec<HookInfo> = tower.into_iter().map(at(vision.hidden_size)).collect();
+    hooks.push(at(text.d_model)(HookPoint::ProjectorOut));
+    let decoder = llama::hook_points(text.n_blocks);
+    hooks.extend(decoder.into_iter().map(at(text.d_model)));
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    let side = vision.grid_side();
+    let stored = files
+        .tensors()
+        .values()
+        .max_by_key(|tensor| tensor.n_values())
+        .map_or("", |tensor| tensor.coding.name());
+    ModelCard {
+        name: folder.file_name().map_or("model".to_owned(), |name| {
+            name.to_string_lossy().into_owned()
+        }),
+        architecture: match config.kind {
+            LlavaKind::Maira2 => Architecture::Maira2,
+            LlavaKind::Llava => Architecture::Llava,
+        },
+        n_parameters: files.n_parameters(),
+        hash: hash.to_owned(),
+        hooks,
+        facts: vec![
+            fact("Image blocks", vision.num_hidden_layers.to_string()),
+            fact("Patches", format!("{side} × {side}")),
+            fact("Text blocks", text.n_blocks.to_string()),
+            fact("Width", text.d_model.to_string()),
+            fact("Vocabulary", text.n_vocab.to_string()),
+            fact("Context", format!("{} tokens", text.n_context)),
+            fact("Weights stored as", stored.to_owned()),
+        ],
+    }
+}
+
+impl HookedModel for Llava {
+    fn card(&self) -> &ModelCard {
+        &self.card
+    }
+
+    fn prepare(&self, sample: ModelSample<'_>) -> Result<ModelInput, ModelError> {
+        self.study(sample)
+    }
+
+    fn prepare_prompt(&self, sample: ModelSample<'_>) -> Result<ModelInput, ModelError> {
+        let sections = sample.report.map(|report| schema::Report {
+            indication: report.indication.clone(),
+            technique: report.technique.clone(),
+            comparison: report.comparison.clone(),
+            ..schema::Report::default()
+        });
+        self.study(ModelSample {
+            report: sections.as_ref(),
+            ..sample
+        })
+    }
+
+    fn prepare_text(&self, text: &str, films: &[&Film]) -> Result<ModelInput, ModelError> {
+        self.typed_input(&TypedText::plain(text, PositionClass::Boilerplate), films)
+    }
+
+    fn prepare_ids(
+        &self,
+        ids: &[u32],
+        pixels: Vec<(Vec<f32>, [usize; 3])>,
+    ) -> Result<ModelInput, ModelError> {
+        let mut input = ModelInput {
+            ids: ids.to_vec(),
+            ..ModelInput::default()
+        };
+        for (i, (pixels, shape)) in pixels.into_iter().enumerate() {
+            if i == 0 {
+                input.pixels = pixels;
+                input.pixel_shape = shape;
+                input.covered = [0.0, 0.0, shape[2] as f32, shape[1] as f32];
+                input.film_size = [shape[2] as u32, shape[1] as u32];
+            } else if shape == input.pixel_shape {
+                input.further_pixels.push(pixels);
+            } else {
+                return Err(ModelError::Request(
+                    "the images have different shapes".to_owned(),
+                ));
+            }
+        }
+        input.classes = ids
+            .iter()
+            .map(|&id| match id {
+                id if id == self.config.image_token => PositionClass::Image,
+                _ => PositionClass::Boilerplate,
+            })
+            .collect();
+        input.texts = ids
+            .iter()
+            .map(|&id| match id {
+                id if id == self.config.image_token => String::new(),
+                id => self.tokenizer.token_text(id),
+            })
+            .collect();
+        self.check_input(&input)?;
+        Ok(input)
+    }
+
+    fn positions(
+        &self,
+        input: &ModelInput,
+        hook: HookPoint,
+    ) -> Result<Vec<PositionInfo>, ModelError> {
+        self.order(hook)?;
+        let [rows, columns] = self.patches(input.pixel_shape);
+        let n_images = images_of(input).len() as u32;
+        let n_patches = (rows * columns) as u32;
+        let info = |class, patch, text: &str| PositionInfo {
+            class,
+            text: text.to_owned(),
+            patch,
+        };
+        if hook.is_vision() {
+            let has_cls = hook != HookPoint::ProjectorOut || !self.config.drops_cls;
+            return Ok((0..n_images)
+                .flat_map(|image| {
+                    let cls = has_cls.then(|| info(PositionClass::Cls, None, ""));
+                    cls.into_iter().chain(
+                        (0..n_patches)
+                            .map(move |i| info(PositionClass::Image, Some((image, i)), "")),
+                    )
+                })
+                .collect());
+        }
+        let cls = u32::from(!self.config.drops_cls);
+        let mut seen = 0;
+        Ok(input
+            .classes
+            .iter()
+            .enumerate()
+            .map(|(at, &class)| {
+                let text = input.texts.get(at).map_or("", String::as_str);
+                if class != PositionClass::Image {
+                    return info(class, None, text);
+                }
+                let (image, token) = (seen / (n_patches + cls), seen % (n_patches + cls));
+                seen += 1;
+                match token.checked_sub(cls) {
+                    Some(patch) => info(class, Some((image, patch)), text),
+                    None => info(PositionClass::Cls, None, text),
+                }
+            })
+            .collect())
+    }
+
+    fn grid(&self, input: &ModelInput, hook: HookPoint) -> Option<PatchGrid> {
+        self.order(hook).ok()?;
+        let [rows, columns] = self.patches(input.pixel_shape);
+        (rows * columns > 0).then(|| patch_grid(rows, columns, input.covered))
+    }
+
+    fn capture(
+        &self,
+        inputs: &[ModelInput],
+        hooks: &[HookPoint],
+    ) -> Result<Vec<Vec<Captured>>, ModelError> {
+        let mut last = 0;
+        for &hook in hooks {
+            last = last.max(self.order(hook)?);
+        }
+        if hooks.is_empty() {
+            return Ok(vec![Vec::new(); inputs.len()]);
+        }
+        let last = self.card.hooks[last].hook;
+        let stop = llama::hook_order(last, self.llama.config().n_blocks);
+        let spec = HookSpec::capturing(hooks);
+        inputs
+            .iter()
+            .map(|input| {
+                self.check_input(input)?;
+                let mut run = HookRun::new(&spec);
+                let images = images_of(input);
+                let n = input.ids.len();
+                let shape = input.pixel_shape;
+                let image = if images.is_empty() {
+                    None
+                } else {
+                    let end = stop.is_none().then_some(last);
+                    self.see((&images, shape), n, &mut run, end)?
+                };
+                if let Some(stop) = stop {
+                    let begin = (self.place(&input.ids, image.as_ref())?, HookPoint::Embed);
+                    let rows = PackedRows {
+                        lens: &[n],
+                        positions: &[],
+                    };
+                    self.llama.forward(begin, &rows, &mut [], stop, &mut run)?;
+                }
+                let captured = run.into_captured();
+                Ok(hooks
+                    .iter()
+                    .filter_map(|hook| captured.iter().find(|c| c.hook == *hook).cloned())
+                    .collect())
+            })
+            .collect()
+    }
+
+    fn generate(
+        &self,
+        input: &ModelInput,
+        spec: &HookSpec,
+        options: GenerationOptions,
+        on_token: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Generation, ModelError> {
+        self.check_spec(spec)?;
+        self.check_input(input)?;
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut run = HookRun::new(spec);
+        let mut generation = write_cached(
+            &self.llama,
+            (key_of(input), &input.classes),
+            &mut || self.embedded(input, &mut run),
+            &mut cache,
+            (spec, &options),
+            &self.tokenizer,
+            on_token,
+        )?;
+        let mut captured = run.into_captured();
+        captured.append(&mut generation.captured);
+        generation.captured = captured;
+        Ok(generation)
+    }
+
+    fn generate_batch(
+        &self,
+        inputs: &[ModelInput],
+        spec: &HookSpec,
+        options: GenerationOptions,
+        on_token: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
+    ) -> Result<Vec<Generation>, ModelError> {
+        self.check_spec(spec)?;
+        let mut seen = Vec::new();
+        let mut prompts = Vec::new();
+        for input in inputs {
+            self.check_input(input)?;
+            let mut run = HookRun::new(spec);
+            prompts.push(Prompt {
+                x: self.embedded(input, &mut run)?,
+                classes: input.classes.clone(),
+            });
+            seen.push(run.into_captured());
+        }
+        let mut written = write(
+            &self.llama,
+            prompts,
+            spec,
+            &options,
+            &self.tokenizer,
+            on_token,
+        )?;
+        for (generation, mut captured) in written.iter_mut().zip(seen) {
+            captured.append(&mut generation.captured);
+            generation.captured = captured;
+        }
+        Ok(written)
+    }
+
+    fn logits(
+        &self,
+        input: &ModelInput,
+        spec: &HookSpec,
+    ) -> Result<(Vec<f32>, Vec<Captured>), ModelError> {
+        let (normed, captured) = self.run_prompt(input, spec)?;
+        let logits = self.llama.logits(&normed)?.flatten_all()?.to_vec1()?;
+        Ok((logits, captured))
+    }
+
+    fn logit_lens(
+        &self,
+        direction: &[f32],
+        hook: HookPoint,
+    ) -> Result<Option<Vec<f32>>, ModelError> {
+        self.order(hook)?;
+        if hook.is_vision() && hook != HookPoint::ProjectorOut {
+            return Ok(None);
+        }
+        let d_model = self.llama.config().d_model;
+        if direction.len() != d_model {
+            return Err(ModelError::Request(format!(
+                "a direction at {hook} has {d_model} numbers, {} were given",
+                direction.len()
+            )));
+        }
+        Ok(Some(direct_scores(&self.llama, direction, hook)?))
+    }
+
+    fn token_text(&self, id: u32) -> String {
+        self.tokenizer.decode(&[id])
+    }
+}

@@ -1,0 +1,101 @@
+//! Reads the weights of one part of a model: names under a prefix, onto a device, in a coding.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor};
+
+use super::{Coding, Linear, Weight, WeightFiles};
+use crate::ModelError;
+
+/// Reads weights under a prefix.
+pub(crate) struct Reader<'a> {
+    pub(crate) files: &'a WeightFiles,
+    pub(crate) prefix: String,
+    pub(crate) load: &'a WeightLoader,
+    /// Names that were asked for, by any reader of the checkpoint.
+    pub(crate) seen: &'a RefCell<BTreeSet<String>>,
+}
+
+/// How matrices are kept once they are read.
+pub(crate) struct WeightLoader {
+    pub(crate) device: Device,
+    /// Coding of matrices on the CPU; `None` as stored.
+    pub(crate) coding: Option<Coding>,
+    /// Number type of matrices on a GPU.
+    pub(crate) dtype: DType,
+}
+
+impl WeightLoader {
+    /// For a device; `coding` is that of matrices on the CPU. A GPU keeps matrices in bf16.
+    pub(crate) fn new(device: Device, coding: Option<Coding>) -> Self {
+        let dtype = if device.is_cpu() {
+            DType::F32
+        } else {
+            DType::BF16
+        };
+        Self {
+            device,
+            coding,
+            dtype,
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// The first of the names that the checkpoint has, else the first.
+    pub(crate) fn name(&self, names: &[&str]) -> String {
+        let whole = |name: &str| format!("{}{name}", self.prefix);
+        let known = names
+            .iter()
+            .map(|name| whole(name))
+            .find(|name| self.files.tensors().contains_key(name));
+        let name = known.unwrap_or_else(|| whole(names.first().unwrap_or(&"")));
+        self.seen.borrow_mut().insert(name.clone());
+        name
+    }
+
+    pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor, ModelError> {
+        self.files
+            .tensor(&self.name(&[name]), shape, &self.load.device)
+    }
+
+    pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, ModelError> {
+        self.files.values(&self.name(&[name]), shape)
+    }
+
+    /// A matrix under the first of the names that is there.
+    pub(crate) fn weight(&self, names: &[&str], shape: [usize; 2]) -> Result<Weight, ModelError> {
+        let name = self.name(names);
+        if !self.load.device.is_cpu() {
+            let tensor = self.files.tensor(&name, &shape, &self.load.device)?;
+            return Ok(Weight::Dense(tensor.to_dtype(self.load.dtype)?));
+        }
+        let matrix = self.files.matrix(&name, shape)?;
+        let coded = self.load.coding.and_then(|coding| matrix.recoded(coding));
+        Ok(Weight::Coded(Arc::new(coded.unwrap_or(matrix))))
+    }
+
+    /// An affine map; each of `names` without `.weight` and `.bias`. `bias` says whether one must
+    /// be there.
+    pub(crate) fn linear(
+        &self,
+        names: &[&str],
+        shape: [usize; 2],
+        bias: bool,
+    ) -> Result<Linear, ModelError> {
+        let weights: Vec<String> = names.iter().map(|name| format!("{name}.weight")).collect();
+        let weights: Vec<&str> = weights.iter().map(String::as_str).collect();
+        let weight = self.weight(&weights, shape)?;
+        let bias = if bias {
+            let biases: Vec<String> = names.iter().map(|name| format!("{name}.bias")).collect();
+            let biases: Vec<&str> = biases.iter().map(String::as_str).collect();
+            let name = self.name(&biases);
+            Some(self.files.tensor(&name, &[shape[0]], &self.load.device)?)
+        } else {
+            None
+        };
+        Ok(Linear { weight, bias })
+    }
+}
