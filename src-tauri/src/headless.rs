@@ -25,6 +25,14 @@ pub(crate) fn run(command: &Command, project: Option<&Path>, job: &JobContext) -
         }
         Command::Project(command) => run_project(command, project, job),
         Command::Dataset(command) => run_dataset(command, &open(project)?, job),
+        Command::Model(ModelCommand::Run(arguments)) => {
+            let session = project.map(Session::open).transpose()?;
+            crate::run::run(arguments, session.as_ref(), job)
+        }
+        Command::Model(ModelCommand::Inspect { path, weights }) => {
+            let estimate = engine::inspect_model(path, weights.as_deref())?;
+            Ok(Answer::new(json!(estimate), text::memory(&estimate)))
+        }
         Command::Model(command) => run_model(command, &open(project)?, job),
         Command::Harvest(command) => run_harvest(command, &open(project)?, job),
         Command::Sae(command) => run_sae(command, &open(project)?, job),
@@ -240,8 +248,15 @@ fn show_datasets(command: &DatasetCommand, session: &Session) -> Result<Answer> 
 
 fn run_model(command: &ModelCommand, session: &Session, job: &JobContext) -> Result<Answer> {
     match command {
-        ModelCommand::Add { name, path } => {
-            let view = session.add_model(name, path)?;
+        ModelCommand::Run(_) | ModelCommand::Inspect { .. } => {
+            Err(EngineError::other("this command is run elsewhere"))
+        }
+        ModelCommand::Add {
+            name,
+            path,
+            weights,
+        } => {
+            let view = session.add_model(name, path, weights.as_deref())?;
             Ok(Answer::new(json!(view), text::models(&[view])))
         }
         ModelCommand::Train {

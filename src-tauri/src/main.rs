@@ -4,6 +4,7 @@ mod arguments;
 mod headless;
 mod installation;
 mod open_window;
+mod run;
 mod terminal;
 mod text;
 mod window;

@@ -59,7 +59,7 @@ fn build(root: &Path, shared: &Path) {
     };
     session.import(&films, &job).unwrap();
     let encoder = shared.join("models/lite-medsam");
-    session.add_model("encoder", &encoder).unwrap();
+    session.add_model("encoder", &encoder, None).unwrap();
     let movies = ImportRequest::Interactions {
         name: MOVIES.to_owned(),
         path: text("data/recommender/movielens-latest-small"),

@@ -97,7 +97,7 @@ fn main() -> Result<()> {
                 seed,
             };
             session.import(&request, &job)?;
-            session.add_model("phantom-vlm", Path::new(model))?;
+            session.add_model("phantom-vlm", Path::new(model), None)?;
             session
         };
         for hook in hooks.split(',') {

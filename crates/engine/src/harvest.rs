@@ -51,6 +51,25 @@ pub(crate) fn sidecar_file(shard: u32) -> String {
     format!("{shard:05}.samples.json")
 }
 
+/// Classes of text that differs from sample to sample.
+const TEXT: [PositionClass; 5] = [
+    PositionClass::Indication,
+    PositionClass::Comparison,
+    PositionClass::Report,
+    PositionClass::Technique,
+    PositionClass::PriorReport,
+];
+
+/// [`TEXT`] and image patches.
+const IMAGE_AND_TEXT: [PositionClass; 6] = [
+    PositionClass::Image,
+    PositionClass::Indication,
+    PositionClass::Comparison,
+    PositionClass::Report,
+    PositionClass::Technique,
+    PositionClass::PriorReport,
+];
+
 /// Reads which position classes a request names.
 ///
 /// # Errors
@@ -60,8 +79,12 @@ fn classes_of(positions: &str) -> Result<Vec<PositionClass>> {
     let mut classes = Vec::new();
     for word in positions.split(',').map(str::trim) {
         classes.extend(match word {
-            "all" => vec![P::Image, P::Indication, P::Comparison, P::Report, P::Item],
-            "text" => vec![P::Indication, P::Comparison, P::Report],
+            "all" => {
+                let mut all = TEXT.to_vec();
+                all.extend([P::Image, P::Item]);
+                all
+            }
+            "text" => TEXT.to_vec(),
             "report" => vec![P::Report],
             "image" => vec![P::Image],
             "items" => vec![P::Item],
@@ -121,12 +144,9 @@ impl RowReader<'_> {
         } else if self.model.recommender.is_some() {
             (&[P::Item], "items")
         } else if self.model.card().architecture == Architecture::Llama {
-            (&[P::Indication, P::Comparison, P::Report], "text")
+            (&TEXT, "text")
         } else {
-            (
-                &[P::Image, P::Indication, P::Comparison, P::Report],
-                "image and text",
-            )
+            (&IMAGE_AND_TEXT, "image and text")
         };
         if self.classes.iter().any(|class| has.contains(class)) {
             return Ok(());

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use models::recommenders::{SasRec, StateDictOptions};
+use models::vision_language::{Llava, LoadOptions, PhantomVlm};
+use models::weights::Coding;
 use models::{Architecture, HookedModel, ModelCard};
 use serde::{Deserialize, Serialize};
 use store::{ArtefactKind, Project, blake3_of_file};
@@ -21,13 +23,28 @@ pub(crate) struct ModelRecord {
     pub(crate) architecture: Architecture,
     /// Weights outside the project, absolute; `None` when they lie beside this file.
     pub(crate) outside: Option<PathBuf>,
-    /// BLAKE3 of the weight file.
+    /// BLAKE3 of the weight file; of several, of their names and hashes.
     pub(crate) hash: String,
+    /// Lengths and times of the weight files when their hash was taken: as long as these hold, it
+    /// is not taken again, which would read the whole of them at every start.
+    #[serde(default)]
+    pub(crate) stamps: Vec<FileStamp>,
+    /// Coding of the matrices on the CPU, where it is not that of the files.
+    #[serde(default)]
+    pub(crate) coding: Option<String>,
     /// Dataset it was trained on here, if it was.
     pub(crate) trained_on: Option<String>,
     /// Settings and outcome of the training, for the user.
     #[serde(default)]
     pub(crate) training: serde_json::Value,
+}
+
+/// What tells cheaply that a file is still the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileStamp {
+    n_bytes: u64,
+    /// Nanoseconds since 1970.
+    modified: u64,
 }
 
 /// A model in memory.
@@ -62,7 +79,41 @@ pub(crate) fn load(project: &Project, name: &str) -> Result<LoadedModel> {
     let record = read_record(project, name)?;
     let folder = project.artefact_dir(ArtefactKind::Model, name)?;
     let path = record.outside.clone().unwrap_or(folder);
-    load_architecture(record.architecture, &path, name, Some(&record.hash))
+    let files = weight_files(record.architecture, &path)?;
+    if record.stamps.is_empty() || stamps_of(&files)? != record.stamps {
+        let hash = hash_of(&files)?;
+        if record.hash != hash {
+            return Err(EngineError::request(format!(
+                "{} has changed since it was added as models/{name}; add it under another name",
+                files.first().unwrap_or(&path).display()
+            )));
+        }
+    }
+    let coding = record.coding.as_deref().map(coding_named).transpose()?;
+    load_architecture(record.architecture, &path, (name, &record.hash), coding)
+}
+
+/// Loads a model from a path, outside any project.
+pub(crate) fn load_path(path: &Path, coding: Option<Coding>) -> Result<LoadedModel> {
+    let architecture = recognise(path)?;
+    let name = path.file_name().map_or("model".to_owned(), |name| {
+        name.to_string_lossy().into_owned()
+    });
+    load_architecture(architecture, path, (&name, ""), coding)
+}
+
+/// The coding that `--weights` names.
+pub(crate) fn coding_named(name: &str) -> Result<Coding> {
+    match name {
+        "f32" => Ok(Coding::F32),
+        "f16" => Ok(Coding::F16),
+        "bf16" => Ok(Coding::Bf16),
+        "q8" => Ok(Coding::Q8_0),
+        "q4" => Ok(Coding::Q4_1),
+        other => Err(EngineError::request(format!(
+            "\"{other}\" is no coding of weights; expected f32, f16, bf16, q8 or q4"
+        ))),
+    }
 }
 
 /// The record of a finished model.
@@ -77,17 +128,54 @@ pub(crate) fn read_record(project: &Project, name: &str) -> Result<ModelRecord> 
         .map_err(|error| EngineError::request(format!("{}: {error}", path.display())))
 }
 
-/// File whose hash stands for the model.
-fn weight_file(architecture: Architecture, path: &Path) -> PathBuf {
+/// Files whose hash stands for the model.
+fn weight_files(architecture: Architecture, path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_file() {
-        return path.to_owned();
+        return Ok(vec![path.to_owned()]);
     }
+    let single = path.join("model.safetensors");
     match architecture {
-        Architecture::TinyVit => {
-            tiny_vit_weights(path).unwrap_or_else(|| path.join("model.safetensors"))
+        Architecture::TinyVit => Ok(vec![tiny_vit_weights(path).unwrap_or(single)]),
+        Architecture::Maira2 | Architecture::Llava => {
+            Ok(models::weights::WeightFiles::open(path)?.paths())
         }
-        _ => path.join("model.safetensors"),
+        _ => Ok(vec![single]),
     }
+}
+
+/// BLAKE3 of one file; of several, of their names and hashes.
+fn hash_of(files: &[PathBuf]) -> Result<String> {
+    if let [only] = files {
+        return Ok(blake3_of_file(only)?.0);
+    }
+    let mut lines = String::new();
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        lines.push_str(&name);
+        lines.push(' ');
+        lines.push_str(&blake3_of_file(file)?.0);
+        lines.push('\n');
+    }
+    Ok(store::blake3_of_bytes(lines.as_bytes()))
+}
+
+fn stamps_of(files: &[PathBuf]) -> Result<Vec<FileStamp>> {
+    files
+        .iter()
+        .map(|file| {
+            let facts = std::fs::metadata(file).map_err(|error| {
+                EngineError::request(format!("cannot read {}: {error}", file.display()))
+            })?;
+            let modified = facts
+                .modified()
+                .ok()
+                .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+            Ok(FileStamp {
+                n_bytes: facts.len(),
+                modified: modified.map_or(0, |time| time.as_nanos() as u64),
+            })
+        })
+        .collect()
 }
 
 /// The weight file of the `LiteMedSAM` encoder's folder, told by its configuration.
@@ -104,24 +192,21 @@ fn tiny_vit_weights(folder: &Path) -> Option<PathBuf> {
 fn load_architecture(
     architecture: Architecture,
     path: &Path,
-    name: &str,
-    expected_hash: Option<&str>,
+    (name, hash): (&str, &str),
+    coding: Option<Coding>,
 ) -> Result<LoadedModel> {
-    let file = weight_file(architecture, path);
-    let (hash, _) = blake3_of_file(&file)?;
-    if let Some(expected) = expected_hash
-        && expected != hash
-    {
-        return Err(EngineError::request(format!(
-            "{} has changed since it was added as models/{name}; add it under another name",
-            file.display()
-        )));
-    }
     let mut recommender = None;
     let hooked: Arc<dyn HookedModel> = match architecture {
-        Architecture::Llama => Arc::new(models::text::load_gguf(path, &hash)?),
-        Architecture::TinyVit => Arc::new(models::vision::load_tiny_vit(path, &hash)?),
-        Architecture::PhantomVlm => Arc::new(models::vision_language::PhantomVlm::load(path)?),
+        Architecture::Llama => Arc::new(models::text::load_gguf(path, hash)?),
+        Architecture::TinyVit => Arc::new(models::vision::load_tiny_vit(path, hash)?),
+        Architecture::PhantomVlm => Arc::new(PhantomVlm::load(path)?),
+        Architecture::Maira2 | Architecture::Llava => {
+            let options = LoadOptions {
+                coding,
+                ..LoadOptions::default()
+            };
+            Arc::new(Llava::load(path, hash, &options)?)
+        }
         Architecture::SasRec => {
             let model = Arc::new(SasRec::load(path, StateDictOptions::default())?);
             recommender = Some(Arc::clone(&model));
@@ -141,7 +226,7 @@ fn load_architecture(
 }
 
 /// Tells the architecture of a file or folder by its content.
-fn recognise(path: &Path) -> Result<Architecture> {
+pub(crate) fn recognise(path: &Path) -> Result<Architecture> {
     if path.is_file() {
         let mut magic = [0_u8; 4];
         let read = std::fs::File::open(path)
@@ -182,37 +267,53 @@ fn recognise(path: &Path) -> Result<Architecture> {
     })?;
     let value: serde_json::Value = serde_json::from_slice(&text)
         .map_err(|error| EngineError::request(format!("{}: {error}", config.display())))?;
+    match value["model_type"].as_str() {
+        Some("maira2") => return Ok(Architecture::Maira2),
+        Some("llava") => return Ok(Architecture::Llava),
+        Some(other) => {
+            return Err(EngineError::request(format!(
+                "{}: \"model_type\": expected \"maira2\" or \"llava\", found \"{other}\"",
+                config.display()
+            )));
+        }
+        None => {}
+    }
     serde_json::from_value(value["architecture"].clone()).map_err(|error| {
         EngineError::request(format!(
-            "{}: \"architecture\": expected \"sas-rec\" or \"phantom-vlm\" ({error})",
+            "{}: expected a \"model_type\" of \"maira2\" or \"llava\", or an \"architecture\" of \
+             \"sas-rec\" or \"phantom-vlm\" ({error})",
             config.display()
         ))
     })
 }
 
 impl Session {
-    /// Adds a model that lies outside the project; its files stay where they are.
+    /// Adds a model that lies outside the project; its files stay where they are. `coding` is how
+    /// its matrices are kept in memory: f32, f16, bf16, q8 or q4; as stored where it is `None`.
     ///
     /// # Errors
     /// When the path is no model this version can load, or the name is taken.
-    pub fn add_model(&self, name: &str, path: &Path) -> Result<ModelView> {
+    pub fn add_model(&self, name: &str, path: &Path, coding: Option<&str>) -> Result<ModelView> {
         let draft = self.project.begin(ArtefactKind::Model, name)?;
         let architecture = recognise(path)?;
         let path = path
             .canonicalize()
             .map_err(|error| EngineError::request(format!("{}: {error}", path.display())))?;
-        let model = load_architecture(architecture, &path, name, None)?;
-        let file = weight_file(architecture, &path);
-        let (hash, _) = blake3_of_file(&file)?;
+        let files = weight_files(architecture, &path)?;
+        let hash = hash_of(&files)?;
+        let as_coded = coding.map(coding_named).transpose()?;
+        let model = load_architecture(architecture, &path, (name, &hash), as_coded)?;
         let record = ModelRecord {
             architecture,
             outside: Some(path),
             hash,
+            stamps: stamps_of(&files)?,
+            coding: coding.map(str::to_owned),
             trained_on: None,
             training: serde_json::Value::Null,
         };
         draft.write(RECORD, &to_json(&record)?)?;
-        draft.finish(&[], &[file])?;
+        draft.finish(&[], &files)?;
         self.forget(name);
         Ok(ModelView::from_card(name, model.card()))
     }
@@ -228,11 +329,13 @@ impl Session {
     ) -> Result<()> {
         let draft = self.project.begin(ArtefactKind::Model, name)?;
         write(draft.folder())?;
-        let (hash, _) = blake3_of_file(&weight_file(architecture, draft.folder()))?;
+        let hash = hash_of(&weight_files(architecture, draft.folder())?)?;
         let record = ModelRecord {
             architecture,
             outside: None,
             hash,
+            stamps: Vec::new(),
+            coding: None,
             trained_on: trained_on.map(str::to_owned),
             training,
         };

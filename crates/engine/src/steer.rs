@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use models::{ActivationEdit, EditedPosition, GenerationOptions, HookSpec, ModelInput};
-use sae::SparseAutoencoder;
-use schema::{HookPoint, PositionClass, PositionScope, SteeringMode, SteeringSpec, StrengthUnit};
+use models::{ActivationEdit, GenerationOptions, HookSpec, ModelInput};
+use schema::{HookPoint, PositionScope, SteeringMode, SteeringSpec, StrengthUnit};
 
+use crate::edits::{Change, EditedDictionary, FeatureEdit};
 use crate::error::{EngineError, Result};
 use crate::harvest::load_film_of;
 use crate::indexed::{IndexedDictionary, item_view};
@@ -21,69 +21,6 @@ const MAX_EDITS: usize = 8;
 const MAX_NEW_TOKENS: usize = 96;
 /// Items of a ranked list.
 const N_RANKED: usize = 10;
-
-/// One feature's change, in units of the hook activation.
-struct Change {
-    feature: u32,
-    mode: SteeringMode,
-    amount: f32,
-    scope: PositionScope,
-}
-
-/// The changes of a request, applied at the hook that the dictionary reads.
-pub(crate) struct FeatureEdit {
-    indexed: Arc<IndexedDictionary>,
-    changes: Vec<Change>,
-}
-
-impl FeatureEdit {
-    fn sae(&self) -> &SparseAutoencoder {
-        &self.indexed.dictionary.sae
-    }
-}
-
-impl ActivationEdit for FeatureEdit {
-    fn apply(&self, rows: &mut [f32], d_model: usize, positions: &[EditedPosition]) {
-        let reads_codes = self
-            .changes
-            .iter()
-            .any(|change| change.mode != SteeringMode::Add);
-        // Codes of the unchanged rows: the error term x − x̂ stays as it is.
-        let codes = reads_codes.then(|| self.sae().encode(rows).ok()).flatten();
-        for (at, (row, position)) in rows.chunks_exact_mut(d_model).zip(positions).enumerate() {
-            for change in self
-                .changes
-                .iter()
-                .filter(|change| is_in_scope(change.scope, position))
-            {
-                let now = codes
-                    .as_ref()
-                    .map_or(0.0, |codes| codes.activation(at, change.feature));
-                let by = match change.mode {
-                    SteeringMode::Add => change.amount,
-                    SteeringMode::Clamp => change.amount - now,
-                    SteeringMode::Ablate => -now,
-                };
-                if by != 0.0 {
-                    let direction = self.sae().decoder_row(change.feature);
-                    for (value, along) in row.iter_mut().zip(direction) {
-                        *value += by * along;
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn is_in_scope(scope: PositionScope, at: &EditedPosition) -> bool {
-    match scope {
-        PositionScope::All => true,
-        PositionScope::Generated => at.position >= at.prompt_len,
-        PositionScope::FromLastPrompt => at.position + 1 >= at.prompt_len,
-        PositionScope::Image => at.class == PositionClass::Image,
-        PositionScope::Text => !matches!(at.class, PositionClass::Image | PositionClass::Cls),
-    }
-}
 
 impl Session {
     /// Runs the model on one sample without and with the changes.
@@ -147,7 +84,7 @@ pub(crate) fn feature_edit(
         });
     }
     Ok(FeatureEdit {
-        indexed: Arc::clone(indexed),
+        dictionary: EditedDictionary::Indexed(Arc::clone(indexed)),
         changes,
     })
 }
@@ -170,7 +107,11 @@ fn steer_text(
         report: record.report.as_ref(),
         ..models::ModelSample::default()
     })?;
-    let before = write_report(model, &input, &HookSpec::default(), job)?;
+    let unchanged = HookSpec {
+        keep_at: Some(indexed.harvest.hook),
+        ..HookSpec::default()
+    };
+    let before = write_report(model, &input, &unchanged, job)?;
     let after = write_report(model, &input, spec, job)?;
     let stated = |text: &str| -> Vec<String> {
         indexed
@@ -320,7 +261,7 @@ pub fn parse_edit(text: &str, mode: SteeringMode) -> Result<SteeringSpec> {
 pub(crate) fn reaches_output(hook: HookPoint, architecture: models::Architecture) -> bool {
     match architecture {
         models::Architecture::SasRec => hook == HookPoint::UserVector,
-        models::Architecture::PhantomVlm => true,
-        _ => false,
+        models::Architecture::TinyVit | models::Architecture::Dinov2 => false,
+        _ => true,
     }
 }

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use schema::{Film, HookPoint, PatchGrid, PositionClass, Report};
 use serde::{Deserialize, Serialize};
 
+use crate::vision_language::maira_prompt::{MairaTask, StudyFilms, StudyTexts};
 use crate::{Captured, HookSpec, ModelError};
 
 /// Architectures this build knows.
@@ -67,6 +68,15 @@ pub struct ModelSample<'a> {
     pub report: Option<&'a Report>,
     /// Item ids of the history, oldest first, without held-out items.
     pub items: Option<&'a [u32]>,
+}
+
+/// An image of a prompt.
+#[derive(Debug, Clone, Copy)]
+pub enum PromptImage<'a> {
+    /// A film, which the model's processor prepares.
+    Film(&'a Film),
+    /// What a processor made: values and `[channels, height, width]`.
+    Processed(&'a [f32], [usize; 3]),
 }
 
 /// A sample as tensors' worth of numbers, ready for a forward pass.
@@ -263,29 +273,51 @@ pub trait HookedModel: Send + Sync {
         })
     }
 
-    /// A raw prompt, with a marker `<image>` for each film where the model reads films.
+    /// A raw prompt, with a marker `<image>` for each image where the model reads images.
     ///
     /// # Errors
-    /// [`ModelError::Unsupported`] for models that read no text; [`ModelError::Request`] when films
+    /// [`ModelError::Unsupported`] for models that read no text; [`ModelError::Request`] when images
     /// and markers do not match.
-    fn prepare_text(&self, text: &str, films: &[&Film]) -> Result<ModelInput, ModelError> {
-        let _ = (text, films);
+    fn prepare_text(
+        &self,
+        text: &str,
+        images: &[PromptImage<'_>],
+    ) -> Result<ModelInput, ModelError> {
+        let _ = (text, images);
         Err(ModelError::Unsupported {
             model: self.card().name.clone(),
             ability: "read a prompt",
         })
     }
 
-    /// Token ids, images already expanded, with the processed pixels and shape of each image.
+    /// A study in MAIRA-2's own prompt: the images are the current frontal film, the lateral one
+    /// and the prior one, where they are shown.
+    ///
+    /// # Errors
+    /// As [`HookedModel::prepare_text`].
+    fn prepare_study(
+        &self,
+        task: MairaTask<'_>,
+        (shown, texts): (StudyFilms, StudyTexts<'_>),
+        images: &[PromptImage<'_>],
+    ) -> Result<ModelInput, ModelError> {
+        let _ = (task, shown, texts, images);
+        Err(ModelError::Unsupported {
+            model: self.card().name.clone(),
+            ability: "read a study; give it a prompt",
+        })
+    }
+
+    /// Token ids, images already expanded to one id per position.
     ///
     /// # Errors
     /// As [`HookedModel::prepare_text`].
     fn prepare_ids(
         &self,
         ids: &[u32],
-        pixels: Vec<(Vec<f32>, [usize; 3])>,
+        images: &[PromptImage<'_>],
     ) -> Result<ModelInput, ModelError> {
-        let _ = (ids, pixels);
+        let _ = (ids, images);
         Err(ModelError::Unsupported {
             model: self.card().name.clone(),
             ability: "read token ids",

@@ -8,6 +8,7 @@ pub mod hooked_model;
 pub mod hooks;
 pub mod kernels;
 pub mod recommenders;
+pub mod tensor_files;
 mod tensor_ops;
 pub mod text;
 pub mod training;
@@ -18,7 +19,7 @@ pub mod weights;
 pub use error::ModelError;
 pub use hooked_model::{
     Architecture, Generation, GenerationOptions, HookInfo, HookedModel, ModelCard, ModelInput,
-    ModelSample, PositionInfo, Sampling,
+    ModelSample, PositionInfo, PromptImage, Sampling,
 };
 pub use hooks::{ActivationEdit, Captured, EditedPosition, HookRun, HookSpec};
 pub use vision_language::PhantomVlm;

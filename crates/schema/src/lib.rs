@@ -24,5 +24,5 @@ pub use hook_point::{HookPoint, UnknownHookPoint};
 pub use ids::{FeatureId, JobId};
 pub use review::{Decision, ReviewState};
 pub use sae_config::{SaeConfig, SaeVariant};
-pub use steering::{PositionScope, SteeringMode, SteeringSpec, StrengthUnit};
+pub use steering::{PositionScope, SteeringMode, SteeringSpec, StrengthUnit, UnknownScope};
 pub use train_metrics::{SaeEvaluation, StepReport};

@@ -109,6 +109,8 @@ pub(crate) fn class_name(class: PositionClass) -> &'static str {
         PositionClass::Report => "report",
         PositionClass::Generated => "written by the model",
         PositionClass::Item => "item",
+        PositionClass::Technique => "technique",
+        PositionClass::PriorReport => "prior report",
     }
 }
 

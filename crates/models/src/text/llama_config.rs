@@ -109,6 +109,11 @@ impl LlamaConfig {
         self.n_heads * self.d_head
     }
 
+    /// Bytes of keys and values of one position in all blocks, f32.
+    pub fn bytes_per_position(&self) -> u64 {
+        (2 * 4 * self.n_blocks * self.d_key()) as u64
+    }
+
     /// Width of all key heads together.
     pub fn d_key(&self) -> usize {
         self.n_kv_heads * self.d_head

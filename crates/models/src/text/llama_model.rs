@@ -15,7 +15,7 @@ use super::report_tokens::{report_input, report_prompt, text_input};
 use super::{Gguf, GgufTokenizer, LlamaConfig};
 use crate::{
     Architecture, Captured, Generation, GenerationOptions, HookInfo, HookRun, HookSpec,
-    HookedModel, ModelCard, ModelError, ModelInput, ModelSample, PositionInfo,
+    HookedModel, ModelCard, ModelError, ModelInput, ModelSample, PositionInfo, PromptImage,
 };
 
 /// Rows of logits that are held at once while losses are computed: 64 × 49,152 × 4 bytes = 12 MB.
@@ -45,6 +45,8 @@ pub struct GgufFacts {
     pub file_bytes: u64,
     /// Memory the loaded weights take in bytes, as they are coded in the file.
     pub memory_bytes: u64,
+    /// Keys and values of one position, in bytes.
+    pub bytes_per_position: u64,
 }
 
 /// A Llama-shaped text model with its tokenizer.
@@ -80,6 +82,7 @@ pub fn inspect_gguf(path: &Path) -> Result<GgufFacts, ModelError> {
         n_context: config.n_context,
         file_bytes: gguf.file_bytes(),
         memory_bytes: gguf.file_bytes(),
+        bytes_per_position: config.bytes_per_position(),
         card,
     })
 }
@@ -301,6 +304,16 @@ impl LlamaModel {
         }
     }
 
+    fn check_no_images(&self, images: &[PromptImage<'_>]) -> Result<(), ModelError> {
+        if images.is_empty() {
+            return Ok(());
+        }
+        Err(ModelError::Unsupported {
+            model: self.card.name.clone(),
+            ability: "see images",
+        })
+    }
+
     fn need_report<'a>(&self, sample: ModelSample<'a>) -> Result<&'a Report, ModelError> {
         sample.report.ok_or_else(|| ModelError::Sample {
             model: self.card.name.clone(),
@@ -366,6 +379,38 @@ impl HookedModel for LlamaModel {
 
     fn prepare_prompt(&self, sample: ModelSample<'_>) -> Result<ModelInput, ModelError> {
         report_prompt(&self.tokenizer, sample.report, self.options.max_tokens)
+    }
+
+    fn prepare_text(
+        &self,
+        text: &str,
+        images: &[PromptImage<'_>],
+    ) -> Result<ModelInput, ModelError> {
+        self.check_no_images(images)?;
+        let limit = self.llama.config().n_context;
+        text_input(
+            &self.tokenizer,
+            text,
+            true,
+            PositionClass::Boilerplate,
+            limit,
+        )
+    }
+
+    fn prepare_ids(
+        &self,
+        ids: &[u32],
+        images: &[PromptImage<'_>],
+    ) -> Result<ModelInput, ModelError> {
+        self.check_no_images(images)?;
+        let input = ModelInput {
+            ids: ids.to_vec(),
+            classes: vec![PositionClass::Boilerplate; ids.len()],
+            texts: self.tokenizer.texts(ids),
+            ..ModelInput::default()
+        };
+        self.check_ids(&input)?;
+        Ok(input)
     }
 
     fn positions(

@@ -232,8 +232,10 @@ pub fn parse_grounded(text: &str) -> GroundedReport {
 pub fn box_on_film(square: [f32; 4], width: u32, height: u32) -> [f32; 4] {
     let side = width.min(height);
     let (left, top) = ((width - side) / 2, (height - side) / 2);
+    // Whole pixels, as the reference cuts them off.
     let along = |share: f32, offset: u32, length: u32| {
-        ((f64::from(share) * f64::from(side) + f64::from(offset)) / f64::from(length.max(1))) as f32
+        let pixels = (f64::from(share) * f64::from(side) + f64::from(offset)).trunc();
+        (pixels / f64::from(length.max(1))) as f32
     };
     [
         along(square[0], left, width),

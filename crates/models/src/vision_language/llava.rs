@@ -29,6 +29,7 @@ use crate::weights::{Coding, Linear, Reader, WeightFiles, WeightLoader};
 use crate::{
     Architecture, Captured, EditedPosition, Generation, GenerationOptions, HookInfo, HookRun,
     HookSpec, HookedModel, ModelCard, ModelError, ModelInput, ModelSample, PositionInfo,
+    PromptImage,
 };
 
 /// How a checkpoint is loaded.
@@ -429,39 +430,64 @@ impl Llava {
         Ok((pass.x, run.into_captured()))
     }
 
-    /// An input of processed images and a typed text with a marker per image.
+    /// An input that has images and no text yet.
+    fn with_images(&self, images: &[PromptImage<'_>]) -> Result<ModelInput, ModelError> {
+        let mut input = ModelInput::default();
+        for (i, image) in images.iter().enumerate() {
+            let (pixels, shape, covered, film_size) = match *image {
+                PromptImage::Film(film) => {
+                    if film.pixels.is_empty() {
+                        return Err(ModelError::Request("a film has no pixels".to_owned()));
+                    }
+                    let made = self.processor.process(film);
+                    let shape = [3, made.size[0], made.size[1]];
+                    let film_size = [film.width, film.height];
+                    (made.pixels, shape, made.covered, film_size)
+                }
+                PromptImage::Processed(pixels, shape) => {
+                    let [_, height, width] = shape;
+                    let covered = [0.0, 0.0, width as f32, height as f32];
+                    let film_size = [width as u32, height as u32];
+                    (pixels.to_vec(), shape, covered, film_size)
+                }
+            };
+            if i == 0 {
+                input.pixels = pixels;
+                input.pixel_shape = shape;
+                input.covered = covered;
+                input.film_size = film_size;
+            } else if shape == input.pixel_shape {
+                input.further_pixels.push(pixels);
+            } else {
+                return Err(ModelError::Request(format!(
+                    "the images differ in size: {:?} and {shape:?}",
+                    input.pixel_shape
+                )));
+            }
+        }
+        Ok(input)
+    }
+
+    /// An input of images and a typed text with a marker per image.
     ///
     /// # Errors
     /// [`ModelError::Request`] when markers and images do not match, or it is too long.
-    pub fn typed_input(&self, text: &TypedText, films: &[&Film]) -> Result<ModelInput, ModelError> {
-        let mut input = ModelInput::default();
-        for (i, film) in films.iter().enumerate() {
-            let image = self.processor.process(film);
-            let shape = [3, image.size[0], image.size[1]];
-            if i == 0 {
-                input.pixel_shape = shape;
-                input.pixels = image.pixels;
-                input.covered = image.covered;
-                input.film_size = [film.width, film.height];
-            } else {
-                if shape != input.pixel_shape {
-                    return Err(ModelError::Request(
-                        "the images have different sizes after the processor".to_owned(),
-                    ));
-                }
-                input.further_pixels.push(image.pixels);
-            }
-        }
+    pub fn typed_input(
+        &self,
+        text: &TypedText,
+        images: &[PromptImage<'_>],
+    ) -> Result<ModelInput, ModelError> {
+        let mut input = self.with_images(images)?;
         let n_markers = text
             .parts()
             .iter()
             .filter(|(part, _)| part == IMAGE)
             .count();
-        if n_markers != films.len() {
+        if n_markers != images.len() {
             return Err(ModelError::Request(format!(
                 "the prompt has {n_markers} {IMAGE} marker{}, but there {}",
                 if n_markers == 1 { "" } else { "s" },
-                match films.len() {
+                match images.len() {
                     1 => "is 1 image".to_owned(),
                     n => format!("are {n} images"),
                 }
@@ -535,9 +561,9 @@ impl Llava {
 
     /// A study as prompt, its report after it where the sample has one.
     fn study(&self, sample: ModelSample<'_>) -> Result<ModelInput, ModelError> {
-        let mut films = vec![self.need_film(&sample)?];
-        films.extend(sample.lateral);
-        films.extend(sample.prior.map(|(film, _)| film));
+        let mut films = vec![PromptImage::Film(self.need_film(&sample)?)];
+        films.extend(sample.lateral.map(PromptImage::Film));
+        films.extend(sample.prior.map(|(film, _)| PromptImage::Film(film)));
         let present = |text: &'_ str| !text.trim().is_empty();
         let report = sample.report;
         let texts = StudyTexts {
@@ -609,7 +635,7 @@ fn key_of(input: &ModelInput) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-fn read_json(path: &Path) -> Result<serde_json::Value, ModelError> {
+pub(crate) fn read_json(path: &Path) -> Result<serde_json::Value, ModelError> {
     let text = std::fs::read(path).map_err(|source| ModelError::Read {
         path: path.to_owned(),
         source,
@@ -687,33 +713,31 @@ impl HookedModel for Llava {
         })
     }
 
-    fn prepare_text(&self, text: &str, films: &[&Film]) -> Result<ModelInput, ModelError> {
-        self.typed_input(&TypedText::plain(text, PositionClass::Boilerplate), films)
+    fn prepare_text(
+        &self,
+        text: &str,
+        images: &[PromptImage<'_>],
+    ) -> Result<ModelInput, ModelError> {
+        let text = TypedText::plain(text, PositionClass::Boilerplate);
+        self.typed_input(&text, images)
+    }
+
+    fn prepare_study(
+        &self,
+        task: MairaTask<'_>,
+        (shown, texts): (StudyFilms, StudyTexts<'_>),
+        images: &[PromptImage<'_>],
+    ) -> Result<ModelInput, ModelError> {
+        self.typed_input(&self.study_prompt(task, shown, texts)?, images)
     }
 
     fn prepare_ids(
         &self,
         ids: &[u32],
-        pixels: Vec<(Vec<f32>, [usize; 3])>,
+        images: &[PromptImage<'_>],
     ) -> Result<ModelInput, ModelError> {
-        let mut input = ModelInput {
-            ids: ids.to_vec(),
-            ..ModelInput::default()
-        };
-        for (i, (pixels, shape)) in pixels.into_iter().enumerate() {
-            if i == 0 {
-                input.pixels = pixels;
-                input.pixel_shape = shape;
-                input.covered = [0.0, 0.0, shape[2] as f32, shape[1] as f32];
-                input.film_size = [shape[2] as u32, shape[1] as u32];
-            } else if shape == input.pixel_shape {
-                input.further_pixels.push(pixels);
-            } else {
-                return Err(ModelError::Request(
-                    "the images have different shapes".to_owned(),
-                ));
-            }
-        }
+        let mut input = self.with_images(images)?;
+        input.ids = ids.to_vec();
         input.classes = ids
             .iter()
             .map(|&id| match id {

@@ -13,7 +13,7 @@ use models::vision_language::{Llava, LoadOptions};
 use models::weights::Coding;
 use models::{
     ActivationEdit, EditedPosition, Generation, GenerationOptions, HookSpec, HookedModel as _,
-    ModelInput,
+    ModelInput, PromptImage,
 };
 use safetensors::SafeTensors;
 use schema::{Film, HookPoint, PositionClass};
@@ -109,11 +109,15 @@ impl Case {
 
     /// The input of a case from the reference's own pixels and ids.
     fn input(&self, case: &str, ids: &[u32]) -> ModelInput {
-        let pixels = self.image_names(case).into_iter().map(|name| {
-            let (shape, values) = &self.images.floats[&format!("{name}.pixel_values")];
-            (values.clone(), [shape[1], shape[2], shape[3]])
-        });
-        self.model.prepare_ids(ids, pixels.collect()).unwrap()
+        let images: Vec<PromptImage<'_>> = self
+            .image_names(case)
+            .into_iter()
+            .map(|name| {
+                let (shape, values) = &self.images.floats[&format!("{name}.pixel_values")];
+                PromptImage::Processed(values, [shape[1], shape[2], shape[3]])
+            })
+            .collect();
+        self.model.prepare_ids(ids, &images).unwrap()
     }
 }
 
@@ -243,7 +247,7 @@ fn prompts_from_text_equal_the_reference() {
                 .iter()
                 .map(|n| case.film(n))
                 .collect();
-            let films: Vec<&Film> = films.iter().collect();
+            let films: Vec<PromptImage<'_>> = films.iter().map(PromptImage::Film).collect();
             let input = case.model.prepare_text(prompt, &films).unwrap();
             assert_eq!(input.ids, case.reference(name).ids["input_ids"], "{name}");
             assert_eq!(input.classes[0], PositionClass::Bos);
@@ -352,7 +356,7 @@ fn larger_images_get_interpolated_positions() {
         let ids = vec![case.report["image_token_id"].as_u64().unwrap() as u32; n_tokens];
         let input = case
             .model
-            .prepare_ids(&ids, vec![(pixels.clone(), [3, height, width])])
+            .prepare_ids(&ids, &[PromptImage::Processed(pixels, [3, height, width])])
             .unwrap();
         let blocks = case
             .model

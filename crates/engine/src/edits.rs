@@ -1,0 +1,169 @@
+//! Changes of activations at a hook point, along features of a dictionary or along a vector.
+
+use std::sync::Arc;
+
+use models::{ActivationEdit, EditedPosition};
+use sae::SparseAutoencoder;
+use schema::{PositionClass, PositionScope, SteeringMode};
+
+use crate::indexed::IndexedDictionary;
+
+/// Where the dictionary of a change comes from.
+#[derive(Clone)]
+pub(crate) enum EditedDictionary {
+    /// One of the project's.
+    Indexed(Arc<IndexedDictionary>),
+    /// One read from a folder.
+    Loose(Arc<SparseAutoencoder>),
+}
+
+impl EditedDictionary {
+    pub(crate) fn sae(&self) -> &SparseAutoencoder {
+        match self {
+            Self::Indexed(indexed) => &indexed.dictionary.sae,
+            Self::Loose(sae) => sae,
+        }
+    }
+}
+
+/// One feature's change, in units of the hook activation.
+#[derive(Clone)]
+pub(crate) struct Change {
+    pub(crate) feature: u32,
+    pub(crate) mode: SteeringMode,
+    pub(crate) amount: f32,
+    pub(crate) scope: PositionScope,
+}
+
+/// Changes along features of one dictionary.
+pub(crate) struct FeatureEdit {
+    pub(crate) dictionary: EditedDictionary,
+    pub(crate) changes: Vec<Change>,
+}
+
+impl ActivationEdit for FeatureEdit {
+    fn apply(&self, rows: &mut [f32], d_model: usize, positions: &[EditedPosition]) {
+        let sae = self.dictionary.sae();
+        let reads_codes = self
+            .changes
+            .iter()
+            .any(|change| change.mode != SteeringMode::Add);
+        // Codes of the unchanged rows: the error term x − x̂ stays as it is.
+        let codes = reads_codes.then(|| sae.encode(rows).ok()).flatten();
+        for (at, (row, position)) in rows.chunks_exact_mut(d_model).zip(positions).enumerate() {
+            for change in self
+                .changes
+                .iter()
+                .filter(|change| is_in_scope(change.scope, position))
+            {
+                let now = codes
+                    .as_ref()
+                    .map_or(0.0, |codes| codes.activation(at, change.feature));
+                let by = match change.mode {
+                    SteeringMode::Add => change.amount,
+                    SteeringMode::Clamp => change.amount - now,
+                    SteeringMode::Ablate => -now,
+                };
+                add_along(row, by, sae.decoder_row(change.feature));
+            }
+        }
+    }
+}
+
+/// A change along a vector. To clamp and to ablate, the row's coefficient along the vector is read
+/// by orthogonal projection.
+pub(crate) struct VectorEdit {
+    pub(crate) vector: Vec<f32>,
+    pub(crate) mode: SteeringMode,
+    pub(crate) amount: f32,
+    pub(crate) scope: PositionScope,
+}
+
+impl ActivationEdit for VectorEdit {
+    fn apply(&self, rows: &mut [f32], d_model: usize, positions: &[EditedPosition]) {
+        let square: f32 = self.vector.iter().map(|v| v * v).sum();
+        for (row, position) in rows.chunks_exact_mut(d_model).zip(positions) {
+            if !is_in_scope(self.scope, position) {
+                continue;
+            }
+            let now = || -> f32 {
+                let along: f32 = row.iter().zip(&self.vector).map(|(x, v)| x * v).sum();
+                along / square.max(f32::MIN_POSITIVE)
+            };
+            let by = match self.mode {
+                SteeringMode::Add => self.amount,
+                SteeringMode::Clamp => self.amount - now(),
+                SteeringMode::Ablate => -now(),
+            };
+            add_along(row, by, &self.vector);
+        }
+    }
+}
+
+fn add_along(row: &mut [f32], by: f32, direction: &[f32]) {
+    if by != 0.0 {
+        for (value, along) in row.iter_mut().zip(direction) {
+            *value += by * along;
+        }
+    }
+}
+
+fn is_in_scope(scope: PositionScope, at: &EditedPosition) -> bool {
+    match scope {
+        PositionScope::All => true,
+        PositionScope::Generated => at.position >= at.prompt_len,
+        PositionScope::FromLastPrompt => at.position + 1 >= at.prompt_len,
+        PositionScope::Image => at.class == PositionClass::Image,
+        PositionScope::Text => !matches!(at.class, PositionClass::Image | PositionClass::Cls),
+        PositionScope::Range { from, to } => {
+            at.position >= from && to.is_none_or(|to| at.position < to)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edited(edit: &dyn ActivationEdit) -> Vec<f32> {
+        let positions: Vec<EditedPosition> = (0..3)
+            .map(|position| EditedPosition {
+                position,
+                prompt_len: 2,
+                class: PositionClass::Report,
+            })
+            .collect();
+        let mut rows = vec![1.0, 2.0, 1.0, 2.0, 1.0, 2.0];
+        edit.apply(&mut rows, 2, &positions);
+        rows
+    }
+
+    fn along(mode: SteeringMode, amount: f32, scope: &str) -> Vec<f32> {
+        edited(&VectorEdit {
+            vector: vec![0.0, 2.0],
+            mode,
+            amount,
+            scope: scope.parse().unwrap(),
+        })
+    }
+
+    #[test]
+    fn a_vector_is_added_set_and_taken_out_where_it_should_be() {
+        let add = SteeringMode::Add;
+        assert_eq!(along(add, 0.5, "all"), [1.0, 3.0, 1.0, 3.0, 1.0, 3.0]);
+        assert_eq!(along(add, 0.5, "generated"), [1.0, 2.0, 1.0, 2.0, 1.0, 3.0]);
+        assert_eq!(
+            along(add, 0.5, "from_last_prompt"),
+            [1.0, 2.0, 1.0, 3.0, 1.0, 3.0]
+        );
+        assert_eq!(along(add, 0.5, "0..1"), [1.0, 3.0, 1.0, 2.0, 1.0, 2.0]);
+        assert_eq!(
+            along(SteeringMode::Clamp, 3.0, "2.."),
+            [1.0, 2.0, 1.0, 2.0, 1.0, 6.0]
+        );
+        assert_eq!(
+            along(SteeringMode::Ablate, 9.0, "2.."),
+            [1.0, 2.0, 1.0, 2.0, 1.0, 0.0]
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! `model run`: hands the arguments to the engine and prints what it gave.
+
+use engine::{JobContext, Result, RunAnswer, RunRequest, Session, StudyRequest};
+use serde_json::json;
+
+use crate::arguments::RunArguments;
+use crate::text::Answer;
+
+/// Runs a model once.
+pub(crate) fn run(
+    arguments: &RunArguments,
+    session: Option<&Session>,
+    job: &JobContext,
+) -> Result<Answer> {
+    let here = session.is_none() && !std::path::Path::new(&arguments.model).exists();
+    let current = std::env::current_dir().unwrap_or_default();
+    let opened = (here && Session::is_project(&current))
+        .then(|| Session::open(&current))
+        .transpose()?;
+    let request = RunRequest {
+        model: arguments.model.clone(),
+        images: arguments.images.clone(),
+        prompt: arguments.prompt.clone(),
+        input_ids: arguments.input_ids.clone(),
+        pixel_values: arguments.pixel_values.clone(),
+        study: StudyRequest {
+            task: arguments.task.clone(),
+            lateral: arguments.lateral.clone(),
+            prior: arguments.prior.clone(),
+            indication: arguments.indication.clone(),
+            technique: arguments.technique.clone(),
+            comparison: arguments.comparison.clone(),
+            prior_report: arguments.prior_report.clone(),
+        },
+        max_new_tokens: arguments.max_new_tokens,
+        ignore_eos: arguments.ignore_eos,
+        temperature: arguments.temperature,
+        top_p: arguments.top_p,
+        seed: arguments.seed,
+        steer: arguments.steer.clone(),
+        dump: arguments.dump.clone(),
+        hooks: arguments.hooks.clone(),
+        dump_generated_logits: arguments.dump_generated_logits,
+        weights: arguments.weights.clone(),
+    };
+    let answer = engine::run_model(session.or(opened.as_ref()), &request, job)?;
+    let lines = lines(&answer);
+    Ok(Answer::new(json!(answer), lines))
+}
+
+/// What a reader wants of it.
+fn lines(answer: &RunAnswer) -> String {
+    let mut lines = String::new();
+    if answer.sentences.is_empty() {
+        if !answer.text.is_empty() {
+            lines.push_str(answer.text.trim());
+            lines.push('\n');
+        }
+    } else {
+        for sentence in &answer.sentences {
+            lines.push_str(&sentence.text);
+            for corners in &sentence.boxes {
+                let numbers = corners.map(|corner| format!("{corner:.3}"));
+                lines.push_str(&format!("  [{}]", numbers.join(", ")));
+            }
+            lines.push('\n');
+        }
+    }
+    for warning in &answer.warnings {
+        lines.push_str(&format!("Note: {warning}\n"));
+    }
+    for (name, shape) in &answer.dumped {
+        lines.push_str(&format!("{name} {shape:?}\n"));
+    }
+    lines.push_str(&format!(
+        "{} positions read, {} tokens written in {:.2} s (loaded in {:.2} s)\n",
+        answer.n_prompt,
+        answer.generated_ids.len(),
+        answer.run_seconds,
+        answer.load_seconds
+    ));
+    lines
+}
