@@ -5,6 +5,7 @@ mod gguf_damage;
 mod grounded;
 mod llama;
 mod llava;
+mod llava_layouts;
 mod sasrec;
 mod shared_files;
 mod tiny_gguf;
