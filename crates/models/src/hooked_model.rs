@@ -6,7 +6,7 @@ use schema::{Film, HookPoint, PatchGrid, PositionClass, Report};
 use serde::{Deserialize, Serialize};
 
 use crate::vision_language::maira_prompt::{MairaTask, StudyFilms, StudyTexts};
-use crate::{Captured, HookSpec, ModelError};
+use crate::{AttributionMethod, Captured, HookSpec, ModelError, Probe};
 
 /// Architectures this build knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -321,6 +321,28 @@ pub trait HookedModel: Send + Sync {
         Err(ModelError::Unsupported {
             model: self.card().name.clone(),
             ability: "read token ids",
+        })
+    }
+
+    /// How the patches of the first image of `input` bear on what `probe` reads at a position of
+    /// the text, one number per patch, row-major.
+    ///
+    /// # Errors
+    /// [`ModelError::Unsupported`] for models that read no image before their text;
+    /// [`ModelError::Request`] when the position does not follow the image.
+    ///
+    /// # Cost
+    /// Gradient and rollout: about three passes up to the hook. Occlusion: one pass per patch.
+    fn image_attribution(
+        &self,
+        input: &ModelInput,
+        probe: &Probe,
+        method: AttributionMethod,
+    ) -> Result<Vec<f32>, ModelError> {
+        let _ = (input, probe, method);
+        Err(ModelError::Unsupported {
+            model: self.card().name.clone(),
+            ability: "trace a text back to an image",
         })
     }
 

@@ -6,6 +6,7 @@ use candle_core::{DType, Tensor};
 use schema::{HookPoint, PositionClass};
 
 use crate::ModelError;
+use crate::differentiable::attention::mean_weights;
 
 /// Where one row of a hooked activation stands in its sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +67,10 @@ pub struct Captured {
 pub struct HookRun<'a> {
     spec: &'a HookSpec,
     captured: Vec<Captured>,
+    /// The hook whose activation is kept as a tensor, with its gradient's history, and the tensor.
+    kept: Option<(HookPoint, Option<Tensor>)>,
+    /// Attention weights of each block of the decoder, averaged over heads, where they are watched.
+    attention: Option<Vec<Vec<f32>>>,
 }
 
 impl<'a> HookRun<'a> {
@@ -74,7 +79,43 @@ impl<'a> HookRun<'a> {
         Self {
             spec,
             captured: Vec::new(),
+            kept: None,
+            attention: None,
         }
+    }
+
+    /// Keeps the activation at `hook` as a tensor.
+    pub(crate) fn keeping(mut self, hook: HookPoint) -> Self {
+        self.kept = Some((hook, None));
+        self
+    }
+
+    /// Collects attention weights.
+    pub(crate) fn watching_attention(mut self) -> Self {
+        self.attention = Some(Vec::new());
+        self
+    }
+
+    /// The tensor that was kept, and the attention weights, `[n, n]` per block.
+    pub(crate) fn into_kept(self) -> (Option<Tensor>, Vec<Vec<f32>>) {
+        let kept = self.kept.and_then(|(_, tensor)| tensor);
+        (kept, self.attention.unwrap_or_default())
+    }
+
+    /// Decoders hand the rotated queries and keys of one sequence through, block by block.
+    ///
+    /// # Shapes
+    /// - `q`: `[1, n, d]`, `k`: `[1, n, d_kv]`
+    pub(crate) fn see_attention(
+        &mut self,
+        q: &Tensor,
+        k: &Tensor,
+        heads: [usize; 2],
+    ) -> Result<(), ModelError> {
+        if let Some(attention) = &mut self.attention {
+            attention.push(mean_weights(q, k, heads)?);
+        }
+        Ok(())
     }
 
     /// Hands the activation at `hook` through, recorded and changed as the spec asks.
@@ -93,6 +134,11 @@ impl<'a> HookRun<'a> {
         activation: Tensor,
         positions: &[EditedPosition],
     ) -> Result<Tensor, ModelError> {
+        if let Some((kept, tensor)) = &mut self.kept
+            && *kept == hook
+        {
+            *tensor = Some(activation.clone());
+        }
         let is_captured = self.spec.capture.contains(&hook);
         let is_edited = self.spec.edits.iter().any(|(at, _)| *at == hook);
         if !is_captured && !is_edited {

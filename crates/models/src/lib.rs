@@ -2,6 +2,7 @@
 //!
 //! Knows tensors; knows neither dictionaries nor project folders.
 
+pub mod attribution;
 mod differentiable;
 pub mod error;
 pub mod hooked_model;
@@ -16,6 +17,7 @@ pub mod vision;
 pub mod vision_language;
 pub mod weights;
 
+pub use attribution::{AttributionMethod, Probe};
 pub use error::ModelError;
 pub use hooked_model::{
     Architecture, Generation, GenerationOptions, HookInfo, HookedModel, ModelCard, ModelInput,

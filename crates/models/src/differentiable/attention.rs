@@ -244,6 +244,43 @@ impl CustomOp3 for Attention {
     }
 }
 
+/// Causal attention weights of one sequence, averaged over its heads.
+///
+/// # Shapes
+/// - `q`: `[1, n, n_heads * d_head]`, `k`: `[1, n, n_kv_heads * d_head]`
+/// - returns: `[n, n]`, row i over what position i sees
+pub(crate) fn mean_weights(q: &Tensor, k: &Tensor, heads: [usize; 2]) -> Result<Vec<f32>> {
+    let (q, k) = (q.contiguous()?, k.contiguous()?);
+    let [n_heads, n_kv_heads] = heads;
+    let attention = Attention {
+        n_heads,
+        n_kv_heads,
+        causal: true,
+    };
+    let sizes = attention.sizes(q.shape(), k.shape())?;
+    let ((qs, ql), (ks, kl)) = (q.storage_and_layout(), k.storage_and_layout());
+    let (q, k) = (tensor_slice(&qs, ql)?, tensor_slice(&ks, kl)?);
+    let n = sizes.n_keys;
+    let mut mean = vec![0_f32; sizes.n_queries * n];
+    mean.par_chunks_mut(QUERIES_PER_TASK * n)
+        .zip(q.par_chunks(QUERIES_PER_TASK * sizes.d))
+        .enumerate()
+        .for_each_init(Vec::new, |weights, (task, (mean, q))| {
+            let n_rows = q.len() / sizes.d;
+            weights.resize(n_rows * n, 0.0);
+            for at in (0..sizes.d).step_by(sizes.d_head) {
+                let kv = attention.key_at(at, sizes);
+                let q = View::new(&q[at..], n_rows, sizes.d_head, sizes.d);
+                let k = View::new(&k[kv..], n, sizes.d_head, sizes.d_kv);
+                attention.weights(weights, (q, task * QUERIES_PER_TASK), k, sizes);
+                for (mean, weight) in mean.iter_mut().zip(weights.iter()) {
+                    *mean += weight / n_heads as f32;
+                }
+            }
+        });
+    Ok(mean)
+}
+
 /// Scaled dot-product attention. With `causal`, the last query sees all keys, the one before all
 /// but the last, and so on: keys may begin earlier than queries, as with a cache.
 ///

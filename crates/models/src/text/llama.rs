@@ -241,7 +241,7 @@ impl Llama {
                 return Ok(Pass { x, is_whole: false });
             }
             let h = rms_norm(&x, &block.attn_norm, eps)?;
-            let h = self.attention(block, &h, &table, (i, rows.lens, sequences))?;
+            let h = self.attention(block, &h, &table, (i, rows.lens, sequences), run)?;
             let h = run.visit(HookPoint::AttnOut(i), h, at)?;
             if stop == 2 + 4 * i {
                 return Ok(Pass { x, is_whole: false });
@@ -276,6 +276,7 @@ impl Llama {
         x: &Tensor,
         table: &RotaryTable,
         (i, lens, sequences): (usize, &[usize], &mut [&mut Sequence]),
+        run: &mut HookRun<'_>,
     ) -> Result<Tensor, ModelError> {
         let heads = [self.config.n_heads, self.config.n_kv_heads];
         let (q, k, v) = (block.q.apply(x)?, block.k.apply(x)?, block.v.apply(x)?);
@@ -294,6 +295,7 @@ impl Llama {
                 k = cache.keys.narrow(0, 0, offset + len)?.unsqueeze(0)?;
                 v = cache.values.narrow(0, 0, offset + len)?.unsqueeze(0)?;
             }
+            run.see_attention(&q, &k, heads)?;
             out.push(attention(&q, &k, &v, heads, true)?.squeeze(0)?);
             start += len;
         }

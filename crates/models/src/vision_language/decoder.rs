@@ -138,7 +138,14 @@ impl Decoder {
                 keys = Tensor::cat(&[earlier_keys, &keys], 1)?;
                 values = Tensor::cat(&[earlier_values, &values], 1)?;
             }
-            x = self.finish_block(block, &x, &normed, (&keys, &values), offset)?;
+            x = self.finish_block(
+                block,
+                &x,
+                &normed,
+                (&keys, &values),
+                offset,
+                Some(&mut *run),
+            )?;
             kept.push((keys, values));
             let hook = HookPoint::ResidPost(i);
             x = run.visit(hook, x, positions)?;
@@ -161,14 +168,18 @@ impl Decoder {
         normed: &Tensor,
         (keys, values): (&Tensor, &Tensor),
         offset: usize,
-    ) -> candle_core::Result<Tensor> {
+        run: Option<&mut HookRun<'_>>,
+    ) -> Result<Tensor, ModelError> {
         let queries = rotate(&linear(normed, &block.q, None)?, &self.table, offset)?;
+        if let Some(run) = run {
+            run.see_attention(&queries, keys, [self.config.n_heads; 2])?;
+        }
         let mixed = attention(&queries, keys, values, [self.config.n_heads; 2], true)?;
         let x = (x + linear(&mixed, &block.out, None)?)?;
         let normed = rms_norm(&x, &block.norm2, self.config.rms_norm_eps)?;
         let gate = linear(&normed, &block.gate, None)?;
         let hidden = swiglu(&gate, &linear(&normed, &block.up, None)?)?;
-        x + linear(&hidden, &block.down, None)?
+        Ok((x + linear(&hidden, &block.down, None)?)?)
     }
 
     /// The final normed states of the positions from `first` on, without hooks. The last block
@@ -176,7 +187,7 @@ impl Decoder {
     ///
     /// # Shapes
     /// - `x`: `[batch, n, d_model]`; returns `[batch, n - first, d_model]`
-    pub(crate) fn forward_from(&self, x: &Tensor, first: usize) -> candle_core::Result<Tensor> {
+    pub(crate) fn forward_from(&self, x: &Tensor, first: usize) -> Result<Tensor, ModelError> {
         let (_, n, _) = x.dims3()?;
         let mut x = x.clone();
         for (i, block) in self.blocks.iter().enumerate() {
@@ -185,12 +196,12 @@ impl Decoder {
             if i + 1 == self.blocks.len() {
                 x = x.narrow(1, first, n - first)?.contiguous()?;
                 let normed = normed.narrow(1, first, n - first)?.contiguous()?;
-                x = self.finish_block(block, &x, &normed, (&keys, &values), first)?;
+                x = self.finish_block(block, &x, &normed, (&keys, &values), first, None)?;
             } else {
-                x = self.finish_block(block, &x, &normed, (&keys, &values), 0)?;
+                x = self.finish_block(block, &x, &normed, (&keys, &values), 0, None)?;
             }
         }
-        rms_norm(&x, &self.ln_final, self.config.rms_norm_eps)
+        Ok(rms_norm(&x, &self.ln_final, self.config.rms_norm_eps)?)
     }
 
     /// Scores of the next token.

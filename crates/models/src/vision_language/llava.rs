@@ -13,6 +13,7 @@ use super::llava_config::{LlavaConfig, LlavaKind, ProjectorAct};
 use super::maira_prompt::{
     IMAGE, MairaInstructions, MairaTask, StudyFilms, StudyTexts, TypedText, maira_content,
 };
+use crate::attribution::{ImageReader, attribute};
 use crate::hooks::nearest_hooks;
 use crate::tensor_ops::gelu;
 use crate::text::chat_template::ChatTemplate;
@@ -27,9 +28,9 @@ use crate::vision::dinov2::{self, Dinov2};
 use crate::vision::processor::{GreyLevels, ImageProcessor, patch_grid};
 use crate::weights::{Coding, Linear, Reader, WeightFiles, WeightLoader};
 use crate::{
-    Architecture, Captured, EditedPosition, Generation, GenerationOptions, HookInfo, HookRun,
-    HookSpec, HookedModel, ModelCard, ModelError, ModelInput, ModelSample, PositionInfo,
-    PromptImage,
+    Architecture, AttributionMethod, Captured, EditedPosition, Generation, GenerationOptions,
+    HookInfo, HookRun, HookSpec, HookedModel, ModelCard, ModelError, ModelInput, ModelSample,
+    PositionInfo, Probe, PromptImage,
 };
 
 /// How a checkpoint is loaded.
@@ -691,6 +692,46 @@ fn card(config: &LlavaConfig, files: &WeightFiles, hash: &str, folder: &Path) ->
     }
 }
 
+impl ImageReader for Llava {
+    fn read_embedded(&self, input: &ModelInput) -> Result<(Tensor, Vec<usize>), ModelError> {
+        self.check_input(input)?;
+        let nothing = HookSpec::default();
+        let x = self.embedded(input, &mut HookRun::new(&nothing))?;
+        let positions = self.positions(input, HookPoint::Embed)?;
+        let rows = positions
+            .iter()
+            .enumerate()
+            .filter(|(_, info)| info.patch.is_some_and(|(image, _)| image == 0))
+            .map(|(row, _)| row);
+        Ok((x.unsqueeze(0)?, rows.collect()))
+    }
+
+    fn grid_sides(&self, input: &ModelInput) -> [usize; 2] {
+        self.patches(input.pixel_shape)
+    }
+
+    fn run_embedded(
+        &self,
+        x: &Tensor,
+        last: HookPoint,
+        run: &mut HookRun<'_>,
+    ) -> Result<(), ModelError> {
+        let (batch, n, d) = x.dims3()?;
+        let stop = llama::hook_order(last, self.llama.config().n_blocks);
+        let stop = stop.ok_or_else(|| {
+            ModelError::Request(format!("{last} is no hook point of the text decoder"))
+        })?;
+        let lens = vec![n; batch];
+        let rows = PackedRows {
+            lens: &lens,
+            positions: &[],
+        };
+        let begin = (x.reshape((batch * n, d))?, HookPoint::Embed);
+        self.llama.forward(begin, &rows, &mut [], stop, run)?;
+        Ok(())
+    }
+}
+
 impl HookedModel for Llava {
     fn card(&self) -> &ModelCard {
         &self.card
@@ -923,6 +964,16 @@ impl HookedModel for Llava {
         let (normed, captured) = self.run_prompt(input, spec)?;
         let logits = self.llama.logits(&normed)?.flatten_all()?.to_vec1()?;
         Ok((logits, captured))
+    }
+
+    fn image_attribution(
+        &self,
+        input: &ModelInput,
+        probe: &Probe,
+        method: AttributionMethod,
+    ) -> Result<Vec<f32>, ModelError> {
+        self.order(probe.hook)?;
+        attribute(self, input, probe, method)
     }
 
     fn logit_lens(

@@ -10,13 +10,15 @@ use super::film_pixels::{film_pixels, normalised, patches_of};
 use super::parameters::{ParameterSpec, Parameters};
 use super::phantom_vlm_config::PhantomVlmConfig;
 use super::{Decoder, KvCache};
+use crate::attribution::{ImageReader, attribute};
 use crate::differentiable::activations::gelu;
 use crate::differentiable::affine::linear;
 use crate::text::word_tokenizer::{BOS, EOS, IMAGE, REPORT};
 use crate::vision::vit::Vit;
 use crate::{
-    Architecture, Captured, EditedPosition, Generation, GenerationOptions, HookInfo, HookRun,
-    HookSpec, HookedModel, ModelCard, ModelError, ModelInput, ModelSample, PositionInfo,
+    Architecture, AttributionMethod, Captured, EditedPosition, Generation, GenerationOptions,
+    HookInfo, HookRun, HookSpec, HookedModel, ModelCard, ModelError, ModelInput, ModelSample,
+    PositionInfo, Probe,
 };
 
 /// Films that go through the model at once.
@@ -356,6 +358,32 @@ fn best(scores: &[f32]) -> u32 {
     best.0 as u32
 }
 
+impl ImageReader for PhantomVlm {
+    fn read_embedded(&self, input: &ModelInput) -> Result<(Tensor, Vec<usize>), ModelError> {
+        let inputs = std::slice::from_ref(input);
+        let nothing = HookSpec::default();
+        let image = self.project(inputs, &mut HookRun::new(&nothing), None)?;
+        let image = image.ok_or_else(|| ModelError::Request("there is no image".to_owned()))?;
+        let rows = (1..=self.n_patches()).collect();
+        Ok((self.embed(inputs, &image)?, rows))
+    }
+
+    fn grid_sides(&self, _input: &ModelInput) -> [usize; 2] {
+        [self.config.vision.grid_size(); 2]
+    }
+
+    fn run_embedded(
+        &self,
+        x: &Tensor,
+        last: HookPoint,
+        run: &mut HookRun<'_>,
+    ) -> Result<(), ModelError> {
+        self.decoder
+            .forward(x.clone(), None, run, &[], Some(last))?;
+        Ok(())
+    }
+}
+
 impl HookedModel for PhantomVlm {
     fn card(&self) -> &ModelCard {
         &self.card
@@ -540,6 +568,16 @@ impl HookedModel for PhantomVlm {
             }
         }
         Ok(generation)
+    }
+
+    fn image_attribution(
+        &self,
+        input: &ModelInput,
+        probe: &Probe,
+        method: AttributionMethod,
+    ) -> Result<Vec<f32>, ModelError> {
+        self.order(probe.hook)?;
+        attribute(self, input, probe, method)
     }
 
     fn logit_lens(

@@ -12,8 +12,8 @@ use models::vision::processor::ImageProcessor;
 use models::vision_language::{Llava, LoadOptions};
 use models::weights::Coding;
 use models::{
-    ActivationEdit, EditedPosition, Generation, GenerationOptions, HookSpec, HookedModel as _,
-    ModelInput, PromptImage,
+    ActivationEdit, AttributionMethod, EditedPosition, Generation, GenerationOptions, HookSpec,
+    HookedModel as _, ModelInput, Probe, PromptImage,
 };
 use safetensors::SafeTensors;
 use schema::{Film, HookPoint, PositionClass};
@@ -423,5 +423,55 @@ fn coded_weights_stay_near_the_exact_ones() {
                 coding.name()
             );
         }
+    }
+}
+
+#[test]
+fn what_is_traced_to_the_image_adds_up() {
+    for case in cases() {
+        let input = case.input("single", &case.reference("single").ids["input_ids"]);
+        let hook = HookPoint::ResidPost(2);
+        let width = case.model.card().hooks.last().unwrap().d_model as usize;
+        let probe = Probe {
+            hook,
+            position: input.ids.len() - 3,
+            direction: (0..width).map(|i| (i as f32 * 0.9).sin()).collect(),
+        };
+        let traced = |method| {
+            case.model
+                .image_attribution(&input, &probe, method)
+                .unwrap()
+        };
+        // Gradient × input adds up to the derivative by a common factor of the image's embeddings.
+        let total: f32 = traced(AttributionMethod::GradientInput).iter().sum();
+        let read = |factor: f32| -> f32 {
+            let edit: Arc<dyn ActivationEdit> = Arc::new(Scale(factor));
+            let spec = HookSpec {
+                capture: vec![hook],
+                edits: vec![(HookPoint::ProjectorOut, edit)],
+                keep_at: None,
+            };
+            let (_, captured) = case.model.logits(&input, &spec).unwrap();
+            let row = &captured[0].values[probe.position * width..][..width];
+            row.iter().zip(&probe.direction).map(|(x, w)| x * w).sum()
+        };
+        let derivative = (read(1.02) - read(0.98)) / 0.04;
+        let difference = (total - derivative).abs();
+        assert!(
+            difference < 0.02 * derivative.abs() + 0.02,
+            "{total} {derivative}"
+        );
+        let mass = traced(AttributionMethod::Rollout);
+        assert!(mass.iter().all(|&m| m > 0.0) && mass.iter().sum::<f32>() < 1.0);
+        assert_eq!(traced(AttributionMethod::Occlusion).len(), mass.len());
+    }
+}
+
+/// Multiplies every row.
+struct Scale(f32);
+
+impl ActivationEdit for Scale {
+    fn apply(&self, rows: &mut [f32], _: usize, _: &[EditedPosition]) {
+        rows.iter_mut().for_each(|value| *value *= self.0);
     }
 }
