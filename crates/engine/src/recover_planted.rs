@@ -170,6 +170,38 @@ impl Session {
     }
 }
 
+/// Which planted findings a dictionary of the *text* of phantom films gave a feature of its own:
+/// chosen on training patients, measured on the others.
+pub(crate) fn text_recovery(
+    session: &Session,
+    dictionary: &str,
+    seed: u64,
+) -> Result<BTreeMap<String, ConceptRecovery>> {
+    let manifest = session.harvest_of(dictionary)?.manifest().clone();
+    let dataset = session.dataset(&manifest.dataset)?;
+    let is_training = |sample: u32| dataset.records[sample as usize].split == Split::Train;
+    let (train, _, train_samples) =
+        harvest_views(session, dictionary, Unit::Sample, seed, &is_training)?;
+    let (held_out, _, held_out_samples) =
+        harvest_views(session, dictionary, Unit::Sample, seed, &|sample| {
+            !is_training(sample)
+        })?;
+    let names = &dataset.manifest.findings;
+    let truth = |samples: &[u32]| {
+        truth_of(names, samples.len(), |unit, name| {
+            dataset.records[samples[unit] as usize].has_finding(name)
+        })
+    };
+    score_concepts(
+        names,
+        &train,
+        &truth(&train_samples),
+        &held_out,
+        &truth(&held_out_samples),
+        seed,
+    )
+}
+
 /// The dictionary's views of the harvest it was trained on, and its random control.
 fn harvest_views(
     session: &Session,

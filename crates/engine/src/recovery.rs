@@ -242,7 +242,7 @@ pub(crate) fn peak_inside(
     (activating > 0).then(|| f64::from(inside) / f64::from(activating))
 }
 
-fn overlaps(mask: &schema::Mask, rect: [f32; 4]) -> bool {
+pub(crate) fn overlaps(mask: &schema::Mask, rect: [f32; 4]) -> bool {
     let flags = mask.to_flags();
     let clamp = |value: f32, limit: u32| (value.max(0.0) as u32).min(limit);
     let (left, top) = (clamp(rect[0], mask.width), clamp(rect[1], mask.height));
