@@ -2,4 +2,8 @@
 
 pub mod dictionary_learning;
 pub mod folder;
+mod pickle;
+mod pickle_names;
 pub mod recsae;
+mod tensor_file;
+mod torch_file;
