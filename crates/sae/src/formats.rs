@@ -2,6 +2,7 @@
 
 pub mod dictionary_learning;
 pub mod folder;
+pub mod interpretations;
 mod pickle;
 mod pickle_names;
 pub mod recsae;
