@@ -4,11 +4,15 @@ Three expansion factors, each a sub-folder with ae.pt (Matryoshka BatchTopK, int
 W_enc) and config.json, and interpretations as JSON, JSON Lines, CSV and Parquet. All weights are
 random. Needs: pip install dictionary-learning==0.1.0 torch pandas pyarrow.
 
-    python scripts/make_maira2_sae_folder.py tests/fixtures/maira2_sae --d-model 96 --layer 1
+    python scripts/make_maira2_sae_folder.py maira-2-sae --d-model 96 --layer 1
+
+The copy in the repository was made with --factors 0.25 0.5 1 --dtype bfloat16
+--hostile tests/fixtures/hostile_ae.pt.
 """
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 import pandas
@@ -69,6 +73,13 @@ def interpretations(n: int, seed: int) -> pandas.DataFrame:
     return pandas.DataFrame(rows)
 
 
+class Hostile:
+    """A pickle that would run a command where it is unpickled; the command does nothing."""
+
+    def __reduce__(self):
+        return os.system, ("true",)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
@@ -78,7 +89,11 @@ def main() -> None:
     parser.add_argument("--factors", type=float, nargs=3, default=[2, 4, 8])
     # bfloat16 keeps the copy in the repository small; the release is expected to be float32.
     parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--hostile", type=Path, help="also write a file that must be refused")
     arguments = parser.parse_args()
+    if arguments.hostile:
+        arguments.hostile.parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"W_enc": torch.zeros(2), "extra": Hostile()}, arguments.hostile)
     for seed, factor in enumerate(arguments.factors):
         folder = arguments.folder / f"ef{factor:g}"
         folder.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sae::SaeError;
 use sae::formats::interpretations;
 use schema::{Explanation, FeatureId, HookPoint, PublishedSource, SaeEvaluation, Skipped};
 use serde::Serialize;
@@ -263,7 +264,7 @@ impl Session {
                 Ok((manifest.hook, harvest.clone()))
             }
             RowSource::Recorded { model, dataset } => {
-                let located = candidate.test.as_ref().and_then(|test| test.lowest);
+                let located = candidate.test.as_ref().and_then(LayerTest::settled);
                 let hook = request.hook.or(located).or(foreign.expected);
                 let hook = hook.ok_or_else(|| {
                     EngineError::request(format!(
@@ -431,6 +432,8 @@ fn add_table(candidate: &mut Candidate, path: &Path) -> Result<std::result::Resu
                 "it has no columns of features and of interpretations".to_owned()
             ));
         }
+        // The place is named beside the reason.
+        Err(SaeError::Format { reason, .. }) => return Ok(Err(reason)),
         Err(error) => return Ok(Err(error.to_string())),
     };
     let n_features = candidate.foreign.sae.n_features();

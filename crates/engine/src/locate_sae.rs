@@ -21,6 +21,9 @@ use crate::session::Session;
 /// Rows read at each candidate, about.
 const N_ROWS: usize = 2000;
 
+/// How many times k, or one over that, the L0 of a dictionary at its own place may be.
+const MAX_L0_RATIO: f64 = 2.0;
+
 /// What is to be tested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocateRequest {
@@ -67,8 +70,17 @@ pub struct LayerTest {
     pub expected: Option<HookPoint>,
     /// Whether the two agree; `None` where one is missing.
     pub agrees: Option<bool>,
+    /// Whether the test settles the place: the lowest FVU is below 1 and the L0 there near k.
+    pub is_settled: bool,
     /// The outcome in one sentence.
     pub sentence: String,
+}
+
+impl LayerTest {
+    /// The hook point that the test puts the dictionary at, where it settles one.
+    pub fn settled(&self) -> Option<HookPoint> {
+        self.lowest.filter(|_| self.is_settled)
+    }
 }
 
 impl Session {
@@ -350,7 +362,15 @@ fn outcome(
         .min_by(|a, b| a.fvu.total_cmp(&b.fvu))
         .filter(|best| best.fvu < 1.0);
     let agrees = lowest.and_then(|best| Some(tested.expected? == best.hook));
-    let sentence = match (lowest, tested.expected, agrees) {
+    let k = tested.sae.sparsity().k();
+    let is_near = |l0: f64| {
+        k.is_none_or(|k| {
+            let ratio = l0 / f64::from(k);
+            (1.0 / MAX_L0_RATIO..=MAX_L0_RATIO).contains(&ratio)
+        })
+    };
+    let is_settled = lowest.is_some_and(|best| is_near(best.l0));
+    let mut sentence = match (lowest, tested.expected, agrees) {
         (None, _, _) => "The FVU is 1 or more everywhere, no better than the mean: the test tells \
                          nothing"
             .to_owned(),
@@ -367,12 +387,19 @@ fn outcome(
             best.hook
         ),
     };
+    if let (Some(best), Some(k), false) = (lowest, k, is_settled) {
+        sentence = format!(
+            "{sentence}; its L0 there, {:.1}, is far from k = {k}, so the test settles nothing",
+            best.l0
+        );
+    }
     LayerTest {
         sae: tested.name.clone(),
         model: model.to_owned(),
         dataset: dataset.to_owned(),
         n_rows,
-        k: tested.sae.sparsity().k(),
+        k,
+        is_settled,
         lowest: lowest.map(|best| best.hook),
         expected: tested.expected,
         agrees,

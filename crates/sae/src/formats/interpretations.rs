@@ -1,9 +1,11 @@
 //! Published interpretations of features: tables as JSON, JSON Lines, CSV or Parquet.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
+use std::sync::Once;
 
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field;
@@ -166,11 +168,33 @@ fn from_parquet(file: File) -> Rows {
         }
         Ok(rows)
     };
-    match catch_unwind(AssertUnwindSafe(read)) {
+    match quietly(read) {
         Ok(Ok(rows)) => Ok(Some(rows)),
         Ok(Err(error)) => Err(format!("it is no whole Parquet file ({error})")),
         Err(_) => Err("it is no whole Parquet file (its pages are damaged)".to_owned()),
     }
+}
+
+thread_local! {
+    /// Whether a panic of this thread is expected and becomes a sentence.
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `body`, whose panic is caught and not reported; those of other threads still are.
+fn quietly<T>(body: impl FnOnce() -> T) -> std::thread::Result<T> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let previous = panic::take_hook();
+        panic::set_hook(Box::new(move |report| {
+            if !IS_CAUGHT.get() {
+                previous(report);
+            }
+        }));
+    });
+    IS_CAUGHT.set(true);
+    let result = panic::catch_unwind(AssertUnwindSafe(body));
+    IS_CAUGHT.set(false);
+    result
 }
 
 /// A cell as JSON; `None` where it is null.
@@ -297,6 +321,29 @@ mod tests {
             .unwrap()
             .unwrap();
         assert_eq!((plain[0].feature, plain[0].text.as_str()), (7, "pacemaker"));
+    }
+
+    #[test]
+    fn damaged_parquet_is_an_answer_or_a_sentence() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../tests/fixtures/maira2_sae/ef0.5/interpretations.parquet");
+        let bytes = fs::read(fixture).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.parquet");
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(read(&path).unwrap().unwrap().len(), 6);
+        let mut refused = 0;
+        for at in (0..bytes.len()).step_by(4) {
+            let mut changed = bytes.clone();
+            changed[at] ^= 0xff;
+            fs::write(&path, &changed).unwrap();
+            refused += u32::from(read(&path).is_err());
+            if at % 16 == 0 {
+                fs::write(&path, &bytes[..at]).unwrap();
+                assert!(read(&path).is_err(), "cut at {at}");
+            }
+        }
+        assert!(refused > 100, "{refused}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A `.pt` file of torch: a zip archive of one pickle and of the numbers it refers to.
 
 use std::fs::File;
-use std::io::{BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
@@ -38,12 +38,15 @@ pub(crate) struct Checkpoint {
 impl TorchFile {
     /// Opens a file and reads its pickle, running nothing.
     pub(crate) fn open(path: &Path) -> Result<Self, SaeError> {
-        let file = File::open(path).map_err(SaeError::io(path))?;
-        let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|error| {
-            let reason = format!(
-                "this is not a whole torch file: the zip archive cannot be read ({error}); files \
-                 written before torch 1.6 must be saved anew"
-            );
+        let mut file = BufReader::new(File::open(path).map_err(SaeError::io(path))?);
+        let start = file.fill_buf().map_err(SaeError::io(path))?;
+        if !start.starts_with(b"PK") {
+            let reason = "it does not begin as a zip archive, as every file of torch 1.6 or later \
+                          does; save an older one anew";
+            return Err(SaeError::format(path, reason));
+        }
+        let mut archive = ZipArchive::new(file).map_err(|error| {
+            let reason = format!("the zip archive is cut short or damaged ({error})");
             SaeError::format(path, reason)
         })?;
         let name = archive
