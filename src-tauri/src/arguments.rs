@@ -491,6 +491,28 @@ pub(crate) enum SaeCommand {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Import dictionaries of other tools, and published interpretations as proposals.
+    #[command(
+        after_help = "Example: fluoroscope sae import maira --path maira-2-sae --model maira --dataset reports"
+    )]
+    Import(SaeImportArguments),
+    /// Tell the layer of a dictionary from its FVU at several hook points.
+    #[command(
+        after_help = "Example: fluoroscope sae locate maira-2-sae --model maira --dataset reports --hooks all"
+    )]
+    Locate {
+        /// Dictionary of the project, or folder of one or several.
+        sae: String,
+        /// Model to run.
+        #[arg(long)]
+        model: String,
+        /// Dataset to run it over.
+        #[arg(long)]
+        dataset: String,
+        /// Hook points with commas, or all (default: the expected one and its neighbours).
+        #[arg(long)]
+        hooks: Option<String>,
+    },
     /// FVU, L0, density, dead share, beside a random dictionary.
     #[command(after_help = "Example: fluoroscope sae evaluate films")]
     Evaluate {
@@ -500,6 +522,40 @@ pub(crate) enum SaeCommand {
     /// Dictionaries of the project.
     #[command(after_help = "Example: fluoroscope sae list --project my-project")]
     List,
+}
+
+/// What is imported, and which rows it is looked at on.
+#[derive(Debug, Args)]
+pub(crate) struct SaeImportArguments {
+    /// Name of the dictionary; of several in sub-folders, what each name begins with.
+    pub(crate) name: String,
+    /// Folder of one dictionary, or of several in sub-folders.
+    #[arg(long)]
+    pub(crate) path: PathBuf,
+    /// Layout: auto, `dictionary_learning`, recsae, sparsify.
+    #[arg(long, default_value = "auto")]
+    pub(crate) format: String,
+    /// Harvest of the project whose rows it reads.
+    #[arg(long)]
+    pub(crate) harvest: Option<String>,
+    /// Model to record a harvest from, in place of --harvest.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Dataset to record a harvest of.
+    #[arg(long)]
+    pub(crate) dataset: Option<String>,
+    /// Where it reads (default: told by the layer self-test, else by its own files).
+    #[arg(long)]
+    pub(crate) hook: Option<String>,
+    /// Candidates of the layer self-test: hook points with commas, or all.
+    #[arg(long)]
+    pub(crate) hooks: Option<String>,
+    /// At most this many samples in the harvest.
+    #[arg(long)]
+    pub(crate) limit: Option<u32>,
+    /// Active features per row, which a bare `RecSAE` file does not say.
+    #[arg(long)]
+    pub(crate) k: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]

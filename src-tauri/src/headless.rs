@@ -401,6 +401,22 @@ fn run_sae(command: &SaeCommand, session: &Session, job: &JobContext) -> Result<
             let evaluation = session.train_sae(name, harvest, &settings, job)?;
             Ok(text::evaluation(name, &evaluation))
         }
+        SaeCommand::Import(arguments) => crate::foreign_sae::import(arguments, session, job),
+        SaeCommand::Locate {
+            sae,
+            model,
+            dataset,
+            hooks,
+        } => crate::foreign_sae::locate(
+            &engine::LocateRequest {
+                sae: sae.clone(),
+                model: model.clone(),
+                dataset: dataset.clone(),
+                hooks: hooks.clone(),
+            },
+            session,
+            job,
+        ),
         SaeCommand::Evaluate { name } => {
             let evaluation = session.evaluate_sae(name, job)?;
             Ok(text::evaluation(name, &evaluation))

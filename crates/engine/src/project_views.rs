@@ -163,7 +163,7 @@ impl Session {
                 density.iter().filter(|&&density| density > 0.0).count() as u32
             }),
             d_model: harvest.d_model,
-            k: sae.map_or(0, |sae| sae.sparsity().k()),
+            k: sae.and_then(|sae| sae.sparsity().k()),
             fvu: evaluation.all.fvu,
             l0: evaluation.all.l0,
             dead_share: evaluation.all.dead_share,

@@ -212,13 +212,19 @@ fn harvest_views(
 ) -> Result<(Views, sae::SparseAutoencoder, Vec<u32>)> {
     let dictionary = session.dictionary(name)?;
     let reader = HarvestReader::open(&session.project, &dictionary.harvest)?;
+    let sae = &dictionary.sae;
     let mut mean = sae::FvuSum::new(reader.d_model());
+    let mut n_active = 0;
     for index in 0..reader.n_shards() {
         let shard = reader.read_shard(index)?;
         mean.add(&shard.rows, &shard.rows)?;
+        // Only a rule without a k has its control's k measured.
+        if sae.sparsity().k().is_none() {
+            n_active += sae.encode(&shard.rows)?.n_active();
+        }
     }
-    let sae = &dictionary.sae;
-    let random = random_control(sae, &mean.mean(), seed)?;
+    let l0 = n_active as f64 / mean.n_rows().max(1) as f64;
+    let random = random_control(sae, &mean.mean(), l0, seed)?;
     let mut views = Views::new(sae, &random);
     let mut samples = Vec::new();
     for index in 0..reader.n_shards() {

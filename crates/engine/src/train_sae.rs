@@ -16,7 +16,7 @@ use crate::session::Session;
 use crate::shard_source::ShardSource;
 
 const METRICS: &str = "metrics.jsonl";
-const EVALUATION: &str = "evaluation.json";
+pub(crate) const EVALUATION: &str = "evaluation.json";
 const CHECKPOINTS: &str = "checkpoints";
 const CONFIG: &str = "train.json";
 
@@ -135,7 +135,7 @@ impl Session {
         })
     }
 
-    fn evaluate_rows(
+    pub(crate) fn evaluate_rows(
         &self,
         sae: &SparseAutoencoder,
         reader: &HarvestReader,
@@ -168,7 +168,8 @@ impl Session {
                 held_out.add(&rows)?;
             }
         }
-        let random = random_control(sae, &mean.mean(), seed)?;
+        let all = all.evaluation()?;
+        let random = random_control(sae, &mean.mean(), all.l0, seed)?;
         let mut baseline = Evaluator::new(&random);
         for index in 0..reader.n_shards() {
             job.check_cancelled()?;
@@ -181,7 +182,7 @@ impl Session {
             baseline.add(&reader.read_shard(index)?.rows)?;
         }
         Ok(DictionaryEvaluation {
-            all: all.evaluation()?,
+            all,
             held_out: (n_held_out > 0)
                 .then(|| held_out.evaluation())
                 .transpose()?,
@@ -190,18 +191,22 @@ impl Session {
     }
 }
 
-/// The control beside a dictionary: random directions around the rows' mean, as many, with its k.
+/// The control beside a dictionary: random directions around the rows' mean, as many, with its k;
+/// where its rule has none, with as many active features as it has on average (`l0`).
 pub(crate) fn random_control(
     sae: &SparseAutoencoder,
     mean: &[f32],
+    l0: f64,
     seed: u64,
 ) -> Result<SparseAutoencoder> {
-    let (n_features, k) = (sae.n_features(), sae.sparsity().k());
+    let n_features = sae.n_features();
+    let alike = (l0.round() as u32).clamp(1, n_features as u32);
+    let k = sae.sparsity().k().unwrap_or(alike);
     Ok(sae::random_dictionary(n_features, k, seed ^ 0x5eed, mean)?)
 }
 
 /// The hash that stands for a whole harvest.
-fn harvest_hash(session: &Session, harvest: &str) -> Result<String> {
+pub(crate) fn harvest_hash(session: &Session, harvest: &str) -> Result<String> {
     let hashes = session.project.hashes(ArtefactKind::Harvest, harvest)?;
     Ok(blake3_of_bytes(
         serde_json::to_string(&hashes)

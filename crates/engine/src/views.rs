@@ -184,8 +184,8 @@ pub struct DictionaryView {
     pub n_live: u32,
     /// Width of a row.
     pub d_model: u32,
-    /// Active features per row asked for.
-    pub k: u32,
+    /// Active features per row asked for, where the sparsity rule has such a number.
+    pub k: Option<u32>,
     /// Fraction of variance unexplained.
     pub fvu: f64,
     /// Mean active features per row.

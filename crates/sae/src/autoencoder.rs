@@ -29,15 +29,18 @@ pub struct SaeParts {
     pub b_enc: Vec<f32>,
     /// Decoder weights: the dictionary.
     pub w_dec: Vec<f32>,
-    /// Decoder bias: taken off before encoding, added after decoding.
+    /// Decoder bias: added after decoding.
     pub b_dec: Vec<f32>,
+    /// Whether the decoder bias is also taken off before encoding.
+    pub is_centred: bool,
     /// Which features of a row are active.
     pub sparsity: Sparsity,
 }
 
 /// A sparse autoencoder whose shapes are checked and whose weights do not change.
 ///
-/// `f(x) = select(relu(W_enc (x − b_dec) + b_enc))`, `x̂ = Σ f_i · w_dec[i] + b_dec`.
+/// `f(x) = select(relu(W_enc (x − b_dec) + b_enc))`, `x̂ = Σ f_i · w_dec[i] + b_dec`; where the
+/// parts are not centred, `x` itself is encoded.
 ///
 /// # Determinism
 /// A row's codes do not depend on the other rows, on the number of threads or on the processor.
@@ -69,7 +72,7 @@ impl SparseAutoencoder {
     /// # Errors
     /// [`SaeError::Shape`] if a slice has the wrong length or a dimension is 0,
     /// [`SaeError::NotFinite`] if a weight is NaN or infinite, [`SaeError::Config`] if `k` is not
-    /// in `1..=n_features` or the threshold is NaN.
+    /// in `1..=n_features` or the sparsity rule does not fit the number of features.
     pub fn new(parts: SaeParts) -> Result<Self, SaeError> {
         let SaeParts {
             d_model,
@@ -96,20 +99,7 @@ impl SparseAutoencoder {
                 return Err(SaeError::NotFinite { what: name.into() });
             }
         }
-        let k = parts.sparsity.k() as usize;
-        if k == 0 || k > n_features {
-            return Err(SaeError::Config {
-                field: "k",
-                reason: format!("it is {k}, expected 1 to {n_features} (the number of features)"),
-            });
-        }
-        if let Sparsity::BatchTopK { threshold, .. } = parts.sparsity
-            && !threshold.is_finite()
-        {
-            return Err(SaeError::NotFinite {
-                what: "threshold".into(),
-            });
-        }
+        parts.sparsity.check(n_features)?;
         Ok(Self {
             parts,
             packed: OnceLock::new(),
@@ -137,8 +127,8 @@ impl SparseAutoencoder {
     }
 
     /// Which features of a row are active.
-    pub fn sparsity(&self) -> Sparsity {
-        self.parts.sparsity
+    pub fn sparsity(&self) -> &Sparsity {
+        &self.parts.sparsity
     }
 
     /// Decoder bias, `[d_model]`.
@@ -174,12 +164,17 @@ impl SparseAutoencoder {
             .map_init(
                 || (BlockBuffer::default(), Vec::new(), vec![0.0; d]),
                 |(buffer, centred, column_sums), rows| {
-                    centred.resize(rows.len(), 0.0);
-                    for (x, out) in rows.chunks_exact(d).zip(centred.chunks_exact_mut(d)) {
-                        centre(x, &self.parts.b_dec, out, column_sums);
-                    }
+                    let input = if self.parts.is_centred {
+                        centred.resize(rows.len(), 0.0);
+                        for (x, out) in rows.chunks_exact(d).zip(centred.chunks_exact_mut(d)) {
+                            centre(x, &self.parts.b_dec, out, column_sums);
+                        }
+                        centred
+                    } else {
+                        rows
+                    };
                     let mut codes = SparseCodes::default();
-                    let (pre_activations, candidates) = packed.product(centred, buffer);
+                    let (pre_activations, candidates) = packed.product(input, buffer);
                     for row in pre_activations {
                         self.parts.sparsity.select(row, candidates);
                         codes.push_row(candidates);
@@ -279,6 +274,7 @@ mod tests {
             b_enc: vec![0.0, 0.5, 0.0],
             w_dec: vec![1.0, 0.0, 0.0, 1.0, -1.0, 0.0],
             b_dec: vec![1.0, 1.0],
+            is_centred: true,
             sparsity: Sparsity::TopK { k: 2 },
         })
         .unwrap()
@@ -314,6 +310,17 @@ mod tests {
         };
         let sae = SparseAutoencoder::new(parts).unwrap();
         assert_eq!(sae.encode(&[3.0, 1.0]).unwrap().row(0).0, [0]);
+    }
+
+    #[test]
+    fn a_dictionary_that_is_not_centred_reads_the_input_as_it_is() {
+        let mut parts = small().into_parts();
+        parts.is_centred = false;
+        parts.sparsity = Sparsity::Relu;
+        let sae = SparseAutoencoder::new(parts).unwrap();
+        let codes = sae.encode(&[3.0, 1.0]).unwrap();
+        assert_eq!(codes.row(0), (&[0_u32, 1, 2][..], &[3.0_f32, 1.5, 3.0][..]));
+        assert_eq!(sae.decode(&codes).unwrap(), [1.0, 2.5]);
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub fn random_dictionary(
         b_enc: vec![0.0; n_features],
         w_dec,
         b_dec: mean.to_vec(),
+        is_centred: true,
         sparsity: Sparsity::TopK { k },
     })
 }

@@ -45,7 +45,7 @@ impl RowSums {
 ///
 /// All slices of rows are `[n_rows, d_model]`. Returns the codes and the sums of `centred`.
 pub(crate) fn select_batch(
-    sparsity: Sparsity,
+    sparsity: &Sparsity,
     packed: &PackedEncoder,
     rows: &[f32],
     b_dec: &[f32],
@@ -53,12 +53,13 @@ pub(crate) fn select_batch(
 ) -> (SparseCodes, RowSums) {
     let d = b_dec.len();
     let n_rows = rows.len() / d;
-    let k = sparsity.k() as usize;
+    // `check_config` trains none of the rules without a k.
+    let k = sparsity.k().unwrap_or(1) as usize;
     // For a selection over the batch a row offers twice as many candidates as it has places on
     // average; rows for which that may have been too few are looked at again.
     let (per_row, over_batch) = match sparsity {
-        Sparsity::TopK { .. } => (k, false),
-        Sparsity::BatchTopK { .. } => (2 * k, true),
+        Sparsity::BatchTopK { .. } | Sparsity::Matryoshka { .. } => (2 * k, true),
+        _ => (k, false),
     };
     let block = packed.block_rows() * d;
     let blocks: Vec<(SparseCodes, Vec<f32>, f64)> = rows
@@ -188,7 +189,7 @@ mod tests {
         let mut centred = vec![0.0; rows * d];
         for k in [1, 3, 10, 40] {
             let sparsity = Sparsity::BatchTopK { k, threshold: -1.0 };
-            let (codes, sums) = select_batch(sparsity, &packed, &x, &[0.0; 8], &mut centred);
+            let (codes, sums) = select_batch(&sparsity, &packed, &x, &[0.0; 8], &mut centred);
             let plain = reference::pre_activations(&x, &w, &b, d);
             let expected = reference::highest(&plain, k as usize * rows);
             let got: Vec<(f32, u32)> = (0..rows)

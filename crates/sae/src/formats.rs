@@ -2,4 +2,9 @@
 
 pub mod dictionary_learning;
 pub mod folder;
+pub mod interpretations;
+mod pickle;
+mod pickle_names;
 pub mod recsae;
+mod tensor_file;
+mod torch_file;

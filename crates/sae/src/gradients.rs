@@ -76,7 +76,7 @@ impl Scratch {
     pub(crate) fn batch(
         &mut self,
         config: &SaeConfig,
-        sparsity: Sparsity,
+        sparsity: &Sparsity,
         weights: &Weights,
         rows: &[f32],
         rows_since_active: &mut [u64],

@@ -28,6 +28,7 @@ pub fn initial_weights(config: &SaeConfig, d_model: usize) -> Result<SaeParts, S
         b_enc: vec![0.0; n_features],
         w_dec,
         b_dec: vec![0.0; d_model],
+        is_centred: true,
         sparsity,
     })
 }

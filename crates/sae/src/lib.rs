@@ -32,5 +32,5 @@ pub use initial::initial_weights;
 pub use metrics::{Evaluator, FvuSum, evaluate};
 pub use settings::check_config;
 pub use source::{ActivationSource, InMemorySource};
-pub use sparsity::Sparsity;
+pub use sparsity::{Gate, Sparsity};
 pub use trainer::{Trained, train, train_from};

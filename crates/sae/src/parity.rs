@@ -86,7 +86,7 @@ fn check(kind: &str, variant: SaeVariant, reconstruction: f64, auxk: f64) {
     let weights = Weights::from_parts(sae.into_parts());
     let mut scratch = Scratch::new(&weights);
     let mut since = counts("tokens_since_fired_before");
-    let loss = scratch.batch(&config, sparsity, &weights, &tensor("x"), &mut since);
+    let loss = scratch.batch(&config, &sparsity, &weights, &tensor("x"), &mut since);
     assert_eq!(since, counts("tokens_since_fired_after"));
     assert!(
         (loss.reconstruction / reconstruction - 1.0).abs() < 1e-6,

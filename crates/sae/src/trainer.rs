@@ -171,7 +171,13 @@ impl TrainingState {
         }
         let sparsity = check_config(config, d)?;
         let weights = &mut self.weights;
-        let loss = scratch.batch(config, sparsity, weights, rows, &mut self.rows_since_active);
+        let loss = scratch.batch(
+            config,
+            &sparsity,
+            weights,
+            rows,
+            &mut self.rows_since_active,
+        );
         if config.variant == SaeVariant::BatchTopK && self.step > config.threshold_start_step {
             self.threshold = tracked_threshold(config, self.threshold, &loss);
         }
@@ -212,7 +218,7 @@ impl TrainingState {
                 k,
                 threshold: self.threshold,
             },
-            other @ Sparsity::TopK { .. } => other,
+            other => other,
         };
         let Weights {
             d_model,
@@ -228,6 +234,7 @@ impl TrainingState {
             b_enc,
             w_dec,
             b_dec,
+            is_centred: true,
             sparsity,
         })?;
         Ok(Trained {

@@ -88,6 +88,17 @@ fn same_active_set(got: &[f32], expected: &[f32]) {
     }
 }
 
+/// Classes of `dictionary_learning` with fixtures.
+const KINDS: [&str; 7] = [
+    "topk",
+    "batch_topk",
+    "matryoshka_batch_topk",
+    "jumprelu",
+    "gated",
+    "standard",
+    "standard_april",
+];
+
 fn forward(kind: &str, latents: &str, recon: &str) {
     let Some(fixtures) = shared() else { return };
     let root = fixtures.join("sae/dictionary_learning").join(kind);
@@ -106,6 +117,133 @@ fn forward(kind: &str, latents: &str, recon: &str) {
 #[test]
 fn top_k_forward() {
     forward("topk", "latents_topk", "recon_topk");
+}
+
+#[test]
+fn matryoshka_forward_with_its_threshold() {
+    forward(
+        "matryoshka_batch_topk",
+        "latents_threshold",
+        "recon_threshold",
+    );
+}
+
+#[test]
+fn jump_relu_forward() {
+    forward("jumprelu", "latents", "recon");
+}
+
+#[test]
+fn gated_forward() {
+    forward("gated", "latents", "recon");
+}
+
+#[test]
+fn standard_forward() {
+    forward("standard", "latents", "recon");
+}
+
+#[test]
+fn standard_april_forward() {
+    forward("standard_april", "latents", "recon");
+}
+
+/// Without a threshold the reference keeps the `k · rows` highest of the batch.
+#[test]
+fn batch_rules_without_a_threshold_keep_the_highest_of_the_batch() {
+    let Some(fixtures) = shared() else { return };
+    for kind in ["batch_topk", "matryoshka_batch_topk"] {
+        let root = fixtures.join("sae/dictionary_learning").join(kind);
+        let mut parts = dictionary_learning::load(&root.join("model"))
+            .unwrap()
+            .into_parts();
+        let k = parts.sparsity.k().unwrap() as usize;
+        parts.sparsity = Sparsity::Relu;
+        let sae = SparseAutoencoder::new(parts).unwrap();
+        let saved = tensors(&root.join("forward.safetensors"));
+        let mut got = dense(&sae, &saved["x"]);
+        let mut sorted = got.clone();
+        sorted.sort_unstable_by(|a, b| b.total_cmp(a));
+        let lowest = sorted[k * saved["x"].len() / sae.d_model() - 1];
+        for value in got.iter_mut().filter(|value| **value < lowest) {
+            *value = 0.0;
+        }
+        same_active_set(&got, &saved["latents_topk"]);
+        close(
+            &format!("{kind} latents_topk"),
+            &got,
+            &saved["latents_topk"],
+        );
+        let mut recon = Vec::new();
+        for row in got.chunks_exact(sae.n_features()) {
+            let mut x_hat = sae.b_dec().to_vec();
+            for (feature, &value) in (0_u32..).zip(row) {
+                for (out, w) in x_hat.iter_mut().zip(sae.decoder_row(feature)) {
+                    *out += value * w;
+                }
+            }
+            recon.extend(x_hat);
+        }
+        close(&format!("{kind} recon_topk"), &recon, &saved["recon_topk"]);
+    }
+}
+
+#[test]
+fn torch_files_equal_their_safetensors_copies() {
+    let Some(fixtures) = shared() else { return };
+    let root = fixtures.join("sae/dictionary_learning");
+    for kind in KINDS {
+        let model = root.join(kind).join("model");
+        let open = |name: &str| {
+            dictionary_learning::open_files(&model.join("config.json"), &model.join(name)).unwrap()
+        };
+        let (torch, copy) = (open("ae.pt"), open("ae.safetensors"));
+        assert!(torch.sae == copy.sae, "{kind}");
+        assert_eq!(torch.layer, Some(0));
+        assert_eq!(torch.model.as_deref(), Some("synthetic"));
+    }
+}
+
+#[test]
+fn our_folder_keeps_every_class() {
+    let Some(fixtures) = shared() else { return };
+    for kind in KINDS {
+        let root = fixtures.join("sae/dictionary_learning").join(kind);
+        let sae = dictionary_learning::load(&root.join("model")).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        folder::save(dir.path(), &sae, &serde_json::Value::Null).unwrap();
+        let (again, _) = folder::load(dir.path()).unwrap();
+        assert!(again == sae, "{kind}");
+    }
+}
+
+/// A truncated file, or one with any byte changed, is refused or read; it never panics.
+#[test]
+fn damaged_torch_files_never_panic() {
+    let Some(fixtures) = shared() else { return };
+    let model = fixtures.join("sae/dictionary_learning/topk/model");
+    let bytes = std::fs::read(model.join("ae.pt")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ae.pt");
+    let open = || dictionary_learning::open_files(&model.join("config.json"), &path);
+    let mut refused = 0;
+    for at in (0..bytes.len()).step_by(61) {
+        std::fs::write(&path, &bytes[..at]).unwrap();
+        let text = open().unwrap_err().to_string();
+        assert!(
+            text.contains("ae.pt") && text.lines().count() == 1,
+            "{text}"
+        );
+        let mut changed = bytes.clone();
+        changed[at] ^= 0xff;
+        std::fs::write(&path, &changed).unwrap();
+        refused += u32::from(open().is_err());
+    }
+    assert!(
+        refused > 100,
+        "{refused} of {} were noticed",
+        bytes.len() / 61
+    );
 }
 
 #[test]

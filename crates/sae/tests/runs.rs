@@ -104,7 +104,7 @@ fn bytes(trained: &Trained) -> Vec<u8> {
     let parts = trained.sae.parts();
     let threshold = match parts.sparsity {
         Sparsity::BatchTopK { threshold, .. } => threshold,
-        Sparsity::TopK { .. } => 0.0,
+        _ => 0.0,
     };
     let floats = [&parts.w_enc, &parts.b_enc, &parts.w_dec, &parts.b_dec]
         .into_iter()
@@ -318,7 +318,7 @@ fn folder_round_trips_and_damage_is_named() {
         for (from, to) in [
             ("\"d_in\": 20", "\"d_in\": 21"),
             ("\"k\": 3", "\"k\": 0"),
-            ("topk", "relu"),
+            ("topk", "softmax"),
             ("{", ""),
         ] {
             fs::write(&settings, text.replacen(from, to, 1)).unwrap();
@@ -340,6 +340,7 @@ fn one_feature_and_one_dimension_work() {
         b_enc: vec![0.0],
         w_dec: vec![1.0],
         b_dec: vec![0.5],
+        is_centred: true,
         sparsity: Sparsity::TopK { k: 1 },
     })
     .unwrap();

@@ -1,5 +1,7 @@
 //! What is known of one feature of a dictionary.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::FeatureId;
@@ -94,4 +96,22 @@ pub struct Explanation {
     pub evidence: Vec<Association>,
     /// When, RFC 3339 in UTC.
     pub at: String,
+    /// Where it was published, if it was not made here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<PublishedSource>,
+}
+
+/// The row of a published table that an explanation was read from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PublishedSource {
+    /// Name of the file.
+    pub file: String,
+    /// BLAKE3 of the file's bytes, in hexadecimal.
+    pub blake3: String,
+    /// Its score there, in the publisher's own scale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<f64>,
+    /// The other columns of the row, by name, as text.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub metadata: BTreeMap<String, String>,
 }

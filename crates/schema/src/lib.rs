@@ -17,6 +17,7 @@ pub use dataset::{
 };
 pub use feature::{
     Association, CofiringFeature, ExampleRef, Explanation, FeatureSummary, Neighbour,
+    PublishedSource,
 };
 pub use film::{Film, PatchGrid, Window};
 pub use harvest::{HarvestManifest, PositionClass, RowRef};

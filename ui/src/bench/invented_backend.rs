@@ -207,7 +207,7 @@ impl Backend for Invented {
             n_features: self.n_features,
             n_live: self.n_features,
             d_model: 64,
-            k: 16,
+            k: Some(16),
             fvu: 0.125,
             l0: 16.0,
             dead_share: 0.0,

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::autoencoder::{SaeParts, SparseAutoencoder};
 use crate::error::SaeError;
-use crate::sparsity::Sparsity;
+use crate::sparsity::{Gate, Sparsity};
 use crate::tensors::{Named, parse, read_f32, serialize, write_atomically};
 
 /// Name of the settings file, written last: where it is, the dictionary is whole.
@@ -19,20 +20,40 @@ pub const WEIGHTS_FILE: &str = "sae.safetensors";
 /// `cfg.json`: sparsify's keys, and ours.
 #[derive(Debug, Serialize, Deserialize)]
 struct FolderConfig {
-    /// `topk`, or `batchtopk` (ours).
+    /// `topk`, or one of ours: `batchtopk`, `matryoshka_batchtopk`, `relu`, `jumprelu`, `gated`.
     activation: String,
     d_in: usize,
     /// 0 in sparsify's files means `d_in · expansion_factor`.
     num_latents: usize,
     #[serde(default)]
     expansion_factor: f64,
-    k: u32,
+    /// Absent where the rule has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    k: Option<u32>,
+    /// `matryoshka_batchtopk`: features of each group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    group_sizes: Vec<u32>,
+    /// Whether `b_dec` is taken off before encoding; written only where it is not.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    apply_b_dec_to_input: bool,
     /// Where the dictionary comes from: hashes of its parents, training settings; the caller's.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     provenance: serde_json::Value,
     /// Further keys of sparsify; those of `UNSUPPORTED` must not be true.
     #[serde(flatten)]
     further: BTreeMap<String, serde_json::Value>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 /// Keys of sparsify that ask for another kind of autoencoder when true.
@@ -52,27 +73,44 @@ pub fn save(
     fs::create_dir_all(folder).map_err(SaeError::io(folder))?;
     let parts = sae.parts();
     let (n, d) = (parts.n_features, parts.d_model);
-    let (activation, threshold) = match parts.sparsity {
-        Sparsity::TopK { .. } => ("topk", None),
-        Sparsity::BatchTopK { threshold, .. } => ("batchtopk", Some([threshold])),
-    };
     let mut tensors = vec![
         named("encoder.weight", vec![n, d], &parts.w_enc),
         named("encoder.bias", vec![n], &parts.b_enc),
         named("W_dec", vec![n, d], &parts.w_dec),
         named("b_dec", vec![d], &parts.b_dec),
     ];
-    if let Some(threshold) = &threshold {
-        tensors.push(named("threshold", Vec::new(), threshold));
+    let group_sizes = match &parts.sparsity {
+        Sparsity::Matryoshka { group_sizes, .. } => group_sizes.to_vec(),
+        _ => Vec::new(),
+    };
+    match &parts.sparsity {
+        Sparsity::TopK { .. } | Sparsity::Relu => {}
+        Sparsity::BatchTopK { threshold, .. } | Sparsity::Matryoshka { threshold, .. } => {
+            tensors.push(named(
+                "threshold",
+                Vec::new(),
+                std::slice::from_ref(threshold),
+            ));
+        }
+        Sparsity::JumpRelu { thresholds } => {
+            tensors.push(named("threshold", vec![n], thresholds));
+        }
+        Sparsity::Gated(gate) => {
+            tensors.push(named("gate_bias", vec![n], &gate.open_bias));
+            tensors.push(named("r_mag", vec![n], &gate.r_mag));
+            tensors.push(named("mag_bias", vec![n], &gate.mag_bias));
+        }
     }
     let weights = folder.join(WEIGHTS_FILE);
     write_atomically(&weights, &serialize(&weights, &tensors, None)?)?;
     let config = FolderConfig {
-        activation: activation.to_owned(),
+        activation: parts.sparsity.name().to_owned(),
         d_in: d,
         num_latents: n,
         expansion_factor: n as f64 / d as f64,
         k: parts.sparsity.k(),
+        group_sizes,
+        apply_b_dec_to_input: parts.is_centred,
         provenance: provenance.clone(),
         further: UNSUPPORTED
             .map(|key| (key.to_owned(), false.into()))
@@ -123,17 +161,7 @@ pub fn load(folder: &Path) -> Result<(SparseAutoencoder, serde_json::Value), Sae
     let expected_n = (config.num_latents > 0).then_some(config.num_latents);
     let b_enc = tensor("encoder.bias", &[expected_n])?;
     let n = b_enc.len();
-    let sparsity = match config.activation.as_str() {
-        "topk" => Sparsity::TopK { k: config.k },
-        "batchtopk" => Sparsity::BatchTopK {
-            k: config.k,
-            threshold: tensor("threshold", &[])?.first().copied().unwrap_or(-1.0),
-        },
-        other => {
-            let reason = format!("its activation is {other}, expected topk or batchtopk");
-            return Err(SaeError::format(&path, reason));
-        }
-    };
+    let sparsity = rule_of(&path, &config, n, &tensor)?;
     let sae = SparseAutoencoder::new(SaeParts {
         d_model: d,
         n_features: n,
@@ -141,8 +169,55 @@ pub fn load(folder: &Path) -> Result<(SparseAutoencoder, serde_json::Value), Sae
         b_enc,
         w_dec: tensor("W_dec", &[Some(n), Some(d)])?,
         b_dec: tensor("b_dec", &[Some(d)])?,
+        is_centred: config.apply_b_dec_to_input,
         sparsity,
     })
     .map_err(|error| SaeError::format(&weights_path, error.to_string()))?;
     Ok((sae, config.provenance))
+}
+
+/// Reads a tensor by name, of the given shape.
+type ReadTensor<'a> = dyn Fn(&str, &[Option<usize>]) -> Result<Vec<f32>, SaeError> + 'a;
+
+/// The sparsity rule of a folder of `n` features; `tensor` reads a named tensor.
+fn rule_of(
+    path: &Path,
+    config: &FolderConfig,
+    n: usize,
+    tensor: &ReadTensor<'_>,
+) -> Result<Sparsity, SaeError> {
+    let k = || {
+        config.k.ok_or_else(|| {
+            SaeError::format(path, "its settings cannot be read (missing field `k`)")
+        })
+    };
+    let threshold = || Ok(tensor("threshold", &[])?.first().copied().unwrap_or(-1.0));
+    Ok(match config.activation.as_str() {
+        "topk" => Sparsity::TopK { k: k()? },
+        "batchtopk" => Sparsity::BatchTopK {
+            k: k()?,
+            threshold: threshold()?,
+        },
+        "matryoshka_batchtopk" => Sparsity::Matryoshka {
+            k: k()?,
+            threshold: threshold()?,
+            group_sizes: config.group_sizes.clone().into(),
+        },
+        "relu" => Sparsity::Relu,
+        "jumprelu" => Sparsity::JumpRelu {
+            thresholds: tensor("threshold", &[Some(n)])?.into(),
+        },
+        "gated" => Sparsity::Gated(Arc::new(Gate {
+            open_bias: tensor("gate_bias", &[Some(n)])?,
+            r_mag: tensor("r_mag", &[Some(n)])?,
+            mag_bias: tensor("mag_bias", &[Some(n)])?,
+        })),
+        other => {
+            let reason = format!(
+                "its activation is {other}, expected topk, batchtopk, matryoshka_batchtopk, relu, \
+                 jumprelu or gated"
+            );
+            return Err(SaeError::format(path, reason));
+        }
+    })
 }

@@ -28,6 +28,7 @@ pub fn load(path: &Path, k: u32) -> Result<SparseAutoencoder, SaeError> {
         b_enc: tensor("encoder.bias", &[Some(n)])?,
         w_dec: tensor("W_dec", &[Some(n), Some(d)])?,
         b_dec: tensor("b_dec", &[Some(d)])?,
+        is_centred: true,
         sparsity: Sparsity::TopK { k },
     })
     .map_err(|error| SaeError::format(path, error.to_string()))

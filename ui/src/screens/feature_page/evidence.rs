@@ -2,7 +2,7 @@
 
 use egui::{RichText, Ui};
 use engine::views::{ExampleKind, FeaturePage, WritesView};
-use schema::{Association, Decision, Explanation, FeatureId};
+use schema::{Association, Decision, Explanation, FeatureId, PublishedSource};
 
 use crate::app_context::{AppContext, in_words, kind_name};
 use crate::commands::Command;
@@ -267,10 +267,21 @@ fn explanations_ui(ui: &mut Ui, explanations: &[Explanation]) {
             ui,
             format!("by {}, {}", explanation.by, number::time(&explanation.at)),
         );
+        if let Some(source) = &explanation.source {
+            weak_ui(ui, source_words(source));
+        }
         if explanation.evidence.is_empty() {
             continue;
         }
         evidence_ui(ui, &explanation.evidence);
+    }
+}
+
+/// File and score of a published proposal.
+fn source_words(source: &PublishedSource) -> String {
+    match source.score {
+        Some(score) => format!("from {}, score {score:.3}", source.file),
+        None => format!("from {}", source.file),
     }
 }
 
