@@ -559,6 +559,7 @@ fn run_steer(
             after,
             gained,
             lost,
+            ..
         } => format!(
             "Before: {before}\nAfter:  {after}\nFindings gained: {}\nFindings lost: {}\n",
             text::or_none(gained),

@@ -8,6 +8,7 @@ pub(crate) mod film_viewer;
 pub(crate) mod histogram;
 pub(crate) mod icon;
 pub(crate) mod item_strip;
+pub(crate) mod located_report;
 pub(crate) mod notice;
 pub(crate) mod number;
 pub(crate) mod split;

@@ -88,6 +88,14 @@ fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
                         ..films()
                     },
                 ),
+                (
+                    "grounded",
+                    Screen::Steer,
+                    StartAt {
+                        strength: Some(3.0),
+                        ..films()
+                    },
+                ),
                 ("keys", Screen::Gallery, films()),
                 ("palette", Screen::Gallery, films()),
             ];

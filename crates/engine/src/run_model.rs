@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use models::tensor_files::{NamedTensors, TensorValues, read_tensor, write_tensors};
-use models::vision_language::grounded::{GroundedReport, box_on_film, parse_grounded};
 use models::vision_language::maira_prompt::{MairaTask, StudyFilms, StudyTexts};
 use models::{
     ActivationEdit, Captured, GenerationOptions, HookSpec, HookedModel, ModelInput, PromptImage,
@@ -18,7 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::edits::{Change, EditedDictionary, FeatureEdit, VectorEdit};
 use crate::error::{EngineError, Result};
+use crate::foreign_sae::{ForeignSae, find_dictionaries};
 use crate::jobs::JobContext;
+use crate::located::{LocatedReport, LocatedSentence};
 use crate::model_registry::{self, LoadedModel};
 use crate::session::Session;
 
@@ -76,15 +77,6 @@ pub struct RunRequest {
     pub dump_generated_logits: bool,
     /// Coding of the weights in memory: f32, f16, bf16, q8 or q4.
     pub weights: Option<String>,
-}
-
-/// A sentence with boxes as shares of the whole film.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct LocatedSentence {
-    /// The sentence.
-    pub text: String,
-    /// `[x_min, y_min, x_max, y_max]`, 0 to 1, of the first film.
-    pub boxes: Vec<[f32; 4]>,
 }
 
 /// What a run gave.
@@ -189,7 +181,9 @@ pub fn run_model(
             job,
         )?;
         if let Some(film) = films.first() {
-            locate(&mut answer, film);
+            let located = LocatedReport::read(&answer.text, [film.width, film.height]);
+            answer.sentences = located.sentences;
+            answer.warnings = located.warnings;
         }
     }
     answer.run_seconds = began.elapsed().as_secs_f32();
@@ -518,8 +512,15 @@ fn find_dictionary(
             .max_activation;
         return Ok((EditedDictionary::Indexed(indexed), Some(maximum)));
     }
-    let (sae, _) = sae::formats::folder::load(&path)
-        .map_err(|error| EngineError::request(error.to_string()))?;
+    let places = find_dictionaries(&path, "auto")?;
+    let [place] = places.as_slice() else {
+        return Err(EngineError::request(format!(
+            "{} holds {} dictionaries; name the folder of one",
+            path.display(),
+            places.len()
+        )));
+    };
+    let sae = ForeignSae::read(place, name, None)?.sae;
     Ok((EditedDictionary::Loose(Arc::new(sae)), None))
 }
 
@@ -605,30 +606,6 @@ fn write_text(
     answer.text = generation.text;
     answer.generated_ids = generation.ids;
     Ok(())
-}
-
-/// Reads a grounded report and takes its boxes back to the film.
-fn locate(answer: &mut RunAnswer, film: &Film) {
-    let GroundedReport {
-        is_grounded,
-        sentences,
-        warnings,
-    } = parse_grounded(&answer.text);
-    if !is_grounded {
-        return;
-    }
-    answer.warnings = warnings;
-    answer.sentences = sentences
-        .into_iter()
-        .map(|sentence| LocatedSentence {
-            text: sentence.text,
-            boxes: sentence
-                .boxes
-                .into_iter()
-                .map(|square| box_on_film(square, film.width, film.height))
-                .collect(),
-        })
-        .collect();
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use crate::error::{EngineError, Result};
 use crate::harvest::load_film_of;
 use crate::indexed::{IndexedDictionary, item_view};
 use crate::jobs::JobContext;
+use crate::located::LocatedReport;
 use crate::session::Session;
 use crate::views::{ItemView, SteerOutcome, SteerRequest, SteerView};
 
@@ -131,7 +132,12 @@ fn steer_text(
     } else {
         (Vec::new(), Vec::new())
     };
+    let size = film
+        .as_ref()
+        .map_or([1, 1], |film| [film.width, film.height]);
+    let located = [&before, &after].map(|text| LocatedReport::read(text, size));
     Ok(SteerOutcome::Text {
+        located,
         gained: has.iter().filter(|f| !had.contains(f)).cloned().collect(),
         lost: had.iter().filter(|f| !has.contains(f)).cloned().collect(),
         before,

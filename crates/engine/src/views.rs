@@ -571,6 +571,8 @@ pub enum SteerOutcome {
         gained: Vec<String>,
         /// Findings that the text states only without.
         lost: Vec<String>,
+        /// Sentences with boxes of the reports without and with steering, where they are grounded.
+        located: [crate::LocatedReport; 2],
     },
     /// A ranked list of items not in the history.
     Ranking {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use engine::LocatedReport;
 use engine::views::{
     BestAssociation, DatasetView, DictionaryView, Event, ExampleKind, FeatureCard, FeaturePage,
     FeatureQuery, FilmSize, FilmState, ImportPreview, ImportRequest, JobEnd, JobView, ModelView,
@@ -343,12 +344,16 @@ impl Backend for Invented {
                 rank_before: (2..12).collect(),
                 target_rank: Some([14, 3]),
             },
-            _ => SteerOutcome::Text {
-                before: "No pleural effusion.".to_owned(),
-                after: "Small left pleural effusion.".to_owned(),
-                gained: vec!["left effusion".to_owned()],
-                lost: Vec::new(),
-            },
+            _ => {
+                let (before, after) = reports(request.edits[0].strength);
+                SteerOutcome::Text {
+                    located: [before, after].map(|text| LocatedReport::read(text, [SIDE, SIDE])),
+                    before: before.to_owned(),
+                    after: after.to_owned(),
+                    gained: vec!["left effusion".to_owned()],
+                    lost: Vec::new(),
+                }
+            }
         };
         let view = SteerView {
             request,
@@ -378,4 +383,17 @@ impl Backend for Invented {
     fn keep_place(&self, _project: &str, text: &str) {
         self.state().place = Some(text.to_owned());
     }
+}
+
+/// Reports before and after; grounded ones where the first slider is far up.
+fn reports(strength: f32) -> (&'static str, &'static str) {
+    if strength < 3.0 {
+        return ("No pleural effusion.", "Small left pleural effusion.");
+    }
+    (
+        "<obj>The lungs are clear.</obj><obj>The heart is enlarged.<box><x32><y48><x72><y78></box></obj>",
+        "<obj>There is a small left pleural effusion.<box><x62><y66><x90><y88></box></obj><obj>The \
+         heart is enlarged.<box><x32><y48><x72><y78></box></obj><obj>Opacities in both lower \
+         zones.<box><x12><y54><x34><y72></box><box><x66><y52><x86><y64></box></obj>",
+    )
 }

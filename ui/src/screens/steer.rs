@@ -16,6 +16,8 @@ use crate::screens::Panel;
 use crate::screens::gallery::card::card_title;
 use crate::screens::start::card;
 use crate::tokens;
+use crate::widgets::film_viewer::FilmViewer;
+use crate::widgets::located_report::ReportFilm;
 use crate::widgets::split::{Edge, Extent, split_ui};
 use crate::widgets::{example, notice, number};
 
@@ -62,6 +64,8 @@ pub(crate) struct SteerScreen {
     waiting: Option<SteerTicket>,
     result: Option<Answer<SteerView>>,
     kept: Option<(Revision, String, u32, Answer<Arc<SampleView>>)>,
+    /// Films of a grounded report, before and after.
+    viewers: [FilmViewer; 2],
 }
 
 impl SteerScreen {
@@ -348,8 +352,21 @@ impl Panel for SteerScreen {
                 });
             },
         );
+        let dataset = ctx.dictionary(&current).map(|view| view.dataset.clone());
+        let record = dataset
+            .as_deref()
+            .and_then(|dataset| self.record(ctx, dataset).ok());
+        let film = dataset
+            .as_deref()
+            .zip(record.as_deref())
+            .map(|(dataset, record)| ReportFilm { dataset, record });
         egui::CentralPanel::no_frame().show(ui, |ui| {
-            outcome::ui(ui, self.result.as_ref(), self.waiting.is_some());
+            outcome::ui(
+                (ctx, ui),
+                self.result.as_ref(),
+                self.waiting.is_some(),
+                (film.as_ref(), &mut self.viewers),
+            );
         });
     }
 

@@ -3,18 +3,26 @@
 use egui::{RichText, ScrollArea, Ui};
 use engine::views::{ItemView, SteerOutcome, SteerView};
 
+use crate::app_context::AppContext;
 use crate::backend::Answer;
 use crate::screens::start::card;
 use crate::tokens;
+use crate::widgets::film_viewer::FilmViewer;
+use crate::widgets::located_report::{self, ReportFilm};
 use crate::widgets::notice::{self, weak_ui};
 use crate::widgets::{table, word_diff};
 
 /// Draws what the last steering request changed.
-pub(crate) fn ui(ui: &mut Ui, result: Option<&Answer<SteerView>>, waiting: bool) {
+pub(crate) fn ui(
+    (ctx, ui): (&AppContext<'_>, &mut Ui),
+    result: Option<&Answer<SteerView>>,
+    waiting: bool,
+    (film, viewers): (Option<&ReportFilm<'_>>, &mut [FilmViewer; 2]),
+) {
     match result {
         Some(Ok(view)) => {
             ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-                view_ui(ui, view);
+                view_ui((ctx, ui), view, film, viewers);
                 ui.add_space(tokens::GRID);
                 let mut text = format!("Computed in {:.0} ms", view.milliseconds);
                 if waiting {
@@ -36,13 +44,19 @@ pub(crate) fn ui(ui: &mut Ui, result: Option<&Answer<SteerView>>, waiting: bool)
     }
 }
 
-fn view_ui(ui: &mut Ui, view: &SteerView) {
+fn view_ui(
+    (ctx, ui): (&AppContext<'_>, &mut Ui),
+    view: &SteerView,
+    film: Option<&ReportFilm<'_>>,
+    viewers: &mut [FilmViewer; 2],
+) {
     match &view.outcome {
         SteerOutcome::Text {
             before,
             after,
             gained,
             lost,
+            located,
         } => {
             findings_ui(ui, gained, lost);
             ui.columns(2, |columns| {
@@ -53,6 +67,10 @@ fn view_ui(ui: &mut Ui, view: &SteerView) {
                 {
                     card(&mut columns[i], |ui| {
                         ui.label(RichText::new(title).strong());
+                        if let (false, Some(film)) = (located[i].sentences.is_empty(), film) {
+                            located_report::ui(ctx, ui, &located[i], film, &mut viewers[i]);
+                            return;
+                        }
                         let side = word_diff::Side {
                             text,
                             other,
