@@ -600,6 +600,26 @@ pub(crate) enum FeaturesCommand {
         #[arg(long)]
         sample: String,
     },
+    /// Where in the film a feature comes from that fires on text: one number per patch.
+    #[command(
+        after_help = "Example: fluoroscope features trace text --sample 12 --feature 87 --method occlusion"
+    )]
+    Trace {
+        /// The dictionary, of a hook in a text decoder.
+        sae: String,
+        /// The feature.
+        #[arg(long)]
+        feature: u32,
+        /// Sample: its number or its name in the source.
+        #[arg(long)]
+        sample: String,
+        /// Position of the sequence (default: where the feature is strongest).
+        #[arg(long)]
+        position: Option<u32>,
+        /// gradient, rollout or occlusion.
+        #[arg(long, default_value = "gradient")]
+        method: String,
+    },
     /// Associations with findings, found on training patients, confirmed on held-out patients.
     #[command(after_help = "Example: fluoroscope features associations films")]
     Associations {

@@ -462,6 +462,23 @@ fn run_features(command: &FeaturesCommand, session: &Session, job: &JobContext) 
             let page = session.feature_page(sae, FeatureId(*feature))?;
             Ok(Answer::new(json!(page), text::feature(&page)))
         }
+        FeaturesCommand::Trace {
+            sae,
+            feature,
+            sample,
+            position,
+            method,
+        } => {
+            let dataset = session.dataset_of(sae)?;
+            let view = session.trace_to_image(&engine::TraceRequest {
+                sae: sae.clone(),
+                feature: FeatureId(*feature),
+                sample: session.find_sample(&dataset, sample)?,
+                position: *position,
+                method: engine::parse_method(method)?,
+            })?;
+            Ok(Answer::new(json!(view), text::trace(&view)))
+        }
         FeaturesCommand::Firing { sae, sample } => {
             let dataset = session.dataset_of(sae)?;
             let index = session.find_sample(&dataset, sample)?;

@@ -471,3 +471,27 @@ pub(crate) fn memory(estimate: &engine::MemoryEstimate) -> String {
         estimate.n_context
     )
 }
+
+/// Where a text feature comes from: the strongest patches.
+pub(crate) fn trace(view: &engine::TraceView) -> String {
+    let mut order: Vec<(usize, f32)> = view.values.iter().copied().enumerate().collect();
+    order.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let columns = view.grid.columns.max(1) as usize;
+    let strongest: Vec<String> = order
+        .iter()
+        .take(5)
+        .map(|(patch, value)| {
+            let (row, column) = (patch / columns, patch % columns);
+            format!("row {row}, column {column}: {value:.4}\n")
+        })
+        .collect();
+    format!(
+        "{} from position {} (\"{}\", activation {:.2}), the strongest of {} patches:\n{}",
+        view.method,
+        view.position,
+        view.token.trim(),
+        view.activation,
+        view.values.len(),
+        strongest.concat()
+    )
+}

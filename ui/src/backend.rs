@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use engine::Engine;
 use engine::views::{
     DatasetView, DictionaryView, Event, FeatureCard, FeaturePage, FeatureQuery, FilmSize,
     FilmState, ImportRequest, JobView, ModelView, PathPurpose, ProjectView, RecentProject,
-    Revision, SampleView, SteerRequest, SteerTicket,
+    Revision, SampleView, SteerRequest, SteerTicket, TraceTicket,
 };
+use engine::{Engine, TraceRequest};
 use schema::{FeatureId, JobId, ReviewState};
 
 /// An answer, or one sentence for the user.
@@ -54,6 +54,8 @@ pub trait Backend {
     fn set_reviewer(&self, name: &str);
     fn steer(&self, request: SteerRequest) -> Answer<SteerTicket>;
     fn can_steer(&self, sae: &str) -> bool;
+    fn trace(&self, request: TraceRequest) -> Answer<TraceTicket>;
+    fn can_trace(&self, sae: &str) -> bool;
     fn window_memory(&self) -> Option<String>;
     fn keep_window_memory(&self, text: &str);
     fn place(&self, project: &str) -> Option<String>;
@@ -175,6 +177,14 @@ impl Backend for Engine {
 
     fn can_steer(&self, sae: &str) -> bool {
         Self::can_steer(self, sae)
+    }
+
+    fn trace(&self, request: TraceRequest) -> Answer<TraceTicket> {
+        Self::trace(self, request).map_err(sentence)
+    }
+
+    fn can_trace(&self, sae: &str) -> bool {
+        Self::can_trace(self, sae)
     }
 
     fn window_memory(&self) -> Option<String> {

@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use engine::TraceRequest;
 use engine::views::{ImportRequest, PathPurpose, SteerRequest};
 use schema::{FeatureId, JobId, ReviewState};
 use serde::{Deserialize, Serialize};
@@ -100,6 +101,7 @@ pub(crate) enum Command {
     ShowSample(String, u32),
     SteerFeature(String, FeatureId, Option<u32>),
     Steer(SteerRequest),
+    Trace(TraceRequest),
     Decide(DecisionRequest),
     SetReviewer(String),
     ProposeLabels(String),

@@ -26,6 +26,8 @@ pub const SHOPPERS: &str = "shoppers";
 const PHANTOM_MODEL: &str = "phantom-vlm";
 const SASREC: &str = "sasrec";
 
+/// Films with and without each finding that its feature is ablated on and added to.
+const N_STEERED_FILMS: usize = 8;
 /// Films drawn; features are chosen on the training patients among them.
 pub const N_FILMS: u32 = 1200;
 const N_SHOPPERS: u32 = 1500;
@@ -177,7 +179,7 @@ pub fn build(dir: &Path, seed: u64, job: &JobContext) -> Result<(Session, DemoRe
         session.recover_tastes(SHOPPERS, seed, N_FRESH_SHOPPERS, job)
     })?;
     let steering = clock.time("steering by findings", || {
-        session.steering_effects(FILMS, &findings, seed, job)
+        session.steering_effects(FILMS, &findings, (N_STEERED_FILMS, seed), job)
     })?;
     clock
         .seconds

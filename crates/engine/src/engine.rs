@@ -13,10 +13,11 @@ use crate::films::FilmCache;
 use crate::jobs::{JobContext, Jobs, Wake, lock};
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::trace_to_image::TraceRequest;
 use crate::views::{
     DatasetView, DictionaryView, Event, FeatureCard, FeaturePage, FeatureQuery, FilmSize,
     FilmState, ImportRequest, JobView, ModelView, PathPurpose, ProjectView, RecentProject,
-    Revision, SampleView, SteerRequest, SteerTicket,
+    Revision, SampleView, SteerRequest, SteerTicket, TraceTicket,
 };
 use crate::worker::Worker;
 
@@ -41,6 +42,7 @@ struct Shared {
     wake: Wake,
     settings: Mutex<Settings>,
     latest_steer: AtomicU64,
+    latest_trace: AtomicU64,
 }
 
 impl Shared {
@@ -115,6 +117,7 @@ impl Engine {
             wake: Arc::clone(&wake),
             settings: Mutex::new(settings),
             latest_steer: AtomicU64::new(0),
+            latest_trace: AtomicU64::new(0),
         });
         let for_films = Arc::clone(&shared);
         Ok(Self {
@@ -499,6 +502,36 @@ impl Engine {
         if is_new {
             self.save_settings();
         }
+    }
+
+    // --- tracing ---
+
+    /// Traces a text feature to the film; `Event::Traced` follows. A newer request replaces one
+    /// that has not begun.
+    ///
+    /// # Errors
+    /// When no project is open.
+    pub fn trace(&self, request: TraceRequest) -> Result<TraceTicket> {
+        let session = self.shared.session()?;
+        let ticket = self.shared.latest_trace.fetch_add(1, Ordering::AcqRel) + 1;
+        let shared = Arc::clone(&self.shared);
+        self.steering.run(move || {
+            if shared.latest_trace.load(Ordering::Acquire) != ticket {
+                return;
+            }
+            let answer = session
+                .trace_to_image(&request)
+                .map_err(|error| error.message);
+            shared.send(Event::Traced(TraceTicket(ticket), Box::new(answer)));
+        });
+        Ok(TraceTicket(ticket))
+    }
+
+    /// Whether features of this dictionary fire on text after a film.
+    pub fn can_trace(&self, sae: &str) -> bool {
+        self.shared
+            .session()
+            .is_ok_and(|session| session.traceable(sae))
     }
 
     // --- steering ---

@@ -52,6 +52,7 @@ pub use jobs::{Cancelled, JobContext, Observer, Progress, Wake};
 pub use keep_project::{restore, write_picture};
 pub use locate_sae::{LayerCandidate, LayerTest, LocateRequest};
 pub use located::{LocatedReport, LocatedSentence};
+pub use models::AttributionMethod as TraceMethod;
 pub use recovery::ConceptRecovery;
 pub use run_model::{RunAnswer, RunRequest, StudyRequest, run_model};
 pub use session::Session;

@@ -1,7 +1,6 @@
 //! What steering by a planted finding's feature does to the reports of a phantom model.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use datasets::phantom::{ReportState, report_states};
@@ -21,11 +20,8 @@ use crate::recovery::ConceptRecovery;
 use crate::session::Session;
 use crate::steer::{feature_edit, write_report};
 
-/// Films without the finding that each feature is added to.
-const N_FILMS: usize = 8;
-
 /// Reports before and after adding one observed maximum of a finding's feature to films that do not
-/// have the finding.
+/// have the finding, and after ablating it on films whose report states the finding.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct SteeringEffect {
     /// The feature that was added.
@@ -40,6 +36,13 @@ pub struct SteeringEffect {
     pub others_changed: f64,
     /// The same for the random direction.
     pub random_others_changed: f64,
+    /// Films with the finding whose report states it, of patients that the dictionary was not
+    /// trained on.
+    pub stated_films: usize,
+    /// Share of them whose report no longer states the finding once the feature is ablated.
+    pub lost: f64,
+    /// The same when as much is taken off along a random direction, place by place.
+    pub random_lost: f64,
 }
 
 /// Adds one vector to every position.
@@ -55,13 +58,35 @@ impl ActivationEdit for AddEverywhere {
     }
 }
 
-/// The first films without the finding, of patients that the dictionary was not trained on.
-fn films_without(records: &[SampleRecord], finding: &str) -> Vec<u32> {
+/// Takes the activation of a feature off along another direction of the same length.
+struct TakeElsewhere {
+    indexed: Arc<IndexedDictionary>,
+    feature: u32,
+    direction: Vec<f32>,
+}
+
+impl ActivationEdit for TakeElsewhere {
+    fn apply(&self, rows: &mut [f32], d_model: usize, _: &[EditedPosition]) {
+        let Ok(codes) = self.indexed.dictionary.sae.encode(rows) else {
+            return;
+        };
+        for (at, row) in rows.chunks_exact_mut(d_model).enumerate() {
+            let activation = codes.activation(at, self.feature);
+            row.iter_mut()
+                .zip(&self.direction)
+                .for_each(|(x, along)| *x -= activation * along);
+        }
+    }
+}
+
+/// The first `n` films with or without the finding, of patients that the dictionary was not trained
+/// on.
+fn films(records: &[SampleRecord], finding: &str, with: bool, n: usize) -> Vec<u32> {
     (0_u32..)
         .zip(records)
-        .filter(|(_, record)| record.split != Split::Train && !record.has_finding(finding))
+        .filter(|(_, record)| record.split != Split::Train && record.has_finding(finding) == with)
         .map(|(sample, _)| sample)
-        .take(N_FILMS)
+        .take(n)
         .collect()
 }
 
@@ -73,12 +98,12 @@ fn prompt(indexed: &IndexedDictionary, model: &LoadedModel, sample: u32) -> Resu
     })?)
 }
 
-/// One observed maximum of a feature, added at every position.
-fn one_maximum(feature: FeatureId) -> SteeringSpec {
+/// One observed maximum of a feature added, or the feature ablated, at every position.
+fn everywhere(feature: FeatureId, mode: SteeringMode) -> SteeringSpec {
     SteeringSpec {
         feature,
         strength: 1.0,
-        mode: SteeringMode::Add,
+        mode,
         unit: StrengthUnit::Max,
         scope: PositionScope::All,
     }
@@ -100,8 +125,113 @@ fn changes(finding: usize, before: &[&Vec<bool>], after: &[Vec<bool>]) -> (f64, 
     (gained / n, others / n)
 }
 
+/// Runs the model on prompts and reads which findings its reports state.
+struct ReportReader<'a> {
+    indexed: &'a Arc<IndexedDictionary>,
+    model: &'a LoadedModel,
+    names: Vec<&'a String>,
+    job: &'a JobContext,
+    /// Prompts and what their unchanged reports state, by sample.
+    known: BTreeMap<u32, (ModelInput, Vec<bool>)>,
+}
+
+impl ReportReader<'_> {
+    fn stated(&self, input: &ModelInput, spec: &HookSpec) -> Result<Vec<bool>> {
+        let text = write_report(self.model, input, spec, self.job)?;
+        let is_stated = |name: &&String| report_states(&text, name) == Some(ReportState::Present);
+        Ok(self.names.iter().map(is_stated).collect())
+    }
+
+    /// Reads the unchanged reports of samples that were not read before.
+    fn learn(&mut self, samples: &[u32]) -> Result<()> {
+        for &sample in samples {
+            if !self.known.contains_key(&sample) {
+                let input = prompt(self.indexed, self.model, sample)?;
+                let before = self.stated(&input, &HookSpec::default())?;
+                self.known.insert(sample, (input, before));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the unchanged reports of samples state.
+    fn before(&self, samples: &[u32]) -> Vec<&Vec<bool>> {
+        let known = samples.iter().filter_map(|sample| self.known.get(sample));
+        known.map(|(_, before)| before).collect()
+    }
+
+    /// What the reports of samples state under an edit.
+    fn after(&self, samples: &[u32], edit: &Arc<dyn ActivationEdit>) -> Result<Vec<Vec<bool>>> {
+        let spec = HookSpec {
+            capture: Vec::new(),
+            edits: vec![(self.indexed.harvest.hook, Arc::clone(edit))],
+            keep_at: None,
+        };
+        samples
+            .par_iter()
+            .filter_map(|sample| self.known.get(sample))
+            .map(|(input, _)| self.stated(input, &spec))
+            .collect()
+    }
+
+    /// The effect of adding and ablating the feature of finding number `at`.
+    fn effect(
+        &mut self,
+        (at, name): (usize, &str),
+        feature: FeatureId,
+        random: &[f32],
+        n_films: usize,
+    ) -> Result<SteeringEffect> {
+        let indexed = Arc::clone(self.indexed);
+        let records = &indexed.dataset.records;
+        let without = films(records, name, false, n_films);
+        let with = films(records, name, true, n_films);
+        self.learn(&without)?;
+        self.learn(&with)?;
+        let stated: Vec<u32> = with
+            .into_iter()
+            .filter(|sample| self.known.get(sample).is_some_and(|(_, before)| before[at]))
+            .collect();
+        let edit = |mode| -> Result<Arc<dyn ActivationEdit>> {
+            Ok(Arc::new(feature_edit(
+                &indexed,
+                &[everywhere(feature, mode)],
+            )?))
+        };
+        let before = self.before(&without);
+        let added = self.after(&without, &edit(SteeringMode::Add)?)?;
+        let (gained, others_changed) = changes(at, &before, &added);
+        let strongest = indexed.index.summary(feature)?.max_activation;
+        let elsewhere = random.iter().map(|x| x * strongest).collect();
+        let elsewhere: Arc<dyn ActivationEdit> = Arc::new(AddEverywhere(elsewhere));
+        let (random_gained, random_others_changed) =
+            changes(at, &before, &self.after(&without, &elsewhere)?);
+        let share_lost = |after: &[Vec<bool>]| {
+            let lost = after.iter().filter(|stated| !stated[at]).count();
+            lost as f64 / after.len().max(1) as f64
+        };
+        let taken: Arc<dyn ActivationEdit> = Arc::new(TakeElsewhere {
+            indexed: Arc::clone(&indexed),
+            feature: feature.0,
+            direction: random.to_vec(),
+        });
+        Ok(SteeringEffect {
+            feature: feature.0,
+            films: without.len(),
+            gained,
+            random_gained,
+            others_changed,
+            random_others_changed,
+            lost: share_lost(&self.after(&stated, &edit(SteeringMode::Ablate)?)?),
+            random_lost: share_lost(&self.after(&stated, &taken)?),
+            stated_films: stated.len(),
+        })
+    }
+}
+
 impl Session {
-    /// What adding the best feature of each finding does to reports, beside a random direction.
+    /// What adding and ablating the best feature of each finding does to reports, beside a random
+    /// direction; at most `n_films` films of each kind for a finding.
     ///
     /// # Errors
     /// When the dictionary was not made from phantom films of a model that writes reports.
@@ -109,24 +239,22 @@ impl Session {
         &self,
         dictionary: &str,
         found: &BTreeMap<String, ConceptRecovery>,
-        seed: u64,
+        (n_films, seed): (usize, u64),
         job: &JobContext,
     ) -> Result<BTreeMap<String, SteeringEffect>> {
         let indexed = self.indexed(dictionary)?;
         let model = self.model(&indexed.harvest.model)?;
-        let hook = indexed.harvest.hook;
-        let names: Vec<&String> = found.keys().collect();
-        let stated = |input: &ModelInput, spec: &HookSpec| -> Result<Vec<bool>> {
-            let text = write_report(&model, input, spec, job)?;
-            let is_stated =
-                |name: &&String| report_states(&text, name) == Some(ReportState::Present);
-            Ok(names.iter().map(is_stated).collect())
+        let mut reader = ReportReader {
+            indexed: &indexed,
+            model: &model,
+            names: found.keys().collect(),
+            job,
+            known: BTreeMap::new(),
         };
-        let mut inputs: BTreeMap<u32, (ModelInput, Vec<bool>)> = BTreeMap::new();
-        let mut effects = BTreeMap::new();
         let sae = &indexed.dictionary.sae;
         let random =
-            sae::random_dictionary(names.len(), 1, seed ^ 0x57ee, &vec![0.0; sae.d_model()])?;
+            sae::random_dictionary(found.len(), 1, seed ^ 0x57ee, &vec![0.0; sae.d_model()])?;
+        let mut effects = BTreeMap::new();
         for (at, (name, recovery)) in found.iter().enumerate() {
             job.check_cancelled()?;
             job.report(
@@ -135,55 +263,10 @@ impl Session {
                 found.len() as u64,
                 "findings",
             );
-            let chosen = films_without(&indexed.dataset.records, name);
-            for &sample in &chosen {
-                if let Entry::Vacant(free) = inputs.entry(sample) {
-                    let input = prompt(&indexed, &model, sample)?;
-                    let before = stated(&input, &HookSpec::default())?;
-                    free.insert((input, before));
-                }
-            }
-            let of_films: Vec<&(ModelInput, Vec<bool>)> = chosen
-                .iter()
-                .filter_map(|sample| inputs.get(sample))
-                .collect();
-            let before: Vec<&Vec<bool>> = of_films.iter().map(|(_, before)| before).collect();
-            let after = |edit: Arc<dyn ActivationEdit>| -> Result<Vec<Vec<bool>>> {
-                let spec = HookSpec {
-                    capture: Vec::new(),
-                    edits: vec![(hook, edit)],
-                    keep_at: None,
-                };
-                of_films
-                    .par_iter()
-                    .map(|(input, _)| stated(input, &spec))
-                    .collect()
-            };
             let feature = FeatureId(recovery.best_feature);
-            let (gained, others_changed) = changes(
-                at,
-                &before,
-                &after(Arc::new(feature_edit(&indexed, &[one_maximum(feature)])?))?,
-            );
-            let strongest = indexed.index.summary(feature)?.max_activation;
-            let direction = random
-                .decoder_row(at as u32)
-                .iter()
-                .map(|x| x * strongest)
-                .collect();
-            let (random_gained, random_others_changed) =
-                changes(at, &before, &after(Arc::new(AddEverywhere(direction)))?);
-            effects.insert(
-                name.clone(),
-                SteeringEffect {
-                    feature: feature.0,
-                    films: chosen.len(),
-                    gained,
-                    random_gained,
-                    others_changed,
-                    random_others_changed,
-                },
-            );
+            let random = random.decoder_row(at as u32);
+            let effect = reader.effect((at, name), feature, random, n_films)?;
+            effects.insert(name.clone(), effect);
         }
         Ok(effects)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use models::{AttributionMethod, ModelInput, ModelSample, Probe};
+use models::{Architecture, AttributionMethod, ModelInput, ModelSample, Probe};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use schema::{FeatureId, Film, PatchGrid, PositionClass, SampleRecord, Split};
@@ -44,6 +44,8 @@ pub struct TraceView {
     pub token: String,
     /// The feature's activation there.
     pub activation: f32,
+    /// Width and height of the film.
+    pub film_size: [u32; 2],
     /// How patches lie on the film.
     pub grid: PatchGrid,
     /// One number per patch, row-major; its unit is that of the method.
@@ -136,6 +138,7 @@ impl Session {
                 .cloned()
                 .unwrap_or_default(),
             activation,
+            film_size: traced.input.film_size,
             grid,
             values,
         })
@@ -205,6 +208,21 @@ impl Session {
             scores.insert(name.clone(), counts.score(recovery));
         }
         Ok(scores)
+    }
+}
+
+impl Session {
+    /// Whether the features of a dictionary can be traced to a film.
+    pub(crate) fn traceable(&self, sae: &str) -> bool {
+        self.indexed(sae).is_ok_and(|indexed| {
+            check_hook(&indexed, sae).is_ok()
+                && self.model(&indexed.harvest.model).is_ok_and(|model| {
+                    matches!(
+                        model.card().architecture,
+                        Architecture::PhantomVlm | Architecture::Maira2 | Architecture::Llava
+                    )
+                })
+        })
     }
 }
 

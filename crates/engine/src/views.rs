@@ -87,6 +87,8 @@ pub enum Event {
     DecisionFailed(String),
     /// The answer to a steering request.
     Steered(SteerTicket, Box<Result<SteerView, String>>),
+    /// The answer to a tracing request.
+    Traced(TraceTicket, Box<Result<crate::TraceView, String>>),
     /// A file dialog was closed: what the user chose it for, and the path.
     PathChosen(PathPurpose, Option<String>),
 }
@@ -531,6 +533,10 @@ pub struct ImportPreview {
     /// What would be skipped, with reasons.
     pub skipped: Vec<Skipped>,
 }
+
+/// Identifies a tracing request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TraceTicket(pub u64);
 
 /// Identifies a steering request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

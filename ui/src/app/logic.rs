@@ -291,6 +291,9 @@ impl App {
             Command::Steer(request) => backend.steer(request).map(|ticket| {
                 self.screens.steer.waits_for(ticket);
             }),
+            Command::Trace(request) => backend.trace(request.clone()).map(|ticket| {
+                self.screens.feature.trace.waits_for(ticket, request);
+            }),
             Command::CancelJob(job) => {
                 backend.cancel(job);
                 Ok(())

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use engine::LocatedReport;
 use engine::views::{
     BestAssociation, DatasetView, DictionaryView, Event, ExampleKind, FeatureCard, FeaturePage,
     FeatureQuery, FilmSize, FilmState, ImportPreview, ImportRequest, JobEnd, JobView, ModelView,
     PathPurpose, ProjectView, RecentProject, Revision, SampleView, SteerOutcome, SteerRequest,
-    SteerTicket, SteerView, WritesView,
+    SteerTicket, SteerView, TraceTicket, WritesView,
 };
+use engine::{LocatedReport, TraceRequest, TraceView};
 use schema::{
-    Association, DatasetKind, DatasetManifest, Decision, FeatureId, HookPoint, JobId, Report,
-    ReviewState, Skipped, Split,
+    Association, DatasetKind, DatasetManifest, Decision, FeatureId, HookPoint, JobId, PatchGrid,
+    Report, ReviewState, Skipped, Split,
 };
 
 use super::invented::{Invented, N_SAMPLES, SIDE, example, film, items, kind_of, mixed};
@@ -366,6 +366,35 @@ impl Backend for Invented {
 
     fn can_steer(&self, sae: &str) -> bool {
         kind_of(sae) != ExampleKind::Text
+    }
+
+    fn trace(&self, request: TraceRequest) -> Answer<TraceTicket> {
+        self.note(format!("trace {} {:?}", request.feature, request.method));
+        let ticket = TraceTicket(9);
+        let side = 16;
+        let values = (0..side * side).map(|i| mixed(i, request.feature.0) - 0.5);
+        let view = TraceView {
+            method: request.method.name().to_owned(),
+            position: request.position.unwrap_or(0),
+            token: " effusion".to_owned(),
+            activation: 1.0,
+            film_size: [SIDE, SIDE],
+            grid: PatchGrid {
+                rows: side,
+                columns: side,
+                left: 0.0,
+                top: 0.0,
+                width: SIDE as f32,
+                height: SIDE as f32,
+            },
+            values: values.collect(),
+        };
+        self.send(Event::Traced(ticket, Box::new(Ok(view))));
+        Ok(ticket)
+    }
+
+    fn can_trace(&self, sae: &str) -> bool {
+        kind_of(sae) == ExampleKind::Text
     }
 
     fn window_memory(&self) -> Option<String> {

@@ -3,6 +3,7 @@
 mod evidence;
 mod examples;
 mod judgement;
+mod trace;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::backend::Answer;
 use crate::commands::{Command, Screen};
 use crate::screens::Panel;
 use crate::screens::feature_page::judgement::Judgement;
+use crate::screens::feature_page::trace::Trace;
 use crate::screens::gallery::card::card_title;
 use crate::tokens::{self, GRID};
 use crate::widgets::film_viewer::{FilmViewer, Heat, Subject};
@@ -31,6 +33,8 @@ pub(crate) struct FeatureScreen {
     chosen: (usize, usize),
     viewer: FilmViewer,
     judgement: Judgement,
+    /// Where in the film a text feature comes from.
+    pub(crate) trace: Trace,
     page: Option<(Revision, Answer<Arc<FeaturePage>>)>,
 }
 
@@ -95,11 +99,11 @@ impl FeatureScreen {
                 examples::rows_ui(ctx, ui, page, &mut self.chosen);
             },
         );
-        egui::CentralPanel::no_frame().show(ui, |ui| self.large_ui(ctx, ui, page));
+        egui::CentralPanel::no_frame().show(ui, |ui| self.large_ui(ctx, ui, sae, page));
     }
 
     /// The chosen example, as large as there is room.
-    fn large_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, page: &FeaturePage) {
+    fn large_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, page: &FeaturePage) {
         let Some(example) = examples::chosen(page, self.chosen) else {
             notice::empty_ui(
                 ui,
@@ -135,9 +139,15 @@ impl FeatureScreen {
             }
             ExampleContent::Text { tokens } => {
                 notice::weak_ui(ui, example_name(example));
+                let traces = ctx.backend.can_trace(sae);
                 ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
                     ui.set_max_width(ui.available_width().min(760.0));
                     token_text::token_text_ui(ui, tokens, maximum, ctx.heat.visible());
+                    if traces {
+                        ui.add_space(GRID);
+                        let subject = (sae, page.card.feature);
+                        self.trace.ui(ctx, ui, subject, example);
+                    }
                 });
             }
             ExampleContent::History { items } => {
@@ -215,6 +225,7 @@ impl Panel for FeatureScreen {
                 }
             }
             Event::DecisionFailed(_) => self.judgement.failed(),
+            Event::Traced(ticket, answer) => self.trace.take(*ticket, answer),
             _ => {}
         }
     }
