@@ -56,16 +56,19 @@ pub(crate) fn demo(report: &DemoReport) -> Answer {
         }
         lines.push('\n');
     }
-    lines += "One observed maximum of the feature added to films without the finding\n";
-    lines += "                         feature  gained  random direction  others changed  random direction\n";
+    lines += "One observed maximum of the feature added to films without the finding, and the feature \
+              ablated where the report states it\n";
+    lines += "                         feature  gained  random direction  others changed  random direction    lost  random direction\n";
     for (name, effect) in &report.steering {
         lines += &format!(
-            "  {name:<22} {:>7}  {:>6.2}  {:>16.2}  {:>14.1}  {:>16.1}\n",
+            "  {name:<22} {:>7}  {:>6.2}  {:>16.2}  {:>14.1}  {:>16.1}  {:>6.2}  {:>16.2}\n",
             effect.feature,
             effect.gained,
             effect.random_gained,
             effect.others_changed,
-            effect.random_others_changed
+            effect.random_others_changed,
+            effect.lost,
+            effect.random_lost
         );
     }
     lines.push('\n');
