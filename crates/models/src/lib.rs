@@ -7,6 +7,7 @@ pub mod error;
 pub mod hooked_model;
 pub mod hooks;
 pub mod kernels;
+pub mod limits;
 pub mod recommenders;
 mod tensor_ops;
 pub mod text;

@@ -4,6 +4,7 @@ pub mod coded;
 pub mod files;
 pub(crate) mod linear;
 
+pub(crate) use coded::FEW;
 pub use coded::{CodedMatrix, Coding};
 pub use files::{StoredTensor, WeightFiles};
 pub(crate) use linear::{Linear, Weight};
