@@ -4,6 +4,7 @@
 //! user can start, so the folder listing is the list of features.
 
 mod associate;
+mod bench_models;
 pub mod demo;
 mod engine;
 mod error;
@@ -34,6 +35,7 @@ pub mod views;
 mod worker;
 
 pub use associate::{ConfirmedAssociation, ConfirmedAssociations};
+pub use bench_models::{SpeedOfModel, SpeedsOfModel, bench_models};
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind, Result};
 pub use gallery::parse_state;
