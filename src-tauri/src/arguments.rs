@@ -685,4 +685,14 @@ pub(crate) enum BenchCommand {
     /// Time from letting go of a slider to the frame that shows the answer, on a project.
     #[command(after_help = "Example: fluoroscope bench steer --project my-demo")]
     Steer,
+    /// Speed and memory of a text model, against limits of this machine.
+    #[command(after_help = "Example: fluoroscope bench models --gguf model.gguf --threads 2")]
+    Models {
+        /// The model.
+        #[arg(long, value_name = "FILE")]
+        gguf: PathBuf,
+        /// Rounds; the best one counts.
+        #[arg(long, default_value_t = 5, value_name = "N")]
+        rounds: usize,
+    },
 }

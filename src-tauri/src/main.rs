@@ -54,6 +54,15 @@ fn run(arguments: &Arguments) -> engine::Result<ExitCode> {
             terminal::print(&bench_steer(arguments.project.as_deref().unwrap_or(here))?);
             Ok(ExitCode::SUCCESS)
         }
+        Some(Command::Bench(BenchCommand::Models { gguf, rounds })) => {
+            let speeds = engine::bench_models(gguf, *rounds)?;
+            terminal::print(&if arguments.json {
+                format!("{}\n", serde_json::json!(speeds))
+            } else {
+                speeds.lines()
+            });
+            Ok(ExitCode::SUCCESS)
+        }
         Some(command) => {
             let answer = headless::run(command, arguments.project.as_deref(), &job)?;
             if arguments.json {

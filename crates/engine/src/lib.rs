@@ -4,6 +4,7 @@
 //! user can start, so the folder listing is the list of features.
 
 mod associate;
+mod bench_models;
 pub mod demo;
 mod edits;
 mod engine;
@@ -42,6 +43,7 @@ pub mod views;
 mod worker;
 
 pub use associate::{ConfirmedAssociation, ConfirmedAssociations};
+pub use bench_models::{SpeedOfModel, SpeedsOfModel, bench_models};
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind, Result};
 pub use gallery::parse_state;

@@ -1,8 +1,12 @@
 //! Fast loops on plain slices for the CPU: matrix products and what goes on between them.
 //!
-//! Every loop runs on one thread and adds in a fixed order; callers divide the work.
+//! Every loop runs on one thread and adds in a fixed order; callers divide the work, few rows with
+//! the threads of a [`gang`].
 
 pub(crate) mod coded;
 pub(crate) mod dispatch;
 pub(crate) mod elementwise;
+pub(crate) mod gang;
 pub(crate) mod matmul;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod wide;

@@ -8,6 +8,7 @@ pub mod error;
 pub mod hooked_model;
 pub mod hooks;
 pub mod kernels;
+pub mod limits;
 pub mod recommenders;
 pub mod tensor_files;
 mod tensor_ops;

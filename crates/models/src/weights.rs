@@ -5,6 +5,7 @@ pub mod files;
 pub(crate) mod linear;
 pub(crate) mod reader;
 
+pub(crate) use coded::FEW;
 pub use coded::{CodedMatrix, Coding};
 pub use files::{StoredTensor, WeightFiles};
 pub(crate) use linear::{Linear, Weight};

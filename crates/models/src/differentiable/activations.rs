@@ -1,5 +1,10 @@
 //! GELU, `SwiGLU` and the exponential they rest on, with gradients.
 
+#![expect(
+    clippy::inline_always,
+    reason = "only what is inlined is compiled for the vector instructions found"
+)]
+
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
@@ -10,7 +15,7 @@ const TASK: usize = 1 << 14;
 
 /// `e^x` to 2 units in the last place, without a call, so that loops over it vectorise.
 /// Arguments are clamped to `[-87, 88]`.
-#[inline]
+#[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     const MAGIC: f32 = 12_582_912.0;
     const LN_2_HIGH: f32 = 0.693_359_4;
@@ -26,13 +31,13 @@ pub(crate) fn exp(x: f32) -> f32 {
 }
 
 /// The logistic function.
-#[inline]
+#[inline(always)]
 pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
 /// Φ and φ of the standard normal distribution (Abramowitz and Stegun 7.1.26, error below 2e-7).
-#[inline]
+#[inline(always)]
 fn normal(x: f32) -> (f32, f32) {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * z);

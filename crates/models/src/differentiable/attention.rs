@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::activations::exp;
 use super::products::{View, product};
 use super::values::{cpu_slice, dot, max, sum, tensor_like, tensor_slice};
+use crate::kernels::dispatch::dispatch;
 
 struct Attention {
     n_heads: usize,
@@ -34,7 +35,7 @@ impl Attention {
         let ((batch, n_queries, d), (key_batch, n_keys, d_kv)) = (queries.dims3()?, keys.dims3()?);
         let fits = batch == key_batch
             && d % self.n_heads == 0
-            && self.n_heads % self.n_kv_heads == 0
+            && self.n_heads.is_multiple_of(self.n_kv_heads)
             && d / self.n_heads * self.n_kv_heads == d_kv;
         if !fits {
             bail!(
@@ -115,10 +116,13 @@ impl Attention {
         };
         if sizes.n_queries == 1 {
             out.par_chunks_mut(d_head)
+                .zip(q.par_chunks(d_head))
                 .with_min_len((1 << 15) / (sizes.n_keys * d_head).max(1) + 1)
                 .enumerate()
-                .for_each_init(Vec::new, |weights, (i, out)| {
-                    head(out, weights, q, i * d_head, 0);
+                .for_each_init(Vec::new, |weights, (i, (out, q))| {
+                    let kv = self.key_at(i * d_head, sizes);
+                    weights.resize(sizes.n_keys, 0.0);
+                    attend(out, weights, q, (&k[kv..], &v[kv..]), d_kv);
                 });
             return;
         }
@@ -131,6 +135,50 @@ impl Attention {
                 }
             });
     }
+}
+
+/// Inner products of `q` with the first values of each row of `keys`, rows `step` apart, times
+/// `factor`.
+fn scores(scores: &mut [f32], q: &[f32], keys: &[f32], step: usize, factor: f32) {
+    #[cfg(target_arch = "x86_64")]
+    if q.len().is_multiple_of(16)
+        && let Some(simd) = pulp::x86::V4::try_new()
+    {
+        crate::kernels::wide::scores(simd, scores, q, keys, step, factor);
+        return;
+    }
+    for (score, key) in scores.iter_mut().zip(keys.chunks(step)) {
+        *score = factor * dot(q, &key[..q.len()]);
+    }
+}
+
+/// Attention of one query of one head, without the detour that a product of matrices is then.
+///
+/// # Shapes
+/// - `out`, `q`: `[d_head]`; `weights`: `[n_keys]`, scratch
+/// - `k`, `v`: the head's columns of `[n_keys, step]`
+fn attend(out: &mut [f32], weights: &mut [f32], q: &[f32], (k, v): (&[f32], &[f32]), step: usize) {
+    let d_head = q.len();
+    scores(weights, q, k, step, 1.0 / (d_head as f32).sqrt());
+    dispatch(
+        #[inline(always)]
+        || {
+            let highest = max(weights);
+            for value in weights.iter_mut() {
+                *value = exp(*value - highest);
+            }
+            let total = 1.0 / sum(weights);
+            out.fill(0.0);
+            for (weight, value) in weights.iter().zip(v.chunks(step)) {
+                for (out, value) in out.iter_mut().zip(&value[..d_head]) {
+                    *out += weight * value;
+                }
+            }
+            for out in out.iter_mut() {
+                *out *= total;
+            }
+        },
+    );
 }
 
 /// Adds `[n_keys, d_head]` to the columns of `target` from its first on.

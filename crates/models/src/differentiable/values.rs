@@ -1,5 +1,10 @@
 //! Reading tensors as plain slices, and sums in a fixed order.
 
+#![expect(
+    clippy::inline_always,
+    reason = "only what is inlined is compiled for the vector instructions found"
+)]
+
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 use rayon::prelude::*;
 
@@ -29,6 +34,7 @@ pub(crate) fn tensor_slice<'a>(storage: &'a Storage, layout: &Layout) -> Result<
 }
 
 /// Sum, in a fixed order.
+#[inline(always)]
 pub(crate) fn sum(values: &[f32]) -> f32 {
     let mut lanes = [0_f32; LANES];
     let chunks = values.chunks_exact(LANES);
@@ -42,6 +48,7 @@ pub(crate) fn sum(values: &[f32]) -> f32 {
 }
 
 /// Inner product, in a fixed order.
+#[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0_f32; LANES];
     let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
@@ -60,6 +67,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// Highest value; negative infinity for none.
+#[inline(always)]
 pub(crate) fn max(values: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
     let chunks = values.chunks_exact(LANES);

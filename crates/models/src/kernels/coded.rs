@@ -6,6 +6,8 @@
 )]
 
 use super::dispatch::dispatch;
+#[cfg(target_arch = "x86_64")]
+use super::wide;
 use crate::weights::Coding;
 
 /// Lanes of the partial sums; fixed, so that results do not depend on the machine's width.
@@ -27,6 +29,18 @@ fn u16_at(bytes: &[u8], at: usize) -> u16 {
 
 /// Decodes `bytes` into `out`; the lengths fit.
 pub(crate) fn decode(coding: Coding, bytes: &[u8], out: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if out.len().is_multiple_of(wide::WEIGHTS)
+        && let Some(simd) = pulp::x86::V4::try_new()
+    {
+        wide::decode(simd, coding, bytes, out);
+        return;
+    }
+    decode_plainly(coding, bytes, out);
+}
+
+/// [`decode`] for any processor.
+fn decode_plainly(coding: Coding, bytes: &[u8], out: &mut [f32]) {
     dispatch(
         #[inline(always)]
         || match coding {
@@ -78,11 +92,55 @@ fn decode_halves(out: &mut [f32], halves: &[u8], d: f32, m: f32) {
     }
 }
 
-/// Inner product of `x` with each coded row in `bytes`, one per entry of `y`.
+/// Input rows that [`dot_rows`] takes at once.
+pub(crate) const FEW: usize = 8;
+
+/// Inner products of each coded row in `bytes` with each row of `x`.
 ///
 /// # Shapes
-/// - `bytes`: `[y.len(), x.len()]` in `coding`
-pub(crate) fn dot_rows(coding: Coding, bytes: &[u8], x: &[f32], y: &mut [f32]) {
+/// - `x`: `[n, columns]`, `n` in `1..=FEW`; `bytes`: `[rows, columns]` in `coding`
+/// - `y`: `[rows, n]`
+pub(crate) fn dot_rows(coding: Coding, bytes: &[u8], (x, n): (&[f32], usize), y: &mut [f32]) {
+    #[cfg(target_arch = "x86_64")]
+    if (x.len() / n).is_multiple_of(wide::WEIGHTS)
+        && let Some(simd) = pulp::x86::V4::try_new()
+    {
+        match n {
+            1 => dot_wide::<1>(simd, coding, bytes, x, y),
+            2 => dot_wide::<2>(simd, coding, bytes, x, y),
+            3 => dot_wide::<3>(simd, coding, bytes, x, y),
+            4 => dot_wide::<4>(simd, coding, bytes, x, y),
+            5 => dot_wide::<5>(simd, coding, bytes, x, y),
+            6 => dot_wide::<6>(simd, coding, bytes, x, y),
+            7 => dot_wide::<7>(simd, coding, bytes, x, y),
+            _ => dot_wide::<FEW>(simd, coding, bytes, x, y),
+        }
+        return;
+    }
+    let mut of_one = vec![0.0; y.len() / n];
+    for (i, x) in x.chunks_exact(x.len() / n).enumerate() {
+        dot_plainly(coding, bytes, x, &mut of_one);
+        for (y, value) in y.chunks_exact_mut(n).zip(&of_one) {
+            y[i] = *value;
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn dot_wide<const N: usize>(
+    simd: pulp::x86::V4,
+    coding: Coding,
+    bytes: &[u8],
+    x: &[f32],
+    y: &mut [f32],
+) {
+    let columns = x.len() / N;
+    let rows = std::array::from_fn(|i| &x[i * columns..(i + 1) * columns]);
+    wide::dot_rows::<N>(simd, coding, bytes, rows, y.as_chunks_mut().0);
+}
+
+/// [`dot_rows`] of one row for any processor.
+fn dot_plainly(coding: Coding, bytes: &[u8], x: &[f32], y: &mut [f32]) {
     let width = coding.bytes_of(x.len());
     // Of each block of 32 of the input: its sum, which a constant of a block is multiplied with.
     let sums: Vec<f32> = match coding {
@@ -170,6 +228,20 @@ mod tests {
     use half::f16;
 
     use super::*;
+    use crate::weights::CodedMatrix;
+
+    const ALL: [Coding; 6] = [
+        Coding::F32,
+        Coding::F16,
+        Coding::Bf16,
+        Coding::Q8_0,
+        Coding::Q4_0,
+        Coding::Q4_1,
+    ];
+
+    fn wave(n: usize) -> Vec<f32> {
+        (0..n).map(|i| (i as f32 * 0.37).sin() * 0.1).collect()
+    }
 
     #[test]
     fn every_finite_f16_is_exact() {
@@ -177,6 +249,40 @@ mod tests {
             let exact = f16::from_bits(bits).to_f32();
             if exact.is_finite() {
                 assert_eq!(from_f16(bits).to_bits(), exact.to_bits());
+            }
+        }
+    }
+
+    #[test]
+    fn the_best_loop_decodes_the_same_bits_as_the_plain_one() {
+        let matrix = CodedMatrix::from_f32([7, 96], &wave(7 * 96));
+        for coding in ALL {
+            let coded = matrix.recoded(coding).unwrap();
+            let (mut best, mut plain) = (vec![0.0; 7 * 96], vec![0.0; 7 * 96]);
+            decode(coding, coded.bytes(), &mut best);
+            decode_plainly(coding, coded.bytes(), &mut plain);
+            assert_eq!(best, plain, "{}", coding.name());
+        }
+    }
+
+    #[test]
+    fn the_best_products_agree_with_the_plain_ones() {
+        let (rows, columns) = (5, 96);
+        let matrix = CodedMatrix::from_f32([rows, columns], &wave(rows * columns));
+        let x = wave(FEW * columns);
+        for coding in ALL {
+            let coded = matrix.recoded(coding).unwrap();
+            for n in 1..=FEW {
+                let mut best = vec![0.0; rows * n];
+                dot_rows(coding, coded.bytes(), (&x[..n * columns], n), &mut best);
+                for (i, x) in x.chunks_exact(columns).take(n).enumerate() {
+                    let mut plain = vec![0.0; rows];
+                    dot_plainly(coding, coded.bytes(), x, &mut plain);
+                    for (row, plain) in plain.iter().enumerate() {
+                        let difference = (best[row * n + i] - plain).abs();
+                        assert!(difference < 1e-6, "{}: {difference}", coding.name());
+                    }
+                }
             }
         }
     }

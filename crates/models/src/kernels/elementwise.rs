@@ -60,7 +60,7 @@ pub(crate) fn gelu(values: &mut [f32]) {
     dispatch(
         #[inline(always)]
         || {
-            for value in values {
+            for value in values.iter_mut() {
                 *value = 0.5 * *value * (1.0 + erf(*value * std::f32::consts::FRAC_1_SQRT_2));
             }
         },

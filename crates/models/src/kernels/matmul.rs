@@ -1,5 +1,7 @@
 //! Matrix products of strided slices on one thread, through gemm.
 
+use std::marker::PhantomData;
+
 use gemm::Parallelism;
 
 /// A matrix within a slice: element `(i, j)` is at `i * row_step + j * column_step`.
@@ -63,11 +65,31 @@ pub(crate) fn product(
     // SAFETY: a view lies within its slice and the rows of `out` within it, by the assertions
     // here and in `View::new`; `out` is borrowed mutably, so it overlaps neither.
     unsafe {
+        gemm_into(out.as_mut_ptr(), out_step, (a, b), scale, add);
+    }
+}
+
+/// [`product`] of views with equal inner dimensions, to where `out` points.
+///
+/// # Safety
+/// `a.rows` rows of `b.columns` values, `out_step` apart from `out` on, may be written, and
+/// nothing else refers to them.
+#[expect(unsafe_code, reason = "gemm's only entrance takes pointers")]
+unsafe fn gemm_into(
+    out: *mut f32,
+    out_step: usize,
+    (a, b): (View<'_>, View<'_>),
+    scale: f32,
+    add: bool,
+) {
+    // SAFETY: a view lies within its slice by the assertion in `View::new`, `out` by this
+    // function's contract.
+    unsafe {
         gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
+            a.rows,
+            b.columns,
+            a.columns,
+            out,
             1,
             out_step.cast_signed(),
             add,
@@ -87,9 +109,77 @@ pub(crate) fn product(
     }
 }
 
+/// Some columns of a row-major matrix, to be written by one thread while others write other ones.
+pub(crate) struct ColumnsMut<'a> {
+    first: *mut f32,
+    rows: usize,
+    columns: usize,
+    row_step: usize,
+    matrix: PhantomData<&'a mut [f32]>,
+}
+
+#[expect(unsafe_code, reason = "a pointer is not Send by itself")]
+// SAFETY: it stands for a `&mut` to elements that nothing else refers to, see `columns_mut`.
+unsafe impl Send for ColumnsMut<'_> {}
+
+/// The matrix of `width` columns in `values`, cut into `tile` columns each, the last fewer.
+///
+/// # Panics
+/// When `width` or `tile` is 0.
+pub(crate) fn columns_mut(values: &mut [f32], width: usize, tile: usize) -> Vec<ColumnsMut<'_>> {
+    let rows = values.len() / width;
+    let start = values.as_mut_ptr();
+    (0..width)
+        .step_by(tile)
+        .map(|at| ColumnsMut {
+            first: start.wrapping_add(at),
+            rows,
+            columns: tile.min(width - at),
+            row_step: width,
+            matrix: PhantomData,
+        })
+        .collect()
+}
+
+impl ColumnsMut<'_> {
+    /// Sets the columns to `a b`.
+    ///
+    /// # Shapes
+    /// - `a`: `[rows, k]`, `b`: `[k, columns]`
+    pub(crate) fn set_product(&mut self, a: View<'_>, b: View<'_>) {
+        assert_eq!(
+            (a.rows, b.columns, a.columns),
+            (self.rows, self.columns, b.rows),
+            "shapes of a product"
+        );
+        if self.rows == 0 {
+            return;
+        }
+        #[expect(unsafe_code, reason = "gemm's only entrance takes pointers")]
+        // SAFETY: a view lies within its slice by `View::new`; the columns lie within theirs and
+        // overlap no others by `columns_mut`, whose borrow they keep.
+        unsafe {
+            gemm_into(self.first, self.row_step, (a, b), 1.0, false);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_are_set_side_by_side() {
+        let values: Vec<f32> = (0..60).map(|i| (i * 7 % 11) as f32).collect();
+        let a = View::new(&values, 3, 4, 4);
+        let b = View::new(&values[12..], 4, 7, 7);
+        let mut out = vec![-1.0; 3 * 7];
+        for (at, mut columns) in columns_mut(&mut out, 7, 3).into_iter().enumerate() {
+            let n = [3, 3, 1][at];
+            columns.set_product(a, View::new(&values[12 + 3 * at..], 4, n, 7));
+        }
+        assert_eq!(out, plain(a, b, 1.0));
+    }
 
     fn plain(a: View<'_>, b: View<'_>, scale: f32) -> Vec<f32> {
         let at = |v: View<'_>, i: usize, j: usize| v.values[i * v.row_step + j * v.column_step];

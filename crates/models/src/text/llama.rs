@@ -10,8 +10,9 @@ use schema::HookPoint;
 
 use super::LlamaConfig;
 use crate::differentiable::rotary::RotaryTable;
-use crate::tensor_ops::{attention, rms_norm, rotate, swiglu};
-use crate::weights::{Linear, Weight};
+use crate::kernels::gang::lead;
+use crate::tensor_ops::{add, attention, rms_norm, rotate, swiglu};
+use crate::weights::{FEW, Linear, Weight};
 use crate::{EditedPosition, HookRun, ModelError};
 
 /// Weights of one block; matrices are `[out, in]`, query and key rows in the half-split order.
@@ -122,6 +123,16 @@ pub(crate) fn hook_points(n_blocks: usize) -> Vec<HookPoint> {
     hooks
 }
 
+/// Runs `work` on a thread of the pool, with helpers that stay awake if it is about few rows. From
+/// any other thread, each of the hundreds of parallel loops of a pass would be handed over and back.
+fn among_workers<R: Send>(x: &Tensor, work: impl FnOnce() -> R + Send) -> R {
+    if x.dim(0).is_ok_and(|n| n <= FEW) {
+        lead(work)
+    } else {
+        rayon::scope(|_| work())
+    }
+}
+
 impl Llama {
     /// Puts a decoder together; the shapes of its parts were checked when they were read.
     pub(crate) fn new(config: LlamaConfig, parts: LlamaParts) -> Self {
@@ -212,6 +223,19 @@ impl Llama {
     /// - returns: `[n, d_model]` after the final norm, or at the last place reached
     pub(crate) fn forward(
         &self,
+        begin: (Tensor, HookPoint),
+        rows: &PackedRows<'_>,
+        sequences: &mut [&mut Sequence],
+        stop: usize,
+        run: &mut HookRun<'_>,
+    ) -> Result<Pass, ModelError> {
+        let x = begin.0.clone();
+        among_workers(&x, || self.forward_here(begin, rows, sequences, stop, run))
+    }
+
+    /// [`Llama::forward`] on the calling thread and those that it shares work with.
+    fn forward_here(
+        &self,
         (x, begin): (Tensor, HookPoint),
         rows: &PackedRows<'_>,
         sequences: &mut [&mut Sequence],
@@ -246,13 +270,12 @@ impl Llama {
             if stop == 2 + 4 * i {
                 return Ok(Pass { x, is_whole: false });
             }
-            x = (x + h)?;
+            x = add(&x, &h)?;
             let h = rms_norm(&x, &block.mlp_norm, eps)?;
-            let h = block
-                .down
-                .apply(&swiglu(&block.gate.apply(&h)?, &block.up.apply(&h)?)?)?;
+            let [gate, up] = Linear::apply_each([&block.gate, &block.up], &h)?;
+            let h = block.down.apply(&swiglu(&gate, &up)?)?;
             let h = run.visit(HookPoint::MlpOut(i), h, at)?;
-            x = run.visit(HookPoint::ResidPost(i), (x + h)?, at)?;
+            x = run.visit(HookPoint::ResidPost(i), add(&x, &h)?, at)?;
         }
         if stop < 1 + 4 * self.config.n_blocks {
             return Ok(Pass { x, is_whole: false });
@@ -266,7 +289,7 @@ impl Llama {
 
     /// Logits of rows that went through the final norm: `[n, d_model]` to `[n, n_vocab]`.
     pub(crate) fn logits(&self, normed: &Tensor) -> Result<Tensor, ModelError> {
-        Ok(self.unembed().apply(normed)?)
+        Ok(among_workers(normed, || self.unembed().apply(normed))?)
     }
 
     /// What the attention of one block adds: `[n, d_model]` to `[n, d_model]`.
@@ -279,7 +302,7 @@ impl Llama {
         run: &mut HookRun<'_>,
     ) -> Result<Tensor, ModelError> {
         let heads = [self.config.n_heads, self.config.n_kv_heads];
-        let (q, k, v) = (block.q.apply(x)?, block.k.apply(x)?, block.v.apply(x)?);
+        let [q, k, v] = Linear::apply_each([&block.q, &block.k, &block.v], x)?;
         let mut out = Vec::with_capacity(lens.len());
         let mut start = 0;
         for (at, &len) in lens.iter().enumerate() {

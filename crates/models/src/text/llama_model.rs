@@ -160,6 +160,18 @@ impl LlamaModel {
         self
     }
 
+    /// Blocks of the decoder.
+    pub fn n_blocks(&self) -> usize {
+        self.llama.config().n_blocks
+    }
+
+    /// Weights in the matrices of the blocks: what each token is multiplied with on its way.
+    pub fn n_block_weights(&self) -> u64 {
+        let config = self.llama.config();
+        let (d, query, key) = (config.d_model, config.d_query(), config.d_key());
+        (config.n_blocks * d * (2 * query + 2 * key + 3 * config.d_mlp)) as u64
+    }
+
     /// The model's tokenizer.
     pub fn tokenizer(&self) -> &GgufTokenizer {
         &self.tokenizer

@@ -11,7 +11,10 @@ use memmap2::Mmap;
 use rayon::prelude::*;
 
 use crate::kernels::coded::{decode, dot_rows};
-use crate::kernels::matmul::{View, product};
+use crate::kernels::gang::{Parts, in_parts};
+
+pub(crate) use crate::kernels::coded::FEW;
+use crate::kernels::matmul::{View, columns_mut, product};
 
 /// How the values of a matrix are coded. Blocks of ggml hold 32 values of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,10 +94,15 @@ pub struct CodedMatrix {
     bytes: Bytes,
 }
 
-/// Rows of the matrix that one task decodes and multiplies: f32 scratch of half a megabyte.
+/// Values of the matrix that one task of the gradient decodes: f32 scratch of half a megabyte.
 const TILE_VALUES: usize = 1 << 17;
-/// Input rows up to which each output is an inner product with the coded row.
-const FEW_ROWS: usize = 4;
+/// Rows of the matrix that one task decodes and multiplies with many rows: a whole number of the
+/// 64 that gemm's inner loop handles at once. Wide matrices have enough tasks of twice as many.
+const TILE: usize = 64;
+/// Rows from which a matrix is wide.
+const NARROW: usize = 768;
+/// Weights of one task where each output is an inner product with a coded row: about 10 µs.
+const FEW_VALUES: usize = 1 << 16;
 
 impl CodedMatrix {
     /// A matrix in memory.
@@ -239,7 +247,7 @@ impl CodedMatrix {
         Some(Self::owned(coding, self.shape(), bytes))
     }
 
-    /// `y = x Wᵀ`.
+    /// `y = x Wᵀ`; for few rows, [`multiply_few`] is quicker.
     ///
     /// # Shapes
     /// - `x`: `[n, columns]`; returns `[n, rows]`
@@ -248,53 +256,22 @@ impl CodedMatrix {
     /// Independent of the number of threads.
     pub(crate) fn multiply(&self, x: &[f32]) -> Vec<f32> {
         let n = x.len() / self.columns.max(1);
-        if n <= FEW_ROWS {
-            return self.multiply_few(x, n);
+        if n == 0 || self.columns == 0 || self.rows == 0 {
+            return vec![0.0; n * self.rows];
         }
-        let tile = (TILE_VALUES / self.columns.max(1)).clamp(16, 512);
-        // Tiles write columns of the result; each is kept apart, then laid side by side.
-        let tiles: Vec<(usize, Vec<f32>)> = (0..self.rows.div_ceil(tile))
+        let tile = if self.rows > NARROW { 2 * TILE } else { TILE };
+        let mut y = vec![0.0; n * self.rows];
+        columns_mut(&mut y, self.rows, tile)
             .into_par_iter()
-            .map_init(Vec::new, |scratch, at| {
+            .enumerate()
+            .for_each_init(Vec::new, |scratch, (at, mut columns)| {
                 let first = at * tile;
                 let n_rows = tile.min(self.rows - first);
-                let mut out = vec![0.0; n * n_rows];
                 scratch.resize(n_rows * self.columns, 0.0);
                 decode(self.coding, self.rows_at(first, n_rows), scratch);
                 let weights = View::of(scratch, self.columns).t();
-                product(
-                    &mut out,
-                    n_rows,
-                    (View::of(x, self.columns), weights),
-                    1.0,
-                    false,
-                );
-                (n_rows, out)
-            })
-            .collect();
-        let mut y = vec![0.0; n * self.rows];
-        y.par_chunks_mut(self.rows)
-            .enumerate()
-            .with_min_len(8)
-            .for_each(|(row, y)| {
-                let mut first = 0;
-                for (n_rows, out) in &tiles {
-                    y[first..first + n_rows].copy_from_slice(&out[row * n_rows..][..*n_rows]);
-                    first += n_rows;
-                }
+                columns.set_product(View::of(x, self.columns), weights);
             });
-        y
-    }
-
-    /// [`CodedMatrix::multiply`] for one or few rows: one pass over the coded weights.
-    fn multiply_few(&self, x: &[f32], n: usize) -> Vec<f32> {
-        let tile = (TILE_VALUES / self.columns.max(1)).clamp(8, 512);
-        let mut y = vec![0.0; n * self.rows];
-        for (x, y) in x.chunks_exact(self.columns).zip(y.chunks_mut(self.rows)) {
-            y.par_chunks_mut(tile).enumerate().for_each(|(at, y)| {
-                dot_rows(self.coding, self.rows_at(at * tile, y.len()), x, y);
-            });
-        }
         y
     }
 
@@ -322,6 +299,61 @@ impl CodedMatrix {
             });
         x
     }
+}
+
+/// Products of few rows with several matrices, in parts of whole rows of a matrix.
+struct FewRows {
+    matrices: Vec<Arc<CodedMatrix>>,
+    x: Vec<f32>,
+    n: usize,
+    /// Matrix, first row and number of rows of each part.
+    parts: Vec<(usize, usize, usize)>,
+}
+
+impl Parts for FewRows {
+    fn n_parts(&self) -> usize {
+        self.parts.len()
+    }
+
+    fn part(&self, at: usize) -> Vec<f32> {
+        let (matrix, first, n_rows) = self.parts[at];
+        let matrix = &self.matrices[matrix];
+        let mut y = vec![0.0; n_rows * self.n];
+        let bytes = matrix.rows_at(first, n_rows);
+        dot_rows(matrix.coding, bytes, (&self.x, self.n), &mut y);
+        y
+    }
+}
+
+/// `y = x Wᵀ` of several matrices of as many columns, side by side: `[n, sum of their rows]`, in
+/// one pass over the coded weights.
+///
+/// # Shapes
+/// - `x`: `[n, columns]`, `n` in `1..=FEW`
+pub(crate) fn multiply_few(matrices: &[Arc<CodedMatrix>], x: &[f32], n: usize) -> Vec<f32> {
+    let mut parts = Vec::new();
+    for (i, matrix) in matrices.iter().enumerate() {
+        let tile = (FEW_VALUES / matrix.columns.max(1)).max(8);
+        let tiles = (0..matrix.rows).step_by(tile);
+        parts.extend(tiles.map(|first| (i, first, tile.min(matrix.rows - first))));
+    }
+    let turned = in_parts(FewRows {
+        matrices: matrices.to_vec(),
+        x: x.to_vec(),
+        n,
+        parts,
+    });
+    if n == 1 {
+        return turned.concat();
+    }
+    let rows: usize = matrices.iter().map(|matrix| matrix.rows).sum();
+    let mut y = vec![0.0; n * rows];
+    for (row, values) in turned.iter().flat_map(|y| y.chunks_exact(n)).enumerate() {
+        for (i, value) in values.iter().enumerate() {
+            y[i * rows + row] = *value;
+        }
+    }
+    y
 }
 
 /// Codes one row.
@@ -434,7 +466,10 @@ mod tests {
             let weights = coded.to_f32();
             for n in [1, 3, 9] {
                 let x: Vec<f32> = wave(n * columns).iter().map(|v| v * 10.0).collect();
-                let y = coded.multiply(&x);
+                let y = match n {
+                    9 => coded.multiply(&x),
+                    _ => multiply_few(&[Arc::new(coded.clone())], &x, n),
+                };
                 for (at, value) in y.iter().enumerate() {
                     let (i, j) = (at / rows, at % rows);
                     let plain: f64 = (0..columns)

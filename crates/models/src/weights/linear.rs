@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
 
-use super::coded::CodedMatrix;
+use rayon::prelude::*;
+
+use super::coded::{CodedMatrix, FEW, multiply_few};
 use crate::differentiable::affine::add_row;
 use crate::differentiable::values::{cpu_slice, tensor_like, tensor_slice};
 
@@ -89,6 +91,77 @@ impl Linear {
     }
 }
 
+impl Linear {
+    /// What each of `maps` makes of `x`; few rows are multiplied with all of them at once.
+    ///
+    /// # Shapes
+    /// - `x`: `[n, in]`; returns `[n, out]` of each
+    pub(crate) fn apply_each<const N: usize>(maps: [&Self; N], x: &Tensor) -> Result<[Tensor; N]> {
+        let n = x.dim(0)?;
+        let coded: Vec<Arc<CodedMatrix>> = maps
+            .iter()
+            .filter_map(|map| match (&map.weight, &map.bias) {
+                (Weight::Coded(matrix), None) => Some(Arc::clone(matrix)),
+                _ => None,
+            })
+            .collect();
+        let parts: Vec<Tensor> = if n <= FEW && coded.len() == N && N > 0 {
+            let widths: Vec<usize> = coded.iter().map(|matrix| matrix.shape()[0]).collect();
+            let all = x.contiguous()?.apply_op1(Products(coded))?;
+            let mut first = 0;
+            let cut = |width: usize| {
+                let part = all.narrow(1, first, width)?.contiguous();
+                first += width;
+                part
+            };
+            widths.into_iter().map(cut).collect::<Result<_>>()?
+        } else {
+            // Side by side, so that threads that find no tile of one left go on with the next.
+            maps.par_iter()
+                .map(|map| map.apply(x))
+                .collect::<Result<_>>()?
+        };
+        match <[Tensor; N]>::try_from(parts) {
+            Ok(parts) => Ok(parts),
+            Err(parts) => candle_core::bail!("{} products of {N}", parts.len()),
+        }
+    }
+}
+
+/// The products of few rows with several coded matrices, side by side.
+struct Products(Vec<Arc<CodedMatrix>>);
+
+impl CustomOp1 for Products {
+    fn name(&self) -> &'static str {
+        "coded-products"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let x = cpu_slice(storage, layout)?;
+        let (n, width) = layout.shape().dims2()?;
+        if self.0.iter().any(|matrix| matrix.shape()[1] != width) {
+            candle_core::bail!("products of rows of {width} with matrices of other widths");
+        }
+        let rows: usize = self.0.iter().map(|matrix| matrix.shape()[0]).sum();
+        let y = multiply_few(&self.0, x, n);
+        Ok((CpuStorage::F32(y), (n, rows).into()))
+    }
+
+    fn bwd(&self, x: &Tensor, _out: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let mut sum = x.zeros_like()?;
+        let mut first = 0;
+        for matrix in &self.0 {
+            let rows = matrix.shape()[0];
+            let grad = grad.narrow(1, first, rows)?.contiguous()?;
+            let (storage, layout) = grad.storage_and_layout();
+            let values = matrix.multiply_transposed(tensor_slice(&storage, layout)?);
+            sum = (sum + tensor_like(x, values)?)?;
+            first += rows;
+        }
+        Ok(Some(sum))
+    }
+}
+
 /// The product with a coded matrix.
 struct Product(Arc<CodedMatrix>);
 
@@ -105,7 +178,13 @@ impl CustomOp1 for Product {
             Some(last) if *last == columns => *last = rows,
             _ => candle_core::bail!("product of {dims:?} with a matrix of {columns} columns"),
         }
-        Ok((CpuStorage::F32(self.0.multiply(x)), dims.into()))
+        let n = x.len() / columns.max(1);
+        let y = if (1..=FEW).contains(&n) {
+            multiply_few(std::slice::from_ref(&self.0), x, n)
+        } else {
+            self.0.multiply(x)
+        };
+        Ok((CpuStorage::F32(y), dims.into()))
     }
 
     fn bwd(&self, x: &Tensor, _out: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
@@ -113,5 +192,48 @@ impl CustomOp1 for Product {
         let (storage, layout) = grad.storage_and_layout();
         let values = self.0.multiply_transposed(tensor_slice(&storage, layout)?);
         tensor_like(x, values).map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Var};
+
+    use super::*;
+    use crate::weights::Coding;
+
+    #[test]
+    fn maps_applied_together_equal_each_alone_and_so_do_the_gradients() {
+        let wave =
+            |n: usize, step: f32| -> Vec<f32> { (0..n).map(|i| (i as f32 * step).sin()).collect() };
+        let map = |rows: usize, step| {
+            let matrix = CodedMatrix::from_f32([rows, 32], &wave(rows * 32, step));
+            Linear {
+                weight: Weight::Coded(Arc::new(matrix.recoded(Coding::Q8_0).unwrap())),
+                bias: None,
+            }
+        };
+        let maps = [&map(7, 0.3), &map(4, 0.7)];
+        for n in [1, 5, 40] {
+            let x = Var::from_vec(wave(n * 32, 0.1), (n, 32), &Device::Cpu).unwrap();
+            let loss = |parts: &[Tensor]| {
+                let squares = parts
+                    .iter()
+                    .map(|y| y.sqr().unwrap().sum_all().unwrap())
+                    .reduce(|a, b| (a + b).unwrap());
+                squares.unwrap().backward().unwrap()
+            };
+            let together = Linear::apply_each(maps, &x).unwrap();
+            let alone = maps.map(|map| map.apply(&x).unwrap());
+            let (a, b) = (loss(&together), loss(&alone));
+            let close = |a: &Tensor, b: &Tensor| {
+                let difference = (a - b).unwrap().abs().unwrap().max_all().unwrap();
+                assert!(difference.to_scalar::<f32>().unwrap() < 1e-3);
+            };
+            for (a, b) in together.iter().zip(&alone) {
+                close(a, b);
+            }
+            close(a.get(&x).unwrap(), b.get(&x).unwrap());
+        }
     }
 }
