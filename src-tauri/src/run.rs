@@ -1,4 +1,8 @@
 //! `model run`: hands the arguments to the engine and prints what it gave.
+#![expect(
+    clippy::format_push_string,
+    reason = "lines for a terminal, not a hot loop"
+)]
 
 use engine::{JobContext, Result, RunAnswer, RunRequest, Session, StudyRequest};
 use serde_json::json;
@@ -61,23 +65,23 @@ fn lines(answer: &RunAnswer) -> String {
             lines.push_str(&sentence.text);
             for corners in &sentence.boxes {
                 let numbers = corners.map(|corner| format!("{corner:.3}"));
-                lines.push_str(&format!("  [{}]", numbers.join(", ")));
+                lines += &format!("  [{}]", numbers.join(", "));
             }
             lines.push('\n');
         }
     }
     for warning in &answer.warnings {
-        lines.push_str(&format!("Note: {warning}\n"));
+        lines += &format!("Note: {warning}\n");
     }
     for (name, shape) in &answer.dumped {
-        lines.push_str(&format!("{name} {shape:?}\n"));
+        lines += &format!("{name} {shape:?}\n");
     }
-    lines.push_str(&format!(
+    lines += &format!(
         "{} positions read, {} tokens written in {:.2} s (loaded in {:.2} s)\n",
         answer.n_prompt,
         answer.generated_ids.len(),
         answer.run_seconds,
         answer.load_seconds
-    ));
+    );
     lines
 }

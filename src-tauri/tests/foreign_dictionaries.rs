@@ -158,6 +158,7 @@ fn a_published_folder_is_imported_in_one_command() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, step by step")]
 fn the_layer_self_test_finds_the_block_of_a_dictionary() {
     let dir = project();
     let at = dir.path();

@@ -430,67 +430,102 @@ fn placed_edit(
             )));
         }
     };
-    let check_width = |found: usize| {
-        if found == width {
-            return Ok(());
-        }
-        Err(EngineError::request(format!(
-            "{hook} is {width} wide, the direction has {found} numbers"
-        )))
+    let place = EditPlace {
+        hook,
+        width,
+        file,
+        mode: edit.mode,
+        unit: edit.unit,
+        strength,
+        scope,
     };
     match (edit.vector, edit.sae, edit.feature) {
-        (Some(vector), None, None) => {
-            if edit.unit == Some(StrengthUnit::Max) {
-                return Err(EngineError::request(
-                    "the unit \"max\" needs a dictionary; a vector has none",
-                ));
-            }
-            let (tensor, key) = vector.rsplit_once(':').unwrap_or((&vector, ""));
-            let place = format!("{}:{key}", beside(tensor, file).display());
-            let (_, vector) = read_tensor(&place)?;
-            check_width(vector.len())?;
-            let edit = VectorEdit {
-                vector,
-                mode: edit.mode,
-                amount: strength,
-                scope,
-            };
-            Ok((hook, Arc::new(edit)))
-        }
-        (None, Some(sae), Some(feature)) => {
-            let (dictionary, maximum) = find_dictionary(&sae, file, session, feature)?;
-            let (d_model, n_features) = (dictionary.sae().d_model(), dictionary.sae().n_features());
-            check_width(d_model)?;
-            if feature as usize >= n_features {
-                return Err(EngineError::request(format!(
-                    "{sae} has no feature {feature}, only 0 to {}",
-                    n_features.saturating_sub(1)
-                )));
-            }
-            let amount = match (edit.unit, maximum) {
-                (Some(StrengthUnit::Absolute), _) | (None, None) => strength,
-                (_, Some(maximum)) => strength * maximum,
-                (Some(StrengthUnit::Max), None) => {
-                    return Err(EngineError::request(format!(
-                        "the unit \"max\" needs a dictionary with a feature index; {sae} has none"
-                    )));
-                }
-            };
-            let changes = vec![Change {
-                feature,
-                mode: edit.mode,
-                amount,
-                scope,
-            }];
-            let edit = FeatureEdit {
-                dictionary,
-                changes,
-            };
-            Ok((hook, Arc::new(edit)))
-        }
+        (Some(vector), None, None) => Ok((hook, place.vector(&vector)?)),
+        (None, Some(sae), Some(feature)) => Ok((hook, place.feature(&sae, feature, session)?)),
         _ => Err(EngineError::request(
             "expected either vector, or sae and feature",
         )),
+    }
+}
+
+/// What a change does, where, before its direction is known.
+struct EditPlace<'a> {
+    hook: HookPoint,
+    /// Width of a row at the hook.
+    width: usize,
+    /// The steering file.
+    file: &'a Path,
+    mode: SteeringMode,
+    unit: Option<StrengthUnit>,
+    strength: f32,
+    scope: PositionScope,
+}
+
+impl EditPlace<'_> {
+    fn check_width(&self, found: usize) -> Result<()> {
+        if found == self.width {
+            return Ok(());
+        }
+        Err(EngineError::request(format!(
+            "{} is {} wide, the direction has {found} numbers",
+            self.hook, self.width
+        )))
+    }
+
+    /// A change along a vector of a file.
+    fn vector(&self, place: &str) -> Result<Arc<dyn ActivationEdit>> {
+        if self.unit == Some(StrengthUnit::Max) {
+            return Err(EngineError::request(
+                "the unit \"max\" needs a dictionary; a vector has none",
+            ));
+        }
+        let (tensor, key) = place.rsplit_once(':').unwrap_or((place, ""));
+        let place = format!("{}:{key}", beside(tensor, self.file).display());
+        let (_, vector) = read_tensor(&place)?;
+        self.check_width(vector.len())?;
+        Ok(Arc::new(VectorEdit {
+            vector,
+            mode: self.mode,
+            amount: self.strength,
+            scope: self.scope,
+        }))
+    }
+
+    /// A change along a feature of a dictionary.
+    fn feature(
+        &self,
+        sae: &str,
+        feature: u32,
+        session: Option<&Session>,
+    ) -> Result<Arc<dyn ActivationEdit>> {
+        let (dictionary, maximum) = find_dictionary(sae, self.file, session, feature)?;
+        let n_features = dictionary.sae().n_features();
+        self.check_width(dictionary.sae().d_model())?;
+        if feature as usize >= n_features {
+            return Err(EngineError::request(format!(
+                "{sae} has no feature {feature}, only 0 to {}",
+                n_features.saturating_sub(1)
+            )));
+        }
+        let amount = match (self.unit, maximum) {
+            (Some(StrengthUnit::Absolute), _) | (None, None) => self.strength,
+            (_, Some(maximum)) => self.strength * maximum,
+            (Some(StrengthUnit::Max), None) => {
+                return Err(EngineError::request(format!(
+                    "the unit \"max\" needs a dictionary with a feature index; {sae} has none"
+                )));
+            }
+        };
+        let change = Change {
+            feature,
+            mode: self.mode,
+            amount,
+            scope: self.scope,
+        };
+        Ok(Arc::new(FeatureEdit {
+            dictionary,
+            changes: vec![change],
+        }))
     }
 }
 

@@ -337,22 +337,21 @@ impl Backend for Invented {
             request.edits[0].feature, request.edits[0].strength
         ));
         let ticket = SteerTicket(7);
-        let outcome = match kind_of(&request.sae) {
-            ExampleKind::History => SteerOutcome::Ranking {
+        let outcome = if kind_of(&request.sae) == ExampleKind::History {
+            SteerOutcome::Ranking {
                 before: items(1, 1.0)[..10].to_vec(),
                 after: items(2, 1.0)[..10].to_vec(),
                 rank_before: (2..12).collect(),
                 target_rank: Some([14, 3]),
-            },
-            _ => {
-                let (before, after) = reports(request.edits[0].strength);
-                SteerOutcome::Text {
-                    located: [before, after].map(|text| LocatedReport::read(text, [SIDE, SIDE])),
-                    before: before.to_owned(),
-                    after: after.to_owned(),
-                    gained: vec!["left effusion".to_owned()],
-                    lost: Vec::new(),
-                }
+            }
+        } else {
+            let (before, after) = reports(request.edits[0].strength);
+            SteerOutcome::Text {
+                located: [before, after].map(|text| LocatedReport::read(text, [SIDE, SIDE])),
+                before: before.to_owned(),
+                after: after.to_owned(),
+                gained: vec!["left effusion".to_owned()],
+                lost: Vec::new(),
             }
         };
         let view = SteerView {

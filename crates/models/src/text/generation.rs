@@ -33,8 +33,8 @@ pub(crate) struct Prompt {
 pub(crate) struct PromptCache {
     /// What the prompt was; the caller's.
     pub(crate) key: [u8; 32],
-    /// Number of the block whose output `resid` is.
-    block: usize,
+    /// Number of the block whose output `resid` is; `None` for the embeddings, which are not kept.
+    block: Option<usize>,
     /// `[n, d_model]`, unchanged by edits.
     resid: Tensor,
     sequence: Sequence,
@@ -190,225 +190,195 @@ impl Text {
     }
 }
 
-/// Writes after every prompt, all in step.
-///
-/// `cache` is used and renewed where there is one prompt; its key must be that of the prompt.
-/// `on_token` sees the number of the prompt and each new piece, and may stop everything.
-///
-/// # Errors
-/// A failure of the tensor library, or a score that is no number.
-pub(crate) fn write(
-    llama: &Llama,
-    prompts: Vec<Prompt>,
-    spec: &HookSpec,
-    options: &GenerationOptions,
-    vocabulary: &dyn Vocabulary,
-    on_token: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
-) -> Result<Vec<Generation>, ModelError> {
-    let mut texts = Vec::with_capacity(prompts.len());
-    let mut sequences = Vec::with_capacity(prompts.len());
-    let mut states = Vec::with_capacity(prompts.len());
-    for (i, prompt) in prompts.into_iter().enumerate() {
-        let mut text = begin(llama, prompt.classes.len(), options, i);
-        let mut sequence = llama.sequence(text.prompt_len + text.n_max)?;
-        let positions = prompt_positions(&prompt.classes);
+/// Writes texts: a decoder, its vocabulary, and what is asked of both.
+pub(crate) struct Writer<'a> {
+    pub(crate) llama: &'a Llama,
+    pub(crate) vocabulary: &'a dyn Vocabulary,
+    pub(crate) spec: &'a HookSpec,
+    pub(crate) options: &'a GenerationOptions,
+}
+
+impl Writer<'_> {
+    /// Writes after every prompt, all in step. `on_token` sees the number of the prompt and each
+    /// new piece, and may stop everything.
+    ///
+    /// # Errors
+    /// A failure of the tensor library, or a score that is no number.
+    pub(crate) fn write(
+        &self,
+        prompts: Vec<Prompt>,
+        on_token: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
+    ) -> Result<Vec<Generation>, ModelError> {
+        let mut texts = Vec::with_capacity(prompts.len());
+        let mut sequences = Vec::with_capacity(prompts.len());
+        let mut states = Vec::with_capacity(prompts.len());
+        for (i, prompt) in prompts.into_iter().enumerate() {
+            let mut text = self.begin(prompt.classes.len(), i);
+            let mut sequence = self.llama.sequence(text.prompt_len + text.n_max)?;
+            let positions = prompt_positions(&prompt.classes);
+            let rows = PackedRows {
+                lens: &[text.prompt_len],
+                positions: &positions,
+            };
+            let mut run = HookRun::new(self.spec);
+            let begin = (prompt.x, HookPoint::Embed);
+            let sequences_of = &mut [&mut sequence];
+            let pass = self
+                .llama
+                .forward(begin, &rows, sequences_of, usize::MAX, &mut run)?;
+            text.written.captured = run.into_captured();
+            states.push(pass.narrow(0, text.prompt_len - 1, 1)?);
+            texts.push(text);
+            sequences.push(sequence);
+        }
+        let mut borrowed: Vec<&mut Sequence> = sequences.iter_mut().collect();
+        self.go_on(&mut texts, &mut borrowed, &states, on_token)?;
+        Ok(texts.into_iter().map(|text| text.written).collect())
+    }
+
+    /// [`Writer::write`] for one prompt whose reading is kept in `cache` up to the first block that
+    /// the spec touches, so that another spec goes on from there. `prompt` gives the embeddings; it
+    /// is called when the cache does not hold the prompt of this `key`.
+    ///
+    /// # Errors
+    /// As [`Writer::write`], and what `prompt` fails with.
+    pub(crate) fn write_cached(
+        &self,
+        (key, classes): ([u8; 32], &[PositionClass]),
+        prompt: &mut dyn FnMut() -> Result<Tensor, ModelError>,
+        cache: &mut Option<PromptCache>,
+        on_token: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Generation, ModelError> {
+        let llama = self.llama;
+        let mut text = self.begin(classes.len(), 0);
+        let capacity = text.prompt_len + text.n_max;
+        let positions = prompt_positions(classes);
         let rows = PackedRows {
             lens: &[text.prompt_len],
             positions: &positions,
         };
-        let mut run = HookRun::new(spec);
-        let pass = llama.forward(
-            (prompt.x, HookPoint::Embed),
-            &rows,
-            &mut [&mut sequence],
-            usize::MAX,
-            &mut run,
-        )?;
+        let wanted = unchanged_block(self.spec, llama.config().n_blocks);
+        let known = cache.take().filter(|cache| {
+            cache.key == key
+                && cache.capacity >= capacity
+                && cache.block.is_some()
+                && cache.block <= wanted
+        });
+        let mut kept = match (known, wanted) {
+            (Some(mut known), _) => {
+                known.sequence.truncate(0);
+                known
+            }
+            (None, wanted) => {
+                let mut sequence = llama.sequence(capacity)?;
+                let mut resid = prompt()?;
+                if let Some(block) = wanted {
+                    let nothing = HookSpec::default();
+                    let begin = (resid, HookPoint::Embed);
+                    let stop = 4 * block + 4;
+                    let run = &mut HookRun::new(&nothing);
+                    resid = llama.forward(begin, &rows, &mut [&mut sequence], stop, run)?;
+                }
+                PromptCache {
+                    key,
+                    block: wanted,
+                    resid,
+                    sequence,
+                    capacity,
+                }
+            }
+        };
+        let mut run = HookRun::new(self.spec);
+        let from = kept.block.map_or(HookPoint::Embed, HookPoint::ResidPost);
+        let begin = (kept.resid.clone(), from);
+        let sequences = &mut [&mut kept.sequence];
+        let pass = llama.forward(begin, &rows, sequences, usize::MAX, &mut run)?;
         text.written.captured = run.into_captured();
-        states.push(pass.x.narrow(0, text.prompt_len - 1, 1)?);
-        texts.push(text);
-        sequences.push(sequence);
+        let state = pass.narrow(0, text.prompt_len - 1, 1)?;
+        let mut texts = [text];
+        self.go_on(
+            &mut texts,
+            &mut [&mut kept.sequence],
+            &[state],
+            &mut |_, piece| on_token(piece),
+        )?;
+        if kept.block.is_some() {
+            *cache = Some(kept);
+        }
+        let [text] = texts;
+        Ok(text.written)
     }
-    let mut borrowed: Vec<&mut Sequence> = sequences.iter_mut().collect();
-    go_on(
-        llama,
-        &mut texts,
-        &mut borrowed,
-        states,
-        (spec, options),
-        vocabulary,
-        on_token,
-    )?;
-    Ok(texts.into_iter().map(|text| text.written).collect())
-}
 
-/// [`write`] for one prompt whose reading is kept in `cache` up to the first block that `spec`
-/// touches, so that another `spec` goes on from there. `prompt` is called when the cache does not
-/// hold the prompt of this `key`; it returns the prompt and its embeddings.
-///
-/// # Errors
-/// As [`write`], and what `prompt` fails with.
-pub(crate) fn write_cached(
-    llama: &Llama,
-    (key, classes): ([u8; 32], &[PositionClass]),
-    prompt: &mut dyn FnMut() -> Result<Tensor, ModelError>,
-    cache: &mut Option<PromptCache>,
-    (spec, options): (&HookSpec, &GenerationOptions),
-    vocabulary: &dyn Vocabulary,
-    on_token: &mut dyn FnMut(&str) -> ControlFlow<()>,
-) -> Result<Generation, ModelError> {
-    let mut text = begin(llama, classes.len(), options, 0);
-    let capacity = text.prompt_len + text.n_max;
-    let positions = prompt_positions(classes);
-    let rows = PackedRows {
-        lens: &[text.prompt_len],
-        positions: &positions,
-    };
-    let wanted = unchanged_block(spec, llama.config().n_blocks);
-    let known = cache.take().filter(|cache| {
-        cache.key == key
-            && cache.capacity >= capacity
-            && wanted.is_some_and(|block| cache.block <= block)
-    });
-    let mut run = HookRun::new(spec);
-    let (pass, mut kept) = match (known, wanted) {
-        (Some(mut known), _) => {
-            known.sequence.truncate(0);
-            let begin = (known.resid.clone(), HookPoint::ResidPost(known.block));
-            let sequences = &mut [&mut known.sequence];
-            let pass = llama.forward(begin, &rows, sequences, usize::MAX, &mut run)?;
-            (pass, known)
+    fn begin(&self, prompt_len: usize, number: usize) -> Text {
+        let room = self.llama.config().n_context.saturating_sub(prompt_len) + 1;
+        Text {
+            prompt_len,
+            picker: Picker::new(self.options.sampling, number),
+            written: Generation::default(),
+            n_max: self.options.max_new_tokens.min(room),
+            is_done: self.options.max_new_tokens == 0,
         }
-        (None, Some(block)) => {
-            let mut sequence = llama.sequence(capacity)?;
-            let stop = 4 * block + 4;
-            let nothing = HookSpec::default();
-            let resid = llama
-                .forward(
-                    (prompt()?, HookPoint::Embed),
-                    &rows,
-                    &mut [&mut sequence],
-                    stop,
-                    &mut HookRun::new(&nothing),
-                )?
-                .x;
-            let begin = (resid.clone(), HookPoint::ResidPost(block));
-            let pass = llama.forward(begin, &rows, &mut [&mut sequence], usize::MAX, &mut run)?;
-            let kept = PromptCache {
-                key,
-                block,
-                resid,
-                sequence,
-                capacity,
-            };
-            (pass, kept)
-        }
-        (None, None) => {
-            let sequence = llama.sequence(capacity)?;
-            let x = prompt()?;
-            let mut kept = PromptCache {
-                key,
-                block: usize::MAX,
-                resid: x.clone(),
-                sequence,
-                capacity,
-            };
-            let sequences = &mut [&mut kept.sequence];
-            let begin = (x, HookPoint::Embed);
-            let pass = llama.forward(begin, &rows, sequences, usize::MAX, &mut run)?;
-            (pass, kept)
-        }
-    };
-    text.written.captured = run.into_captured();
-    let state = pass.x.narrow(0, text.prompt_len - 1, 1)?;
-    let mut texts = [text];
-    go_on(
-        llama,
-        &mut texts,
-        &mut [&mut kept.sequence],
-        vec![state],
-        (spec, options),
-        vocabulary,
-        &mut |_, piece| on_token(piece),
-    )?;
-    if kept.block != usize::MAX {
-        *cache = Some(kept);
     }
-    let [text] = texts;
-    Ok(text.written)
-}
 
-fn begin(llama: &Llama, prompt_len: usize, options: &GenerationOptions, number: usize) -> Text {
-    let room = llama.config().n_context.saturating_sub(prompt_len) + 1;
-    Text {
-        prompt_len,
-        picker: Picker::new(options.sampling, number),
-        written: Generation::default(),
-        n_max: options.max_new_tokens.min(room),
-        is_done: options.max_new_tokens == 0,
-    }
-}
-
-/// Takes tokens until every text is done. `states` are the last rows after the final norm.
-fn go_on(
-    llama: &Llama,
-    texts: &mut [Text],
-    sequences: &mut [&mut Sequence],
-    states: Vec<Tensor>,
-    (spec, options): (&HookSpec, &GenerationOptions),
-    vocabulary: &dyn Vocabulary,
-    on_token: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
-) -> Result<(), ModelError> {
-    let edits = HookSpec {
-        edits: spec.edits.clone(),
-        ..HookSpec::default()
-    };
-    // One row per text that is not done, in their order.
-    let mut normed = Tensor::cat(&states, 0)?;
-    let mut open: Vec<usize> = (0..texts.len()).filter(|&i| !texts[i].is_done).collect();
-    if open.len() < texts.len() {
-        return Ok(());
-    }
-    loop {
-        let scores = llama.logits(&normed)?.to_vec2::<f32>()?;
-        let mut stopped = false;
-        for (&i, scores) in open.iter().zip(&scores) {
-            let piece = texts[i].take(scores, options, vocabulary)?;
-            stopped |= on_token(i, &piece).is_break();
-        }
-        open.retain(|&i| !texts[i].is_done);
-        if stopped || open.is_empty() {
+    /// Takes tokens until every text is done. `states` are the last rows after the final norm.
+    fn go_on(
+        &self,
+        texts: &mut [Text],
+        sequences: &mut [&mut Sequence],
+        states: &[Tensor],
+        on_token: &mut dyn FnMut(usize, &str) -> ControlFlow<()>,
+    ) -> Result<(), ModelError> {
+        let edits = HookSpec {
+            edits: self.spec.edits.clone(),
+            ..HookSpec::default()
+        };
+        // One row per text that is not done, in their order.
+        let mut normed = Tensor::cat(states, 0)?;
+        let mut open: Vec<usize> = (0..texts.len()).filter(|&i| !texts[i].is_done).collect();
+        if open.len() < texts.len() {
             return Ok(());
         }
-        let ids: Vec<u32> = open
-            .iter()
-            .filter_map(|&i| texts[i].written.ids.last().copied())
-            .collect();
-        let positions: Vec<EditedPosition> = open
-            .iter()
-            .map(|&i| EditedPosition {
-                position: sequences[i].n_seen() as u32,
-                prompt_len: texts[i].prompt_len as u32,
-                class: PositionClass::Generated,
-            })
-            .collect();
-        let lens = vec![1; open.len()];
-        let rows = PackedRows {
-            lens: &lens,
-            positions: &positions,
-        };
-        let mut going: Vec<&mut Sequence> = sequences
-            .iter_mut()
-            .enumerate()
-            .filter(|(i, _)| open.contains(i))
-            .map(|(_, sequence)| &mut **sequence)
-            .collect();
-        let mut run = HookRun::new(&edits);
-        let x = llama.embed(&ids)?;
-        let begin = (x, HookPoint::Embed);
-        normed = llama
-            .forward(begin, &rows, &mut going, usize::MAX, &mut run)?
-            .x;
+        loop {
+            let scores = self.llama.logits(&normed)?.to_vec2::<f32>()?;
+            let mut stopped = false;
+            for (&i, scores) in open.iter().zip(&scores) {
+                let piece = texts[i].take(scores, self.options, self.vocabulary)?;
+                stopped |= on_token(i, &piece).is_break();
+            }
+            open.retain(|&i| !texts[i].is_done);
+            if stopped || open.is_empty() {
+                return Ok(());
+            }
+            let ids: Vec<u32> = open
+                .iter()
+                .filter_map(|&i| texts[i].written.ids.last().copied())
+                .collect();
+            let positions: Vec<EditedPosition> = open
+                .iter()
+                .map(|&i| EditedPosition {
+                    position: sequences[i].n_seen() as u32,
+                    prompt_len: texts[i].prompt_len as u32,
+                    class: PositionClass::Generated,
+                })
+                .collect();
+            let lens = vec![1; open.len()];
+            let rows = PackedRows {
+                lens: &lens,
+                positions: &positions,
+            };
+            let mut going: Vec<&mut Sequence> = sequences
+                .iter_mut()
+                .enumerate()
+                .filter(|(i, _)| open.contains(i))
+                .map(|(_, sequence)| &mut **sequence)
+                .collect();
+            let mut run = HookRun::new(&edits);
+            let x = self.llama.embed(&ids)?;
+            let begin = (x, HookPoint::Embed);
+            normed = self
+                .llama
+                .forward(begin, &rows, &mut going, usize::MAX, &mut run)?;
+        }
     }
 }
 

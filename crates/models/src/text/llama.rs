@@ -78,14 +78,6 @@ impl Sequence {
     }
 }
 
-/// Where a pass ended.
-pub(crate) struct Pass {
-    /// `[n, d_model]`: after the final norm, or at the last place reached.
-    pub(crate) x: Tensor,
-    /// Whether the end was reached.
-    pub(crate) is_whole: bool,
-}
-
 /// Rows of one packed pass.
 pub(crate) struct PackedRows<'a> {
     /// Length of each sequence; their sum is the number of rows.
@@ -228,7 +220,7 @@ impl Llama {
         sequences: &mut [&mut Sequence],
         stop: usize,
         run: &mut HookRun<'_>,
-    ) -> Result<Pass, ModelError> {
+    ) -> Result<Tensor, ModelError> {
         let x = begin.0.clone();
         among_workers(&x, || self.forward_here(begin, rows, sequences, stop, run))
     }
@@ -241,7 +233,7 @@ impl Llama {
         sequences: &mut [&mut Sequence],
         stop: usize,
         run: &mut HookRun<'_>,
-    ) -> Result<Pass, ModelError> {
+    ) -> Result<Tensor, ModelError> {
         let at = rows.positions;
         let first = match begin {
             HookPoint::ResidPost(i) => i + 1,
@@ -258,17 +250,17 @@ impl Llama {
         let eps = self.config.rms_eps;
         for (i, block) in self.blocks.iter().enumerate().skip(first) {
             if stop < 1 + 4 * i {
-                return Ok(Pass { x, is_whole: false });
+                return Ok(x);
             }
             x = run.visit(HookPoint::ResidPre(i), x, at)?;
             if stop == 1 + 4 * i {
-                return Ok(Pass { x, is_whole: false });
+                return Ok(x);
             }
             let h = rms_norm(&x, &block.attn_norm, eps)?;
             let h = self.attention(block, &h, &table, (i, rows.lens, sequences), run)?;
             let h = run.visit(HookPoint::AttnOut(i), h, at)?;
             if stop == 2 + 4 * i {
-                return Ok(Pass { x, is_whole: false });
+                return Ok(x);
             }
             x = add(&x, &h)?;
             let h = rms_norm(&x, &block.mlp_norm, eps)?;
@@ -278,13 +270,13 @@ impl Llama {
             x = run.visit(HookPoint::ResidPost(i), add(&x, &h)?, at)?;
         }
         if stop < 1 + 4 * self.config.n_blocks {
-            return Ok(Pass { x, is_whole: false });
+            return Ok(x);
         }
         for (sequence, len) in sequences.iter_mut().zip(rows.lens) {
             sequence.n_seen += len;
         }
         let x = run.visit(HookPoint::LnFinal, rms_norm(&x, &self.ln_final, eps)?, at)?;
-        Ok(Pass { x, is_whole: true })
+        Ok(x)
     }
 
     /// Logits of rows that went through the final norm: `[n, d_model]` to `[n, n_vocab]`.

@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use schema::{HookPoint, PatchGrid, PositionClass, Report};
 
 use super::chat_template::chat_prompt;
-use super::generation::{Prompt, PromptCache, Vocabulary, prompt_positions, write, write_cached};
+use super::generation::{Prompt, PromptCache, Vocabulary, Writer, prompt_positions};
 use super::llama::{Llama, PackedRows, hook_order, hook_points};
 use super::llama_gguf::{check_tensors, llama_from_gguf};
 use super::report_tokens::{report_input, report_prompt, text_input};
@@ -261,7 +261,16 @@ impl LlamaModel {
         let pass = self
             .llama
             .forward(begin, &rows, &mut [], usize::MAX, &mut run)?;
-        Ok((pass.x, run.into_captured()))
+        Ok((pass, run.into_captured()))
+    }
+
+    fn writer<'a>(&'a self, spec: &'a HookSpec, options: &'a GenerationOptions) -> Writer<'a> {
+        Writer {
+            llama: &self.llama,
+            vocabulary: &self.tokenizer,
+            spec,
+            options,
+        }
     }
 
     fn no_such_hook(&self, hook: HookPoint) -> ModelError {
@@ -498,13 +507,10 @@ impl HookedModel for LlamaModel {
         self.check_hooks(spec)?;
         self.check_ids(input)?;
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        write_cached(
-            &self.llama,
+        self.writer(spec, &options).write_cached(
             (key_of(input), &classes_of(input)),
             &mut || self.llama.embed(&input.ids),
             &mut cache,
-            (spec, &options),
-            &self.tokenizer,
             on_token,
         )
     }
@@ -527,14 +533,7 @@ impl HookedModel for LlamaModel {
                 })
             })
             .collect::<Result<_, ModelError>>()?;
-        write(
-            &self.llama,
-            prompts,
-            spec,
-            &options,
-            &self.tokenizer,
-            on_token,
-        )
+        self.writer(spec, &options).write(prompts, on_token)
     }
 
     fn logits(

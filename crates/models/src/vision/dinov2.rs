@@ -20,6 +20,7 @@ use crate::{EditedPosition, HookRun, ModelError};
 /// What a file leaves out has the default of the reference, which leaves out what equals it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "the keys of the file")]
 pub struct Dinov2Config {
     /// Width of the residual stream.
     pub hidden_size: usize,

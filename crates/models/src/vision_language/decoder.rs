@@ -142,8 +142,7 @@ impl Decoder {
                 block,
                 &x,
                 &normed,
-                (&keys, &values),
-                offset,
+                (&keys, &values, offset),
                 Some(&mut *run),
             )?;
             kept.push((keys, values));
@@ -166,8 +165,7 @@ impl Decoder {
         block: &Block,
         x: &Tensor,
         normed: &Tensor,
-        (keys, values): (&Tensor, &Tensor),
-        offset: usize,
+        (keys, values, offset): (&Tensor, &Tensor, usize),
         run: Option<&mut HookRun<'_>>,
     ) -> Result<Tensor, ModelError> {
         let queries = rotate(&linear(normed, &block.q, None)?, &self.table, offset)?;
@@ -196,9 +194,9 @@ impl Decoder {
             if i + 1 == self.blocks.len() {
                 x = x.narrow(1, first, n - first)?.contiguous()?;
                 let normed = normed.narrow(1, first, n - first)?.contiguous()?;
-                x = self.finish_block(block, &x, &normed, (&keys, &values), first, None)?;
+                x = self.finish_block(block, &x, &normed, (&keys, &values, first), None)?;
             } else {
-                x = self.finish_block(block, &x, &normed, (&keys, &values), 0, None)?;
+                x = self.finish_block(block, &x, &normed, (&keys, &values, 0), None)?;
             }
         }
         Ok(rms_norm(&x, &self.ln_final, self.config.rms_norm_eps)?)

@@ -142,7 +142,8 @@ impl Reading {
             self.warn("a sentence is closed that was not opened".to_owned());
             return;
         };
-        sentence.text = sentence.text.trim().to_owned();
+        let text = sentence.text.trim().to_owned();
+        sentence.text = text;
         if !is_closed {
             let text = &sentence.text;
             let warning = format!("the sentence \"{text}\" is not closed");

@@ -17,9 +17,7 @@ use crate::attribution::{ImageReader, attribute};
 use crate::hooks::nearest_hooks;
 use crate::tensor_ops::gelu;
 use crate::text::chat_template::ChatTemplate;
-use crate::text::generation::{
-    Prompt, PromptCache, Vocabulary as _, prompt_positions, write, write_cached,
-};
+use crate::text::generation::{Prompt, PromptCache, Vocabulary as _, Writer, prompt_positions};
 use crate::text::hf_llama::read_llama;
 use crate::text::hf_tokenizer::HfTokenizer;
 use crate::text::llama::{self, Llama, PackedRows};
@@ -428,7 +426,7 @@ impl Llava {
         let pass = self
             .llama
             .forward(begin, &rows, &mut [], usize::MAX, &mut run)?;
-        Ok((pass.x, run.into_captured()))
+        Ok((pass, run.into_captured()))
     }
 
     /// An input that has images and no text yet.
@@ -547,6 +545,15 @@ impl Llava {
         })?;
         let (before, after) = template.around(&content.text())?;
         Ok(content.within(&before, &after))
+    }
+
+    fn writer<'a>(&'a self, spec: &'a HookSpec, options: &'a GenerationOptions) -> Writer<'a> {
+        Writer {
+            llama: &self.llama,
+            vocabulary: &self.tokenizer,
+            spec,
+            options,
+        }
     }
 
     fn need_film<'a>(&self, sample: &ModelSample<'a>) -> Result<&'a Film, ModelError> {
@@ -907,13 +914,10 @@ impl HookedModel for Llava {
         self.check_input(input)?;
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let mut run = HookRun::new(spec);
-        let mut generation = write_cached(
-            &self.llama,
+        let mut generation = self.writer(spec, &options).write_cached(
             (key_of(input), &input.classes),
             &mut || self.embedded(input, &mut run),
             &mut cache,
-            (spec, &options),
-            &self.tokenizer,
             on_token,
         )?;
         let mut captured = run.into_captured();
@@ -941,14 +945,7 @@ impl HookedModel for Llava {
             });
             seen.push(run.into_captured());
         }
-        let mut written = write(
-            &self.llama,
-            prompts,
-            spec,
-            &options,
-            &self.tokenizer,
-            on_token,
-        )?;
+        let mut written = self.writer(spec, &options).write(prompts, on_token)?;
         for (generation, mut captured) in written.iter_mut().zip(seen) {
             captured.append(&mut generation.captured);
             generation.captured = captured;

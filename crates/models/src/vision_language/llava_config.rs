@@ -135,7 +135,11 @@ impl LlavaConfig {
 
 /// The index `layer` of `n` things, counted from the end where it is negative.
 fn index(layer: i64, n: usize) -> Option<usize> {
-    let at = if layer < 0 { layer + n as i64 } else { layer };
+    let at = if layer < 0 {
+        layer + n.cast_signed() as i64
+    } else {
+        layer
+    };
     usize::try_from(at).ok().filter(|&at| at < n)
 }
 

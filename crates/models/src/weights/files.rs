@@ -76,6 +76,49 @@ fn damage(path: &Path, place: &str, expected: impl Into<String>) -> ModelError {
     }
 }
 
+/// Checks one entry of a header against the length of its file; `None` for integer buffers, which
+/// no model here reads.
+fn stored_tensor(
+    (path, name): (&Path, &str),
+    value: serde_json::Value,
+    (file, data_start, n_bytes): (usize, usize, usize),
+) -> Result<Option<StoredTensor>, ModelError> {
+    let place = format!("tensor {name}");
+    let entry: HeaderEntry = serde_json::from_value(value)
+        .map_err(|error| damage(path, &place, format!("header entry: {error}")))?;
+    let Some(coding) = Coding::of_safetensors(&entry.dtype) else {
+        return Ok(None);
+    };
+    let [start, end] = entry.data_offsets;
+    if end > n_bytes - data_start {
+        let expected = format!(
+            "it ends at byte {} but the file has {n_bytes}: it is cut short",
+            data_start.saturating_add(end)
+        );
+        return Err(damage(path, &place, expected));
+    }
+    let expected = entry
+        .shape
+        .iter()
+        .try_fold(coding.bytes_of(1), |all, &dim| all.checked_mul(dim));
+    if start > end || expected != Some(end - start) {
+        let expected = format!(
+            "shape {:?} in {} does not take the {} bytes it is given",
+            entry.shape,
+            entry.dtype,
+            end.saturating_sub(start)
+        );
+        return Err(damage(path, &place, expected));
+    }
+    Ok(Some(StoredTensor {
+        shape: entry.shape,
+        coding,
+        file,
+        start: data_start + start,
+        end: data_start + end,
+    }))
+}
+
 impl WeightFiles {
     /// Maps the files of `folder`: those of `model.safetensors.index.json`, else
     /// `model.safetensors`.
@@ -187,59 +230,17 @@ impl WeightFiles {
         let header: BTreeMap<String, serde_json::Value> =
             serde_json::from_slice(&map[8..data_start])
                 .map_err(|error| damage(path, "the header", format!("expected JSON: {error}")))?;
-        let n_data = map.len() - data_start;
         let at = self.files.len();
         for (name, value) in header {
             if name == "__metadata__" {
                 continue;
             }
-            let place = format!("tensor {name}");
-            let entry: HeaderEntry = serde_json::from_value(value)
-                .map_err(|error| damage(path, &place, format!("header entry: {error}")))?;
-            let coding = Coding::of_safetensors(&entry.dtype).ok_or_else(|| {
-                damage(
-                    path,
-                    &place,
-                    format!("expected F32, F16 or BF16, found {}", entry.dtype),
-                )
-            });
-            // Integer buffers are left out: no weight that is read is one.
-            let Ok(coding) = coding else { continue };
-            let [start, end] = entry.data_offsets;
-            if end > n_data {
-                return Err(damage(
-                    path,
-                    &place,
-                    format!(
-                        "it ends at byte {} but the file has {n_bytes}: it is cut short",
-                        data_start + end
-                    ),
-                ));
-            }
-            let expected = entry
-                .shape
-                .iter()
-                .try_fold(coding.bytes_of(1), |all, &dim| all.checked_mul(dim));
-            if start > end || expected != Some(end - start) {
-                return Err(damage(
-                    path,
-                    &place,
-                    format!(
-                        "shape {:?} in {} does not take the {} bytes it is given",
-                        entry.shape,
-                        entry.dtype,
-                        end.saturating_sub(start)
-                    ),
-                ));
-            }
-            let tensor = StoredTensor {
-                shape: entry.shape,
-                coding,
-                file: at,
-                start: data_start + start,
-                end: data_start + end,
+            let Some(tensor) = stored_tensor((path, &name), value, (at, data_start, map.len()))?
+            else {
+                continue;
             };
-            if self.tensors.insert(name, tensor).is_some() {
+            if self.tensors.insert(name.clone(), tensor).is_some() {
+                let place = format!("tensor {name}");
                 return Err(damage(path, &place, "another shard has it too"));
             }
         }

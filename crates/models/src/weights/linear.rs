@@ -20,14 +20,6 @@ pub(crate) enum Weight {
 }
 
 impl Weight {
-    /// `[out, in]`.
-    pub(crate) fn shape(&self) -> Result<[usize; 2]> {
-        match self {
-            Self::Coded(matrix) => Ok(matrix.shape()),
-            Self::Dense(tensor) => tensor.dims2().map(|(rows, columns)| [rows, columns]),
-        }
-    }
-
     /// `y = x Wᵀ`, with gradient for `x`.
     ///
     /// # Shapes

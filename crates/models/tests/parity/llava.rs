@@ -472,6 +472,8 @@ struct Scale(f32);
 
 impl ActivationEdit for Scale {
     fn apply(&self, rows: &mut [f32], _: usize, _: &[EditedPosition]) {
-        rows.iter_mut().for_each(|value| *value *= self.0);
+        for value in rows {
+            *value *= self.0;
+        }
     }
 }
