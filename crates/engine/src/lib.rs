@@ -5,6 +5,7 @@
 
 mod associate;
 pub mod demo;
+mod device;
 mod edits;
 mod engine;
 mod error;
@@ -41,12 +42,13 @@ pub mod views;
 mod worker;
 
 pub use associate::{ConfirmedAssociation, ConfirmedAssociations};
+pub use device::{DeviceChoice, DeviceView, device, set_device};
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind, Result};
 pub use gallery::parse_state;
 pub use harvest::{HarvestOutcome, HarvestRequest};
-pub use inspect_model::{MemoryEstimate, inspect_model};
 pub use import_sae::{ImportedSae, ImportedTable, SaeImport, SaeImportRequest};
+pub use inspect_model::{MemoryEstimate, inspect_model};
 pub use jobs::{Cancelled, JobContext, Observer, Progress, Wake};
 pub use keep_project::{restore, write_picture};
 pub use locate_sae::{LayerCandidate, LayerTest, LocateRequest};
