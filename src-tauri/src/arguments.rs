@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     /// Threads to compute with (default: all cores).
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<usize>,
-    /// Device to compute on; this build computes on the processor.
+    /// Device that MAIRA-2 and `LLaVA` compute on; all else computes on the processor.
     #[arg(long, global = true, value_enum, default_value_t = Device::Auto)]
     pub(crate) device: Device,
     #[command(flatten)]
@@ -30,7 +30,7 @@ pub(crate) struct Arguments {
 /// Devices a user may name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Device {
-    /// Whatever this build can use.
+    /// A card that this build and computer have, else the processor.
     Auto,
     /// The processor.
     Cpu,

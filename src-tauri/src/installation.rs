@@ -33,13 +33,24 @@ pub(crate) fn about() -> Result<Answer> {
         || "none: run from a build or an archive".to_owned(),
         |kind| format!("{kind:?}"),
     );
+    let device = engine::device();
+    let weights = match device.weights.as_str() {
+        "" => String::new(),
+        weights => format!(", weights in {weights}"),
+    };
     let lines = format!(
-        "{name} {version}\nPackage: {bundle}\nResources: {resources}\nComputes on: the processor, \
-         {} threads\nSends nothing anywhere. Research use, not for diagnosis.\n",
+        "{name} {version}\nPackage: {bundle}\nResources: {resources}\nMAIRA-2 and LLaVA compute \
+         on: {}{weights} ({})\nAll else computes on: CPU, {} threads\nSends nothing anywhere. \
+         Research use, not for diagnosis.\n",
+        device.name,
+        device.reason,
         std::thread::available_parallelism().map_or(1, usize::from)
     );
     Ok(Answer::new(
-        json!({ "name": name, "version": version, "package": bundle, "resources": resources }),
+        json!({
+            "name": name, "version": version, "package": bundle, "resources": resources,
+            "device": device,
+        }),
         lines,
     ))
 }

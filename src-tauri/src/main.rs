@@ -13,7 +13,7 @@ mod window;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use engine::ErrorKind;
+use engine::{DeviceChoice, ErrorKind};
 
 use crate::arguments::{Arguments, BenchCommand, Command, Device};
 
@@ -35,12 +35,13 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> engine::Result<ExitCode> {
-    if matches!(arguments.device, Device::Cuda | Device::Metal) {
-        return Err(engine::EngineError::request(
-            "this build computes on the processor; use --device auto or cpu",
-        ));
-    }
     engine::set_threads(arguments.threads)?;
+    engine::set_device(match arguments.device {
+        Device::Auto => DeviceChoice::Auto,
+        Device::Cpu => DeviceChoice::Cpu,
+        Device::Cuda => DeviceChoice::Cuda,
+        Device::Metal => DeviceChoice::Metal,
+    })?;
     let job = terminal::job_context()?;
     match &arguments.command {
         None => open_window::open(arguments, arguments.project.as_deref()),

@@ -77,9 +77,10 @@ fn lines(answer: &RunAnswer) -> String {
         lines += &format!("{name} {shape:?}\n");
     }
     lines += &format!(
-        "{} positions read, {} tokens written in {:.2} s (loaded in {:.2} s)\n",
+        "{} positions read, {} tokens written on {} in {:.2} s (loaded in {:.2} s)\n",
         answer.n_prompt,
         answer.generated_ids.len(),
+        answer.device,
         answer.run_seconds,
         answer.load_seconds
     );

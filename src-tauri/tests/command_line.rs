@@ -506,3 +506,24 @@ fn a_steered_report_is_the_same_in_the_window_and_on_the_command_line() {
     }
     assert!(changed, "no strength changed a report");
 }
+
+#[cfg(not(any(feature = "cuda", feature = "metal")))]
+#[test]
+fn a_build_for_the_cpu_says_so_and_refuses_a_card() {
+    let dir = tempfile::tempdir().unwrap();
+    let about = json(dir.path(), &["about"]);
+    assert_eq!(about["device"]["name"], "CPU");
+    assert_eq!(
+        about["device"]["reason"],
+        "this build computes on the CPU only"
+    );
+    let about = json(dir.path(), &["about", "--device", "cpu"]);
+    assert_eq!(about["device"]["reason"], "it was asked for");
+    for (device, name) in [("cuda", "CUDA"), ("metal", "Metal")] {
+        let output = run(dir.path(), &["about", "--device", device]);
+        assert_eq!(output.status.code(), Some(2));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let expected = format!("{name} cannot be used: this build is without {name}");
+        assert!(errors.contains(&expected), "{errors}");
+    }
+}

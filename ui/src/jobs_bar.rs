@@ -1,6 +1,7 @@
 //! The bar at the bottom: running jobs with stage, count, rate, time left and a stop button.
 
 use egui::{RichText, Ui};
+use engine::DeviceView;
 use engine::views::JobView;
 
 use crate::commands::{Command, CommandSender};
@@ -17,13 +18,13 @@ pub(crate) fn height(n_jobs: usize) -> f32 {
 }
 
 /// Draws the bar.
-pub(crate) fn ui(commands: &CommandSender, ui: &mut Ui, jobs: &[JobView], device: &str) {
+pub(crate) fn ui(commands: &CommandSender, ui: &mut Ui, jobs: &[JobView], device: &DeviceView) {
     ui.spacing_mut().item_spacing.y = 0.0;
     if jobs.is_empty() {
         line(ui, |ui| {
             weak(ui, "No job is running");
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                weak(ui, device);
+                weak(ui, &device.name).on_hover_text(&device.reason);
                 weak(
                     ui,
                     "Research use, not for diagnosis  ·  nothing leaves this computer  ·",

@@ -6,6 +6,7 @@
 mod associate;
 mod bench_models;
 pub mod demo;
+mod device;
 mod edits;
 mod engine;
 mod error;
@@ -44,6 +45,7 @@ mod worker;
 
 pub use associate::{ConfirmedAssociation, ConfirmedAssociations};
 pub use bench_models::{SpeedOfModel, SpeedsOfModel, bench_models};
+pub use device::{DeviceChoice, DeviceView, device, set_device};
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind, Result};
 pub use gallery::parse_state;

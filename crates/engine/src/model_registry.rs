@@ -55,6 +55,8 @@ pub(crate) struct LoadedModel {
     pub(crate) hooked: Arc<dyn HookedModel>,
     /// The same model where it is a recommender.
     pub(crate) recommender: Option<Arc<SasRec>>,
+    /// Where it computes, for the user.
+    pub(crate) device: &'static str,
 }
 
 impl LoadedModel {
@@ -196,15 +198,19 @@ fn load_architecture(
     coding: Option<Coding>,
 ) -> Result<LoadedModel> {
     let mut recommender = None;
+    // Only the large models can leave the CPU.
+    let mut device = "CPU";
     let hooked: Arc<dyn HookedModel> = match architecture {
         Architecture::Llama => Arc::new(models::text::load_gguf(path, hash)?),
         Architecture::TinyVit => Arc::new(models::vision::load_tiny_vit(path, hash)?),
         Architecture::PhantomVlm => Arc::new(PhantomVlm::load(path)?),
         Architecture::Maira2 | Architecture::Llava => {
+            let (place, name) = crate::device::chosen().for_coding(coding)?;
             let options = LoadOptions {
                 coding,
-                ..LoadOptions::default()
+                device: Some(place),
             };
+            device = name;
             Arc::new(Llava::load(path, hash, &options)?)
         }
         Architecture::SasRec => {
@@ -222,6 +228,7 @@ fn load_architecture(
         name: name.to_owned(),
         hooked,
         recommender,
+        device,
     })
 }
 

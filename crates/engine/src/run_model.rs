@@ -82,6 +82,8 @@ pub struct RunRequest {
 /// What a run gave.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct RunAnswer {
+    /// Where the model computed: CPU, CUDA or Metal.
+    pub device: String,
     /// Positions of the prompt.
     pub n_prompt: usize,
     /// The text written; empty where none was asked for.
@@ -159,6 +161,7 @@ pub fn run_model(
         keep_at: None,
     };
     let mut answer = RunAnswer {
+        device: model.device.to_owned(),
         n_prompt: input.ids.len(),
         load_seconds,
         ..RunAnswer::default()

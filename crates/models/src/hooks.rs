@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{DType, Tensor};
+use candle_core::{DType, Device, Tensor};
 use schema::{HookPoint, PositionClass};
 
 use crate::ModelError;
@@ -113,7 +113,9 @@ impl<'a> HookRun<'a> {
         heads: [usize; 2],
     ) -> Result<(), ModelError> {
         if let Some(attention) = &mut self.attention {
-            attention.push(mean_weights(q, k, heads)?);
+            // Computed on the CPU, wherever the model is.
+            let (q, k) = (q.to_device(&Device::Cpu)?, k.to_device(&Device::Cpu)?);
+            attention.push(mean_weights(&q, &k, heads)?);
         }
         Ok(())
     }
@@ -209,8 +211,6 @@ fn edit_distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use candle_core::Device;
-
     use super::*;
 
     #[test]

@@ -3,6 +3,7 @@
 //! Knows tensors; knows neither dictionaries nor project folders.
 
 pub mod attribution;
+pub mod device;
 mod differentiable;
 pub mod error;
 pub mod hooked_model;
@@ -19,6 +20,7 @@ pub mod vision_language;
 pub mod weights;
 
 pub use attribution::{AttributionMethod, Probe};
+pub use device::{ChosenDevice, DeviceChoice};
 pub use error::ModelError;
 pub use hooked_model::{
     Architecture, Generation, GenerationOptions, HookInfo, HookedModel, ModelCard, ModelInput,

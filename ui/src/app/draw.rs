@@ -28,7 +28,7 @@ impl App {
             .resizable(false)
             .frame(chrome.inner_margin(Margin::symmetric(12, 0)))
             .show(ui, |ui| {
-                jobs_bar::ui(&self.commands, ui, &self.seen.jobs, "CPU");
+                jobs_bar::ui(&self.commands, ui, &self.seen.jobs, &engine::device());
             });
         EguiPanel::top("top")
             .exact_size(TOP_HEIGHT)

@@ -279,11 +279,11 @@ impl Dinov2 {
         let kernel = [d, config.num_channels, patch, patch];
         let values = reader.values(&format!("{embed}.weight"), &kernel)?;
         let flat = [d, config.num_channels * patch * patch];
-        let weight = if reader.load.device.is_cpu() {
-            Weight::Coded(Arc::new(CodedMatrix::from_f32(flat, &values)))
-        } else {
+        let weight = if reader.load.is_dense {
             let tensor = Tensor::from_vec(values, (flat[0], flat[1]), &reader.load.device)?;
             Weight::Dense(tensor.to_dtype(reader.load.dtype)?)
+        } else {
+            Weight::Coded(Arc::new(CodedMatrix::from_f32(flat, &values)))
         };
         Ok(Self {
             patch_embed: Linear {

@@ -36,7 +36,8 @@ use crate::{
 pub struct LoadOptions {
     /// Where it runs; the CPU by default.
     pub device: Option<Device>,
-    /// Coding of the matrices on the CPU; as stored by default.
+    /// Coding of the matrices; on the CPU as stored by default, on a card bf16, where it must not
+    /// be one of blocks.
     pub coding: Option<Coding>,
 }
 
@@ -159,19 +160,20 @@ impl Llava {
     /// # Cost
     /// Reads every weight once, to see that it is a finite number.
     pub fn load(folder: &Path, hash: &str, options: &LoadOptions) -> Result<Self, ModelError> {
+        let device = options.device.clone().unwrap_or(Device::Cpu);
+        Self::load_with(folder, hash, &WeightLoader::new(device, options.coding)?)
+    }
+
+    fn load_with(folder: &Path, hash: &str, load: &WeightLoader) -> Result<Self, ModelError> {
         let path = folder.join("config.json");
         let config = LlavaConfig::read(&read_json(&path)?, &path)?;
         let files = WeightFiles::open(folder)?;
-        let load = WeightLoader::new(
-            options.device.clone().unwrap_or(Device::Cpu),
-            options.coding,
-        );
         let prefixes = Prefixes::find(&files)?;
         let seen = RefCell::new(BTreeSet::new());
         let reader = |prefix: String| Reader {
             files: &files,
             prefix,
-            load: &load,
+            load,
             seen: &seen,
         };
         let eye = Eye {
@@ -996,3 +998,6 @@ impl HookedModel for Llava {
         self.tokenizer.decode(&[id])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,15 +7,15 @@ use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
 
 use super::coded::{CodedMatrix, FEW, multiply_few};
-use crate::differentiable::affine::add_row;
 use crate::differentiable::values::{cpu_slice, tensor_like, tensor_slice};
+use crate::tensor_ops::add_row;
 
 /// A matrix `[out, in]`.
 #[derive(Debug, Clone)]
 pub(crate) enum Weight {
     /// On the CPU, as it is stored.
     Coded(Arc<CodedMatrix>),
-    /// On a GPU, in the number type of the device.
+    /// On a card, in the number type that was chosen for it.
     Dense(Tensor),
 }
 
@@ -77,8 +77,7 @@ impl Linear {
         let y = self.weight.apply(x)?;
         match &self.bias {
             None => Ok(y),
-            Some(bias) if y.device().is_cpu() => add_row(&y, bias),
-            Some(bias) => y.broadcast_add(bias),
+            Some(bias) => add_row(&y, bias),
         }
     }
 }

@@ -8,6 +8,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::{Coding, Linear, Weight, WeightFiles};
 use crate::ModelError;
+use crate::device::dtype_of;
 
 /// Reads weights under a prefix.
 pub(crate) struct Reader<'a> {
@@ -23,22 +24,45 @@ pub(crate) struct WeightLoader {
     pub(crate) device: Device,
     /// Coding of matrices on the CPU; `None` as stored.
     pub(crate) coding: Option<Coding>,
-    /// Number type of matrices on a GPU.
+    /// Number type of dense matrices.
     pub(crate) dtype: DType,
+    /// Whether matrices are dense tensors, as on every card.
+    pub(crate) is_dense: bool,
 }
 
 impl WeightLoader {
-    /// For a device; `coding` is that of matrices on the CPU. A GPU keeps matrices in bf16.
-    pub(crate) fn new(device: Device, coding: Option<Coding>) -> Self {
-        let dtype = if device.is_cpu() {
-            DType::F32
-        } else {
-            DType::BF16
+    /// For a device; a card keeps matrices in bf16 unless `coding` is another number type.
+    ///
+    /// # Errors
+    /// [`ModelError::Request`] for blocks of 8 or 4 bits on a card, which has no product for them.
+    pub(crate) fn new(device: Device, coding: Option<Coding>) -> Result<Self, ModelError> {
+        let is_dense = !device.is_cpu();
+        let dtype = match coding {
+            _ if !is_dense => DType::F32,
+            None => DType::BF16,
+            Some(coding) => dtype_of(coding).ok_or_else(|| {
+                ModelError::Request(format!(
+                    "weights of {} are kept on the CPU only",
+                    coding.name()
+                ))
+            })?,
         };
-        Self {
+        Ok(Self {
             device,
             coding,
             dtype,
+            is_dense,
+        })
+    }
+
+    /// Dense matrices on the CPU: what a card does, where it can be tested.
+    #[cfg(test)]
+    pub(crate) fn dense_on_cpu(dtype: DType) -> Self {
+        Self {
+            device: Device::Cpu,
+            coding: None,
+            dtype,
+            is_dense: true,
         }
     }
 }
@@ -68,7 +92,7 @@ impl Reader<'_> {
     /// A matrix under the first of the names that is there.
     pub(crate) fn weight(&self, names: &[&str], shape: [usize; 2]) -> Result<Weight, ModelError> {
         let name = self.name(names);
-        if !self.load.device.is_cpu() {
+        if self.load.is_dense {
             let tensor = self.files.tensor(&name, &shape, &self.load.device)?;
             return Ok(Weight::Dense(tensor.to_dtype(self.load.dtype)?));
         }

@@ -1,0 +1,48 @@
+//! Where large models compute, for the whole process.
+
+use std::sync::OnceLock;
+
+use models::ChosenDevice;
+pub use models::DeviceChoice;
+use serde::Serialize;
+
+use crate::error::{EngineError, Result};
+
+static CHOSEN: OnceLock<ChosenDevice> = OnceLock::new();
+
+/// The device and why it is this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeviceView {
+    /// CPU, CUDA or Metal.
+    pub name: String,
+    /// Number type of a large model's matrices there where no other is asked for; empty where it
+    /// is that of the files.
+    pub weights: String,
+    /// Why, in one sentence.
+    pub reason: String,
+}
+
+/// Chooses the device. Call once, before the first model is loaded.
+///
+/// # Errors
+/// When a card was asked for that cannot be used, or a device was chosen before.
+pub fn set_device(choice: DeviceChoice) -> Result<()> {
+    CHOSEN
+        .set(ChosenDevice::find(choice)?)
+        .map_err(|_| EngineError::other("the device was chosen before"))
+}
+
+/// The device that large models compute on.
+pub fn device() -> DeviceView {
+    let chosen = chosen();
+    DeviceView {
+        name: chosen.name().to_owned(),
+        weights: chosen.weights().to_owned(),
+        reason: chosen.reason.clone(),
+    }
+}
+
+/// The device; the CPU where none was chosen.
+pub(crate) fn chosen() -> &'static ChosenDevice {
+    CHOSEN.get_or_init(ChosenDevice::default)
+}
