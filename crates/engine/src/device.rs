@@ -29,7 +29,7 @@ pub struct DeviceView {
 pub fn set_device(choice: DeviceChoice) -> Result<()> {
     CHOSEN
         .set(ChosenDevice::find(choice)?)
-        .map_err(|_| EngineError::other("the device was chosen before"))
+        .map_err(|_chosen| EngineError::other("the device was chosen before"))
 }
 
 /// The device that large models compute on.

@@ -209,6 +209,7 @@ fn load_architecture(
             let options = LoadOptions {
                 coding,
                 device: Some(place),
+                cache: crate::settings::cache_folder().map(|cache| cache.join("weights")),
             };
             device = name;
             Arc::new(Llava::load(path, hash, &options)?)

@@ -42,6 +42,21 @@ fn folder() -> Option<PathBuf> {
     Some(base.join("fluoroscope"))
 }
 
+/// The user's folder for what can be made again; `None` where the system names none.
+pub(crate) fn cache_folder() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let base = if cfg!(windows) {
+        PathBuf::from(set("LOCALAPPDATA")?)
+    } else if cfg!(target_os = "macos") {
+        PathBuf::from(set("HOME")?).join("Library/Caches")
+    } else {
+        set("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| Some(PathBuf::from(set("HOME")?).join(".cache")))?
+    };
+    Some(base.join("fluoroscope"))
+}
+
 impl Settings {
     /// Reads the file; what cannot be read counts as empty, since nothing in it is precious.
     pub(crate) fn load() -> Self {

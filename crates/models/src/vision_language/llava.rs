@@ -39,6 +39,9 @@ pub struct LoadOptions {
     /// Coding of the matrices; on the CPU as stored by default, on a card bf16, where it must not
     /// be one of blocks.
     pub coding: Option<Coding>,
+    /// Folder in which matrices are kept that were coded anew, by the checkpoint's hash; `None` to
+    /// code them at every start.
+    pub cache: Option<PathBuf>,
 }
 
 /// Image tower and projector.
@@ -161,7 +164,11 @@ impl Llava {
     /// Reads every weight once, to see that it is a finite number.
     pub fn load(folder: &Path, hash: &str, options: &LoadOptions) -> Result<Self, ModelError> {
         let device = options.device.clone().unwrap_or(Device::Cpu);
-        Self::load_with(folder, hash, &WeightLoader::new(device, options.coding)?)
+        let mut load = WeightLoader::new(device, options.coding)?;
+        if let Some(cache) = &options.cache {
+            load = load.with_cache(cache, hash);
+        }
+        Self::load_with(folder, hash, &load)
     }
 
     fn load_with(folder: &Path, hash: &str, load: &WeightLoader) -> Result<Self, ModelError> {
@@ -190,6 +197,7 @@ impl Llava {
         if let Some(name) = unread {
             return Err(files.fault(name, "config.json describes a model without this tensor"));
         }
+        load.keep_coded();
         let levels = match config.kind {
             LlavaKind::Maira2 => GreyLevels::MinMax,
             LlavaKind::Llava => GreyLevels::Stored,

@@ -304,6 +304,11 @@ impl WeightFiles {
         }
     }
 
+    /// Checks that `name` is there with this shape.
+    pub(crate) fn check(&self, name: &str, shape: [usize; 2]) -> Result<(), ModelError> {
+        self.entry(name, &shape).map(drop)
+    }
+
     fn bytes(&self, entry: &StoredTensor) -> &[u8] {
         &self.files[entry.file].map[entry.start..entry.end]
     }

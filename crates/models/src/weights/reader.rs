@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Coding, Linear, Weight, WeightFiles};
+use super::{CodedCache, CodedMatrix, Coding, Linear, Weight, WeightFiles};
 use crate::ModelError;
 use crate::device::dtype_of;
 
@@ -28,6 +29,10 @@ pub(crate) struct WeightLoader {
     pub(crate) dtype: DType,
     /// Whether matrices are dense tensors, as on every card.
     pub(crate) is_dense: bool,
+    /// Where matrices in another coding than the stored one are kept.
+    cache: Option<CodedCache>,
+    /// Matrices that were coded now, by name.
+    coded: RefCell<Vec<(String, Arc<CodedMatrix>)>>,
 }
 
 impl WeightLoader {
@@ -52,7 +57,52 @@ impl WeightLoader {
             coding,
             dtype,
             is_dense,
+            cache: None,
+            coded: RefCell::default(),
         })
+    }
+
+    /// Keeps matrices that are coded anew in `folder`, under the `hash` of the checkpoint.
+    pub(crate) fn with_cache(mut self, folder: &Path, hash: &str) -> Self {
+        if let (Some(coding), false) = (self.coding, hash.is_empty() || self.is_dense) {
+            self.cache = Some(CodedCache::open(folder, hash, coding));
+        }
+        self
+    }
+
+    /// Writes what was coded now, where there is a cache and it was empty. A disk that is full only
+    /// costs the next start its time.
+    pub(crate) fn keep_coded(&self) {
+        let coded = self.coded.borrow();
+        if let Some(cache) = self.cache.as_ref().filter(|cache| cache.is_empty())
+            && !coded.is_empty()
+        {
+            cache.write(&coded).ok();
+        }
+    }
+
+    /// The matrix in the coding that is wanted, from the cache where it is there.
+    fn recoded(
+        &self,
+        (files, name): (&WeightFiles, &str),
+        shape: [usize; 2],
+    ) -> Result<Arc<CodedMatrix>, ModelError> {
+        files.check(name, shape)?;
+        let known = self.cache.as_ref().and_then(|cache| cache.get(name, shape));
+        if let Some(known) = known {
+            return Ok(Arc::new(known));
+        }
+        let stored = files.matrix(name, shape)?;
+        let wanted = self.coding.filter(|coding| *coding != stored.coding());
+        let Some(recoded) = wanted.and_then(|coding| stored.recoded(coding)) else {
+            return Ok(Arc::new(stored));
+        };
+        let recoded = Arc::new(recoded);
+        if self.cache.is_some() {
+            let entry = (name.to_owned(), Arc::clone(&recoded));
+            self.coded.borrow_mut().push(entry);
+        }
+        Ok(recoded)
     }
 
     /// Dense matrices on the CPU: what a card does, where it can be tested.
@@ -63,6 +113,8 @@ impl WeightLoader {
             coding: None,
             dtype,
             is_dense: true,
+            cache: None,
+            coded: RefCell::default(),
         }
     }
 }
@@ -96,9 +148,8 @@ impl Reader<'_> {
             let tensor = self.files.tensor(&name, &shape, &self.load.device)?;
             return Ok(Weight::Dense(tensor.to_dtype(self.load.dtype)?));
         }
-        let matrix = self.files.matrix(&name, shape)?;
-        let coded = self.load.coding.and_then(|coding| matrix.recoded(coding));
-        Ok(Weight::Coded(Arc::new(coded.unwrap_or(matrix))))
+        let matrix = self.load.recoded((self.files, &name), shape)?;
+        Ok(Weight::Coded(matrix))
     }
 
     /// An affine map; each of `names` without `.weight` and `.bias`. `bias` says whether one must

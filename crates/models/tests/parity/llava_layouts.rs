@@ -256,6 +256,34 @@ fn a_tied_head_is_the_embedding() {
 }
 
 #[test]
+fn coded_weights_are_kept_by_the_hash_of_the_checkpoint() {
+    let Some(folder) = shared(MAIRA) else { return };
+    let cache = tempfile::tempdir().unwrap();
+    let load = |hash: &str| {
+        let options = LoadOptions {
+            coding: Some(Coding::Q8_0),
+            cache: Some(cache.path().to_owned()),
+            ..LoadOptions::default()
+        };
+        logits(&Llava::load(&folder, hash, &options).unwrap())
+    };
+    let first = load("hash");
+    let kept = cache.path().join("hash-Q8_0.safetensors");
+    let written = std::fs::metadata(&kept).unwrap().modified().unwrap();
+    assert_eq!(load("hash"), first);
+    assert_eq!(
+        std::fs::metadata(&kept).unwrap().modified().unwrap(),
+        written
+    );
+    // A damaged file is made again; without a hash nothing is kept.
+    std::fs::write(&kept, "no tensors").unwrap();
+    assert_eq!(load("hash"), first);
+    assert!(std::fs::metadata(&kept).unwrap().len() > 1000);
+    load("");
+    assert_eq!(std::fs::read_dir(cache.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn memory_is_told_from_the_headers() {
     let Some(folder) = shared(MAIRA) else { return };
     let stored = llava_memory(&folder, None).unwrap();
