@@ -207,6 +207,41 @@ fn letting_go_of_a_slider_asks_for_a_report() {
 }
 
 #[test]
+fn a_grounded_report_shows_its_sentences_beside_the_film() {
+    let (mut harness, backend) = open(
+        Screen::Steer,
+        StartAt {
+            dictionary: Some("films".to_owned()),
+            feature: Some(3),
+            ..StartAt::default()
+        },
+    );
+    harness
+        .get_by_label("Strength of feature 3")
+        .set_value_accesskit(3.0);
+    harness.run_steps(6);
+    assert_eq!(backend.asked(), ["steer 3 by 3"]);
+    harness.get_by_label("There is a small left pleural effusion.");
+    harness.get_by_label("(no place given)");
+}
+
+#[test]
+fn a_text_feature_is_traced_to_the_film() {
+    let (mut harness, backend) = open(
+        Screen::Feature,
+        StartAt {
+            dictionary: Some("reports".to_owned()),
+            feature: Some(3),
+            ..StartAt::default()
+        },
+    );
+    harness.get_by_label("Occlusion").click();
+    harness.run_steps(6);
+    assert_eq!(backend.asked(), ["trace 3 Occlusion"]);
+    harness.get_by_label_contains("traced from \"effusion\"");
+}
+
+#[test]
 fn ctrl_k_finds_a_feature_by_number() {
     let (mut harness, _) = open(Screen::Start, StartAt::default());
     harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::K);

@@ -68,7 +68,9 @@ fn view_ui(
                     card(&mut columns[i], |ui| {
                         ui.label(RichText::new(title).strong());
                         if let (false, Some(film)) = (located[i].sentences.is_empty(), film) {
-                            located_report::ui(ctx, ui, &located[i], film, &mut viewers[i]);
+                            ui.push_id(title, |ui| {
+                                located_report::ui(ctx, ui, &located[i], film, &mut viewers[i]);
+                            });
                             return;
                         }
                         let side = word_diff::Side {
