@@ -27,9 +27,10 @@ pub struct DeviceView {
 /// # Errors
 /// When a card was asked for that cannot be used, or a device was chosen before.
 pub fn set_device(choice: DeviceChoice) -> Result<()> {
-    CHOSEN
-        .set(ChosenDevice::find(choice)?)
-        .map_err(|_chosen| EngineError::other("the device was chosen before"))
+    if CHOSEN.set(ChosenDevice::find(choice)?).is_err() {
+        return Err(EngineError::other("the device was chosen before"));
+    }
+    Ok(())
 }
 
 /// The device that large models compute on.
