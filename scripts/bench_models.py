@@ -54,7 +54,9 @@ def llama_cpp(gguf, threads, rounds):
     n_vocab = lc.llama_vocab_n_tokens(lc.llama_model_get_vocab(model))
 
     def run(ids):
-        batch = lc.llama_batch_get_one((lc.llama_token * len(ids))(*ids), len(ids))
+        # The batch points into this array, so it must outlive the call.
+        tokens = (lc.llama_token * len(ids))(*ids)
+        batch = lc.llama_batch_get_one(tokens, len(ids))
         if lc.llama_decode(context, batch) != 0:
             sys.exit("llama_decode failed")
         return lc.llama_get_logits_ith(context, -1)
