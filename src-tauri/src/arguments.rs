@@ -368,7 +368,7 @@ pub(crate) struct RunArguments {
     /// A film, in the order of the prompt's markers; repeatable.
     #[arg(long = "image", value_name = "FILE")]
     pub(crate) images: Vec<PathBuf>,
-    /// A raw prompt with an <image> marker for each film.
+    /// A raw prompt with an `<image>` marker for each film.
     #[arg(long)]
     pub(crate) prompt: Option<String>,
     /// Token ids, images already expanded: a JSON list.
