@@ -70,6 +70,22 @@ pub struct ModelSample<'a> {
     pub items: Option<&'a [u32]>,
 }
 
+impl<'a> ModelSample<'a> {
+    /// The film, where it is whole.
+    ///
+    /// # Errors
+    /// [`ModelError::Sample`] in the name of `model`.
+    pub(crate) fn need_film(&self, model: &str) -> Result<&'a Film, ModelError> {
+        self.film
+            .filter(|film| film.pixels.len() == film.width as usize * film.height as usize)
+            .filter(|film| !film.pixels.is_empty())
+            .ok_or_else(|| ModelError::Sample {
+                model: model.to_owned(),
+                needs: "a film",
+            })
+    }
+}
+
 /// An image of a prompt.
 #[derive(Debug, Clone, Copy)]
 pub enum PromptImage<'a> {
@@ -100,6 +116,33 @@ pub struct ModelInput {
     pub texts: Vec<String>,
     /// Tokens at the end that were left out because the model's limit was reached; 0 if all fit.
     pub n_dropped: usize,
+}
+
+impl ModelInput {
+    /// Pixels of all images, in the order of the prompt.
+    pub(crate) fn images(&self) -> Vec<&[f32]> {
+        if self.pixels.is_empty() {
+            return Vec::new();
+        }
+        std::iter::once(&self.pixels)
+            .chain(&self.further_pixels)
+            .map(Vec::as_slice)
+            .collect()
+    }
+
+    /// Stands for ids and images: two inputs with the same key are the same prompt.
+    pub(crate) fn prompt_key(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        for id in &self.ids {
+            hasher.update(&id.to_le_bytes());
+        }
+        for image in self.images() {
+            for value in image {
+                hasher.update(&value.to_le_bytes());
+            }
+        }
+        *hasher.finalize().as_bytes()
+    }
 }
 
 /// What one position of a hooked activation is.

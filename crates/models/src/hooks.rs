@@ -19,6 +19,27 @@ pub struct EditedPosition {
     pub class: PositionClass,
 }
 
+impl EditedPosition {
+    /// Rows of an image tower: CLS, then patches, image by image. They come before the sequence, so
+    /// that none of them counts as generated.
+    pub(crate) fn tower(n_images: usize, n_patches: usize) -> Vec<Self> {
+        let n_rows = n_patches as u32 + 1;
+        (0..n_images)
+            .flat_map(|_| {
+                (0..n_rows).map(move |position| Self {
+                    position,
+                    prompt_len: n_rows,
+                    class: if position == 0 {
+                        PositionClass::Cls
+                    } else {
+                        PositionClass::Image
+                    },
+                })
+            })
+            .collect()
+    }
+}
+
 /// A change of the activations at a hook point. The user of this crate implements it.
 pub trait ActivationEdit: Send + Sync {
     /// Changes `rows` in place.

@@ -99,8 +99,8 @@ impl Picker {
     }
 }
 
-/// Index of the highest score, the first of equals.
-fn highest(scores: &[f32]) -> u32 {
+/// Index of the highest score, the first of equals; scores that are no numbers lose.
+pub(crate) fn highest(scores: &[f32]) -> u32 {
     let mut best = (0, f32::NEG_INFINITY);
     for (i, &score) in scores.iter().enumerate() {
         if score > best.1 {

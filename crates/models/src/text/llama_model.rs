@@ -350,6 +350,13 @@ pub(crate) fn direct_scores(
     direction: &[f32],
     hook: HookPoint,
 ) -> Result<Vec<f32>, ModelError> {
+    let d_model = llama.config().d_model;
+    if direction.len() != d_model {
+        return Err(ModelError::Request(format!(
+            "a direction at {hook} has {d_model} numbers, {} were given",
+            direction.len()
+        )));
+    }
     let direction = Tensor::from_slice(direction, (1, direction.len()), llama.device())?;
     let direction = match hook {
         HookPoint::LnFinal => direction,
@@ -361,15 +368,6 @@ pub(crate) fn direct_scores(
 /// One class per id; `Report` where the input does not say.
 fn classes_of(input: &ModelInput) -> Vec<PositionClass> {
     (0..input.ids.len()).map(|i| class_at(input, i)).collect()
-}
-
-/// What a prompt is, for the cache.
-fn key_of(input: &ModelInput) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    for id in &input.ids {
-        hasher.update(&id.to_le_bytes());
-    }
-    *hasher.finalize().as_bytes()
 }
 
 /// Class of row `i`; `Report` where the input does not say.
@@ -508,7 +506,7 @@ impl HookedModel for LlamaModel {
         self.check_ids(input)?;
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         self.writer(spec, &options).write_cached(
-            (key_of(input), &classes_of(input)),
+            (input.prompt_key(), &classes_of(input)),
             &mut || self.llama.embed(&input.ids),
             &mut cache,
             on_token,
@@ -552,13 +550,6 @@ impl HookedModel for LlamaModel {
         hook: HookPoint,
     ) -> Result<Option<Vec<f32>>, ModelError> {
         self.check_hook(hook)?;
-        let d_model = self.llama.config().d_model;
-        if direction.len() != d_model {
-            return Err(ModelError::Request(format!(
-                "a direction at {hook} has {d_model} numbers, {} were given",
-                direction.len()
-            )));
-        }
         Ok(Some(direct_scores(&self.llama, direction, hook)?))
     }
 

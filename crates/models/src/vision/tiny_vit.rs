@@ -163,16 +163,7 @@ impl HookedModel for TinyVitModel {
     }
 
     fn prepare(&self, sample: ModelSample<'_>) -> Result<ModelInput, ModelError> {
-        let film = sample
-            .film
-            .filter(|film| {
-                let size = film.width as usize * film.height as usize;
-                size > 0 && film.pixels.len() == size
-            })
-            .ok_or_else(|| ModelError::Sample {
-                model: self.card.name.clone(),
-                needs: "a film",
-            })?;
+        let film = sample.need_film(&self.card.name)?;
         let square = square_film(film, self.config.side);
         Ok(ModelInput {
             pixels: square.pixels.repeat(3),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Device, Tensor};
-use schema::{Film, HookPoint, PatchGrid, PositionClass};
+use schema::{HookPoint, PatchGrid, PositionClass};
 
 use super::llava_config::{LlavaConfig, LlavaKind, ProjectorAct};
 use super::maira_prompt::{
@@ -301,7 +301,7 @@ impl Llava {
         }
         let [rows, columns] = self.patches(shape);
         let n_patches = rows * columns;
-        let positions = tower_positions(images.len(), n_patches);
+        let positions = EditedPosition::tower(images.len(), n_patches);
         let n_blocks = self.config.vision.num_hidden_layers;
         // A capture beyond the state that is read needs the rest of the tower as well.
         let captured = run
@@ -390,7 +390,7 @@ impl Llava {
                 input.ids.len()
             )));
         }
-        let n_images = images_of(input).len();
+        let n_images = input.images().len();
         let expected = n_images * self.tokens_per_image(input.pixel_shape);
         let found = input
             .ids
@@ -408,7 +408,7 @@ impl Llava {
 
     /// Reads the images of an input and lays out its sequence.
     fn embedded(&self, input: &ModelInput, run: &mut HookRun<'_>) -> Result<Tensor, ModelError> {
-        let images = images_of(input);
+        let images = input.images();
         let image = if images.is_empty() {
             None
         } else {
@@ -566,20 +566,9 @@ impl Llava {
         }
     }
 
-    fn need_film<'a>(&self, sample: &ModelSample<'a>) -> Result<&'a Film, ModelError> {
-        sample
-            .film
-            .filter(|film| film.pixels.len() == film.width as usize * film.height as usize)
-            .filter(|film| !film.pixels.is_empty())
-            .ok_or_else(|| ModelError::Sample {
-                model: self.card.name.clone(),
-                needs: "a film",
-            })
-    }
-
     /// A study as prompt, its report after it where the sample has one.
     fn study(&self, sample: ModelSample<'_>) -> Result<ModelInput, ModelError> {
-        let mut films = vec![PromptImage::Film(self.need_film(&sample)?)];
+        let mut films = vec![PromptImage::Film(sample.need_film(&self.card.name)?)];
         films.extend(sample.lateral.map(PromptImage::Film));
         films.extend(sample.prior.map(|(film, _)| PromptImage::Film(film)));
         let present = |text: &'_ str| !text.trim().is_empty();
@@ -607,50 +596,6 @@ impl Llava {
         }
         self.typed_input(&text, &films)
     }
-}
-
-/// Pixels of all images of an input, in the order of the prompt.
-fn images_of(input: &ModelInput) -> Vec<&[f32]> {
-    if input.pixels.is_empty() {
-        return Vec::new();
-    }
-    std::iter::once(&input.pixels)
-        .chain(&input.further_pixels)
-        .map(Vec::as_slice)
-        .collect()
-}
-
-/// Rows of the image tower: CLS, then patches, image by image. They come before the sequence, so
-/// that none of them counts as generated.
-fn tower_positions(n_images: usize, n_patches: usize) -> Vec<EditedPosition> {
-    let n_rows = n_patches as u32 + 1;
-    (0..n_images)
-        .flat_map(|_| {
-            (0..n_rows).map(move |position| EditedPosition {
-                position,
-                prompt_len: n_rows,
-                class: if position == 0 {
-                    PositionClass::Cls
-                } else {
-                    PositionClass::Image
-                },
-            })
-        })
-        .collect()
-}
-
-/// What a prompt is, for the cache.
-fn key_of(input: &ModelInput) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    for id in &input.ids {
-        hasher.update(&id.to_le_bytes());
-    }
-    for image in images_of(input) {
-        for value in image {
-            hasher.update(&value.to_le_bytes());
-        }
-    }
-    *hasher.finalize().as_bytes()
 }
 
 pub(crate) fn read_json(path: &Path) -> Result<serde_json::Value, ModelError> {
@@ -821,7 +766,7 @@ impl HookedModel for Llava {
     ) -> Result<Vec<PositionInfo>, ModelError> {
         self.order(hook)?;
         let [rows, columns] = self.patches(input.pixel_shape);
-        let n_images = images_of(input).len() as u32;
+        let n_images = input.images().len() as u32;
         let n_patches = (rows * columns) as u32;
         let info = |class, patch, text: &str| PositionInfo {
             class,
@@ -887,7 +832,7 @@ impl HookedModel for Llava {
             .map(|input| {
                 self.check_input(input)?;
                 let mut run = HookRun::new(&spec);
-                let images = images_of(input);
+                let images = input.images();
                 let n = input.ids.len();
                 let shape = input.pixel_shape;
                 let image = if images.is_empty() {
@@ -925,7 +870,7 @@ impl HookedModel for Llava {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let mut run = HookRun::new(spec);
         let mut generation = self.writer(spec, &options).write_cached(
-            (key_of(input), &input.classes),
+            (input.prompt_key(), &input.classes),
             &mut || self.embedded(input, &mut run),
             &mut cache,
             on_token,
@@ -991,13 +936,6 @@ impl HookedModel for Llava {
         self.order(hook)?;
         if hook.is_vision() && hook != HookPoint::ProjectorOut {
             return Ok(None);
-        }
-        let d_model = self.llama.config().d_model;
-        if direction.len() != d_model {
-            return Err(ModelError::Request(format!(
-                "a direction at {hook} has {d_model} numbers, {} were given",
-                direction.len()
-            )));
         }
         Ok(Some(direct_scores(&self.llama, direction, hook)?))
     }

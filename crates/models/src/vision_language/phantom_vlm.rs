@@ -13,6 +13,7 @@ use super::{Decoder, KvCache};
 use crate::attribution::{ImageReader, attribute};
 use crate::differentiable::activations::gelu;
 use crate::differentiable::affine::linear;
+use crate::text::generation::{highest, prompt_positions};
 use crate::text::word_tokenizer::{BOS, EOS, IMAGE, REPORT};
 use crate::vision::vit::Vit;
 use crate::{
@@ -179,7 +180,7 @@ impl PhantomVlm {
         last: Option<HookPoint>,
     ) -> Result<Option<Tensor>, ModelError> {
         let n_patches = self.n_patches();
-        let tower_rows = tower_positions(inputs.len(), n_patches);
+        let tower_rows = EditedPosition::tower(inputs.len(), n_patches);
         let patches = self.patches(inputs)?;
         let normed = self.tower.vit.forward(&patches, run, &tower_rows, last)?;
         let Some(normed) = normed else {
@@ -269,7 +270,7 @@ impl PhantomVlm {
         let unreached = || ModelError::Request("the model stopped early".to_owned());
         let image = self.project(inputs, run, None)?.ok_or_else(unreached)?;
         let x = self.embed(inputs, &image)?;
-        let positions = text_positions(input);
+        let positions = prompt_positions(&input.classes);
         let normed = self
             .decoder
             .forward(x, Some(&mut cache), run, &positions, None)?
@@ -279,38 +280,6 @@ impl PhantomVlm {
             cache,
         ))
     }
-}
-
-/// Rows of the image tower: CLS, then patches. They come before the sequence, so that none of them
-/// counts as generated.
-fn tower_positions(batch: usize, n_patches: usize) -> Vec<EditedPosition> {
-    let n_rows = n_patches as u32 + 1;
-    (0..batch)
-        .flat_map(|_| {
-            (0..n_rows).map(move |position| EditedPosition {
-                position,
-                prompt_len: n_rows,
-                class: if position == 0 {
-                    PositionClass::Cls
-                } else {
-                    PositionClass::Image
-                },
-            })
-        })
-        .collect()
-}
-
-fn text_positions(input: &ModelInput) -> Vec<EditedPosition> {
-    input
-        .classes
-        .iter()
-        .zip(0..)
-        .map(|(&class, position)| EditedPosition {
-            position,
-            prompt_len: input.ids.len() as u32,
-            class,
-        })
-        .collect()
 }
 
 fn card(config: &PhantomVlmConfig, hash: String) -> ModelCard {
@@ -347,17 +316,6 @@ fn card(config: &PhantomVlmConfig, hash: String) -> ModelCard {
     }
 }
 
-/// Index of the highest score, the first of equals; scores that are no numbers lose.
-fn best(scores: &[f32]) -> u32 {
-    let mut best = (0, f32::NEG_INFINITY);
-    for (i, &score) in scores.iter().enumerate() {
-        if score > best.1 {
-            best = (i, score);
-        }
-    }
-    best.0 as u32
-}
-
 impl ImageReader for PhantomVlm {
     fn read_embedded(&self, input: &ModelInput) -> Result<(Tensor, Vec<usize>), ModelError> {
         let inputs = std::slice::from_ref(input);
@@ -390,14 +348,7 @@ impl HookedModel for PhantomVlm {
     }
 
     fn prepare(&self, sample: ModelSample<'_>) -> Result<ModelInput, ModelError> {
-        let film = sample
-            .film
-            .filter(|film| film.pixels.len() == film.width as usize * film.height as usize)
-            .filter(|film| !film.pixels.is_empty())
-            .ok_or_else(|| ModelError::Sample {
-                model: self.card.name.clone(),
-                needs: "a film",
-            })?;
+        let film = sample.need_film(&self.card.name)?;
         let size = self.config.vision.image_size;
         let n_patches = self.n_patches();
         let mut ids = vec![BOS];
@@ -537,7 +488,7 @@ impl HookedModel for PhantomVlm {
                 .logits(&state)?
                 .flatten_all()?
                 .to_vec1::<f32>()?;
-            let id = best(&scores);
+            let id = highest(&scores);
             generation.ids.push(id);
             if options.keep_logits {
                 generation.logits.extend(scores);

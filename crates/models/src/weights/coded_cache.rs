@@ -4,8 +4,10 @@
 //! coded bytes, `[rows, bytes of a row]`. The file's name holds the hash of the checkpoint and the
 //! coding, so that another checkpoint never meets it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,42 +22,55 @@ use crate::ModelError;
 pub(crate) struct CodedCache {
     path: PathBuf,
     coding: Coding,
-    /// The file, where it is there and whole.
-    map: Option<Arc<Mmap>>,
+    /// The file and where each matrix lies in it, by name with its shape; where it is there and
+    /// whole.
+    kept: Option<(Arc<Mmap>, Places)>,
 }
+
+/// Shape and bytes of each tensor of a file.
+type Places = BTreeMap<String, (Vec<usize>, Range<usize>)>;
 
 impl CodedCache {
     /// The cache of the checkpoint with this hash; a file that is damaged counts as absent.
     pub(crate) fn open(folder: &Path, hash: &str, coding: Coding) -> Self {
         let path = folder.join(format!("{hash}-{}.safetensors", coding.name()));
-        let map = File::open(&path).ok().and_then(|file| {
+        let kept = File::open(&path).ok().and_then(|file| {
             #[expect(unsafe_code, reason = "mapping a file has no safe entrance")]
             // SAFETY: the map is read only, and the file is replaced by renaming, never changed in
             // place.
             let map = unsafe { Mmap::map(&file) }.ok()?;
-            SafeTensors::deserialize(&map).ok()?;
-            Some(Arc::new(map))
+            let base = map.as_ptr().addr();
+            let places = SafeTensors::deserialize(&map).ok()?.tensors().into_iter();
+            let places = places.map(|(name, view)| {
+                let start = view.data().as_ptr().addr() - base;
+                let range = start..start + view.data().len();
+                (name, (view.shape().to_vec(), range))
+            });
+            let places = places.collect();
+            Some((Arc::new(map), places))
         });
-        Self { path, coding, map }
+        Self { path, coding, kept }
     }
 
     /// Whether there is nothing to read from.
     pub(crate) fn is_empty(&self) -> bool {
-        self.map.is_none()
+        self.kept.is_none()
     }
 
     /// The matrix `name`, if it is there with this shape.
     pub(crate) fn get(&self, name: &str, [rows, columns]: [usize; 2]) -> Option<CodedMatrix> {
-        let map = self.map.as_ref()?;
-        let tensors = SafeTensors::deserialize(map).ok()?;
-        let view = tensors.tensor(name).ok()?;
-        if view.shape() != [rows, self.coding.bytes_of(columns)] {
+        let (map, places) = self.kept.as_ref()?;
+        let (shape, range) = places.get(name)?;
+        if *shape != [rows, self.coding.bytes_of(columns)] {
             return None;
         }
-        let start = view.data().as_ptr().addr() - map.as_ptr().addr();
-        let range = start..start + view.data().len();
-        let matrix = CodedMatrix::mapped(self.coding, [rows, columns], Arc::clone(map), range);
-        Some(matrix)
+        let map = Arc::clone(map);
+        Some(CodedMatrix::mapped(
+            self.coding,
+            [rows, columns],
+            map,
+            range.clone(),
+        ))
     }
 
     /// Writes the matrices, under a temporary name first.

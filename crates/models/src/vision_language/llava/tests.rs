@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use candle_core::DType;
+use schema::Film;
 
 use super::*;
 use crate::ActivationEdit;
