@@ -195,10 +195,10 @@ pub fn square_film(film: &Film, side: usize) -> SquareFilm {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn film(width: u32, height: u32, value: impl Fn(u32, u32) -> u16) -> Film {
+    pub(crate) fn film(width: u32, height: u32, value: impl Fn(u32, u32) -> u16) -> Film {
         Film {
             width,
             height,

@@ -283,6 +283,7 @@ pub fn patch_grid(rows: usize, columns: usize, covered: [f32; 4]) -> PatchGrid {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vision::preprocess::tests::film;
 
     fn processor(edge: usize) -> ImageProcessor {
         ImageProcessor {
@@ -293,19 +294,6 @@ mod tests {
             rescale: 1.0 / 255.0,
             mean: [0.5; 3],
             deviation: [0.5; 3],
-        }
-    }
-
-    fn film(width: u32, height: u32, value: impl Fn(u32, u32) -> u16) -> Film {
-        Film {
-            width,
-            height,
-            pixels: (0..height)
-                .flat_map(|y| (0..width).map(move |x| (x, y)))
-                .map(|(x, y)| value(x, y))
-                .collect(),
-            windows: Vec::new(),
-            badges: Vec::new(),
         }
     }
 

@@ -1,35 +1,34 @@
 //! MAIRA-2 and `LLaVA` with a `DINOv2` tower, behind the seam of hooked models.
 
-use std::cell::RefCell;
-use std::collections::BTreeSet;
+mod load;
+mod prompt;
+
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{Device, Tensor};
 use schema::{HookPoint, PatchGrid, PositionClass};
 
-use super::llava_config::{LlavaConfig, LlavaKind, ProjectorAct};
-use super::maira_prompt::{
-    IMAGE, MairaInstructions, MairaTask, StudyFilms, StudyTexts, TypedText, maira_content,
-};
+use super::llava_config::{LlavaConfig, ProjectorAct};
+use super::maira_prompt::{MairaInstructions, MairaTask, StudyFilms, StudyTexts, TypedText};
 use crate::attribution::{ImageReader, attribute};
 use crate::hooks::nearest_hooks;
 use crate::tensor_ops::gelu;
 use crate::text::chat_template::ChatTemplate;
 use crate::text::generation::{Prompt, PromptCache, Vocabulary as _, Writer, prompt_positions};
-use crate::text::hf_llama::read_llama;
 use crate::text::hf_tokenizer::HfTokenizer;
 use crate::text::llama::{self, Llama, PackedRows};
 use crate::text::llama_model::direct_scores;
 use crate::vision::dinov2::{self, Dinov2};
-use crate::vision::processor::{GreyLevels, ImageProcessor, patch_grid};
-use crate::weights::{Coding, Linear, Reader, WeightFiles, WeightLoader};
+use crate::vision::processor::{ImageProcessor, patch_grid};
+use crate::weights::{Coding, Linear};
 use crate::{
-    Architecture, AttributionMethod, Captured, EditedPosition, Generation, GenerationOptions,
-    HookInfo, HookRun, HookSpec, HookedModel, ModelCard, ModelError, ModelInput, ModelSample,
-    PositionInfo, Probe, PromptImage,
+    AttributionMethod, Captured, EditedPosition, Generation, GenerationOptions, HookRun, HookSpec,
+    HookedModel, ModelCard, ModelError, ModelInput, ModelSample, PositionInfo, Probe, PromptImage,
 };
+
+pub(crate) use self::load::read_json;
 
 /// How a checkpoint is loaded.
 #[derive(Debug, Clone, Default)]
@@ -68,64 +67,6 @@ pub struct Llava {
     cache: Mutex<Option<PromptCache>>,
 }
 
-/// Prefixes under which a checkpoint keeps its parts, found by the tensors that each part has.
-struct Prefixes {
-    tower: String,
-    text: String,
-    head: Option<String>,
-    projector: String,
-}
-
-impl Prefixes {
-    fn find(files: &WeightFiles) -> Result<Self, ModelError> {
-        let before = |end: &str| {
-            files
-                .tensors()
-                .keys()
-                .find_map(|name| name.strip_suffix(end).map(str::to_owned))
-        };
-        let missing = |name: &str| files.fault(name, "the tensor is missing");
-        let tower = "embeddings.cls_token";
-        let text = "embed_tokens.weight";
-        let projector = files
-            .tensors()
-            .keys()
-            .find_map(|name| name.find("multi_modal_projector.").map(|at| &name[..at]));
-        Ok(Self {
-            tower: before(tower).ok_or_else(|| missing(&format!("vision_tower.{tower}")))?,
-            text: before(text).ok_or_else(|| missing(&format!("language_model.model.{text}")))?,
-            head: before("lm_head.weight").map(|prefix| format!("{prefix}lm_head.weight")),
-            projector: format!("{}multi_modal_projector.", projector.unwrap_or_default()),
-        })
-    }
-}
-
-/// Tensors that checkpoints have and no forward pass reads.
-fn is_known_surplus(name: &str) -> bool {
-    ["mask_token", "rotary_emb.inv_freq", "position_ids"]
-        .iter()
-        .any(|end| name.ends_with(end))
-}
-
-fn read_projector(reader: &Reader<'_>, config: &LlavaConfig) -> Result<Vec<Linear>, ModelError> {
-    let n_sides = config.states.len();
-    let d_text = config.text.sizes.d_model;
-    (0..config.n_projector_layers)
-        .map(|i| {
-            let name = match config.kind {
-                LlavaKind::Maira2 => format!("layers.{}", 2 * i),
-                LlavaKind::Llava => format!("linear_{}", i + 1),
-            };
-            let d_in = if i == 0 {
-                n_sides * config.vision.hidden_size
-            } else {
-                d_text
-            };
-            reader.linear(&[&name], [d_text, d_in], config.projector_bias)
-        })
-        .collect()
-}
-
 impl Eye {
     /// What the decoder reads of the patches.
     ///
@@ -152,71 +93,6 @@ impl Eye {
 }
 
 impl Llava {
-    /// Loads a checkpoint folder: `config.json`, safetensors, `tokenizer.json`,
-    /// `preprocessor_config.json`.
-    ///
-    /// `hash` is the BLAKE3 that stands for the weights, for the card.
-    ///
-    /// # Errors
-    /// [`ModelError::Read`] or [`ModelError::Format`] with the file and the place that is wrong.
-    ///
-    /// # Cost
-    /// Reads every weight once, to see that it is a finite number.
-    pub fn load(folder: &Path, hash: &str, options: &LoadOptions) -> Result<Self, ModelError> {
-        let device = options.device.clone().unwrap_or(Device::Cpu);
-        let mut load = WeightLoader::new(device, options.coding)?;
-        if let Some(cache) = &options.cache {
-            load = load.with_cache(cache, hash);
-        }
-        Self::load_with(folder, hash, &load)
-    }
-
-    fn load_with(folder: &Path, hash: &str, load: &WeightLoader) -> Result<Self, ModelError> {
-        let path = folder.join("config.json");
-        let config = LlavaConfig::read(&read_json(&path)?, &path)?;
-        let files = WeightFiles::open(folder)?;
-        let prefixes = Prefixes::find(&files)?;
-        let seen = RefCell::new(BTreeSet::new());
-        let reader = |prefix: String| Reader {
-            files: &files,
-            prefix,
-            load,
-            seen: &seen,
-        };
-        let eye = Eye {
-            tower: Dinov2::read(&reader(prefixes.tower), &config.vision)?,
-            projector: read_projector(&reader(prefixes.projector), &config)?,
-        };
-        let head = prefixes.head.as_deref();
-        let llama = read_llama(&reader(prefixes.text), head, &config.text)?;
-        let seen = seen.into_inner();
-        let unread = files.tensors().keys().find(|name| {
-            let is_head = config.text.is_tied && Some(name.as_str()) == head;
-            !seen.contains(*name) && !is_known_surplus(name) && !is_head
-        });
-        if let Some(name) = unread {
-            return Err(files.fault(name, "config.json describes a model without this tensor"));
-        }
-        load.keep_coded();
-        let levels = match config.kind {
-            LlavaKind::Maira2 => GreyLevels::MinMax,
-            LlavaKind::Llava => GreyLevels::Stored,
-        };
-        let processor = ImageProcessor::read(&folder.join("preprocessor_config.json"), levels)?;
-        Ok(Self {
-            card: card(&config, &files, hash, folder),
-            eye,
-            llama,
-            tokenizer: HfTokenizer::read(folder)?,
-            processor,
-            template: ChatTemplate::read(folder)?,
-            instructions: MairaInstructions::read(folder),
-            folder: folder.to_owned(),
-            cache: Mutex::new(None),
-            config,
-        })
-    }
-
     /// Its tokenizer.
     pub fn tokenizer(&self) -> &HfTokenizer {
         &self.tokenizer
@@ -439,124 +315,6 @@ impl Llava {
         Ok((pass, run.into_captured()))
     }
 
-    /// An input that has images and no text yet.
-    fn with_images(&self, images: &[PromptImage<'_>]) -> Result<ModelInput, ModelError> {
-        let mut input = ModelInput::default();
-        for (i, image) in images.iter().enumerate() {
-            let (pixels, shape, covered, film_size) = match *image {
-                PromptImage::Film(film) => {
-                    if film.pixels.is_empty() {
-                        return Err(ModelError::Request("a film has no pixels".to_owned()));
-                    }
-                    let made = self.processor.process(film);
-                    let shape = [3, made.size[0], made.size[1]];
-                    let film_size = [film.width, film.height];
-                    (made.pixels, shape, made.covered, film_size)
-                }
-                PromptImage::Processed(pixels, shape) => {
-                    let [_, height, width] = shape;
-                    let covered = [0.0, 0.0, width as f32, height as f32];
-                    let film_size = [width as u32, height as u32];
-                    (pixels.to_vec(), shape, covered, film_size)
-                }
-            };
-            if i == 0 {
-                input.pixels = pixels;
-                input.pixel_shape = shape;
-                input.covered = covered;
-                input.film_size = film_size;
-            } else if shape == input.pixel_shape {
-                input.further_pixels.push(pixels);
-            } else {
-                return Err(ModelError::Request(format!(
-                    "the images differ in size: {:?} and {shape:?}",
-                    input.pixel_shape
-                )));
-            }
-        }
-        Ok(input)
-    }
-
-    /// An input of images and a typed text with a marker per image.
-    ///
-    /// # Errors
-    /// [`ModelError::Request`] when markers and images do not match, or it is too long.
-    pub fn typed_input(
-        &self,
-        text: &TypedText,
-        images: &[PromptImage<'_>],
-    ) -> Result<ModelInput, ModelError> {
-        let mut input = self.with_images(images)?;
-        let n_markers = text
-            .parts()
-            .iter()
-            .filter(|(part, _)| part == IMAGE)
-            .count();
-        if n_markers != images.len() {
-            return Err(ModelError::Request(format!(
-                "the prompt has {n_markers} {IMAGE} marker{}, but there {}",
-                if n_markers == 1 { "" } else { "s" },
-                match images.len() {
-                    1 => "is 1 image".to_owned(),
-                    n => format!("are {n} images"),
-                }
-            )));
-        }
-        let n_tokens = self.tokens_per_image(input.pixel_shape);
-        // Where each part ends in the expanded text, and its class.
-        let (mut whole, mut ends) = (String::new(), Vec::new());
-        for (part, class) in text.parts() {
-            if *class == PositionClass::Image {
-                whole.push_str(&part.repeat(n_tokens));
-            } else {
-                whole.push_str(part);
-            }
-            ends.push((whole.len(), *class));
-        }
-        for token in self.tokenizer.encode(&whole)? {
-            let class = if token.end == 0 {
-                PositionClass::Bos
-            } else if token.id == self.config.image_token {
-                PositionClass::Image
-            } else {
-                // A token belongs where its last byte is: a space before a word is the template's.
-                let part = ends.iter().find(|(end, _)| token.end <= *end);
-                part.map_or(PositionClass::Boilerplate, |(_, class)| *class)
-            };
-            input.ids.push(token.id);
-            input.classes.push(class);
-            input.texts.push(match class {
-                PositionClass::Image => String::new(),
-                PositionClass::Bos => self.tokenizer.token_text(token.id),
-                _ => whole[token.start..token.end].to_owned(),
-            });
-        }
-        self.check_input(&input)?;
-        Ok(input)
-    }
-
-    /// The prompt of a study, as MAIRA-2's interface assembles it.
-    ///
-    /// # Errors
-    /// [`ModelError::Request`] when the checkpoint has no chat template, or not the instruction.
-    pub fn study_prompt(
-        &self,
-        task: MairaTask<'_>,
-        films: StudyFilms,
-        texts: StudyTexts<'_>,
-    ) -> Result<TypedText, ModelError> {
-        let content = maira_content(task, films, texts, &self.instructions)?;
-        let template = self.template.as_ref().ok_or_else(|| {
-            ModelError::Request(format!(
-                "{} has no chat template: expected chat_template.json or a chat_template in \
-                 tokenizer_config.json",
-                self.folder.display()
-            ))
-        })?;
-        let (before, after) = template.around(&content.text())?;
-        Ok(content.within(&before, &after))
-    }
-
     fn writer<'a>(&'a self, spec: &'a HookSpec, options: &'a GenerationOptions) -> Writer<'a> {
         Writer {
             llama: &self.llama,
@@ -564,93 +322,6 @@ impl Llava {
             spec,
             options,
         }
-    }
-
-    /// A study as prompt, its report after it where the sample has one.
-    fn study(&self, sample: ModelSample<'_>) -> Result<ModelInput, ModelError> {
-        let mut films = vec![PromptImage::Film(sample.need_film(&self.card.name)?)];
-        films.extend(sample.lateral.map(PromptImage::Film));
-        films.extend(sample.prior.map(|(film, _)| PromptImage::Film(film)));
-        let present = |text: &'_ str| !text.trim().is_empty();
-        let report = sample.report;
-        let texts = StudyTexts {
-            indication: report.map(|r| r.indication.as_str()),
-            technique: report.map(|r| r.technique.as_str()),
-            comparison: report.map(|r| r.comparison.as_str()),
-            prior_report: sample.prior.and_then(|(_, report)| report),
-        };
-        let shown = StudyFilms {
-            has_lateral: sample.lateral.is_some(),
-            has_prior: sample.prior.is_some(),
-        };
-        let mut text = self.study_prompt(MairaTask::Findings, shown, texts)?;
-        if let Some(report) = report {
-            let written = if present(&report.findings) {
-                &report.findings
-            } else {
-                &report.impression
-            };
-            if present(written) {
-                text = text.then(written.trim(), PositionClass::Report);
-            }
-        }
-        self.typed_input(&text, &films)
-    }
-}
-
-pub(crate) fn read_json(path: &Path) -> Result<serde_json::Value, ModelError> {
-    let text = std::fs::read(path).map_err(|source| ModelError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    serde_json::from_slice(&text).map_err(|error| ModelError::Format {
-        path: path.to_owned(),
-        place: "(whole)".to_owned(),
-        expected: format!("JSON: {error}"),
-    })
-}
-
-fn card(config: &LlavaConfig, files: &WeightFiles, hash: &str, folder: &Path) -> ModelCard {
-    let vision = &config.vision;
-    let text = &config.text.sizes;
-    let at = |d_model: usize| {
-        move |hook| HookInfo {
-            hook,
-            d_model: d_model as u32,
-        }
-    };
-    let tower = dinov2::hook_points(vision.num_hidden_layers);
-    let mut hooks: Vec<HookInfo> = tower.into_iter().map(at(vision.hidden_size)).collect();
-    hooks.push(at(text.d_model)(HookPoint::ProjectorOut));
-    let decoder = llama::hook_points(text.n_blocks);
-    hooks.extend(decoder.into_iter().map(at(text.d_model)));
-    let fact = |name: &str, value: String| (name.to_owned(), value);
-    let side = vision.grid_side();
-    let stored = files
-        .tensors()
-        .values()
-        .max_by_key(|tensor| tensor.n_values())
-        .map_or("", |tensor| tensor.coding.name());
-    ModelCard {
-        name: folder.file_name().map_or("model".to_owned(), |name| {
-            name.to_string_lossy().into_owned()
-        }),
-        architecture: match config.kind {
-            LlavaKind::Maira2 => Architecture::Maira2,
-            LlavaKind::Llava => Architecture::Llava,
-        },
-        n_parameters: files.n_parameters(),
-        hash: hash.to_owned(),
-        hooks,
-        facts: vec![
-            fact("Image blocks", vision.num_hidden_layers.to_string()),
-            fact("Patches", format!("{side} × {side}")),
-            fact("Text blocks", text.n_blocks.to_string()),
-            fact("Width", text.d_model.to_string()),
-            fact("Vocabulary", text.n_vocab.to_string()),
-            fact("Context", format!("{} tokens", text.n_context)),
-            fact("Weights stored as", stored.to_owned()),
-        ],
     }
 }
 

@@ -9,6 +9,7 @@ use schema::Film;
 use super::*;
 use crate::ActivationEdit;
 use crate::tensor_ops::tests::IS_COMPOSED;
+use crate::weights::WeightLoader;
 
 #[expect(
     dead_code,
