@@ -134,14 +134,7 @@ fn films_and_histories_stand_side_by_side() {
 }
 
 fn feature_page() -> (Harness<'static, App>, Arc<Invented>) {
-    open(
-        Screen::Feature,
-        StartAt {
-            dictionary: Some("films".to_owned()),
-            feature: Some(3),
-            ..StartAt::default()
-        },
-    )
+    on_feature_3(Screen::Feature, "films")
 }
 
 #[test]
@@ -187,16 +180,21 @@ fn letters_typed_into_the_label_decide_nothing() {
     assert!(backend.decisions().is_empty());
 }
 
-#[test]
-fn letting_go_of_a_slider_asks_for_a_report() {
-    let (mut harness, backend) = open(
-        Screen::Steer,
+/// The window on feature 3 of a dictionary.
+fn on_feature_3(screen: Screen, dictionary: &str) -> (Harness<'static, App>, Arc<Invented>) {
+    open(
+        screen,
         StartAt {
-            dictionary: Some("films".to_owned()),
+            dictionary: Some(dictionary.to_owned()),
             feature: Some(3),
             ..StartAt::default()
         },
-    );
+    )
+}
+
+#[test]
+fn letting_go_of_a_slider_asks_for_a_report() {
+    let (mut harness, backend) = on_feature_3(Screen::Steer, "films");
     harness
         .get_by_label("Strength of feature 3")
         .set_value_accesskit(2.0);
@@ -208,14 +206,7 @@ fn letting_go_of_a_slider_asks_for_a_report() {
 
 #[test]
 fn a_grounded_report_shows_its_sentences_beside_the_film() {
-    let (mut harness, backend) = open(
-        Screen::Steer,
-        StartAt {
-            dictionary: Some("films".to_owned()),
-            feature: Some(3),
-            ..StartAt::default()
-        },
-    );
+    let (mut harness, backend) = on_feature_3(Screen::Steer, "films");
     harness
         .get_by_label("Strength of feature 3")
         .set_value_accesskit(3.0);
@@ -227,14 +218,7 @@ fn a_grounded_report_shows_its_sentences_beside_the_film() {
 
 #[test]
 fn a_text_feature_is_traced_to_the_film() {
-    let (mut harness, backend) = open(
-        Screen::Feature,
-        StartAt {
-            dictionary: Some("reports".to_owned()),
-            feature: Some(3),
-            ..StartAt::default()
-        },
-    );
+    let (mut harness, backend) = on_feature_3(Screen::Feature, "reports");
     harness.get_by_label("Occlusion").click();
     harness.run_steps(6);
     assert_eq!(backend.asked(), ["trace 3 Occlusion"]);

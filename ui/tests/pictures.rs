@@ -45,10 +45,11 @@ fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
     let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES").map(PathBuf::from) else {
         return Ok(());
     };
-    let films = || StartAt {
-        dictionary: Some("films".to_owned()),
+    let of = |dictionary: &str| StartAt {
+        dictionary: Some(dictionary.to_owned()),
         ..StartAt::default()
     };
+    let films = || of("films");
     for (light, theme) in [(false, "dark"), (true, "light")] {
         for (size, size_name) in [([1280.0, 800.0], "1280"), ([1920.0, 1080.0], "1920")] {
             let shots = [
@@ -63,23 +64,9 @@ fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
                         ..films()
                     },
                 ),
-                (
-                    "reports",
-                    Screen::Gallery,
-                    StartAt {
-                        dictionary: Some("reports".to_owned()),
-                        ..StartAt::default()
-                    },
-                ),
+                ("reports", Screen::Gallery, of("reports")),
                 ("feature", Screen::Feature, films()),
-                (
-                    "history",
-                    Screen::Feature,
-                    StartAt {
-                        dictionary: Some("histories".to_owned()),
-                        ..StartAt::default()
-                    },
-                ),
+                ("history", Screen::Feature, of("histories")),
                 (
                     "steer",
                     Screen::Steer,
@@ -96,6 +83,7 @@ fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
                         ..films()
                     },
                 ),
+                ("trace", Screen::Feature, of("reports")),
                 ("keys", Screen::Gallery, films()),
                 ("palette", Screen::Gallery, films()),
             ];
