@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use egui_kittest::Harness;
+use egui_kittest::kittest::Queryable as _;
 use ui::bench::Invented;
 use ui::{App, Options, Screen, StartAt, Waker};
 
@@ -16,6 +17,7 @@ fn picture(
     size: [f32; 2],
     start: StartAt,
     keys: &[(egui::Modifiers, egui::Key)],
+    click: Option<&str>,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let options = Options {
         start,
@@ -33,6 +35,10 @@ fn picture(
     for &(modifiers, key) in keys {
         harness.key_press_modifiers(modifiers, key);
         harness.run_steps(3);
+    }
+    if let Some(label) = click {
+        harness.get_by_label(label).click();
+        harness.run_steps(8);
     }
     harness.run_steps(4);
     let image = harness.render()?;
@@ -104,6 +110,7 @@ fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
                     size,
                     start,
                     keys,
+                    (name == "trace").then_some("Occlusion"),
                 )?;
             }
         }

@@ -206,12 +206,11 @@ impl Session {
 
     /// Whether a model can be steered at the place a dictionary reads.
     pub(crate) fn steerable(&self, sae: &str) -> bool {
-        let Ok(indexed) = self.indexed(sae) else {
-            return false;
-        };
-        self.model(&indexed.harvest.model).is_ok_and(|model| {
+        self.indexed(sae).is_ok_and(|indexed| {
             let hook = indexed.harvest.hook;
-            crate::steer::reaches_output(hook, model.card().architecture)
+            indexed
+                .architecture
+                .is_some_and(|architecture| crate::steer::reaches_output(hook, architecture))
         })
     }
 }

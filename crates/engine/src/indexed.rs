@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use models::Architecture;
 use sae::SparseAutoencoder;
 use schema::{DatasetKind, FeatureId, HarvestManifest, Neighbour, PatchGrid};
 use store::{ArtefactKind, Dataset, FeatureIndex, HarvestReader, RowCodes};
@@ -9,6 +10,7 @@ use store::{ArtefactKind, Dataset, FeatureIndex, HarvestReader, RowCodes};
 use crate::error::{EngineError, Result};
 use crate::harvest::{SampleSidecar, sidecar_file};
 use crate::jobs::JobContext;
+use crate::model_registry::read_record;
 use crate::session::Session;
 use crate::views::{ExampleContent, ExampleKind, ExampleView, ItemView, TokenView};
 
@@ -27,6 +29,8 @@ pub(crate) struct IndexedDictionary {
     pub(crate) harvest: HarvestManifest,
     pub(crate) dataset: Arc<Dataset>,
     pub(crate) kind: ExampleKind,
+    /// Family of the model, by its record: to ask this loads no weights. `None` without a record.
+    pub(crate) architecture: Option<Architecture>,
     /// By sample; read on first use.
     sidecars: OnceLock<Vec<Option<SampleSidecar>>>,
     harvest_folder: std::path::PathBuf,
@@ -160,6 +164,9 @@ impl IndexedDictionary {
                 .project
                 .artefact_dir(ArtefactKind::Harvest, &dictionary.harvest)?,
             n_shards: reader.n_shards() as u32,
+            architecture: read_record(&session.project, &harvest.model)
+                .ok()
+                .map(|record| record.architecture),
             dictionary,
             index,
             harvest,

@@ -215,13 +215,11 @@ impl Session {
     /// Whether the features of a dictionary can be traced to a film.
     pub(crate) fn traceable(&self, sae: &str) -> bool {
         self.indexed(sae).is_ok_and(|indexed| {
-            check_hook(&indexed, sae).is_ok()
-                && self.model(&indexed.harvest.model).is_ok_and(|model| {
-                    matches!(
-                        model.card().architecture,
-                        Architecture::PhantomVlm | Architecture::Maira2 | Architecture::Llava
-                    )
-                })
+            let reads_films = matches!(
+                indexed.architecture,
+                Some(Architecture::PhantomVlm | Architecture::Maira2 | Architecture::Llava)
+            );
+            reads_films && check_hook(&indexed, sae).is_ok()
         })
     }
 }

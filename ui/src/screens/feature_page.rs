@@ -83,12 +83,17 @@ impl FeatureScreen {
             ui,
             match page.kind {
                 ExampleKind::Film => (Edge::Bottom, "feature films"),
+                ExampleKind::Text if ctx.backend.can_trace(sae) => {
+                    (Edge::Bottom, "feature texts of films")
+                }
                 ExampleKind::Text => (Edge::Bottom, "feature texts"),
                 ExampleKind::History => (Edge::Bottom, "feature histories"),
             },
             Extent {
                 default: match page.kind {
                     ExampleKind::Film => 216.0,
+                    // A text that is traced has its film above the lines.
+                    ExampleKind::Text if ctx.backend.can_trace(sae) => ui.available_height() * 0.3,
                     // Lines need less room above them than a film, and show more when there are many.
                     ExampleKind::Text => ui.available_height() * 0.6,
                     ExampleKind::History => ui.available_height() * 0.42,
@@ -132,6 +137,7 @@ impl FeatureScreen {
                         grid: *grid,
                         activations: heat,
                         maximum,
+                        unit: "activation",
                     }),
                     boxes: &[],
                 };

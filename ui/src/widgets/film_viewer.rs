@@ -25,6 +25,8 @@ pub(crate) struct Heat<'a> {
     pub(crate) activations: &'a Arc<Vec<f32>>,
     /// The feature's maximum over all samples: one scale per feature.
     pub(crate) maximum: f32,
+    /// What the colours stand for, in a word or two.
+    pub(crate) unit: &'static str,
 }
 
 /// The film to show.
@@ -378,7 +380,7 @@ fn paint_heat(ctx: &AppContext<'_>, ui: &Ui, rect: Rect, film: Rect, subject: &S
         let painter = ui.painter_at(rect.intersect(film));
         painter.image(texture.id(), place, example::WHOLE, tokens::UNTINTED);
     }
-    paint_legend(&ui.painter_at(rect), rect, heat.maximum, ctx.heat.opacity);
+    paint_legend(&ui.painter_at(rect), rect, heat, ctx.heat.opacity);
 }
 
 /// Extent of the stored values, from the preset that shows all of them.
@@ -442,7 +444,8 @@ fn paint_patch_lines(painter: &egui::Painter, place: Rect, grid: &PatchGrid) {
 }
 
 /// The scale of the heatmap, with its unit.
-fn paint_legend(painter: &egui::Painter, rect: Rect, maximum: f32, opacity: f32) {
+fn paint_legend(painter: &egui::Painter, rect: Rect, heat: &Heat<'_>, opacity: f32) {
+    let maximum = heat.maximum;
     let height = (rect.height() * 0.35).clamp(64.0, 200.0);
     let bar = Rect::from_min_size(
         Pos2::new(rect.right() - GRID - 12.0, rect.center().y - height / 2.0),
@@ -483,5 +486,5 @@ fn paint_legend(painter: &egui::Painter, rect: Rect, maximum: f32, opacity: f32)
         Pos2::new(rect.left(), bar.top() - 34.0),
         Pos2::new(rect.right() - HALF, bar.top() - HALF),
     );
-    notice::film_text(painter, top, Align2::RIGHT_BOTTOM, "activation");
+    notice::film_text(painter, top, Align2::RIGHT_BOTTOM, heat.unit);
 }

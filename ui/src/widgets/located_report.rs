@@ -6,7 +6,6 @@ use engine::views::SampleView;
 use schema::FindingBox;
 
 use crate::app_context::AppContext;
-use crate::tokens;
 use crate::widgets::film_viewer::{FilmViewer, Subject};
 use crate::widgets::notice;
 
@@ -41,12 +40,7 @@ pub(crate) fn ui(
     }
     for (i, sentence) in report.sentences.iter().enumerate() {
         ui.horizontal_wrapped(|ui| {
-            let number = RichText::new(format!("{}", i + 1)).strong();
-            ui.label(if sentence.boxes.is_empty() {
-                number
-            } else {
-                number.color(tokens::FINDING_BOX)
-            });
+            ui.label(RichText::new(format!("{}", i + 1)).strong());
             ui.label(&sentence.text);
             if sentence.boxes.is_empty() {
                 notice::weak_ui(ui, "(no place given)");

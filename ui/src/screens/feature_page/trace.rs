@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use egui::{RichText, Ui};
+use egui::{RichText, Ui, Vec2};
 use engine::views::{ExampleView, TraceTicket};
 use engine::{TraceMethod, TraceRequest, TraceView};
 use schema::FeatureId;
@@ -13,6 +13,10 @@ use crate::commands::Command;
 use crate::tokens;
 use crate::widgets::film_viewer::{FilmViewer, Heat, Subject};
 use crate::widgets::notice;
+
+/// Height of the film with its tools: what is in sight, at least the one and at most the other.
+const LEAST_SIDE: f32 = 240.0;
+const MOST_SIDE: f32 = 640.0;
 
 /// What each method says, in a sentence.
 const METHODS: [(TraceMethod, &str, &str); 3] = [
@@ -133,10 +137,15 @@ impl Trace {
                         grid: view.grid,
                         activations: &self.heat,
                         maximum: strongest,
+                        unit: hint.map_or("", |(_, name, _)| *name),
                     }),
                     boxes: &[],
                 };
-                self.viewer.ui(ctx, ui, &subject);
+                let in_sight = ui.clip_rect().bottom() - ui.cursor().top();
+                let side = in_sight.clamp(LEAST_SIDE, MOST_SIDE);
+                ui.allocate_ui(Vec2::new(ui.available_width().min(MOST_SIDE), side), |ui| {
+                    self.viewer.ui(ctx, ui, &subject);
+                });
             }
             (Some(Err(problem)), None) => notice::error_ui(ui, problem),
             (None, None) => {
