@@ -13,7 +13,7 @@ const HOLDER_FILE: &str = ".lock-holder";
 /// Held for as long as the project is open. A lock left by a killed process is free again.
 #[derive(Debug)]
 pub(crate) struct ProjectLock {
-    _file: File,
+    file: File,
 }
 
 impl ProjectLock {
@@ -41,6 +41,33 @@ impl ProjectLock {
             Err(TryLockError::Error(error)) => return Err(error).at(&path),
         }
         fs::write(&holder, std::process::id().to_string()).at(&holder)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for ProjectLock {
+    /// Unlocked by name: a child process that another thread is starting holds the file as well
+    /// until its program begins, so that closing it here alone would leave it locked for a while.
+    fn drop(&mut self) {
+        self.file.unlock().ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_free_once_dropped_though_a_starting_child_holds_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = ProjectLock::take(dir.path()).unwrap();
+        // What a child process has between fork and exec.
+        let _inherited = lock.file.try_clone().unwrap();
+        assert!(matches!(
+            ProjectLock::take(dir.path()),
+            Err(StoreError::Locked { .. })
+        ));
+        drop(lock);
+        ProjectLock::take(dir.path()).unwrap();
     }
 }
