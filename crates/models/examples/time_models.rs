@@ -1,6 +1,7 @@
 //! Times the text model and the image encoder, in wall time and CPU time of the whole process.
 //!
-//! `cargo run --release -p models --example time_models -- GGUF ENCODER_FOLDER [ROUNDS]`
+//! `cargo run --release -p models --example time_models -- GGUF ENCODER_FOLDER [ROUNDS] [ONLY]`,
+//! where ONLY is a part of the names of what is timed.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -30,6 +31,12 @@ fn time(
     (rounds, units): (usize, usize),
     work: &mut dyn FnMut() -> Result<(), ModelError>,
 ) -> Result<(), ModelError> {
+    if std::env::args()
+        .nth(4)
+        .is_some_and(|only| !what.contains(&only))
+    {
+        return Ok(());
+    }
     let (mut wall, mut cpu) = (f64::INFINITY, f64::INFINITY);
     for _ in 0..rounds {
         let (start, cpu_start) = (Instant::now(), cpu_seconds());

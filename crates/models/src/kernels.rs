@@ -1,7 +1,7 @@
 //! Fast loops on plain slices for the CPU: matrix products and what goes on between them.
 //!
-//! Every loop runs on one thread and adds in a fixed order; callers divide the work, few rows with
-//! the threads of a `gang`.
+//! Every loop adds in a fixed order, whatever the number of threads. Most run on one thread and
+//! callers divide the work, few rows with the threads of a `gang`.
 
 pub(crate) mod coded;
 pub(crate) mod dispatch;

@@ -1,8 +1,7 @@
-//! Matrix products of strided slices on one thread, through gemm.
-
-use std::marker::PhantomData;
+//! Matrix products of strided slices, through gemm.
 
 use gemm::Parallelism;
+use rayon::prelude::*;
 
 /// A matrix within a slice: element `(i, j)` is at `i * row_step + j * column_step`.
 #[derive(Clone, Copy)]
@@ -109,58 +108,59 @@ unsafe fn gemm_into(
     }
 }
 
-/// Some columns of a row-major matrix, to be written by one thread while others write other ones.
-pub(crate) struct ColumnsMut<'a> {
-    first: *mut f32,
-    rows: usize,
-    columns: usize,
-    row_step: usize,
-    matrix: PhantomData<&'a mut [f32]>,
-}
-
-#[expect(unsafe_code, reason = "a pointer is not Send by itself")]
-// SAFETY: it stands for a `&mut` to elements that nothing else refers to, see `columns_mut`.
-unsafe impl Send for ColumnsMut<'_> {}
-
-/// The matrix of `width` columns in `values`, cut into `tile` columns each, the last fewer.
+/// `x Wᵀ` for a `W` that `decode` writes down `tile` rows at a time, tiles side by side.
+///
+/// # Shapes
+/// - `x`: `[n, k]`; `decode(first, W)`: rows of `W` from `first` on, `[at most tile, k]`
+/// - returns `[n, rows]`
 ///
 /// # Panics
-/// When `width` or `tile` is 0.
-pub(crate) fn columns_mut(values: &mut [f32], width: usize, tile: usize) -> Vec<ColumnsMut<'_>> {
-    let rows = values.len() / width;
-    let start = values.as_mut_ptr();
-    (0..width)
-        .step_by(tile)
-        .map(|at| ColumnsMut {
-            first: start.wrapping_add(at),
-            rows,
-            columns: tile.min(width - at),
-            row_step: width,
-            matrix: PhantomData,
-        })
-        .collect()
+/// When `tile` is 0.
+pub(crate) fn product_by_tiles(
+    x: View<'_>,
+    rows: usize,
+    tile: usize,
+    decode: impl Fn(usize, &mut [f32]) + Sync,
+) -> Vec<f32> {
+    // Not set to 0 first: that would be the work of one thread while the others wait.
+    let mut y = Vec::with_capacity(x.rows * rows);
+    if y.capacity() == 0 {
+        return y;
+    }
+    let out = Unset(y.as_mut_ptr());
+    (0..rows.div_ceil(tile))
+        .into_par_iter()
+        .for_each_init(Vec::new, |scratch, at| {
+            let first = at * tile;
+            let n_rows = tile.min(rows - first);
+            scratch.resize(n_rows * x.columns, 0.0);
+            decode(first, scratch);
+            let weights = View::of(scratch, x.columns).t();
+            #[expect(unsafe_code, reason = "what is not set yet cannot be a slice")]
+            // SAFETY: the columns from `first` on lie within the capacity, and are written by
+            // this task alone; `y` is not read before.
+            unsafe {
+                gemm_into(out.at(first), rows, (x, weights), 1.0, false);
+            }
+        });
+    #[expect(unsafe_code, reason = "all values have been set")]
+    // SAFETY: the tiles cover every column, and each product sets all rows of its columns.
+    unsafe {
+        y.set_len(x.rows * rows);
+    }
+    y
 }
 
-impl ColumnsMut<'_> {
-    /// Sets the columns to `a b`.
-    ///
-    /// # Shapes
-    /// - `a`: `[rows, k]`, `b`: `[k, columns]`
-    pub(crate) fn set_product(&mut self, a: View<'_>, b: View<'_>) {
-        assert_eq!(
-            (a.rows, b.columns, a.columns),
-            (self.rows, self.columns, b.rows),
-            "shapes of a product"
-        );
-        if self.rows == 0 {
-            return;
-        }
-        #[expect(unsafe_code, reason = "gemm's only entrance takes pointers")]
-        // SAFETY: a view lies within its slice by `View::new`; the columns lie within theirs and
-        // overlap no others by `columns_mut`, whose borrow they keep.
-        unsafe {
-            gemm_into(self.first, self.row_step, (a, b), 1.0, false);
-        }
+/// Where a matrix begins whose values are not set yet.
+struct Unset(*mut f32);
+
+#[expect(unsafe_code, reason = "a pointer is not Sync by itself")]
+// SAFETY: tasks write to columns of their own through it, see `product_by_tiles`.
+unsafe impl Sync for Unset {}
+
+impl Unset {
+    fn at(&self, column: usize) -> *mut f32 {
+        self.0.wrapping_add(column)
     }
 }
 
@@ -169,16 +169,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_set_side_by_side() {
+    fn tiles_are_set_side_by_side() {
         let values: Vec<f32> = (0..60).map(|i| (i * 7 % 11) as f32).collect();
-        let a = View::new(&values, 3, 4, 4);
-        let b = View::new(&values[12..], 4, 7, 7);
-        let mut out = vec![-1.0; 3 * 7];
-        for (at, mut columns) in columns_mut(&mut out, 7, 3).into_iter().enumerate() {
-            let n = [3, 3, 1][at];
-            columns.set_product(a, View::new(&values[12 + 3 * at..], 4, n, 7));
-        }
-        assert_eq!(out, plain(a, b, 1.0));
+        let (x, w) = (View::of(&values[..12], 4), View::of(&values[12..40], 4));
+        let y = product_by_tiles(x, 7, 3, |first, out| {
+            out.copy_from_slice(&values[12 + 4 * first..][..out.len()]);
+        });
+        assert_eq!(y, plain(x, w.t(), 1.0));
+        assert!(product_by_tiles(x, 0, 3, |_, _| {}).is_empty());
     }
 
     fn plain(a: View<'_>, b: View<'_>, scale: f32) -> Vec<f32> {

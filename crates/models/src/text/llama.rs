@@ -6,6 +6,7 @@
 use std::sync::{PoisonError, RwLock};
 
 use candle_core::{Device, Tensor};
+use rayon::prelude::*;
 use schema::HookPoint;
 
 use super::LlamaConfig;
@@ -295,25 +296,34 @@ impl Llama {
     ) -> Result<Tensor, ModelError> {
         let heads = [self.config.n_heads, self.config.n_kv_heads];
         let [q, k, v] = Linear::apply_each([&block.q, &block.k, &block.v], x)?;
-        let mut out = Vec::with_capacity(lens.len());
-        let mut start = 0;
-        for (at, &len) in lens.iter().enumerate() {
-            let part = |all: &Tensor| all.narrow(0, start, len)?.unsqueeze(0);
-            let sequence = sequences.get_mut(at);
-            let offset = sequence.as_ref().map_or(0, |sequence| sequence.n_seen);
-            let q = rotate(&part(&q)?, table, offset)?;
-            let (mut k, mut v) = (rotate(&part(&k)?, table, offset)?, part(&v)?);
-            if let Some(sequence) = sequence {
-                let cache = &sequence.caches[i];
-                cache.keys.slice_set(&k.squeeze(0)?, 0, offset)?;
-                cache.values.slice_set(&v.squeeze(0)?, 0, offset)?;
-                k = cache.keys.narrow(0, 0, offset + len)?.unsqueeze(0)?;
-                v = cache.values.narrow(0, 0, offset + len)?.unsqueeze(0)?;
-            }
-            run.see_attention(&q, &k, heads)?;
-            out.push(attention(&q, &k, &v, heads, true)?.squeeze(0)?);
-            start += len;
+        let starts: Vec<usize> = lens
+            .iter()
+            .scan(0, |next, len| Some(std::mem::replace(next, *next + len)))
+            .collect();
+        let offset = |at: usize| sequences.get(at).map_or(0, |sequence| sequence.n_seen);
+        // Sequences side by side: a step of a short one is too little work to be divided.
+        let mut parts = (0..lens.len())
+            .into_par_iter()
+            .map(|at| {
+                let part = |all: &Tensor| all.narrow(0, starts[at], lens[at])?.unsqueeze(0);
+                let turned = |all: &Tensor| rotate(&part(all)?, table, offset(at));
+                Ok((turned(&q)?, turned(&k)?, part(&v)?))
+            })
+            .collect::<Result<Vec<_>, ModelError>>()?;
+        for ((sequence, &len), (_, k, v)) in sequences.iter_mut().zip(lens).zip(&mut parts) {
+            let (cache, n_seen) = (&sequence.caches[i], sequence.n_seen);
+            cache.keys.slice_set(&k.squeeze(0)?, 0, n_seen)?;
+            cache.values.slice_set(&v.squeeze(0)?, 0, n_seen)?;
+            *k = cache.keys.narrow(0, 0, n_seen + len)?.unsqueeze(0)?;
+            *v = cache.values.narrow(0, 0, n_seen + len)?.unsqueeze(0)?;
         }
+        for (q, k, _) in &parts {
+            run.see_attention(q, k, heads)?;
+        }
+        let out = parts
+            .par_iter()
+            .map(|(q, k, v)| Ok(attention(q, k, v, heads, true)?.squeeze(0)?))
+            .collect::<Result<Vec<_>, ModelError>>()?;
         let mixed = match out.as_slice() {
             [only] => only.clone(),
             _ => Tensor::cat(&out, 0)?,

@@ -14,7 +14,7 @@ use crate::kernels::coded::{decode, dot_rows};
 use crate::kernels::gang::{Parts, in_parts};
 
 pub(crate) use crate::kernels::coded::FEW;
-use crate::kernels::matmul::{View, columns_mut, product};
+use crate::kernels::matmul::{View, product, product_by_tiles};
 
 /// How the values of a matrix are coded. Blocks of ggml hold 32 values of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -162,6 +162,29 @@ impl CodedMatrix {
         }
     }
 
+    /// Gives the memory of a mapped matrix back to the system, which reads the file again when the
+    /// values are next asked for. Does nothing to values in memory, and nothing off Unix.
+    pub(crate) fn forget_pages(&self) {
+        #[cfg(unix)]
+        if let Bytes::Mapped(map, range) = &self.bytes {
+            #[expect(
+                unsafe_code,
+                reason = "for writable maps this would lose what was written"
+            )]
+            // SAFETY: the map is of a file and read-only, so its pages are those of the file
+            // before and after.
+            let forgotten = unsafe {
+                map.unchecked_advise_range(
+                    memmap2::UncheckedAdvice::DontNeed,
+                    range.start,
+                    range.len(),
+                )
+            };
+            // Only advice: where the system does not take it, more memory is used.
+            forgotten.ok();
+        }
+    }
+
     fn row_bytes(&self) -> usize {
         self.coding.bytes_of(self.columns)
     }
@@ -260,19 +283,10 @@ impl CodedMatrix {
             return vec![0.0; n * self.rows];
         }
         let tile = if self.rows > NARROW { 2 * TILE } else { TILE };
-        let mut y = vec![0.0; n * self.rows];
-        columns_mut(&mut y, self.rows, tile)
-            .into_par_iter()
-            .enumerate()
-            .for_each_init(Vec::new, |scratch, (at, mut columns)| {
-                let first = at * tile;
-                let n_rows = tile.min(self.rows - first);
-                scratch.resize(n_rows * self.columns, 0.0);
-                decode(self.coding, self.rows_at(first, n_rows), scratch);
-                let weights = View::of(scratch, self.columns).t();
-                columns.set_product(View::of(x, self.columns), weights);
-            });
-        y
+        product_by_tiles(View::of(x, self.columns), self.rows, tile, |first, out| {
+            let bytes = self.rows_at(first, out.len() / self.columns);
+            decode(self.coding, bytes, out);
+        })
     }
 
     /// `x = y W`: the gradient of [`CodedMatrix::multiply`].

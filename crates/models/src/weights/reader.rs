@@ -97,6 +97,8 @@ impl WeightLoader {
         let Some(recoded) = wanted.and_then(|coding| stored.recoded(coding)) else {
             return Ok(Arc::new(stored));
         };
+        // Read once, from the first byte to the last, and not needed again.
+        stored.forget_pages();
         let recoded = Arc::new(recoded);
         if self.cache.is_some() {
             let entry = (name.to_owned(), Arc::clone(&recoded));
