@@ -1,10 +1,11 @@
-//! Active features of a training batch, for each sparsity rule.
+//! The places of a training batch that matter: its active features, and those a gradient passes.
 
 use rayon::prelude::*;
 
 use crate::codes::SparseCodes;
 use crate::kernels::{BlockBuffer, PackedEncoder, above_threshold, centre, highest};
-use crate::sparsity::Sparsity;
+use crate::variants::{Selection, Variant};
+use crate::weights::Weights;
 
 /// Sums over the rows of a batch, all in a fixed order.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -41,25 +42,25 @@ impl RowSums {
     }
 }
 
-/// Writes `centred = rows − b_dec` and selects the active features of the batch.
+/// Writes `centred = rows − b_dec` and selects the places of the batch that matter.
 ///
-/// All slices of rows are `[n_rows, d_model]`. Returns the codes and the sums of `centred`.
+/// All slices of rows are `[n_rows, d_model]`. Returns the places with their pre-activations, and
+/// the sums of `centred`.
 pub(crate) fn select_batch(
-    sparsity: &Sparsity,
+    (variant, weights): (&dyn Variant, &Weights),
     packed: &PackedEncoder,
     rows: &[f32],
-    b_dec: &[f32],
     centred: &mut [f32],
 ) -> (SparseCodes, RowSums) {
-    let d = b_dec.len();
+    let d = weights.d_model;
     let n_rows = rows.len() / d;
-    // `check_config` trains none of the rules without a k.
-    let k = sparsity.k().unwrap_or(1) as usize;
+    let is_centred = variant.is_centred();
     // For a selection over the batch a row offers twice as many candidates as it has places on
     // average; rows for which that may have been too few are looked at again.
-    let (per_row, over_batch) = match sparsity {
-        Sparsity::BatchTopK { .. } | Sparsity::Matryoshka { .. } => (2 * k, true),
-        _ => (k, false),
+    let (per_row, of_batch) = match variant.selection() {
+        Selection::OfRow(k) => (Some(k as usize), None),
+        Selection::OfBatch(k) => (Some(2 * k as usize), Some(k as usize * n_rows)),
+        Selection::Each => (None, None),
     };
     let block = packed.block_rows() * d;
     let blocks: Vec<(SparseCodes, Vec<f32>, f64)> = rows
@@ -69,12 +70,16 @@ pub(crate) fn select_batch(
             let mut column_sums = vec![0.0; d];
             let mut squares = 0.0;
             for (x, out) in rows.chunks_exact(d).zip(centred.chunks_exact_mut(d)) {
-                squares += f64::from(centre(x, b_dec, out, &mut column_sums));
+                squares += f64::from(centre(x, &weights.b_dec, out, &mut column_sums));
             }
             let mut codes = SparseCodes::default();
-            let (pre_activations, candidates) = packed.product(centred, buffer);
+            let input = if is_centred { &*centred } else { rows };
+            let (pre_activations, candidates) = packed.product(input, buffer);
             for row in pre_activations {
-                highest(row, per_row, candidates);
+                match per_row {
+                    Some(k) => highest(row, k, candidates),
+                    None => variant.places(weights, row, candidates),
+                }
                 codes.push_row(candidates);
             }
             (codes, column_sums, squares)
@@ -88,8 +93,8 @@ pub(crate) fn select_batch(
     );
     let parts: Vec<SparseCodes> = blocks.into_iter().map(|(codes, _, _)| codes).collect();
     let mut codes = SparseCodes::concatenate(&parts);
-    if over_batch {
-        codes = keep_over_batch(&codes, k * n_rows, per_row, packed, centred);
+    if let (Some(n), Some(per_row)) = (of_batch, per_row) {
+        codes = keep_over_batch(&codes, n, per_row, packed, centred);
     }
     (codes, sums)
 }
@@ -172,8 +177,11 @@ fn nth_highest(values: &[f32], n: usize) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use schema::{SaeConfig, SaeVariant};
+
     use super::*;
     use crate::kernels::reference;
+    use crate::variants::variant;
 
     #[test]
     fn batch_selection_equals_a_full_sort_of_the_batch() {
@@ -187,9 +195,24 @@ mod tests {
             *value *= 20.0;
         }
         let mut centred = vec![0.0; rows * d];
+        let weights = Weights {
+            d_model: d,
+            w_enc: w.clone(),
+            b_enc: b.clone(),
+            w_dec: w.clone(),
+            b_dec: vec![0.0; d],
+            extra: Vec::new(),
+        };
         for k in [1, 3, 10, 40] {
-            let sparsity = Sparsity::BatchTopK { k, threshold: -1.0 };
-            let (codes, sums) = select_batch(&sparsity, &packed, &x, &[0.0; 8], &mut centred);
+            let config = SaeConfig {
+                variant: SaeVariant::BatchTopK,
+                n_features: n as u32,
+                k,
+                ..SaeConfig::default()
+            };
+            let variant = variant(&config).unwrap();
+            let (codes, sums) =
+                select_batch((variant.as_ref(), &weights), &packed, &x, &mut centred);
             let plain = reference::pre_activations(&x, &w, &b, d);
             let expected = reference::highest(&plain, k as usize * rows);
             let got: Vec<(f32, u32)> = (0..rows)

@@ -101,7 +101,7 @@ pub(crate) fn write(
         .zip(&names)
         .map(|((tensor, values), name)| Named {
             name,
-            shape: shape_of(tensor, n, d),
+            shape: shape_of(tensor, values.len(), [n, d]),
             values,
         })
         .collect();
@@ -115,11 +115,10 @@ pub(crate) fn write(
     Ok(())
 }
 
-fn shape_of(tensor: &str, n_features: usize, d_model: usize) -> Vec<usize> {
+fn shape_of(tensor: &str, n_values: usize, shape: [usize; 2]) -> Vec<usize> {
     match tensor {
-        "b_enc" => vec![n_features],
-        "b_dec" => vec![d_model],
-        _ => vec![n_features, d_model],
+        "w_enc" | "w_dec" => shape.to_vec(),
+        _ => vec![n_values],
     }
 }
 
@@ -199,7 +198,14 @@ fn read_weights(
     };
     let b_dec = tensor("b_dec", &[None])?;
     let d = b_dec.len();
+    // Checkpoints from before there were such variants have none.
+    let has_extra = tensors.tensor(&format!("{set}.extra")).is_ok();
     Ok(Weights {
+        extra: if has_extra {
+            tensor("extra", &[None])?
+        } else {
+            Vec::new()
+        },
         d_model: d,
         w_enc: tensor("w_enc", &[Some(n), Some(d)])?,
         b_enc: tensor("b_enc", &[Some(n)])?,

@@ -11,8 +11,10 @@ pub(crate) fn count_rows(rows_since_active: &mut [u64], codes: &SparseCodes, n_r
     for count in rows_since_active.iter_mut() {
         *count += n_rows;
     }
-    for &feature in &codes.features {
-        rows_since_active[feature as usize] = 0;
+    for (&feature, &value) in codes.features.iter().zip(&codes.values) {
+        if value > 0.0 {
+            rows_since_active[feature as usize] = 0;
+        }
     }
 }
 

@@ -7,9 +7,10 @@ use crate::batch_selection::{RowSums, select_batch};
 use crate::codes::SparseCodes;
 use crate::dead_features::{count_rows, dead_codes, dead_features};
 use crate::kernels::{
-    Entry, PackedEncoder, RowBlock, add_scaled, decode_gradients, feature_gradient,
+    Entry, LevelPass, Levels, PackedEncoder, RowBlock, Rows, add_scaled, decode_gradients,
+    decode_levels, feature_gradient,
 };
-use crate::sparsity::Sparsity;
+use crate::variants::{Batch, Terms, Variant};
 use crate::weights::Weights;
 
 /// Rows decoded by one task.
@@ -20,8 +21,10 @@ const FEATURES_PER_SUM: usize = 128;
 /// What one batch gave, besides the gradients.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct BatchLoss {
-    /// Mean over rows of ‖x − x̂‖².
+    /// Mean over rows of ‖x − x̂‖², or its weighted sum over nested prefixes.
     pub(crate) reconstruction: f64,
+    /// The variant's own terms.
+    pub(crate) penalty: f64,
     /// The `AuxK` loss before its weight: mean ‖e − ê‖² over mean ‖e − ē‖².
     pub(crate) auxk: f64,
     /// Fraction of variance unexplained within the batch.
@@ -40,19 +43,34 @@ pub(crate) struct Scratch {
     packed: PackedEncoder,
     centred: Vec<f32>,
     error: Vec<f32>,
+    levels: Vec<f32>,
     dead_error: Vec<f32>,
     pub(crate) gradients: Weights,
 }
 
 /// The pass back from an error to codes: what the weights' gradients are made of.
-struct Backward {
+pub(crate) struct Backward {
     codes: SparseCodes,
     /// Derivative of the loss with respect to each activation.
-    value_gradients: Vec<f32>,
+    pub(crate) value_gradients: Vec<f32>,
     /// Sums of the error's rows.
-    sums: RowSums,
+    pub(crate) sums: RowSums,
+    /// Sums of the rows that the decoder bias sees, by column, and the loss summed over rows.
+    weighted: RowSums,
     /// Factor from error to derivative.
     scale: f32,
+}
+
+/// What the variant adds to the gradients that all share.
+struct Collected<'a> {
+    main: &'a Backward,
+    auxiliary: Option<&'a Backward>,
+    terms: Terms,
+    /// Ends of the nested prefixes.
+    ends: &'a [u32],
+    /// What the encoder saw.
+    input: &'a [f32],
+    is_centred: bool,
 }
 
 impl Scratch {
@@ -61,13 +79,14 @@ impl Scratch {
             packed: PackedEncoder::new(&weights.w_enc, &weights.b_enc, weights.d_model),
             centred: Vec::new(),
             error: Vec::new(),
+            levels: Vec::new(),
             dead_error: Vec::new(),
-            gradients: Weights::zeros(weights.n_features(), weights.d_model),
+            gradients: Weights::zeros_like(weights),
         }
     }
 
-    /// Loss and gradients (in `self.gradients`, raw) of `rows` `[n_rows, d_model]`; counts the
-    /// rows in `rows_since_active`.
+    /// Loss and gradients (in `self.gradients`, raw) of `rows` `[n_rows, d_model]` after `step`
+    /// steps; counts the rows in `rows_since_active`.
     ///
     /// # Source
     /// Loss, `AuxK` and the moment at which features are counted as in `dictionary_learning` 0.1.0
@@ -75,8 +94,8 @@ impl Scratch {
     /// does not count as an activation.
     pub(crate) fn batch(
         &mut self,
-        config: &SaeConfig,
-        sparsity: &Sparsity,
+        (config, variant): (&SaeConfig, &dyn Variant),
+        step: u32,
         weights: &Weights,
         rows: &[f32],
         rows_since_active: &mut [u64],
@@ -85,58 +104,147 @@ impl Scratch {
         let n_rows = rows.len() / d;
         self.packed.repack(&weights.w_enc, &weights.b_enc);
         self.centred.resize(rows.len(), 0.0);
-        let (codes, row_sums) = select_batch(
-            sparsity,
-            &self.packed,
-            rows,
-            &weights.b_dec,
-            &mut self.centred,
-        );
+        let (places, row_sums) =
+            select_batch((variant, weights), &self.packed, rows, &mut self.centred);
+        let activations = variant.activations(weights, &places);
+        let codes = SparseCodes {
+            offsets: places.offsets.clone(),
+            features: places.features.clone(),
+            values: activations.unwrap_or_else(|| places.values.clone()),
+        };
         count_rows(rows_since_active, &codes, n_rows as u64);
         let dead = dead_features(rows_since_active, config.dead_after_rows);
+        let active = || codes.values.iter().copied().filter(|&value| value > 0.0);
         let mut loss = BatchLoss {
-            l0: codes.n_active() as f64 / n_rows as f64,
+            l0: active().count() as f64 / n_rows as f64,
             n_dead: dead.len() as u32,
-            lowest_activation: codes.values.iter().copied().reduce(f32::min).unwrap_or(0.0),
+            lowest_activation: active().reduce(f32::min).unwrap_or(0.0),
             ..BatchLoss::default()
         };
 
-        self.error.clone_from(&self.centred);
-        let main = backward(codes, weights, 2.0 / n_rows as f32, &mut self.error);
-        loss.reconstruction = main.sums.squares / n_rows as f64;
+        let (ends, mut main) = self.decode(variant, codes, weights);
+        loss.reconstruction = main.weighted.squares / n_rows as f64;
         let variation = row_sums.variation(n_rows);
         loss.fvu = if variation > 0.0 {
             main.sums.squares / variation
         } else {
             0.0
         };
+        let batch = Batch {
+            config,
+            step,
+            weights,
+            places: &places,
+            codes: &main.codes,
+            target: &self.centred,
+        };
+        let terms = variant.terms(&batch, &mut main.value_gradients);
+        loss.penalty = terms.loss;
 
         let error_variation = main.sums.variation(n_rows);
-        let auxiliary = (config.auxk_alpha > 0.0 && !dead.is_empty() && error_variation > 0.0)
-            .then(|| {
-                let k = config
-                    .top_k_aux
-                    .map_or(d / 2, |k| k as usize)
-                    .min(dead.len());
-                let codes = dead_codes(weights, &dead, &self.centred, k);
-                self.dead_error.clear();
-                self.dead_error.extend(self.error.iter().map(|e| -e));
-                let scale = 2.0 * f64::from(config.auxk_alpha) / error_variation;
-                backward(codes, weights, scale as f32, &mut self.dead_error)
-            });
+        let wants_auxk = variant.has_auxk() && config.auxk_alpha > 0.0;
+        let auxiliary = (wants_auxk && !dead.is_empty() && error_variation > 0.0)
+            .then(|| self.back_from_dead(config, weights, &dead, error_variation));
         if let Some(auxiliary) = &auxiliary {
             loss.auxk = auxiliary.sums.squares / error_variation;
         }
-        self.collect(weights, &main, auxiliary.as_ref());
+        let centred = std::mem::take(&mut self.centred);
+        let is_centred = variant.is_centred();
+        self.collect(
+            weights,
+            Collected {
+                main: &main,
+                auxiliary: auxiliary.as_ref(),
+                terms,
+                ends: &ends,
+                input: if is_centred { &centred } else { rows },
+                is_centred,
+            },
+        );
+        self.centred = centred;
+        if !variant.has_encoder_bias() {
+            self.gradients.b_enc.fill(0.0);
+        }
         loss
     }
 
+    /// Decodes the codes of the rows in `self.centred` and goes back to them; returns the ends of
+    /// the nested prefixes too.
+    fn decode(
+        &mut self,
+        variant: &dyn Variant,
+        codes: SparseCodes,
+        weights: &Weights,
+    ) -> (Vec<u32>, Backward) {
+        let scale = 2.0 / codes.n_rows() as f32;
+        self.error.clone_from(&self.centred);
+        let (ends, level_weights): (Vec<u32>, Vec<f32>) = variant
+            .levels()
+            .into_iter()
+            .scan(0, |end, (size, weight)| {
+                *end += size;
+                Some((*end, weight))
+            })
+            .unzip();
+        let error = &mut self.error;
+        let main = if ends.len() == 1 {
+            Backward::new(codes, weights, scale, error)
+        } else {
+            let of = Levels {
+                ends: &ends,
+                weights: &level_weights,
+            };
+            Backward::by_levels(codes, weights, (of, scale), error, &mut self.levels)
+        };
+        (ends, main)
+    }
+
+    /// The `AuxK` pass: dead features reconstruct what the others left.
+    fn back_from_dead(
+        &mut self,
+        config: &SaeConfig,
+        weights: &Weights,
+        dead: &[u32],
+        error_variation: f64,
+    ) -> Backward {
+        let k = config
+            .top_k_aux
+            .map_or(weights.d_model / 2, |k| k as usize)
+            .min(dead.len());
+        let codes = dead_codes(weights, dead, &self.centred, k);
+        self.dead_error.clear();
+        self.dead_error.extend(self.error.iter().map(|e| -e));
+        let scale = 2.0 * f64::from(config.auxk_alpha) / error_variation;
+        Backward::new(codes, weights, scale as f32, &mut self.dead_error)
+    }
+
     /// Gradients of the weights from the passes back.
-    fn collect(&mut self, weights: &Weights, main: &Backward, auxiliary: Option<&Backward>) {
+    fn collect(&mut self, weights: &Weights, from: Collected<'_>) {
         let (d, n) = (weights.d_model, weights.n_features());
+        let Collected {
+            main,
+            auxiliary,
+            terms,
+            ends,
+            input,
+            is_centred,
+        } = from;
         let of_main = by_feature(main, n);
         let of_auxiliary = auxiliary.map(|pass| (by_feature(pass, n), pass.scale));
-        let (error, dead_error, centred) = (&self.error, &self.dead_error, &self.centred);
+        let (error, dead_error, levels) = (&self.error, &self.dead_error, &self.levels);
+        let error_of = |feature: usize| {
+            if ends.len() == 1 {
+                return Rows {
+                    values: error,
+                    step: d,
+                };
+            }
+            let level = ends.partition_point(|&end| end as usize <= feature);
+            Rows {
+                values: &levels[level * d..],
+                step: ends.len() * d,
+            }
+        };
         self.gradients
             .w_dec
             .par_chunks_mut(d)
@@ -148,14 +256,34 @@ impl Scratch {
                 // A dead feature has no activation in the batch, so one of the two is empty.
                 let (entries, error, scale) = match &of_auxiliary {
                     Some((by, scale)) if !by.entries(feature).is_empty() => {
-                        (by.entries(feature), dead_error, *scale)
+                        let rows = Rows {
+                            values: dead_error,
+                            step: d,
+                        };
+                        (by.entries(feature), rows, *scale)
                     }
-                    _ => (of_main.entries(feature), error, main.scale),
+                    _ => (of_main.entries(feature), error_of(feature), main.scale),
                 };
-                *bias = feature_gradient(entries, error, scale, centred, decoder, encoder);
+                *bias = feature_gradient(entries, error, scale, input, decoder, encoder);
+                if let Some(&along) = terms.along_decoder.get(feature) {
+                    let row = &weights.w_dec[feature * d..(feature + 1) * d];
+                    add_scaled(decoder, along, row);
+                }
             });
+        if !terms.extra.is_empty() {
+            self.gradients.extra = terms.extra;
+        }
+        for (gradient, direct) in self.gradients.b_dec.iter_mut().zip(&main.weighted.columns) {
+            *gradient = (direct * f64::from(main.scale)) as f32;
+        }
+        if is_centred {
+            self.add_through_encoder(weights, main);
+        }
+    }
 
-        // x enters the encoder as x − b_dec, so b_dec sees the bias gradients through w_enc.
+    /// x enters the encoder as x − `b_dec`, so `b_dec` sees the bias gradients through `w_enc`.
+    fn add_through_encoder(&mut self, weights: &Weights, main: &Backward) {
+        let d = weights.d_model;
         let through_encoder: Vec<Vec<f32>> = weights
             .w_enc
             .par_chunks(d * FEATURES_PER_SUM)
@@ -174,7 +302,7 @@ impl Scratch {
             .gradients
             .b_dec
             .iter_mut()
-            .zip(&main.sums.columns)
+            .zip(&main.weighted.columns)
             .zip(&through_encoder.columns)
         {
             *gradient = (direct * f64::from(main.scale) - through) as f32;
@@ -182,12 +310,18 @@ impl Scratch {
     }
 }
 
-/// Decodes, turns `error` from the target into the error, and goes back to the codes.
-fn backward(codes: SparseCodes, weights: &Weights, scale: f32, error: &mut [f32]) -> Backward {
-    let d = weights.d_model;
-    let mut value_gradients = vec![0.0; codes.n_active()];
+/// One task of a pass back: some rows, their errors and the gradients of their activations.
+type Part<'a> = (RowBlock<'a>, &'a mut [f32], &'a mut [f32]);
+
+/// Cuts codes and what belongs to them into tasks.
+fn parts<'a>(
+    codes: &'a SparseCodes,
+    d: usize,
+    error: &'a mut [f32],
+    value_gradients: &'a mut [f32],
+) -> Vec<Part<'a>> {
     let mut tasks = Vec::with_capacity(codes.n_rows() / ROWS_PER_TASK + 1);
-    let mut left = value_gradients.as_mut_slice();
+    let mut left = value_gradients;
     for (at, error) in error.chunks_mut(ROWS_PER_TASK * d).enumerate() {
         let first = at * ROWS_PER_TASK;
         let offsets = &codes.offsets[first..=first + error.len() / d];
@@ -201,25 +335,84 @@ fn backward(codes: SparseCodes, weights: &Weights, scale: f32, error: &mut [f32]
         };
         tasks.push((block, error, gradients));
     }
-    let sums: Vec<(Vec<f32>, f64)> = tasks
-        .into_par_iter()
-        .map(|(block, error, gradients)| {
-            let mut columns = vec![0.0; d];
-            let squares =
-                decode_gradients(block, &weights.w_dec, scale, error, gradients, &mut columns);
-            (columns, squares)
-        })
-        .collect();
-    let sums = RowSums::of_blocks(
-        d,
-        sums.iter()
-            .map(|(columns, squares)| (&columns[..], *squares)),
-    );
-    Backward {
-        codes,
-        value_gradients,
-        sums,
-        scale,
+    tasks
+}
+
+impl Backward {
+    /// Decodes, turns `error` from the target into the error, and goes back to the codes.
+    pub(crate) fn new(
+        codes: SparseCodes,
+        weights: &Weights,
+        scale: f32,
+        error: &mut [f32],
+    ) -> Self {
+        let d = weights.d_model;
+        let mut value_gradients = vec![0.0; codes.n_active()];
+        let sums: Vec<(Vec<f32>, f64)> = parts(&codes, d, error, &mut value_gradients)
+            .into_par_iter()
+            .map(|(block, error, gradients)| {
+                let mut columns = vec![0.0; d];
+                let squares =
+                    decode_gradients(block, &weights.w_dec, scale, error, gradients, &mut columns);
+                (columns, squares)
+            })
+            .collect();
+        let sums = RowSums::of_blocks(
+            d,
+            sums.iter()
+                .map(|(columns, squares)| (&columns[..], *squares)),
+        );
+        Self {
+            codes,
+            value_gradients,
+            weighted: sums.clone(),
+            sums,
+            scale,
+        }
+    }
+
+    /// The same for nested prefixes; `levels` leaves with their weighted errors,
+    /// `[n_rows, n_levels, d_model]`.
+    fn by_levels(
+        codes: SparseCodes,
+        weights: &Weights,
+        (of, scale): (Levels<'_>, f32),
+        error: &mut [f32],
+        levels: &mut Vec<f32>,
+    ) -> Self {
+        let d = weights.d_model;
+        let n_levels = of.ends.len();
+        levels.resize(error.len() * n_levels, 0.0);
+        let mut value_gradients = vec![0.0; codes.n_active()];
+        let sums: Vec<([Vec<f32>; 2], [f64; 2])> = parts(&codes, d, error, &mut value_gradients)
+            .into_par_iter()
+            .zip(levels.par_chunks_mut(ROWS_PER_TASK * n_levels * d))
+            .map(|((block, error, value_gradients), levels)| {
+                let (mut column_sums, mut level_sums) = (vec![0.0; d], vec![0.0; d]);
+                let pass = LevelPass {
+                    error,
+                    levels,
+                    value_gradients,
+                    column_sums: &mut column_sums,
+                    level_sums: &mut level_sums,
+                };
+                let squares = decode_levels(block, &weights.w_dec, of, scale, pass);
+                ([column_sums, level_sums], squares)
+            })
+            .collect();
+        let [sums, weighted] = [0, 1].map(|i| {
+            let of_part = sums
+                .iter()
+                .map(|(sums, squares)| (&sums[i][..], squares[i]));
+            RowSums::of_blocks(d, of_part)
+        });
+        Self {
+            codes,
+            value_gradients,
+            sums,
+            weighted,
+            scale,
+        }
     }
 }
 

@@ -9,6 +9,9 @@ use crate::autoencoder::SaeParts;
 use crate::error::SaeError;
 use crate::kernels::{add_scaled, squared_distance, unit_norm};
 use crate::settings::check_config;
+use crate::sparsity::Sparsity;
+use crate::variants::variant;
+use crate::weights::Weights;
 
 /// Random unit decoder rows with the encoder as their copy; biases 0.
 ///
@@ -18,19 +21,24 @@ use crate::settings::check_config;
 /// # Determinism
 /// A function of `config.seed`, `n_features` and `d_model`.
 pub fn initial_weights(config: &SaeConfig, d_model: usize) -> Result<SaeParts, SaeError> {
-    let sparsity = check_config(config, d_model)?;
+    check_config(config, d_model)?;
+    let variant = variant(config)?;
     let n_features = config.n_features as usize;
     let w_dec = random_directions(n_features, d_model, config.seed);
-    Ok(SaeParts {
+    let mut parts = SaeParts {
         d_model,
         n_features,
         w_enc: w_dec.clone(),
         b_enc: vec![0.0; n_features],
         w_dec,
         b_dec: vec![0.0; d_model],
-        is_centred: true,
-        sparsity,
-    })
+        is_centred: variant.is_centred(),
+        sparsity: Sparsity::Relu,
+    };
+    let extra = variant.initial_extra(&parts.sparsity);
+    let weights = Weights::from_parts(parts.clone(), extra);
+    parts.sparsity = variant.rule(&weights, -1.0);
+    Ok(parts)
 }
 
 /// `n` rows of unit length, `[n, d]`: uniform in −1..1, then normalised.

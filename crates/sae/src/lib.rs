@@ -19,6 +19,7 @@ mod source;
 mod sparsity;
 mod tensors;
 mod trainer;
+mod variants;
 mod weights;
 
 pub mod formats;

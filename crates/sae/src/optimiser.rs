@@ -26,8 +26,15 @@ pub(crate) fn rate_share(config: &SaeConfig, step: u32) -> f64 {
 
 /// Takes the component along each decoder row from the decoder's gradient; returns the global
 /// norm of all gradients afterwards.
-pub(crate) fn project_gradients(weights: &Weights, gradients: &mut Weights) -> f64 {
+///
+/// Where decoder rows are free, nothing is taken.
+pub(crate) fn project_gradients(
+    config: &SaeConfig,
+    weights: &Weights,
+    gradients: &mut Weights,
+) -> f64 {
     let d = weights.d_model;
+    let is_unit = config.unit_decoder;
     let squares: Vec<f64> = gradients
         .w_dec
         .par_chunks_mut(d)
@@ -35,12 +42,15 @@ pub(crate) fn project_gradients(weights: &Weights, gradients: &mut Weights) -> f
         .zip(gradients.w_enc.par_chunks(d))
         .with_min_len(FEATURES_PER_TASK)
         .map(|((decoder, row), encoder)| {
-            remove_parallel(decoder, row);
+            if is_unit {
+                remove_parallel(decoder, row);
+            }
             f64::from(dot(decoder, decoder)) + f64::from(dot(encoder, encoder))
         })
         .collect();
     let biases = f64::from(dot(&gradients.b_enc, &gradients.b_enc))
-        + f64::from(dot(&gradients.b_dec, &gradients.b_dec));
+        + f64::from(dot(&gradients.b_dec, &gradients.b_dec))
+        + f64::from(dot(&gradients.extra, &gradients.extra));
     (squares.iter().sum::<f64>() + biases).sqrt()
 }
 
@@ -51,7 +61,8 @@ pub(crate) fn clip_factor(config: &SaeConfig, norm: f64) -> f32 {
     })
 }
 
-/// One Adam step on all weights; decoder rows have unit length afterwards. `step` counts from 0.
+/// One Adam step on all weights; decoder rows have unit length afterwards, unless they are free.
+/// `step` counts from 0.
 pub(crate) fn update(
     config: &SaeConfig,
     step: u32,
@@ -87,7 +98,9 @@ pub(crate) fn update(
         .with_min_len(FEATURES_PER_TASK)
         .for_each(|(((w, g), m), v)| {
             adam(w, g, m, v, adam_step);
-            unit_norm(w);
+            if config.unit_decoder {
+                unit_norm(w);
+            }
         });
     for (w, g, m, v) in [
         (
@@ -101,6 +114,12 @@ pub(crate) fn update(
             &gradients.b_dec,
             &mut first.b_dec,
             &mut second.b_dec,
+        ),
+        (
+            &mut weights.extra,
+            &gradients.extra,
+            &mut first.extra,
+            &mut second.extra,
         ),
     ] {
         adam(w, g, m, v, adam_step);

@@ -3,14 +3,17 @@
 use schema::{SaeConfig, SaeVariant};
 
 use crate::error::SaeError;
-use crate::sparsity::Sparsity;
+use crate::variants::variant;
 
-/// Checks every setting against its range and returns the sparsity rule.
+fn unusable(field: &'static str, reason: String) -> Result<(), SaeError> {
+    Err(SaeError::Config { field, reason })
+}
+
+/// Checks every setting against its range.
 ///
 /// # Errors
 /// [`SaeError::Config`] naming the first setting that is out of range.
-pub fn check_config(config: &SaeConfig, d_model: usize) -> Result<Sparsity, SaeError> {
-    let unusable = |field, reason: String| Err(SaeError::Config { field, reason });
+pub fn check_config(config: &SaeConfig, d_model: usize) -> Result<(), SaeError> {
     let (n, k) = (config.n_features, config.k);
     if n == 0 || d_model == 0 {
         return unusable(
@@ -66,27 +69,54 @@ pub fn check_config(config: &SaeConfig, d_model: usize) -> Result<Sparsity, SaeE
             "it must be a number above 0, or absent".to_owned(),
         );
     }
-    if config.variant == SaeVariant::BatchTopK {
+    check_of_variant(config)?;
+    variant(config).map(drop)
+}
+
+/// Checks the settings that only some variants have.
+fn check_of_variant(config: &SaeConfig) -> Result<(), SaeError> {
+    let steps = config.steps;
+    let variant = config.variant;
+    if matches!(variant, SaeVariant::BatchTopK | SaeVariant::Matryoshka) {
         if !(0.0..1.0).contains(&config.threshold_beta) {
             return unusable(
                 "threshold_beta",
                 "expected 0 ≤ threshold_beta < 1".to_owned(),
             );
         }
-        if config.threshold_start_step + 1 >= config.steps {
-            let steps = config.steps;
+        if config.threshold_start_step + 1 >= steps {
             let reason =
                 format!("it must be at least 2 below steps ({steps}), or there is no threshold");
             return unusable("threshold_start_step", reason);
         }
     }
-    match Sparsity::from_config(config) {
-        Some(sparsity) => Ok(sparsity),
-        None => unusable(
-            "variant",
-            format!("{:?} cannot be trained yet", config.variant),
-        ),
+    for (field, value) in [
+        ("l1_penalty", config.l1_penalty),
+        ("sparsity_penalty", config.sparsity_penalty),
+    ] {
+        if !(value.is_finite() && value >= 0.0) {
+            return unusable(field, format!("it is {value}, expected ≥ 0"));
+        }
     }
+    if !(config.bandwidth.is_finite() && config.bandwidth > 0.0) {
+        return unusable(
+            "bandwidth",
+            format!("it is {}, expected a number above 0", config.bandwidth),
+        );
+    }
+    let has_penalty = matches!(
+        variant,
+        SaeVariant::Relu | SaeVariant::JumpRelu | SaeVariant::Gated
+    );
+    if has_penalty && config.sparsity_warmup_steps >= steps {
+        let reason = format!("it must be below steps ({steps})");
+        return unusable("sparsity_warmup_steps", reason);
+    }
+    if !config.unit_decoder && variant != SaeVariant::Relu {
+        let reason = format!("it is false, which only relu can be trained with, not {variant:?}");
+        return unusable("unit_decoder", reason);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use schema::{SaeConfig, SaeVariant};
-
 use crate::error::SaeError;
 use crate::kernels::{above_threshold, highest, is_finite};
 
@@ -66,18 +64,6 @@ pub struct Gate {
 }
 
 impl Sparsity {
-    /// The rule that a configuration asks for, before training.
-    pub(crate) fn from_config(config: &SaeConfig) -> Option<Self> {
-        match config.variant {
-            SaeVariant::TopK => Some(Self::TopK { k: config.k }),
-            SaeVariant::BatchTopK => Some(Self::BatchTopK {
-                k: config.k,
-                threshold: -1.0,
-            }),
-            _ => None,
-        }
-    }
-
     /// Active features per row: at most for `TopK`, on average for the batch rules, `None` where
     /// the rule has no such number.
     pub fn k(&self) -> Option<u32> {

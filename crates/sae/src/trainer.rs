@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use schema::{SaeConfig, SaeVariant, StepReport};
+use schema::{SaeConfig, StepReport};
 
 use crate::autoencoder::{SaeParts, SparseAutoencoder};
 use crate::checkpoint::{self, CheckpointPlan};
@@ -14,7 +14,7 @@ use crate::kernels::is_finite;
 use crate::optimiser::{clip_factor, project_gradients, update};
 use crate::settings::check_config;
 use crate::source::ActivationSource;
-use crate::sparsity::Sparsity;
+use crate::variants::{Variant, variant};
 use crate::weights::Weights;
 
 /// Result of a training run.
@@ -42,15 +42,16 @@ pub(crate) struct TrainingState {
     /// Adam's first and second moments.
     pub(crate) moments: [Weights; 2],
     pub(crate) rows_since_active: Vec<u64>,
-    /// Threshold of `BatchTopK`, below 0 while it is not tracked.
+    /// Tracked threshold, below 0 while there is none.
     pub(crate) threshold: f32,
 }
 
 /// Trains a dictionary on the rows of `source`, by the recipe of `dictionary_learning`.
 ///
-/// Decoder rows start in random directions with the encoder as their copy, `b_dec` at the
-/// geometric median of the first batch; then Adam on ‖x − x̂‖² + α·`AuxK`, the gradient freed of its
-/// component along each decoder row and clipped, decoder rows of unit length after each step.
+/// Decoder rows start in random directions with the encoder as their copy; then Adam on the loss of
+/// the variant, the gradient freed of its component along each decoder row and clipped, decoder
+/// rows of unit length after each step. For the `TopK` family `b_dec` starts at the geometric
+/// median of the first batch and the loss is ‖x − x̂‖² + α·`AuxK`.
 /// With a `checkpoint` plan the run resumes from the newest usable checkpoint in its folder.
 ///
 /// `observer` is called after every step. When it breaks, a checkpoint is written (if there is a
@@ -66,9 +67,8 @@ pub(crate) struct TrainingState {
 /// threads and however often the run was interrupted.
 ///
 /// # Source
-/// `dictionary_learning` 0.1.0, `TopKTrainer` and `BatchTopKTrainer`. Differs: zeros that fill a
-/// place among the k highest count neither for deadness nor for L0; the threshold is tracked for
-/// `BatchTopK` only.
+/// `dictionary_learning` 0.1.0, its trainers of the same names. Differs: zeros that fill a place
+/// among the k highest count neither for deadness nor for L0; no threshold is tracked for `TopK`.
 pub fn train(
     config: &SaeConfig,
     source: &mut dyn ActivationSource,
@@ -79,7 +79,7 @@ pub fn train(
     train_from(config, initial, source, observer, checkpoint)
 }
 
-/// The same from given initial weights; `b_dec` is replaced at the first step.
+/// The same from given initial weights; the `TopK` family replaces `b_dec` at the first step.
 ///
 /// # Errors
 /// Those of [`train`], and those of [`SparseAutoencoder::new`] for the weights.
@@ -103,7 +103,11 @@ pub fn train_from(
         Some(plan) => checkpoint::newest(plan, config, source.d_model())?,
         None => None,
     };
-    let mut state = resumed.unwrap_or_else(|| TrainingState::new(initial));
+    let variant = variant(config)?;
+    let mut state = match resumed {
+        Some(state) => state,
+        None => TrainingState::new(initial, variant.as_ref()),
+    };
     let resumed_at = state.step;
     source.seek(u64::from(state.step) * u64::from(config.batch_rows))?;
 
@@ -113,7 +117,7 @@ pub fn train_from(
     let mut saved_at = state.step;
     while state.step < config.steps {
         source.next_batch(config.batch_rows as usize, &mut rows)?;
-        let mut report = state.step(config, &rows, &mut scratch)?;
+        let mut report = state.step((config, variant.as_ref()), &rows, &mut scratch)?;
         report.rows_per_second =
             (f64::from(config.batch_rows) / clock.elapsed().as_secs_f64().max(1e-9)) as f32;
         clock = Instant::now();
@@ -130,16 +134,18 @@ pub fn train_from(
             break;
         }
     }
-    state.finish(config, resumed_at)
+    state.finish((config, variant.as_ref()), resumed_at)
 }
 
 impl TrainingState {
-    pub(crate) fn new(initial: SaeParts) -> Self {
-        let (n, d) = (initial.n_features, initial.d_model);
+    pub(crate) fn new(initial: SaeParts, variant: &dyn Variant) -> Self {
+        let n = initial.n_features;
+        let extra = variant.initial_extra(&initial.sparsity);
+        let weights = Weights::from_parts(initial, extra);
         Self {
             step: 0,
-            weights: Weights::from_parts(initial),
-            moments: [Weights::zeros(n, d), Weights::zeros(n, d)],
+            moments: [Weights::zeros_like(&weights), Weights::zeros_like(&weights)],
+            weights,
             rows_since_active: vec![0; n],
             threshold: -1.0,
         }
@@ -148,7 +154,7 @@ impl TrainingState {
     /// One step on `rows` `[batch_rows, d_model]`.
     fn step(
         &mut self,
-        config: &SaeConfig,
+        (config, variant): (&SaeConfig, &dyn Variant),
         rows: &[f32],
         scratch: &mut Scratch,
     ) -> Result<StepReport, SaeError> {
@@ -166,23 +172,22 @@ impl TrainingState {
                 what: format!("row {row} of the batch of step {}", self.step),
             });
         }
-        if self.step == 0 {
+        if self.step == 0 && variant.starts_at_median() {
             self.weights.b_dec = geometric_median(rows, d);
         }
-        let sparsity = check_config(config, d)?;
         let weights = &mut self.weights;
         let loss = scratch.batch(
-            config,
-            &sparsity,
+            (config, variant),
+            self.step,
             weights,
             rows,
             &mut self.rows_since_active,
         );
-        if config.variant == SaeVariant::BatchTopK && self.step > config.threshold_start_step {
+        if variant.tracks_threshold() && self.step > config.threshold_start_step {
             self.threshold = tracked_threshold(config, self.threshold, &loss);
         }
-        let total = loss.reconstruction + f64::from(config.auxk_alpha) * loss.auxk;
-        let norm = project_gradients(weights, &mut scratch.gradients);
+        let total = loss.reconstruction + loss.penalty + f64::from(config.auxk_alpha) * loss.auxk;
+        let norm = project_gradients(config, weights, &mut scratch.gradients);
         if !total.is_finite() || !norm.is_finite() {
             return Err(SaeError::NotFinite {
                 what: format!(
@@ -211,21 +216,21 @@ impl TrainingState {
         })
     }
 
-    fn finish(self, config: &SaeConfig, resumed_at: u32) -> Result<Trained, SaeError> {
+    fn finish(
+        self,
+        (config, variant): (&SaeConfig, &dyn Variant),
+        resumed_at: u32,
+    ) -> Result<Trained, SaeError> {
         let n_features = self.weights.n_features();
-        let sparsity = match check_config(config, self.weights.d_model)? {
-            Sparsity::BatchTopK { k, .. } => Sparsity::BatchTopK {
-                k,
-                threshold: self.threshold,
-            },
-            other => other,
-        };
+        let sparsity = variant.rule(&self.weights, self.threshold);
+        let is_centred = variant.is_centred();
         let Weights {
             d_model,
             w_enc,
             b_enc,
             w_dec,
             b_dec,
+            extra: _,
         } = self.weights;
         let sae = SparseAutoencoder::new(SaeParts {
             d_model,
@@ -234,7 +239,7 @@ impl TrainingState {
             b_enc,
             w_dec,
             b_dec,
-            is_centred: true,
+            is_centred,
             sparsity,
         })?;
         Ok(Trained {

@@ -1,4 +1,4 @@
-//! The four weight tensors of an autoencoder, and anything of their shape.
+//! The weight tensors of an autoencoder in training, and anything of their shape.
 
 use crate::autoencoder::SaeParts;
 
@@ -14,21 +14,26 @@ pub(crate) struct Weights {
     pub(crate) w_dec: Vec<f32>,
     /// `[d_model]`.
     pub(crate) b_dec: Vec<f32>,
+    /// Parameters that only some variants have, a whole number of `[n_features]`.
+    pub(crate) extra: Vec<f32>,
 }
 
 impl Weights {
-    pub(crate) fn zeros(n_features: usize, d_model: usize) -> Self {
+    /// Zeros in the shapes of `weights`.
+    pub(crate) fn zeros_like(weights: &Self) -> Self {
         Self {
-            d_model,
-            w_enc: vec![0.0; n_features * d_model],
-            b_enc: vec![0.0; n_features],
-            w_dec: vec![0.0; n_features * d_model],
-            b_dec: vec![0.0; d_model],
+            d_model: weights.d_model,
+            w_enc: vec![0.0; weights.w_enc.len()],
+            b_enc: vec![0.0; weights.b_enc.len()],
+            w_dec: vec![0.0; weights.w_dec.len()],
+            b_dec: vec![0.0; weights.b_dec.len()],
+            extra: vec![0.0; weights.extra.len()],
         }
     }
 
-    pub(crate) fn from_parts(parts: SaeParts) -> Self {
+    pub(crate) fn from_parts(parts: SaeParts, extra: Vec<f32>) -> Self {
         Self {
+            extra,
             d_model: parts.d_model,
             w_enc: parts.w_enc,
             b_enc: parts.b_enc,
@@ -42,12 +47,13 @@ impl Weights {
     }
 
     /// The tensors by name, in a fixed order.
-    pub(crate) fn tensors(&self) -> [(&'static str, &[f32]); 4] {
+    pub(crate) fn tensors(&self) -> [(&'static str, &[f32]); 5] {
         [
             ("w_enc", &self.w_enc),
             ("b_enc", &self.b_enc),
             ("w_dec", &self.w_dec),
             ("b_dec", &self.b_dec),
+            ("extra", &self.extra),
         ]
     }
 }

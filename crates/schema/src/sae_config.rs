@@ -12,6 +12,14 @@ pub enum SaeVariant {
     TopK,
     /// The `k · batch` highest of a batch; one fixed threshold afterwards.
     BatchTopK,
+    /// As `BatchTopK`, each prefix of groups of features reconstructing by itself.
+    Matryoshka,
+    /// Every pre-activation above 0, with an L1 penalty.
+    Relu,
+    /// Every pre-activation above a threshold of its feature's own, with an L0 penalty.
+    JumpRelu,
+    /// A gate that says which features are active, with an L1 penalty.
+    Gated,
 }
 
 /// Configuration of one training run. Rows are positions; units are those of the hook activation.
@@ -22,7 +30,8 @@ pub struct SaeConfig {
     pub variant: SaeVariant,
     /// Number of features, > 0.
     pub n_features: u32,
-    /// Active features per row (on average for `BatchTopK`), 1..=`n_features`.
+    /// Active features per row (on average for `BatchTopK` and `Matryoshka`, aimed at by
+    /// `JumpRelu`, without meaning for `Relu` and `Gated`), 1..=`n_features`.
     pub k: u32,
     /// Peak learning rate, > 0.
     pub lr: f32,
@@ -45,10 +54,26 @@ pub struct SaeConfig {
     pub top_k_aux: Option<u32>,
     /// A feature without activation for this many rows is dead.
     pub dead_after_rows: u64,
-    /// `BatchTopK`: decay of the running threshold.
+    /// `BatchTopK`, `Matryoshka`: decay of the running threshold.
     pub threshold_beta: f32,
-    /// `BatchTopK`: first step after which the threshold is tracked.
+    /// `BatchTopK`, `Matryoshka`: first step after which the threshold is tracked.
     pub threshold_start_step: u32,
+    /// `Matryoshka`: features of each group as a share of all, above 0, with sum 1.
+    pub group_fractions: Vec<f32>,
+    /// `Matryoshka`: weight of each prefix's reconstruction, ≥ 0; `None` for equal ones that add
+    /// up to 1. `dictionary_learning` divides by the number of groups once more.
+    pub group_weights: Option<Vec<f32>>,
+    /// `Relu`, `Gated`: weight of the L1 penalty, ≥ 0.
+    pub l1_penalty: f32,
+    /// `JumpRelu`: weight of the L0 penalty, ≥ 0.
+    pub sparsity_penalty: f32,
+    /// `JumpRelu`: width of the window around a threshold, > 0, in units of the activations.
+    pub bandwidth: f32,
+    /// `Relu`, `JumpRelu`, `Gated`: steps over which the penalty grows from 0.
+    pub sparsity_warmup_steps: u32,
+    /// Whether decoder rows have unit length after each step. `false` only for `Relu`, whose
+    /// penalty then counts an activation with its row's length.
+    pub unit_decoder: bool,
     /// Seed of initial weights and of the order of rows.
     pub seed: u64,
 }
@@ -71,6 +96,13 @@ impl Default for SaeConfig {
             dead_after_rows: 200_000,
             threshold_beta: 0.999,
             threshold_start_step: 1000,
+            group_fractions: vec![1.0 / 32.0, 1.0 / 16.0, 1.0 / 8.0, 1.0 / 4.0, 17.0 / 32.0],
+            group_weights: None,
+            l1_penalty: 0.1,
+            sparsity_penalty: 1.0,
+            bandwidth: 0.001,
+            sparsity_warmup_steps: 200,
+            unit_decoder: true,
             seed: 0,
         }
     }

@@ -83,6 +83,89 @@ multiversion! {
     }
 }
 
+/// Nested prefixes of the features.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Levels<'a> {
+    /// The feature after the last of each prefix, ascending.
+    pub(crate) ends: &'a [u32],
+    /// Weight of each prefix's squared error.
+    pub(crate) weights: &'a [f32],
+}
+
+/// Where [`decode_levels`] writes.
+#[derive(Debug)]
+pub(crate) struct LevelPass<'a> {
+    /// Enters holding the target with the decoder bias taken off, `[rows, d_model]`; leaves with
+    /// the error of all features.
+    pub(crate) error: &'a mut [f32],
+    /// What a feature's gradient is made of, `[rows, n_levels, d_model]`: the weighted errors of
+    /// the prefixes that it is in.
+    pub(crate) levels: &'a mut [f32],
+    /// One per entry of the block.
+    pub(crate) value_gradients: &'a mut [f32],
+    /// The errors of all features are added, `[d_model]`.
+    pub(crate) column_sums: &'a mut [f32],
+    /// The weighted errors of all prefixes are added, `[d_model]`.
+    pub(crate) level_sums: &'a mut [f32],
+}
+
+multiversion! {
+    /// As [`decode_gradients`], for the sum over prefixes of weight · ‖error of the prefix‖².
+    ///
+    /// Returns Σ error² of all features and the sum itself.
+    fn decode_levels(block: RowBlock<'_>, w_dec: &[f32], of: Levels<'_>, scale: f32, pass: LevelPass<'_>) -> [f64; 2] {
+        let LevelPass { error, levels, value_gradients, column_sums, level_sums } = pass;
+        let d = column_sums.len();
+        let n_levels = of.ends.len();
+        let first = block.offsets[0];
+        let (mut total, mut weighted) = (0_f64, 0_f64);
+        for (row, (error, levels)) in error.chunks_exact_mut(d).zip(levels.chunks_exact_mut(n_levels * d)).enumerate() {
+            let range = block.offsets[row] - first..block.offsets[row + 1] - first;
+            let (features, values) = (&block.features[range.clone()], &block.values[range.clone()]);
+            for value in error.iter_mut() {
+                *value = -*value;
+            }
+            let mut begin = 0;
+            for level in 0..n_levels {
+                let mut end = begin;
+                while end < features.len() && features[end] < of.ends[level] {
+                    end += 1;
+                }
+                add_features(&features[begin..end], &values[begin..end], w_dec, error);
+                let weight = of.weights[level];
+                for (out, &value) in levels[level * d..(level + 1) * d].iter_mut().zip(error.iter()) {
+                    *out = weight * value;
+                }
+                let squares = f64::from(dot_inline(error, error));
+                weighted += f64::from(weight) * squares;
+                total += if level + 1 == n_levels { squares } else { 0.0 };
+                begin = end;
+            }
+            for level in (1..n_levels).rev() {
+                let (before, rest) = levels.split_at_mut(level * d);
+                for (out, &value) in before[(level - 1) * d..].iter_mut().zip(rest[..d].iter()) {
+                    *out += value;
+                }
+            }
+            for (sum, &value) in column_sums.iter_mut().zip(error.iter()) {
+                *sum += value;
+            }
+            for (sum, &value) in level_sums.iter_mut().zip(levels.iter()) {
+                *sum += value;
+            }
+            let mut level = 0;
+            for (gradient, &f) in value_gradients[range].iter_mut().zip(features) {
+                while f >= of.ends[level] {
+                    level += 1;
+                }
+                let at = f as usize * d;
+                *gradient = scale * dot_inline(&levels[level * d..(level + 1) * d], &w_dec[at..at + d]);
+            }
+        }
+        [total, weighted]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,12 +14,19 @@ pub(crate) struct Entry {
     pub(crate) value_gradient: f32,
 }
 
+/// Rows of `d_model` values that begin `step` apart.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) step: usize,
+}
+
 multiversion! {
     /// Gradients of one feature: `decoder = scale · Σ value · error[row]`,
     /// `encoder = Σ value_gradient · centred[row]`; returns the bias gradient `Σ value_gradient`.
     ///
-    /// `error` and `centred` are `[n_rows, d_model]`, `decoder` and `encoder` `[d_model]`.
-    fn feature_gradient(entries: &[Entry], error: &[f32], scale: f32, centred: &[f32], decoder: &mut [f32], encoder: &mut [f32]) -> f32 {
+    /// `centred` is `[n_rows, d_model]`, `decoder` and `encoder` `[d_model]`.
+    fn feature_gradient(entries: &[Entry], error: Rows<'_>, scale: f32, centred: &[f32], decoder: &mut [f32], encoder: &mut [f32]) -> f32 {
         let d = decoder.len();
         decoder.fill(0.0);
         encoder.fill(0.0);
@@ -29,14 +36,16 @@ multiversion! {
         for four in fours {
             let starts = [four[0], four[1], four[2], four[3]].map(|e| e.row as usize * d);
             let values = [four[0], four[1], four[2], four[3]].map(|e| e.value);
-            add_scaled_4_inline(decoder, values, starts.map(|at| &error[at..at + d]));
+            let errors = [four[0], four[1], four[2], four[3]].map(|e| e.row as usize * error.step);
+            add_scaled_4_inline(decoder, values, errors.map(|at| &error.values[at..at + d]));
             let gradients = [four[0], four[1], four[2], four[3]].map(|e| e.value_gradient);
             add_scaled_4_inline(encoder, gradients, starts.map(|at| &centred[at..at + d]));
             bias += (gradients[0] + gradients[1]) + (gradients[2] + gradients[3]);
         }
         for entry in rest {
+            let at = entry.row as usize * error.step;
+            add_scaled_inline(decoder, entry.value, &error.values[at..at + d]);
             let at = entry.row as usize * d;
-            add_scaled_inline(decoder, entry.value, &error[at..at + d]);
             add_scaled_inline(encoder, entry.value_gradient, &centred[at..at + d]);
             bias += entry.value_gradient;
         }
@@ -85,8 +94,11 @@ mod tests {
                 })
                 .collect();
             let (mut decoder, mut encoder) = (vec![9.0; d], vec![9.0; d]);
-            let bias =
-                feature_gradient(&entries, &error, 0.25, &centred, &mut decoder, &mut encoder);
+            let rows = Rows {
+                values: &error,
+                step: d,
+            };
+            let bias = feature_gradient(&entries, rows, 0.25, &centred, &mut decoder, &mut encoder);
             for j in 0..d {
                 let plain: f32 = entries
                     .iter()
