@@ -198,7 +198,9 @@ pub(crate) enum DatasetCommand {
         /// Table with one row per image.
         #[arg(long)]
         table: Option<PathBuf>,
-        /// Which columns hold what: image=…,patient=…,labels=…,report=….
+        /// Which columns hold what, as part=column with commas. Parts: image, patient, labels,
+        /// label-source, set, report, indication, technique, comparison, findings, impression,
+        /// view, age, sex, licence; usual names are found unasked.
         #[arg(long, default_value = "")]
         columns: String,
         /// Table of radiologists' boxes.
@@ -218,7 +220,9 @@ pub(crate) enum DatasetCommand {
         /// The table.
         #[arg(long)]
         table: PathBuf,
-        /// Which columns hold what: id=…,findings=…,impression=….
+        /// Which columns hold what, as part=column with commas. Parts: id, patient, report,
+        /// indication, technique, comparison, findings, impression, licence; usual names are found
+        /// unasked.
         #[arg(long, default_value = "")]
         columns: String,
         /// Table of findings.

@@ -76,8 +76,12 @@ fn lines(answer: &RunAnswer) -> String {
     for (name, shape) in &answer.dumped {
         lines += &format!("{name} {shape:?}\n");
     }
+    let ended = match answer.ended {
+        "" => String::new(),
+        why => format!(" ({why})"),
+    };
     lines += &format!(
-        "{} positions read, {} tokens written on {} in {:.2} s (loaded in {:.2} s)\n",
+        "{} positions read, {} tokens written{ended} on {} in {:.2} s (loaded in {:.2} s)\n",
         answer.n_prompt,
         answer.generated_ids.len(),
         answer.device,

@@ -462,15 +462,19 @@ pub(crate) fn firing(firing: &[(FeatureId, String, ExampleRef)]) -> String {
 
 /// What a model takes in memory.
 pub(crate) fn memory(estimate: &engine::MemoryEstimate) -> String {
-    let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+    let size = |bytes: u64| match bytes {
+        0..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.2} GB", bytes as f64 / 1e9),
+    };
     format!(
-        "{} of {:.1} M weights: {:.2} GB of weights ({:.2} GB of them in mapped files, which the \
-         system may drop and read again), and {:.2} GB for a text of {} positions\n",
+        "{} of {:.1} M weights: {} of weights ({} of them in mapped files, which the system may \
+         drop and read again), and {} for a text of {} positions\n",
         estimate.architecture,
         estimate.n_parameters as f64 / 1e6,
-        gigabytes(estimate.weight_bytes),
-        gigabytes(estimate.mapped_bytes),
-        gigabytes(estimate.bytes_per_position * estimate.n_context),
+        size(estimate.weight_bytes),
+        size(estimate.mapped_bytes),
+        size(estimate.bytes_per_position * estimate.n_context),
         estimate.n_context
     )
 }

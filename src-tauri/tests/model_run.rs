@@ -214,3 +214,124 @@ fn wrong_requests_are_one_sentence() {
     }
     assert!(!folder.path().join("o").exists());
 }
+
+/// What can be told before a model of many gigabytes is loaded is told then: this one does not
+/// exist.
+#[test]
+fn requests_that_do_not_fit_are_refused_before_a_model_is_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    for (arguments, expected) in [
+        (vec![], "no film: give --image FILE"),
+        (vec!["--image", "a.png", "--image", "b.png"], "--lateral"),
+        (vec!["--prompt", ""], "--prompt is empty"),
+        (
+            vec!["--prompt", "x", "--indication", "Cough."],
+            "leave --task and the sections out",
+        ),
+        (
+            vec!["--prompt", "x", "--temperature", "nan"],
+            "--temperature is NaN",
+        ),
+        (vec!["--prompt", "x", "--top-p", "2"], "--top-p is 2"),
+        (vec!["--prompt", "x", "--hooks", "embed"], "is missing"),
+        (
+            vec!["--prompt", "x", "--dump", "no/such/folder.safetensors"],
+            "expected a file in a folder that exists",
+        ),
+        (
+            vec!["--prompt", "x", "--dump", "o", "--dump-generated-logits"],
+            "needs --max-new-tokens above 0",
+        ),
+    ] {
+        let mut all = vec!["absent-model"];
+        all.extend(&arguments);
+        let output = run(folder.path(), &all);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+        assert!(message.contains(expected), "{arguments:?}: {message}");
+    }
+}
+
+#[test]
+fn a_project_notices_settings_that_changed_beside_the_weights() {
+    let Some(model) = shared("fixtures/maira_tiny") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("maira");
+    std::fs::create_dir(&copy).unwrap();
+    for entry in std::fs::read_dir(&model).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            std::fs::copy(&path, copy.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let command = |words: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_fluoroscope"))
+            .args(words)
+            .current_dir(folder.path())
+            .env("XDG_CONFIG_HOME", folder.path().join("config"))
+            .env("XDG_CACHE_HOME", folder.path().join("cache"))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    };
+    assert!(command(&["project", "new", "p"]).status.success());
+    let add = ["model", "add", "m", "--path", "maira", "--project", "p"];
+    assert!(command(&add).status.success());
+    let film = model.join("frontal.png");
+    let use_it = [
+        "model",
+        "run",
+        "m",
+        "--image",
+        text(&film),
+        "--max-new-tokens",
+        "2",
+        "--project",
+        "p",
+        "--json",
+    ];
+    let output = command(&use_it);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer["ended"], "as many tokens as may be written");
+    // Random text is no grounded report, and is not read as one.
+    assert_eq!(answer["warnings"].as_array().unwrap().len(), 0);
+    // A harvest that came to nothing leaves its name free.
+    let films = ["dataset", "import-radiographs", "f", "--images", "maira"];
+    assert!(
+        command(&[&films[..], &["--project", "p"]].concat())
+            .status
+            .success()
+    );
+    let harvest = [
+        "harvest",
+        "run",
+        "h",
+        "--model",
+        "m",
+        "--dataset",
+        "f",
+        "--project",
+        "p",
+        "--hook",
+        "blocks.1.hook_resid_post",
+        "--positions",
+    ];
+    let output = command(&[&harvest[..], &["report"]].concat());
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(message.contains("text positions need reports"), "{message}");
+    assert!(!folder.path().join("p/activations/h").exists());
+    let output = command(&[&harvest[..], &["image"]].concat());
+    assert!(output.status.success());
+    let settings = copy.join("preprocessor_config.json");
+    let changed = std::fs::read_to_string(&settings).unwrap();
+    std::fs::write(&settings, changed.replace("0.5307", "0.5")).unwrap();
+    let output = command(&use_it);
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert!(
+        message.contains("has changed since it was added"),
+        "{message}"
+    );
+}

@@ -431,13 +431,18 @@ impl Session {
     /// When model, dataset or hook do not exist or do not fit, a film cannot be read, or the name
     /// is taken by a harvest with other settings.
     pub fn harvest(&self, request: &HarvestRequest, job: &JobContext) -> Result<HarvestOutcome> {
+        if request.pool == 0 {
+            return Err(EngineError::request(
+                "--pool is 0; expected 1 (every patch) or more",
+            ));
+        }
         let model = self.model(&request.model)?;
         let dataset = self.dataset(&request.dataset)?;
         let reader = RowReader {
             model: &model,
             hook: request.hook,
             classes: classes_of(&request.positions)?,
-            pool: request.pool.max(1),
+            pool: request.pool,
         };
         let d_model = reader.d_model()?;
         reader.check_classes(&request.positions)?;
@@ -466,6 +471,36 @@ impl Session {
         };
         let mut writer = HarvestWriter::create_or_resume(&self.project, manifest)?;
         let n_resumed = writer.n_complete();
+        let recorded = self.record_shards(&reader, &dataset, (request, &mut writer), job);
+        let (n_rows, n_shards) = (writer.n_rows(), writer.n_shards());
+        if writer.n_complete() == 0 || recorded.is_ok() && n_rows == 0 {
+            // Nothing to go on from: the name is free for another try.
+            writer.abandon()?;
+            recorded?;
+            return Err(EngineError::request(format!(
+                "no position of datasets/{} is of the kind \"{}\"; text positions need reports",
+                request.dataset, request.positions
+            )));
+        }
+        recorded?;
+        writer.finish()?;
+        Ok(HarvestOutcome {
+            name: request.name.clone(),
+            n_rows,
+            n_shards,
+            n_resumed,
+        })
+    }
+
+    /// Records the shards that are not there yet.
+    fn record_shards(
+        &self,
+        reader: &RowReader<'_>,
+        dataset: &Dataset,
+        (request, writer): (&HarvestRequest, &mut HarvestWriter<'_>),
+        job: &JobContext,
+    ) -> Result<()> {
+        let n_samples = writer.manifest().n_samples;
         let folder = self
             .project
             .artefact_dir(store::ArtefactKind::Harvest, &request.name)?;
@@ -482,7 +517,7 @@ impl Session {
                     u64::from(n_samples),
                     "samples",
                 );
-                for sample in reader.read(&dataset, batch)? {
+                for sample in reader.read(dataset, batch)? {
                     rows.extend(sample.rows);
                     refs.extend(sample.refs);
                     sidecars.push(sample.sidecar);
@@ -497,20 +532,7 @@ impl Session {
             )?;
             writer.write_shard(shard, &rows, &refs)?;
         }
-        let (n_rows, n_shards) = (writer.n_rows(), writer.n_shards());
-        if n_rows == 0 {
-            return Err(EngineError::request(format!(
-                "no position of datasets/{} is of the kind \"{}\"; choose other positions",
-                request.dataset, request.positions
-            )));
-        }
-        writer.finish()?;
-        Ok(HarvestOutcome {
-            name: request.name.clone(),
-            n_rows,
-            n_shards,
-            n_resumed,
-        })
+        Ok(())
     }
 }
 

@@ -412,6 +412,10 @@ fn read_candidate(
             if is_known || !path.is_file() || !interpretations::has_known_extension(&path) {
                 continue;
             }
+            let name = path.file_name().and_then(|name| name.to_str());
+            if name.is_some_and(|name| OWN_FILES.contains(&name)) {
+                continue;
+            }
             if let Err(reason) = add_table(&mut candidate, &path)? {
                 skipped.push(Skipped {
                     place: path.display().to_string(),
@@ -422,6 +426,14 @@ fn read_candidate(
     }
     Ok(candidate)
 }
+
+/// What this program writes beside its own dictionaries.
+const OWN_FILES: [&str; 4] = [
+    "evaluation.json",
+    "hashes.json",
+    "metrics.json",
+    "train.json",
+];
 
 /// Takes a table into the proposals of a candidate; the inner error is why it is left out.
 fn add_table(candidate: &mut Candidate, path: &Path) -> Result<std::result::Result<(), String>> {

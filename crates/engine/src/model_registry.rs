@@ -87,7 +87,7 @@ pub(crate) fn load(project: &Project, name: &str) -> Result<LoadedModel> {
         if record.hash != hash {
             return Err(EngineError::request(format!(
                 "{} has changed since it was added as models/{name}; add it under another name",
-                files.first().unwrap_or(&path).display()
+                path.display()
             )));
         }
     }
@@ -130,6 +130,18 @@ pub(crate) fn read_record(project: &Project, name: &str) -> Result<ModelRecord> 
         .map_err(|error| EngineError::request(format!("{}: {error}", path.display())))
 }
 
+/// What decides, beside the weights, what a vision-language model does.
+const SETTINGS: [&str; 8] = [
+    "config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.json",
+    "chat_template.jinja",
+    "processing_maira2.py",
+];
+
 /// Files whose hash stands for the model.
 fn weight_files(architecture: Architecture, path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_file() {
@@ -139,7 +151,11 @@ fn weight_files(architecture: Architecture, path: &Path) -> Result<Vec<PathBuf>>
     match architecture {
         Architecture::TinyVit => Ok(vec![tiny_vit_weights(path).unwrap_or(single)]),
         Architecture::Maira2 | Architecture::Llava => {
-            Ok(models::weights::WeightFiles::open(path)?.paths())
+            let mut files = models::weights::WeightFiles::open(path)?.paths();
+            // They decide the activations as much as the weights do.
+            let beside = SETTINGS.iter().map(|name| path.join(name));
+            files.extend(beside.filter(|file| file.is_file()));
+            Ok(files)
         }
         _ => Ok(vec![single]),
     }

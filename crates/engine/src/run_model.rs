@@ -92,7 +92,9 @@ pub struct RunAnswer {
     pub generated_ids: Vec<u32>,
     /// Its sentences with boxes on the film, where it is a grounded report.
     pub sentences: Vec<LocatedSentence>,
-    /// What could not be read of a grounded report.
+    /// Why the text ends where it does; empty where none was asked for.
+    pub ended: &'static str,
+    /// What could not be read of a grounded report, and what was left out of the prompt.
     pub warnings: Vec<String>,
     /// Tensors written, with their shapes.
     pub dumped: Vec<(String, Vec<usize>)>,
@@ -136,6 +138,7 @@ pub fn run_model(
     request: &RunRequest,
     job: &JobContext,
 ) -> Result<RunAnswer> {
+    check_request(request)?;
     let began = Instant::now();
     let model = load(session, request)?;
     let load_seconds = began.elapsed().as_secs_f32();
@@ -166,6 +169,12 @@ pub fn run_model(
         load_seconds,
         ..RunAnswer::default()
     };
+    if request.study.prior_report.is_some() && request.study.prior.is_none() {
+        answer.warnings.push(
+            "the prior report was left out, as MAIRA-2 reads it only with the prior film (--prior)"
+                .to_owned(),
+        );
+    }
     let mut dump = NamedTensors::new();
     if request.dump.is_some() {
         let (logits, captured) = hooked.logits(&input, &spec)?;
@@ -183,10 +192,10 @@ pub fn run_model(
             &mut dump,
             job,
         )?;
-        if let Some(film) = films.first() {
+        if let Some(film) = films.first().filter(|_| is_grounded(request, &answer.text)) {
             let located = LocatedReport::read(&answer.text, [film.width, film.height]);
             answer.sentences = located.sentences;
-            answer.warnings = located.warnings;
+            answer.warnings.extend(located.warnings);
         }
     }
     answer.run_seconds = began.elapsed().as_secs_f32();
@@ -198,6 +207,95 @@ pub fn run_model(
         write_tensors(path, &dump)?;
     }
     Ok(answer)
+}
+
+/// Refuses what can be told to be wrong before a large model is loaded.
+fn check_request(request: &RunRequest) -> Result<()> {
+    let refuse = |what: String| Err(EngineError::request(what));
+    if !(request.temperature.is_finite() && request.temperature >= 0.0) {
+        return refuse(format!(
+            "--temperature is {}, expected a number of at least 0",
+            request.temperature
+        ));
+    }
+    if !(request.top_p > 0.0 && request.top_p <= 1.0) {
+        return refuse(format!(
+            "--top-p is {}, expected above 0 and at most 1",
+            request.top_p
+        ));
+    }
+    if request.prompt.as_deref().is_some_and(str::is_empty) {
+        return refuse("--prompt is empty".to_owned());
+    }
+    let StudyRequest {
+        task,
+        indication,
+        technique,
+        comparison,
+        prior_report,
+        ..
+    } = &request.study;
+    let sections = [indication, technique, comparison, prior_report];
+    let has_study = !matches!(task.as_str(), "" | "findings")
+        || sections.iter().any(|section| section.is_some());
+    let has_prompt = request.prompt.is_some() || request.input_ids.is_some();
+    if has_prompt && has_study {
+        return refuse(
+            "--prompt and --input-ids take the place of the study's prompt; leave --task and the \
+             sections out"
+                .to_owned(),
+        );
+    }
+    if !has_prompt && request.pixel_values.is_empty() {
+        match request.images.len() {
+            1 => {}
+            0 => return refuse("no film: give --image FILE, or a text by --prompt".to_owned()),
+            n => {
+                return refuse(format!(
+                    "{n} films by --image, but a study has one frontal film; give the lateral one \
+                     by --lateral and that of the prior study by --prior"
+                ));
+            }
+        }
+    }
+    match &request.dump {
+        Some(path) => check_dump(path, request),
+        None if !request.hooks.is_empty() => refuse(
+            "--hooks says what is captured, but --dump FILE.safetensors, where it goes, is missing"
+                .to_owned(),
+        ),
+        None if request.dump_generated_logits => {
+            refuse("--dump-generated-logits needs --dump FILE.safetensors".to_owned())
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_dump(path: &Path, request: &RunRequest) -> Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    if path.is_dir() || !folder.is_dir() {
+        return Err(EngineError::request(format!(
+            "--dump {}: expected a file in a folder that exists",
+            path.display()
+        )));
+    }
+    if request.dump_generated_logits && request.max_new_tokens.is_none_or(|n| n == 0) {
+        return Err(EngineError::request(
+            "--dump-generated-logits needs --max-new-tokens above 0, since with --dump no text is \
+             written unless it is asked for",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether the text is one that names places on the film.
+fn is_grounded(request: &RunRequest, text: &str) -> bool {
+    let task = &request.study.task;
+    let is_raw = request.prompt.is_some() || request.input_ids.is_some();
+    task == "grounded" || task.starts_with("phrase=") || is_raw && text.contains("<box>")
 }
 
 /// Tokens at most where the user names no number: what MAIRA-2's own examples use.
@@ -217,6 +315,12 @@ fn load(session: Option<&Session>, request: &RunRequest) -> Result<Arc<LoadedMod
     if !path.exists()
         && let Some(session) = session
     {
+        if let Some(weights) = &request.weights {
+            return Err(EngineError::request(format!(
+                "--weights {weights} does not apply to a model of the project, which was given its \
+                 own by `model add`; leave it out or name the model's folder"
+            )));
+        }
         return session.model(&request.model);
     }
     let coding = request
@@ -427,11 +531,12 @@ fn placed_edit(
     let strength = match (edit.strength, edit.mode) {
         (Some(strength), _) if strength.is_finite() => strength,
         (None, SteeringMode::Ablate) => 0.0,
-        (strength, _) => {
+        (Some(strength), _) => {
             return Err(EngineError::request(format!(
-                "expected a strength, found {strength:?}"
+                "the strength is {strength}, expected a finite number"
             )));
         }
+        (None, _) => return Err(EngineError::request("the strength is missing")),
     };
     let place = EditPlace {
         hook,
@@ -508,6 +613,16 @@ impl EditPlace<'_> {
             return Err(EngineError::request(format!(
                 "{sae} has no feature {feature}, only 0 to {}",
                 n_features.saturating_sub(1)
+            )));
+        }
+        if let EditedDictionary::Indexed(indexed) = &dictionary
+            && indexed.harvest.hook != self.hook
+            && self.unit != Some(StrengthUnit::Absolute)
+        {
+            return Err(EngineError::request(format!(
+                "{sae} was made at {}, not at {}: its maxima do not apply here; expected that hook, \
+                 or unit = \"absolute\"",
+                indexed.harvest.hook, self.hook
             )));
         }
         let amount = match (self.unit, maximum) {
@@ -641,6 +756,13 @@ fn write_text(
         let values = TensorValues::F32(generation.logits);
         dump.insert("generated_logits".to_owned(), (shape, values));
     }
+    answer.ended = if generation.is_complete {
+        "end of text"
+    } else if n == n_tokens {
+        "as many tokens as may be written"
+    } else {
+        "the model's context is full"
+    };
     answer.text = generation.text;
     answer.generated_ids = generation.ids;
     Ok(())

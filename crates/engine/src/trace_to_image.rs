@@ -100,6 +100,15 @@ impl Session {
         let indexed = self.indexed(&request.sae)?;
         let model = self.model(&indexed.harvest.model)?;
         check_hook(&indexed, &request.sae)?;
+        let n_features = indexed.dictionary.sae.n_features();
+        if request.feature.0 as usize >= n_features {
+            return Err(EngineError::request(format!(
+                "saes/{} has no feature {}, only 0 to {}",
+                request.sae,
+                request.feature,
+                n_features - 1
+            )));
+        }
         let record = record_of(&indexed, request.sample)?;
         let film = load_film_of(&indexed.dataset, request.sample)?;
         let traced = read_sample(&indexed, &model, film.as_ref(), record)?;

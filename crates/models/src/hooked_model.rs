@@ -189,6 +189,8 @@ pub struct Generation {
     pub ids: Vec<u32>,
     /// The decoded text.
     pub text: String,
+    /// Whether the model ended the text itself, by its end-of-sequence token.
+    pub is_complete: bool,
     /// `[ids.len(), n_vocab]` row-major when asked for, else empty.
     pub logits: Vec<f32>,
     /// What the spec captured during the prompt pass.

@@ -99,7 +99,7 @@ pub enum StoreError {
         artefact: ArtefactId,
     },
     /// The artefact is already there.
-    #[error("{artefact} is already in {project}: remove it first or choose another name", project = project.display())]
+    #[error("{artefact} is already in {project}: choose another name", project = project.display())]
     Exists {
         /// The project's folder.
         project: PathBuf,
@@ -122,8 +122,8 @@ pub enum StoreError {
     },
     /// A harvest was begun with other settings.
     #[error(
-        "{harvest} was begun with another {field} ({was}, now {now}): give it another name, or \
-         remove it first"
+        "{harvest} was begun with another {field} ({was}, now {now}): go on with those settings, or \
+         give it another name"
     )]
     DifferentManifest {
         /// The harvest.

@@ -116,6 +116,14 @@ impl<'a> HarvestWriter<'a> {
         })
     }
 
+    /// Removes what was begun, so that its name is free.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn abandon(self) -> Result<()> {
+        fs::remove_dir_all(&self.folder).at(&self.folder)
+    }
+
     /// What is harvested.
     pub fn manifest(&self) -> &HarvestManifest {
         &self.manifest
@@ -314,7 +322,7 @@ fn encode_shard(d_model: usize, rows: &[f32], refs: &[RowRef]) -> Result<Vec<u8>
 
 fn same_manifest(id: &ArtefactId, was: &HarvestManifest, now: &HarvestManifest) -> Result<()> {
     let classes = |manifest: &HarvestManifest| format!("{:?}", manifest.classes);
-    let fields: [(&'static str, String, String); 9] = [
+    let fields: [(&'static str, String, String); 10] = [
         ("model", was.model.clone(), now.model.clone()),
         ("model hash", was.model_hash.clone(), now.model_hash.clone()),
         ("dataset", was.dataset.clone(), now.dataset.clone()),
@@ -326,6 +334,7 @@ fn same_manifest(id: &ArtefactId, was: &HarvestManifest, now: &HarvestManifest) 
         ("hook", was.hook.to_string(), now.hook.to_string()),
         ("set of positions", classes(was), classes(now)),
         ("width", was.d_model.to_string(), now.d_model.to_string()),
+        ("pool", was.pool.to_string(), now.pool.to_string()),
         (
             "number of samples per shard",
             was.samples_per_shard.to_string(),

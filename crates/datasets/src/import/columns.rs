@@ -24,6 +24,8 @@ pub enum Role {
     Report,
     /// Indication section.
     Indication,
+    /// Technique section.
+    Technique,
     /// Comparison section.
     Comparison,
     /// Findings section.
@@ -41,7 +43,7 @@ pub enum Role {
 }
 
 /// Name in a mapping, part, and column names that are taken for it unasked.
-const ROLES: [(&str, Role, &[&str]); 15] = [
+const ROLES: [(&str, Role, &[&str]); 16] = [
     ("id", Role::Id, &["uid", "id", "report_id", "study_id"]),
     (
         "image",
@@ -77,6 +79,7 @@ const ROLES: [(&str, Role, &[&str]); 15] = [
     ("set", Role::Set, &["set", "source_set", "cohort"]),
     ("report", Role::Report, &["report", "report_text"]),
     ("indication", Role::Indication, &["indication"]),
+    ("technique", Role::Technique, &["technique"]),
     ("comparison", Role::Comparison, &["comparison"]),
     ("findings", Role::Findings, &["findings"]),
     ("impression", Role::Impression, &["impression"]),

@@ -35,7 +35,7 @@ pub struct RadiographSource {
     pub boxes: Option<PathBuf>,
 }
 
-const WANTED: [Role; 13] = [
+const WANTED: [Role; 15] = [
     Role::Image,
     Role::Patient,
     Role::Labels,
@@ -43,6 +43,8 @@ const WANTED: [Role; 13] = [
     Role::Set,
     Role::Report,
     Role::Indication,
+    Role::Technique,
+    Role::Comparison,
     Role::Findings,
     Role::Impression,
     Role::View,

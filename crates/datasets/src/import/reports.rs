@@ -22,11 +22,12 @@ pub struct ReportSource {
     pub labels: Option<PathBuf>,
 }
 
-const WANTED: [Role; 8] = [
+const WANTED: [Role; 9] = [
     Role::Id,
     Role::Patient,
     Role::Report,
     Role::Indication,
+    Role::Technique,
     Role::Comparison,
     Role::Findings,
     Role::Impression,
@@ -150,7 +151,7 @@ pub(super) fn report_of(table: &Table, row: usize, columns: &Resolved) -> Report
     let cell = |role: Role| table.optional(row, columns.get(role)).to_owned();
     let mut report = Report {
         indication: cell(Role::Indication),
-        technique: String::new(),
+        technique: cell(Role::Technique),
         comparison: cell(Role::Comparison),
         findings: cell(Role::Findings),
         impression: cell(Role::Impression),

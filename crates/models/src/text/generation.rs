@@ -166,7 +166,8 @@ impl Text {
             self.written.logits.extend_from_slice(scores);
         }
         let is_end = vocabulary.is_end(id);
-        self.is_done = is_end && !options.ignore_eos || self.written.ids.len() >= self.n_max;
+        self.written.is_complete = is_end && !options.ignore_eos;
+        self.is_done = self.written.is_complete || self.written.ids.len() >= self.n_max;
         let shown: Vec<u32> = self.text_ids(vocabulary);
         let all = vocabulary.decode(&shown);
         let whole = if self.is_done {

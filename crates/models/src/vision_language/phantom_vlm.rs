@@ -494,6 +494,7 @@ impl HookedModel for PhantomVlm {
                 generation.logits.extend(scores);
             }
             if id == EOS && !options.ignore_eos {
+                generation.is_complete = true;
                 break;
             }
             let piece = self.config.vocabulary.piece_after(&generation.text, id);
