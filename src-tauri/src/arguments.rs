@@ -480,20 +480,25 @@ pub(crate) enum HarvestCommand {
 pub(crate) enum SaeCommand {
     /// Train a dictionary; goes on where it stopped.
     #[command(
-        after_help = "Example: fluoroscope sae train films --harvest films --config sae.toml"
+        after_help = "Examples:\n  fluoroscope sae train films --harvest films --config sae.toml\n  fluoroscope sae train --input rows.safetensors:x --steps 500 --out my-sae"
     )]
-    Train {
-        /// Name of the dictionary.
-        name: String,
-        /// The harvest.
+    Train(SaeTrainArguments),
+    /// Encode the rows of a file: indices, values and reconstruction; prints FVU and L0.
+    #[command(
+        after_help = "Example: fluoroscope sae encode my-sae --input rows.safetensors:x --output codes.safetensors"
+    )]
+    Encode {
+        /// Folder or file of a dictionary, or its name in the project.
+        sae: String,
+        /// Rows `[n, d_model]`: FILE.safetensors with a tensor x, or FILE.safetensors:KEY.
         #[arg(long)]
-        harvest: String,
-        /// Settings that differ from the preset; the keys of `SaeConfig`.
+        input: String,
+        /// Where the codes go.
         #[arg(long)]
-        config: Option<PathBuf>,
-        /// Seed.
+        output: PathBuf,
+        /// k of a bare `RecSAE` state dictionary.
         #[arg(long)]
-        seed: Option<u64>,
+        k: Option<u32>,
     },
     /// Import dictionaries of other tools, and published interpretations as proposals.
     #[command(
@@ -526,6 +531,38 @@ pub(crate) enum SaeCommand {
     /// Dictionaries of the project.
     #[command(after_help = "Example: fluoroscope sae list --project my-project")]
     List,
+}
+
+/// What is trained, on what, and from where.
+#[derive(Debug, Args)]
+pub(crate) struct SaeTrainArguments {
+    /// Name of the dictionary in the project.
+    #[arg(required_unless_present = "input", conflicts_with = "input")]
+    pub(crate) name: Option<String>,
+    /// The harvest of the project.
+    #[arg(long, required_unless_present = "input", conflicts_with = "input")]
+    pub(crate) harvest: Option<String>,
+    /// Outside a project: rows in FILE.safetensors:KEY, `[n_batches, batch, d_model]` taken batch
+    /// by batch, or `[n, d_model]` shuffled.
+    #[arg(long, requires = "out")]
+    pub(crate) input: Option<String>,
+    /// Outside a project: folder of the dictionary whose weights it starts from.
+    #[arg(long, requires = "input")]
+    pub(crate) init: Option<PathBuf>,
+    /// Outside a project: folder of the dictionary and its metrics.jsonl.
+    #[arg(long, requires = "input")]
+    pub(crate) out: Option<PathBuf>,
+    /// Steps, if not those of the settings.
+    #[arg(long)]
+    pub(crate) steps: Option<u32>,
+    /// Settings in TOML: variant (`top_k`, `batch_top_k`, matryoshka, relu, `jump_relu`, gated),
+    /// `n_features`, k, lr, steps, `batch_rows` and others; a wrong key lists them all; "none" leaves out decay or
+    /// clipping.
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+    /// Seed.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
 }
 
 /// What is imported, and which rows it is looked at on.

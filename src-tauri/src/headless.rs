@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use engine::views::{FeatureQuery, FeatureSort, ImportRequest, SteerOutcome, SteerRequest};
 use engine::{EngineError, HarvestRequest, JobContext, Result, Session};
-use schema::{FeatureId, SaeConfig, Split, SteeringMode};
+use schema::{FeatureId, Split, SteeringMode};
 use serde_json::{Value, json};
 
 use crate::arguments::{
@@ -35,6 +35,23 @@ pub(crate) fn run(command: &Command, project: Option<&Path>, job: &JobContext) -
         }
         Command::Model(command) => run_model(command, &open(project)?, job),
         Command::Harvest(command) => run_harvest(command, &open(project)?, job),
+        Command::Sae(SaeCommand::Train(arguments)) if arguments.input.is_some() => {
+            crate::loose_sae::train(arguments, job)
+        }
+        Command::Sae(SaeCommand::Encode {
+            sae,
+            input,
+            output,
+            k,
+        }) => {
+            let request = engine::EncodeRequest {
+                sae: sae.clone(),
+                input: input.clone(),
+                output: output.clone(),
+                k: *k,
+            };
+            crate::loose_sae::encode(&request, project)
+        }
         Command::Sae(command) => run_sae(command, &open(project)?, job),
         Command::Features(command) => run_features(command, &open(project)?, job),
         Command::Explain(ExplainCommand::Propose { sae, with }) => {
@@ -382,25 +399,8 @@ fn run_harvest(command: &HarvestCommand, session: &Session, job: &JobContext) ->
 
 fn run_sae(command: &SaeCommand, session: &Session, job: &JobContext) -> Result<Answer> {
     match command {
-        SaeCommand::Train {
-            name,
-            harvest,
-            config,
-            seed,
-        } => {
-            let mut settings = SaeConfig::default();
-            if let Some(path) = config {
-                settings =
-                    engine::sae_config_from_toml(&read(path)?, &settings).map_err(|error| {
-                        EngineError::request(format!("{}: {error}", path.display()))
-                    })?;
-            }
-            if let Some(seed) = seed {
-                settings.seed = *seed;
-            }
-            let evaluation = session.train_sae(name, harvest, &settings, job)?;
-            Ok(text::evaluation(name, &evaluation))
-        }
+        SaeCommand::Encode { .. } => Err(EngineError::other("this command is run elsewhere")),
+        SaeCommand::Train(arguments) => crate::loose_sae::train_here(arguments, session, job),
         SaeCommand::Import(arguments) => crate::foreign_sae::import(arguments, session, job),
         SaeCommand::Locate {
             sae,

@@ -4,6 +4,7 @@ mod arguments;
 mod foreign_sae;
 mod headless;
 mod installation;
+mod loose_sae;
 mod open_window;
 mod run;
 mod terminal;

@@ -24,6 +24,7 @@ mod keep_project;
 mod labels;
 mod locate_sae;
 mod located;
+mod loose_sae;
 mod model_registry;
 mod project_views;
 mod recover_planted;
@@ -56,6 +57,9 @@ pub use jobs::{Cancelled, JobContext, Observer, Progress, Wake};
 pub use keep_project::{restore, write_picture};
 pub use locate_sae::{LayerCandidate, LayerTest, LocateRequest};
 pub use located::{LocatedReport, LocatedSentence};
+pub use loose_sae::{
+    EncodeAnswer, EncodeRequest, LooseTrained, LooseTraining, encode_file, train_on_file,
+};
 pub use models::AttributionMethod as TraceMethod;
 pub use recovery::ConceptRecovery;
 pub use run_model::{RunAnswer, RunRequest, StudyRequest, run_model};

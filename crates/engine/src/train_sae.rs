@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use sae::{CheckpointPlan, Evaluator, SparseAutoencoder};
-use schema::{DatasetKind, SaeConfig, SaeEvaluation, Split, StepReport};
+use schema::{DatasetKind, SaeConfig, SaeEvaluation, SaeVariant, Split, StepReport};
 use serde::{Deserialize, Serialize};
 use store::{ArtefactId, ArtefactKind, HarvestReader, blake3_of_bytes};
 
@@ -243,14 +243,14 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// `metrics.jsonl`: one line per step from step 0, each step once however often a run resumed.
-struct MetricsFile<'a> {
+pub(crate) struct MetricsFile<'a> {
     path: &'a Path,
     file: Option<fs::File>,
     fault: Option<EngineError>,
 }
 
 impl<'a> MetricsFile<'a> {
-    fn new(path: &'a Path) -> Self {
+    pub(crate) fn new(path: &'a Path) -> Self {
         Self {
             path,
             file: None,
@@ -258,7 +258,7 @@ impl<'a> MetricsFile<'a> {
         }
     }
 
-    fn add(&mut self, report: &StepReport) {
+    pub(crate) fn add(&mut self, report: &StepReport) {
         if self.fault.is_none()
             && let Err(error) = self.try_add(report)
         {
@@ -290,23 +290,46 @@ impl<'a> MetricsFile<'a> {
         }
     }
 
-    fn finish(self) -> Result<()> {
+    pub(crate) fn finish(self) -> Result<()> {
         self.fault.map_or(Ok(()), Err)
     }
 }
 
-/// Reads the settings of a training from TOML text; keys not given are those of `base`.
+/// Reads the settings of a training from TOML text; keys not given are those of `base`, or where
+/// the text names another variant than `base` and the recipe has a value for it, that one. A key
+/// that may be absent is so by the text "none".
 ///
 /// # Errors
 /// When the text is no TOML, or a key or value is unknown.
 pub fn sae_config_from_toml(text: &str, base: &SaeConfig) -> Result<SaeConfig> {
-    let mut value = toml::Table::try_from(base)
-        .map_err(|error| EngineError::other(format!("settings: {error}")))?;
-    let given: toml::Table = text
-        .parse()
-        .map_err(|error| EngineError::request(format!("settings: {error}")))?;
-    value.extend(given);
-    value
-        .try_into()
-        .map_err(|error| EngineError::request(format!("settings: {error}")))
+    let given: toml::Table = text.parse().map_err(|error: toml::de::Error| {
+        EngineError::request(format!("settings: {}", error.message()))
+    })?;
+    let mut base = base.clone();
+    if let Some(variant) = given.get("variant") {
+        let variant: SaeVariant =
+            variant
+                .clone()
+                .try_into()
+                .map_err(|error: toml::de::Error| {
+                    EngineError::request(format!("settings: variant: {}", error.message()))
+                })?;
+        if variant != base.variant {
+            let usual = SaeConfig::of_variant(variant);
+            (base.betas, base.grad_clip) = (usual.betas, usual.grad_clip);
+        }
+    }
+    // Through JSON, since TOML knows no null.
+    let unreadable = |error: serde_json::Error| EngineError::request(format!("settings: {error}"));
+    let mut value = serde_json::to_value(base).map_err(unreadable)?;
+    if let Some(settings) = value.as_object_mut() {
+        for (key, given) in given {
+            let given = match given.as_str() {
+                Some("none") => serde_json::Value::Null,
+                _ => serde_json::to_value(given).map_err(unreadable)?,
+            };
+            settings.insert(key, given);
+        }
+    }
+    serde_json::from_value(value).map_err(unreadable)
 }

@@ -8,3 +8,6 @@ mod pickle_names;
 pub mod recsae;
 mod tensor_file;
 mod torch_file;
+mod trainer_settings;
+
+pub use trainer_settings::trainer_settings;

@@ -62,7 +62,7 @@ fn settings(variant: SaeVariant) -> SaeConfig {
         batch_rows: 64,
         dead_after_rows: 320,
         threshold_start_step: 20,
-        group_fractions: vec![0.1, 0.25, 0.65],
+        group_sizes: vec![10, 25, 66],
         bandwidth: 0.25,
         sparsity_warmup_steps: 20,
         ..SaeConfig::default()
@@ -212,7 +212,7 @@ fn jump_relu_loss_and_gradients() {
 #[test]
 fn gated_loss_and_gradients() {
     let config = SaeConfig {
-        l1_penalty: 0.15,
+        l1: 0.15,
         ..settings(SaeVariant::Gated)
     };
     check("gated", &config, ["mse_loss", "", "loss"]);
@@ -221,7 +221,7 @@ fn gated_loss_and_gradients() {
 #[test]
 fn relu_loss_and_gradients() {
     let config = SaeConfig {
-        l1_penalty: 0.2,
+        l1: 0.2,
         ..settings(SaeVariant::Relu)
     };
     check("standard", &config, ["mse_loss", "", "loss"]);

@@ -91,12 +91,21 @@ fn check_of_variant(config: &SaeConfig) -> Result<(), SaeError> {
         }
     }
     for (field, value) in [
-        ("l1_penalty", config.l1_penalty),
+        ("l1", config.l1),
         ("sparsity_penalty", config.sparsity_penalty),
     ] {
         if !(value.is_finite() && value >= 0.0) {
             return unusable(field, format!("it is {value}, expected ≥ 0"));
         }
+    }
+    if config
+        .target_l0
+        .is_some_and(|target| !(target.is_finite() && target > 0.0))
+    {
+        return unusable(
+            "target_l0",
+            "it must be a number above 0, or absent".to_owned(),
+        );
     }
     if !(config.bandwidth.is_finite() && config.bandwidth > 0.0) {
         return unusable(

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use sae::formats::{dictionary_learning, folder, recsae};
+use sae::formats::{dictionary_learning, folder, recsae, trainer_settings};
 use sae::{InMemorySource, SparseAutoencoder, Sparsity, train_from};
 use safetensors::{Dtype, SafeTensors};
 use schema::{SaeConfig, SaeVariant};
@@ -332,34 +332,23 @@ fn recsae_grocery_codes_and_reconstruction() {
     );
 }
 
-/// Settings of the 50 steps that all trainers share.
-fn settings(variant: SaeVariant) -> SaeConfig {
-    SaeConfig {
-        variant,
-        n_features: 101,
-        k: 6,
-        lr: 3e-3,
-        warmup_steps: 10,
-        decay_start: Some(40),
-        batch_rows: 64,
-        steps: 50,
-        dead_after_rows: 320,
-        threshold_start_step: 20,
-        group_fractions: vec![0.1, 0.25, 0.65],
-        sparsity_warmup_steps: 20,
-        bandwidth: 0.25,
-        ..SaeConfig::default()
-    }
-}
-
 /// 50 steps from the reference's initial weights, batches in their saved order.
-fn train_50(kind: &str, config: &SaeConfig) {
+/// Settings come from the reference's own file, but for what not every trainer writes.
+fn train_50(kind: &str) {
     let Some(fixtures) = shared() else { return };
     let rows = tensors(&fixtures.join("sae/data.safetensors"))["train_batches"].clone();
     let root = fixtures
         .join("sae/dictionary_learning")
         .join(kind)
         .join("train50");
+    let stated = trainer_settings(&root.join("init")).unwrap().unwrap();
+    let config = &SaeConfig {
+        batch_rows: 64,
+        dead_after_rows: 320,
+        steps: 50,
+        warmup_steps: 10,
+        ..stated
+    };
     let mut initial = dictionary_learning::load(&root.join("init"))
         .unwrap()
         .into_parts();
@@ -429,61 +418,35 @@ fn train_50(kind: &str, config: &SaeConfig) {
 
 #[test]
 fn top_k_50_steps() {
-    train_50("topk", &settings(SaeVariant::TopK));
+    train_50("topk");
 }
 
 #[test]
 fn batch_top_k_50_steps() {
-    train_50("batch_topk", &settings(SaeVariant::BatchTopK));
+    train_50("batch_topk");
 }
 
 #[test]
 fn matryoshka_50_steps() {
-    train_50("matryoshka_batch_topk", &settings(SaeVariant::Matryoshka));
+    train_50("matryoshka_batch_topk");
 }
 
 #[test]
 fn jump_relu_50_steps() {
-    let config = SaeConfig {
-        lr: 2e-3,
-        betas: [0.0, 0.999],
-        decay_start: None,
-        ..settings(SaeVariant::JumpRelu)
-    };
-    train_50("jumprelu", &config);
+    train_50("jumprelu");
 }
 
 #[test]
 fn gated_50_steps() {
-    let config = SaeConfig {
-        lr: 2e-3,
-        betas: [0.0, 0.999],
-        decay_start: None,
-        grad_clip: None,
-        l1_penalty: 0.15,
-        ..settings(SaeVariant::Gated)
-    };
-    train_50("gated", &config);
+    train_50("gated");
 }
 
 #[test]
 fn relu_50_steps() {
-    let config = SaeConfig {
-        decay_start: None,
-        grad_clip: None,
-        l1_penalty: 0.2,
-        ..settings(SaeVariant::Relu)
-    };
-    train_50("standard", &config);
+    train_50("standard");
 }
 
 #[test]
 fn relu_with_free_decoder_rows_50_steps() {
-    let config = SaeConfig {
-        decay_start: None,
-        l1_penalty: 0.2,
-        unit_decoder: false,
-        ..settings(SaeVariant::Relu)
-    };
-    train_50("standard_april", &config);
+    train_50("standard_april");
 }

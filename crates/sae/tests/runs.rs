@@ -69,7 +69,7 @@ fn config(variant: SaeVariant) -> SaeConfig {
         steps: 200,
         dead_after_rows: 1500,
         threshold_start_step: 50,
-        group_fractions: vec![0.25, 0.25, 0.5],
+        group_sizes: vec![17, 17, 36],
         bandwidth: 0.1,
         sparsity_warmup_steps: 50,
         seed: 5,

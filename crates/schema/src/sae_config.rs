@@ -9,17 +9,32 @@ use serde::{Deserialize, Serialize};
 pub enum SaeVariant {
     /// The `k` highest pre-activations of each row.
     #[default]
+    #[serde(alias = "topk")]
     TopK,
     /// The `k · batch` highest of a batch; one fixed threshold afterwards.
+    #[serde(alias = "batchtopk", alias = "batch_topk")]
     BatchTopK,
     /// As `BatchTopK`, each prefix of groups of features reconstructing by itself.
+    #[serde(alias = "matryoshka_batchtopk", alias = "matryoshka_batch_topk")]
     Matryoshka,
     /// Every pre-activation above 0, with an L1 penalty.
+    #[serde(alias = "standard")]
     Relu,
     /// Every pre-activation above a threshold of its feature's own, with an L0 penalty.
+    #[serde(alias = "jumprelu")]
     JumpRelu,
     /// A gate that says which features are active, with an L1 penalty.
     Gated,
+}
+
+/// Whose conventions a training follows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SaeRecipe {
+    /// Losses, schedules and constraints of `dictionary_learning`'s trainers.
+    #[default]
+    DictionaryLearning,
 }
 
 /// Configuration of one training run. Rows are positions; units are those of the hook activation.
@@ -28,6 +43,8 @@ pub enum SaeVariant {
 pub struct SaeConfig {
     /// Sparsity rule.
     pub variant: SaeVariant,
+    /// Conventions.
+    pub recipe: SaeRecipe,
     /// Number of features, > 0.
     pub n_features: u32,
     /// Active features per row (on average for `BatchTopK` and `Matryoshka`, aimed at by
@@ -58,13 +75,16 @@ pub struct SaeConfig {
     pub threshold_beta: f32,
     /// `BatchTopK`, `Matryoshka`: first step after which the threshold is tracked.
     pub threshold_start_step: u32,
-    /// `Matryoshka`: features of each group as a share of all, above 0, with sum 1.
-    pub group_fractions: Vec<f32>,
+    /// `Matryoshka`: features of each group, first group first; their sum is `n_features`. Empty
+    /// for 1/32, 1/16, 1/8 and 1/4 of the features and the rest.
+    pub group_sizes: Vec<u32>,
     /// `Matryoshka`: weight of each prefix's reconstruction, ≥ 0; `None` for equal ones that add
     /// up to 1. `dictionary_learning` divides by the number of groups once more.
     pub group_weights: Option<Vec<f32>>,
     /// `Relu`, `Gated`: weight of the L1 penalty, ≥ 0.
-    pub l1_penalty: f32,
+    pub l1: f32,
+    /// `JumpRelu`: active features per row that the penalty aims at, > 0; `None` for `k`.
+    pub target_l0: Option<f32>,
     /// `JumpRelu`: weight of the L0 penalty, ≥ 0.
     pub sparsity_penalty: f32,
     /// `JumpRelu`: width of the window around a threshold, > 0, in units of the activations.
@@ -78,10 +98,29 @@ pub struct SaeConfig {
     pub seed: u64,
 }
 
+impl SaeConfig {
+    /// The settings that the recipe has for a variant, where they differ from variant to variant.
+    #[must_use]
+    pub fn of_variant(variant: SaeVariant) -> Self {
+        let mut config = Self {
+            variant,
+            ..Self::default()
+        };
+        if matches!(variant, SaeVariant::JumpRelu | SaeVariant::Gated) {
+            config.betas = [0.0, 0.999];
+        }
+        if matches!(variant, SaeVariant::Relu | SaeVariant::Gated) {
+            config.grad_clip = None;
+        }
+        config
+    }
+}
+
 impl Default for SaeConfig {
     fn default() -> Self {
         Self {
             variant: SaeVariant::TopK,
+            recipe: SaeRecipe::DictionaryLearning,
             n_features: 1024,
             k: 16,
             lr: 1e-3,
@@ -96,9 +135,10 @@ impl Default for SaeConfig {
             dead_after_rows: 200_000,
             threshold_beta: 0.999,
             threshold_start_step: 1000,
-            group_fractions: vec![1.0 / 32.0, 1.0 / 16.0, 1.0 / 8.0, 1.0 / 4.0, 17.0 / 32.0],
+            group_sizes: Vec::new(),
             group_weights: None,
-            l1_penalty: 0.1,
+            l1: 0.1,
+            target_l0: None,
             sparsity_penalty: 1.0,
             bandwidth: 0.001,
             sparsity_warmup_steps: 200,

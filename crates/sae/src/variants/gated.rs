@@ -7,7 +7,7 @@ use crate::codes::SparseCodes;
 use crate::sparsity::{Gate, Sparsity};
 use crate::weights::Weights;
 
-/// The loss adds `l1_penalty · mean Σ relu(gate)` and the reconstruction by the gate alone, which
+/// The loss adds `l1 · mean Σ relu(gate)` and the reconstruction by the gate alone, which
 /// leaves the decoder as it is.
 ///
 /// # Source
@@ -104,7 +104,7 @@ impl Variant for Gated {
         let gates: Vec<f32> = places
             .map(|(&feature, &value)| value + parameters.open_bias[feature as usize])
             .collect();
-        let scale = f64::from(batch.config.l1_penalty) * batch.penalty_share() / batch.n_rows();
+        let scale = f64::from(batch.config.l1) * batch.penalty_share() / batch.n_rows();
         let sum: f64 = gates.iter().map(|&gate| f64::from(gate)).sum();
         let (of_gates, by_gate) = batch.decode_again(gates);
         let mut sums = vec![0_f64; 3 * n];

@@ -7,7 +7,7 @@ use crate::codes::SparseCodes;
 use crate::sparsity::Sparsity;
 use crate::weights::Weights;
 
-/// The penalty is `sparsity_penalty · (L0 / k − 1)²`. A threshold's derivative is that of a window
+/// The penalty is `sparsity_penalty · (L0 / `target_l0` − 1)²`. A threshold's derivative is that of a window
 /// of width `bandwidth` around it.
 ///
 /// # Source
@@ -112,7 +112,7 @@ impl Variant for JumpRelu {
         }
         let rows = batch.n_rows();
         let l0 = active.iter().map(|&n| f64::from(n)).sum::<f64>() / rows;
-        let target = f64::from(config.k);
+        let target = config.target_l0.map_or(f64::from(config.k), f64::from);
         let penalty = f64::from(config.sparsity_penalty) * batch.penalty_share();
         let excess = l0 / target - 1.0;
         let of_place = -2.0 * penalty * excess / target / (width * rows);

@@ -24,28 +24,19 @@ pub(super) struct Matryoshka {
 impl Matryoshka {
     pub(super) fn new(config: &SaeConfig) -> Result<Self, SaeError> {
         let unusable = |field, reason: String| Err(SaeError::Config { field, reason });
-        let fractions = &config.group_fractions;
-        let sum: f64 = fractions.iter().map(|&part| f64::from(part)).sum();
-        if fractions.iter().any(|part| part.is_nan() || *part <= 0.0) || (sum - 1.0).abs() > 1e-5 {
-            let reason =
-                format!("they are {fractions:?}, expected numbers above 0 that add up to 1");
-            return unusable("group_fractions", reason);
-        }
         let n = config.n_features;
-        let mut sizes: Vec<u32> = fractions
-            .iter()
-            .map(|&part| (f64::from(part) * f64::from(n) + 1e-6) as u32)
-            .collect();
-        if let Some(last) = sizes.last_mut() {
-            *last = 0;
-        }
-        let rest = n - sizes.iter().sum::<u32>();
-        if let Some(last) = sizes.last_mut() {
-            *last = rest;
-        }
-        if sizes.contains(&0) {
-            let reason = format!("{fractions:?} of {n} features leave a group empty");
-            return unusable("group_fractions", reason);
+        let sizes = if config.group_sizes.is_empty() {
+            let mut sizes: Vec<u32> = [32, 16, 8, 4].map(|part| n / part).to_vec();
+            sizes.push(n - sizes.iter().sum::<u32>());
+            sizes
+        } else {
+            config.group_sizes.clone()
+        };
+        let sum: u64 = sizes.iter().map(|&size| u64::from(size)).sum();
+        if sizes.contains(&0) || sum != u64::from(n) {
+            let reason =
+                format!("they are {sizes:?}, expected numbers above 0 that add up to {n} features");
+            return unusable("group_sizes", reason);
         }
         let n_groups = sizes.len() as f32;
         let weights = match &config.group_weights {
@@ -94,29 +85,32 @@ impl Variant for Matryoshka {
 mod tests {
     use super::*;
 
-    fn config(fractions: &[f32], n_features: u32) -> SaeConfig {
+    fn config(group_sizes: &[u32], n_features: u32) -> SaeConfig {
         SaeConfig {
-            group_fractions: fractions.to_vec(),
+            group_sizes: group_sizes.to_vec(),
             n_features,
             ..SaeConfig::default()
         }
     }
 
     #[test]
-    fn groups_are_whole_features_and_the_last_takes_the_rest() {
-        let made = Matryoshka::new(&config(&[0.1, 0.25, 0.65], 101)).unwrap();
-        assert_eq!(made.group_sizes.as_ref(), [10, 25, 66]);
+    fn each_prefix_counts_alike() {
+        let made = Matryoshka::new(&config(&[10, 25, 66], 101)).unwrap();
         // 1/3 in the weights, 1/3 in the mean.
         assert!((made.weights[1] - 1.0 / 9.0).abs() < 1e-7);
+        let made = Matryoshka::new(&config(&[], 100)).unwrap();
+        assert_eq!(made.group_sizes.as_ref(), [3, 6, 12, 25, 54]);
     }
 
     #[test]
     fn groups_that_do_not_fit_are_named() {
-        for bad in [&[0.5, 0.4][..], &[1.2, -0.2], &[], &[0.001, 0.999]] {
+        for bad in [&[50, 40][..], &[0, 101], &[u32::MAX, 4]] {
             let error = Matryoshka::new(&config(bad, 101)).err().unwrap();
-            assert!(error.to_string().contains("group_fractions"), "{error}");
+            assert!(error.to_string().contains("group_sizes"), "{error}");
         }
-        let mut wrong = config(&[0.5, 0.5], 10);
+        // Too few features for the usual groups.
+        assert!(Matryoshka::new(&config(&[], 20)).is_err());
+        let mut wrong = config(&[5, 5], 10);
         wrong.group_weights = Some(vec![1.0]);
         let error = Matryoshka::new(&wrong).err().unwrap();
         assert!(error.to_string().contains("group_weights"), "{error}");

@@ -8,7 +8,7 @@ use crate::kernels::{above_threshold, dot};
 use crate::sparsity::Sparsity;
 use crate::weights::Weights;
 
-/// The penalty is `l1_penalty · mean Σ activation`; without unit decoder rows an activation counts
+/// The penalty is `l1 · mean Σ activation`; without unit decoder rows an activation counts
 /// with its row's length.
 ///
 /// # Source
@@ -44,7 +44,7 @@ impl Variant for Relu {
     }
 
     fn terms(&self, batch: &Batch<'_>, gradients: &mut [f32]) -> Terms {
-        let scale = f64::from(batch.config.l1_penalty) * batch.penalty_share() / batch.n_rows();
+        let scale = f64::from(batch.config.l1) * batch.penalty_share() / batch.n_rows();
         let sums = sums_by_feature(batch.codes, self.n_features);
         if batch.config.unit_decoder {
             for gradient in gradients {

@@ -1,0 +1,309 @@
+//! Dictionaries outside any project: encoding rows of a file, and training on them.
+
+use std::path::{Path, PathBuf};
+
+use models::tensor_files::{NamedTensors, TensorValues, read_tensor, write_tensors};
+use sae::formats::{folder, trainer_settings};
+use sae::{CheckpointPlan, FvuSum, InMemorySource, SparseAutoencoder, SparseCodes};
+use schema::{SaeConfig, StepReport};
+use serde::Serialize;
+
+use crate::error::{EngineError, Result};
+use crate::foreign_sae::{ForeignSae, find_dictionaries};
+use crate::jobs::JobContext;
+use crate::session::Session;
+use crate::train_sae::{MetricsFile, sae_config_from_toml};
+
+/// What is to be encoded.
+#[derive(Debug, Clone)]
+pub struct EncodeRequest {
+    /// Folder or file of a dictionary, or its name in the project.
+    pub sae: String,
+    /// `FILE.safetensors`, which has a tensor `x`, or `FILE.safetensors:KEY`.
+    pub input: String,
+    /// Where the codes go.
+    pub output: PathBuf,
+    /// k of a bare RecSAE state dictionary.
+    pub k: Option<u32>,
+}
+
+/// What encoding gave.
+#[derive(Debug, Clone, Serialize)]
+pub struct EncodeAnswer {
+    /// Rows encoded.
+    pub n_rows: usize,
+    /// Most active features of any row.
+    pub most_active: usize,
+    /// Fraction of variance unexplained.
+    pub fvu: f64,
+    /// Mean number of active features of a row.
+    pub l0: f64,
+}
+
+/// Encodes and decodes the rows of a file.
+///
+/// # Errors
+/// When a file cannot be read, or the rows are of another width.
+pub fn encode_file(session: Option<&Session>, request: &EncodeRequest) -> Result<EncodeAnswer> {
+    check_output(&request.output)?;
+    let place = with_key(&request.input, "x");
+    let (shape, rows) = read_tensor(&place)?;
+    let sae = open(session, &request.sae, request.k)?;
+    let d = sae.d_model();
+    if shape.last() != Some(&d) || shape.len() < 2 {
+        return Err(EngineError::request(format!(
+            "{place} has shape {shape:?}, expected rows of {d} numbers, which {} reads",
+            request.sae
+        )));
+    }
+    let codes = sae.encode(&rows).map_err(|error| named(&place, &error))?;
+    let reconstruction = sae.decode(&codes)?;
+    let mut sum = FvuSum::new(d);
+    for (x, x_hat) in rows.chunks_exact(d).zip(reconstruction.chunks_exact(d)) {
+        sum.add(x, x_hat)?;
+    }
+    let n_rows = codes.n_rows();
+    let tensors = code_tensors(&codes, (n_rows, d), reconstruction);
+    write_tensors(&request.output, &tensors)?;
+    Ok(EncodeAnswer {
+        n_rows,
+        most_active: most_active(&codes),
+        fvu: sum.value()?,
+        l0: codes.n_active() as f64 / n_rows.max(1) as f64,
+    })
+}
+
+fn most_active(codes: &SparseCodes) -> usize {
+    let each = (0..codes.n_rows()).map(|row| codes.row(row).0.len());
+    each.max().unwrap_or(0)
+}
+
+/// `indices`, `values` and `reconstruction`; shorter rows padded with value 0.
+fn code_tensors(
+    codes: &SparseCodes,
+    (n_rows, d): (usize, usize),
+    reconstruction: Vec<f32>,
+) -> NamedTensors {
+    let width = most_active(codes);
+    let mut indices = vec![0_i64; n_rows * width];
+    let mut values = vec![0_f32; n_rows * width];
+    for row in 0..n_rows {
+        let (features, of_row) = codes.row(row);
+        for (i, (&feature, &value)) in features.iter().zip(of_row).enumerate() {
+            indices[row * width + i] = i64::from(feature);
+            values[row * width + i] = value;
+        }
+    }
+    NamedTensors::from([
+        (
+            "indices".to_owned(),
+            (vec![n_rows, width], TensorValues::I64(indices)),
+        ),
+        (
+            "values".to_owned(),
+            (vec![n_rows, width], TensorValues::F32(values)),
+        ),
+        (
+            "reconstruction".to_owned(),
+            (vec![n_rows, d], TensorValues::F32(reconstruction)),
+        ),
+    ])
+}
+
+/// A dictionary by path, else by its name in the project.
+fn open(session: Option<&Session>, name: &str, k: Option<u32>) -> Result<SparseAutoencoder> {
+    let path = Path::new(name);
+    if !path.exists()
+        && let Some(session) = session
+    {
+        return Ok(SparseAutoencoder::clone(&session.dictionary(name)?.sae));
+    }
+    let places = find_dictionaries(path, "auto")?;
+    let [place] = places.as_slice() else {
+        return Err(EngineError::request(format!(
+            "{name} holds {} dictionaries; name the folder of one",
+            places.len()
+        )));
+    };
+    Ok(ForeignSae::read(place, name, k)?.sae)
+}
+
+fn named(place: &str, error: &sae::SaeError) -> EngineError {
+    EngineError::request(format!("{place}: {error}"))
+}
+
+/// `place`, with `key` where it names none.
+fn with_key(place: &str, key: &str) -> String {
+    let names_one = place
+        .rsplit_once(':')
+        .is_some_and(|(file, _)| file.ends_with(".safetensors"));
+    if names_one {
+        place.to_owned()
+    } else {
+        format!("{place}:{key}")
+    }
+}
+
+fn check_output(path: &Path) -> Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    if path.is_dir() || !folder.is_dir() {
+        return Err(EngineError::request(format!(
+            "{}: expected a file in a folder that exists",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// A training on the rows of a file.
+#[derive(Debug, Clone)]
+pub struct LooseTraining {
+    /// `FILE.safetensors:KEY`: `[n_batches, batch, d]`, taken batch by batch, or `[n, d]`, shuffled.
+    pub input: String,
+    /// Folder of the weights to start from; random ones without it.
+    pub init: Option<PathBuf>,
+    /// A file of settings.
+    pub config: Option<PathBuf>,
+    /// Steps, where they differ from the settings.
+    pub steps: Option<u32>,
+    /// Seed, where it differs from the settings.
+    pub seed: Option<u64>,
+    /// Folder of the dictionary and of `metrics.jsonl`.
+    pub out: PathBuf,
+}
+
+/// What a training outside a project came to.
+#[derive(Debug, Clone, Serialize)]
+pub struct LooseTrained {
+    /// The settings in force.
+    pub config: SaeConfig,
+    /// The step it went on from.
+    pub resumed_at: u32,
+    /// The last step's loss and figures; `None` if there was nothing left to do.
+    pub last: Option<StepReport>,
+}
+
+/// Steps between two checkpoints.
+const CHECKPOINT_EVERY: u32 = 500;
+
+/// Trains a dictionary on the rows of a file; goes on where it stopped.
+///
+/// # Errors
+/// When a file cannot be read, a setting is out of range, or `out` holds a finished dictionary.
+pub fn train_on_file(request: &LooseTraining, job: &JobContext) -> Result<LooseTrained> {
+    if request.out.join(folder::CONFIG_FILE).exists() {
+        return Err(EngineError::request(format!(
+            "{} holds a dictionary already; choose another folder",
+            request.out.display()
+        )));
+    }
+    let (shape, rows) = read_tensor(&request.input)?;
+    let (d, batch) = match *shape.as_slice() {
+        [_, d] => (d, None),
+        [_, batch, d] => (d, Some(batch)),
+        _ => {
+            return Err(EngineError::request(format!(
+                "{} has shape {shape:?}, expected [n_batches, batch, d_model] or [n, d_model]",
+                request.input
+            )));
+        }
+    };
+    let config = settings(request, (rows.len() / d.max(1), batch))?;
+    sae::check_config(&config, d)?;
+    let initial = match &request.init {
+        None => sae::initial_weights(&config, d)?,
+        Some(path) => open(None, &path.display().to_string(), Some(config.k))?.into_parts(),
+    };
+    let wrong_rows = |error| named(&request.input, &error);
+    let mut source = if batch.is_some() {
+        InMemorySource::in_order(rows, d).map_err(wrong_rows)?
+    } else {
+        InMemorySource::new(rows, d, config.seed).map_err(wrong_rows)?
+    };
+    std::fs::create_dir_all(&request.out)
+        .map_err(|error| EngineError::request(format!("{}: {error}", request.out.display())))?;
+    let plan = CheckpointPlan {
+        dir: request.out.join("checkpoints"),
+        every_steps: CHECKPOINT_EVERY,
+    };
+    let metrics_path = request.out.join("metrics.jsonl");
+    let mut metrics = MetricsFile::new(&metrics_path);
+    let mut last = None;
+    let trained = sae::train_from(
+        &config,
+        initial,
+        &mut source,
+        &mut |report| {
+            metrics.add(report);
+            last = Some(*report);
+            job.train_step(*report);
+            job.step(
+                "Training dictionary",
+                u64::from(report.step) + 1,
+                u64::from(config.steps),
+                "steps",
+            )
+        },
+        Some(&plan),
+    )?;
+    metrics.finish()?;
+    if !trained.completed {
+        return Err(EngineError::cancelled());
+    }
+    let provenance = serde_json::json!({ "input": request.input, "config": config });
+    folder::save(&request.out, &trained.sae, &provenance)?;
+    std::fs::remove_dir_all(&plan.dir).ok();
+    Ok(LooseTrained {
+        config,
+        resumed_at: trained.resumed_at,
+        last,
+    })
+}
+
+/// The settings in force: those of the file, else of `init`'s own, else the recipe's.
+fn settings(request: &LooseTraining, (n_rows, batch): (usize, Option<usize>)) -> Result<SaeConfig> {
+    let mut base = match &request.init {
+        Some(init) => trainer_settings(init)?,
+        None => None,
+    };
+    if let Some(init) = &request.init
+        && base.is_none()
+    {
+        // The dictionary itself says how many features and how many of them are active.
+        let sae = open(None, &init.display().to_string(), Some(1))?;
+        base = Some(SaeConfig {
+            n_features: sae.n_features() as u32,
+            k: sae.sparsity().k().unwrap_or(SaeConfig::default().k),
+            ..SaeConfig::default()
+        });
+    }
+    let mut base = base.unwrap_or_default();
+    if let Some(batch) = batch {
+        base.batch_rows = batch as u32;
+        base.steps = (n_rows / batch.max(1)) as u32;
+    }
+    let mut config = match &request.config {
+        None => base,
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                EngineError::request(format!("cannot read {}: {error}", path.display()))
+            })?;
+            sae_config_from_toml(&text, &base)
+                .map_err(|error| EngineError::request(format!("{}: {error}", path.display())))?
+        }
+    };
+    config.steps = request.steps.unwrap_or(config.steps);
+    config.seed = request.seed.unwrap_or(config.seed);
+    if batch.is_some_and(|batch| config.batch_rows != batch as u32) {
+        return Err(EngineError::request(format!(
+            "batch_rows is {}, but the batches of {} have {} rows",
+            config.batch_rows,
+            request.input,
+            batch.unwrap_or(0)
+        )));
+    }
+    Ok(config)
+}

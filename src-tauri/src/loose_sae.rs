@@ -1,0 +1,78 @@
+//! `sae encode` and `sae train`, in a project and outside.
+
+use std::path::Path;
+
+use engine::{EncodeRequest, EngineError, JobContext, LooseTraining, Result, Session};
+use schema::SaeConfig;
+use serde_json::json;
+
+use crate::arguments::SaeTrainArguments;
+use crate::text::{self, Answer};
+
+/// Encodes the rows of a file; a name that is no path is looked for in the project.
+pub(crate) fn encode(request: &EncodeRequest, project: Option<&Path>) -> Result<Answer> {
+    let current = std::env::current_dir().unwrap_or_default();
+    let is_name = !Path::new(&request.sae).exists();
+    let folder = match project {
+        Some(folder) => Some(folder),
+        None => (is_name && Session::is_project(&current)).then_some(current.as_path()),
+    };
+    let session = folder.map(Session::open).transpose()?;
+    let answer = engine::encode_file(session.as_ref(), request)?;
+    let lines = format!(
+        "{} rows, FVU {:.4}, L0 {:.2}, at most {} active features in a row\n",
+        answer.n_rows, answer.fvu, answer.l0, answer.most_active
+    );
+    Ok(Answer::new(json!(answer), lines))
+}
+
+/// Trains on the rows of a file.
+pub(crate) fn train(arguments: &SaeTrainArguments, job: &JobContext) -> Result<Answer> {
+    let (Some(input), Some(out)) = (&arguments.input, &arguments.out) else {
+        return Err(EngineError::request("--input needs --out FOLDER"));
+    };
+    let request = LooseTraining {
+        input: input.clone(),
+        init: arguments.init.clone(),
+        config: arguments.config.clone(),
+        steps: arguments.steps,
+        seed: arguments.seed,
+        out: out.clone(),
+    };
+    let trained = engine::train_on_file(&request, job)?;
+    let figures = trained.last.map_or_else(String::new, |last| {
+        format!(
+            ": loss {:.4}, FVU {:.4}, L0 {:.2}, {} dead",
+            last.loss, last.fvu, last.l0, last.dead
+        )
+    });
+    let lines = format!(
+        "Trained {} steps into {}{figures}\n",
+        trained.config.steps,
+        out.display()
+    );
+    Ok(Answer::new(json!(trained), lines))
+}
+
+/// Trains on a harvest of the project.
+pub(crate) fn train_here(
+    arguments: &SaeTrainArguments,
+    session: &Session,
+    job: &JobContext,
+) -> Result<Answer> {
+    let (Some(name), Some(harvest)) = (&arguments.name, &arguments.harvest) else {
+        return Err(EngineError::request("expected a name and --harvest"));
+    };
+    let mut settings = SaeConfig::default();
+    if let Some(path) = &arguments.config {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            EngineError::request(format!("cannot read {}: {error}", path.display()))
+        })?;
+        settings = engine::sae_config_from_toml(&text, &settings)
+            .map_err(|error| EngineError::request(format!("{}: {error}", path.display())))?;
+    }
+    settings.seed = arguments.seed.unwrap_or(settings.seed);
+    settings.steps = arguments.steps.unwrap_or(settings.steps);
+    let evaluation = session.train_sae(name, harvest, &settings, job)?;
+    Ok(text::evaluation(name, &evaluation))
+}

@@ -1,0 +1,249 @@
+//! `sae train` and `sae encode` outside any project, against the reference's saved tensors, by the
+//! names that scripts rely on.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails its test")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+fn shared(name: &str) -> Option<PathBuf> {
+    let root = std::env::var_os("FLUOROSCOPE_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
+        PathBuf::from,
+    );
+    let path = root.join(name);
+    if path.exists() {
+        return Some(path.canonicalize().unwrap());
+    }
+    let required = std::env::var("FLUOROSCOPE_REQUIRE_SHARED").is_ok_and(|value| value == "1");
+    assert!(!required, "{} is missing", path.display());
+    #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
+    {
+        eprintln!("skipped: {} is missing", path.display());
+    }
+    None
+}
+
+fn run(dir: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_fluoroscope"))
+        .arg("sae")
+        .args(arguments)
+        .current_dir(dir)
+        .env("XDG_CONFIG_HOME", dir.join("config"))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn succeed(dir: &Path, arguments: &[&str]) {
+    let output = run(dir, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+}
+
+/// A tensor and its shape, as f64.
+fn tensor(path: &Path, name: &str) -> (Vec<usize>, Vec<f64>) {
+    let bytes = std::fs::read(path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let view = file.tensor(name).unwrap();
+    let values = match view.dtype() {
+        safetensors::Dtype::I64 => view
+            .data()
+            .chunks_exact(8)
+            .map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f64)
+            .collect(),
+        _ => view
+            .data()
+            .chunks_exact(4)
+            .map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap())))
+            .collect(),
+    };
+    (view.shape().to_vec(), values)
+}
+
+fn close(what: &str, got: &[f64], expected: &[f64], limit: f64) {
+    assert_eq!(got.len(), expected.len(), "{what}");
+    let worst = got.iter().zip(expected).map(|(a, b)| (a - b).abs());
+    let worst = worst.fold(0.0, f64::max);
+    assert!(worst <= limit, "{what}: {worst} above {limit}");
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// What no trainer of the fixtures writes into its own settings.
+const SETTINGS: &str = "dead_after_rows = 320\nwarmup_steps = 10\n";
+
+#[test]
+fn trained_and_encoded_files_equal_the_reference() {
+    let Some(fixtures) = shared("fixtures/sae") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    std::fs::write(dir.join("sae.toml"), SETTINGS).unwrap();
+    let batches = format!("{}:train_batches", text(&fixtures.join("data.safetensors")));
+    for (kind, latents, recon) in [
+        ("topk", "latents_topk", "recon_topk"),
+        ("batch_topk", "latents_threshold", "recon_threshold"),
+        (
+            "matryoshka_batch_topk",
+            "latents_threshold",
+            "recon_threshold",
+        ),
+        ("jumprelu", "latents", "recon"),
+        ("gated", "latents", "recon"),
+        ("standard", "latents", "recon"),
+        ("standard_april", "latents", "recon"),
+    ] {
+        let root = fixtures.join("dictionary_learning").join(kind);
+        let model = root.join("model");
+        let forward = root.join("forward.safetensors");
+        let codes = dir.join(format!("{kind}.safetensors"));
+        let input = format!("{}:x", text(&forward));
+        let encode = ["encode", text(&model), "--input", &input, "--output"];
+        succeed(dir, &[&encode[..], &[text(&codes)]].concat());
+        let (shape, indices) = tensor(&codes, "indices");
+        let (_, values) = tensor(&codes, "values");
+        let (latent_shape, expected) = tensor(&forward, latents);
+        let mut dense = vec![0.0; expected.len()];
+        for (at, (&feature, &value)) in indices.iter().zip(&values).enumerate() {
+            if value > 0.0 {
+                dense[at / shape[1] * latent_shape[1] + feature as usize] = value;
+            }
+        }
+        close(kind, &dense, &expected, 1e-4);
+        close(
+            kind,
+            &tensor(&codes, "reconstruction").1,
+            &tensor(&forward, recon).1,
+            1e-4,
+        );
+
+        let out = dir.join(format!("{kind}-trained"));
+        let init = root.join("train50/init");
+        let train = [
+            "train",
+            "--input",
+            &batches,
+            "--init",
+            text(&init),
+            "--config",
+            "sae.toml",
+            "--out",
+            text(&out),
+        ];
+        succeed(dir, &train);
+        let curve = std::fs::read(root.join("train50/curve.json")).unwrap();
+        let curve: Vec<Value> = serde_json::from_slice(&curve).unwrap();
+        let metrics = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap();
+        let metrics: Vec<Value> = metrics
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(metrics.len(), 50, "{kind}");
+        for (step, (got, expected)) in metrics.iter().zip(&curve).enumerate() {
+            assert_eq!(got["step"], step);
+            let [got, expected] = [got, expected].map(|line| line["loss"].as_f64().unwrap());
+            assert!(
+                (got / expected - 1.0).abs() < 1e-5,
+                "{kind}, step {step}: {got}, expected {expected}"
+            );
+        }
+        let last = root.join("train50/final/ae.safetensors");
+        let transposed = SafeTensors::deserialize(&std::fs::read(&last).unwrap())
+            .unwrap()
+            .tensor("W_dec")
+            .is_ok();
+        if transposed {
+            close(
+                kind,
+                &tensor(&out.join("sae.safetensors"), "W_dec").1,
+                &tensor(&last, "W_dec").1,
+                1e-4,
+            );
+        }
+        // A finished folder is not trained over.
+        let output = run(dir, &train);
+        assert_eq!(output.status.code(), Some(2));
+    }
+}
+
+#[test]
+fn rows_that_do_not_fit_are_refused_in_one_sentence() {
+    let Some(fixtures) = shared("fixtures/sae") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let data = fixtures.join("data.safetensors");
+    let data = text(&data);
+    let model = fixtures.join("dictionary_learning/topk/model");
+    let model = text(&model);
+    let out_of_range = "k = 500\n";
+    std::fs::write(dir.join("k.toml"), out_of_range).unwrap();
+    std::fs::write(dir.join("key.toml"), "no_such_key = 1\n").unwrap();
+    let rows = format!("{data}:eval_x");
+    let cases: [(Vec<&str>, &str); 6] = [
+        (
+            vec![
+                "encode",
+                model,
+                "--input",
+                data,
+                "--output",
+                "o.safetensors",
+            ],
+            "x",
+        ),
+        (
+            vec![
+                "encode",
+                model,
+                "--input",
+                &rows,
+                "--output",
+                "no/o.safetensors",
+            ],
+            "a folder that exists",
+        ),
+        (
+            vec![
+                "train", "--input", &rows, "--init", model, "--config", "k.toml", "--out", "o",
+            ],
+            "k is not usable: it is 500, expected 1 to 101",
+        ),
+        (
+            vec![
+                "train", "--input", &rows, "--init", model, "--config", "key.toml", "--out", "o",
+            ],
+            "no_such_key",
+        ),
+        (
+            vec!["train", "--input", "absent.safetensors:x", "--out", "o"],
+            "absent.safetensors",
+        ),
+        (
+            vec![
+                "encode",
+                "absent-sae",
+                "--input",
+                &rows,
+                "--output",
+                "o.safetensors",
+            ],
+            "absent-sae",
+        ),
+    ];
+    for (arguments, expected) in cases {
+        let output = run(dir, &arguments);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
+        assert!(message.contains(expected), "{arguments:?}: {message}");
+        assert_eq!(message.trim().lines().count(), 1, "{message}");
+    }
+    assert!(!dir.join("o").exists());
+}
