@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use sae::formats::{dictionary_learning, folder, recsae, trainer_settings};
+use sae::formats::export::{ExportFacts, ExportFormat, export};
+use sae::formats::{dictionary_learning, folder, recsae, saelens, trainer_settings};
 use sae::{InMemorySource, SparseAutoencoder, Sparsity, train_from};
 use safetensors::{Dtype, SafeTensors};
 use schema::{SaeConfig, SaeVariant};
@@ -449,4 +450,109 @@ fn relu_50_steps() {
 #[test]
 fn relu_with_free_decoder_rows_50_steps() {
     train_50("standard_april");
+}
+
+/// Dictionaries of SAELens, as saved for inference.
+const SAELENS: [&str; 9] = [
+    "batchtopk",
+    "gated",
+    "jumprelu_step",
+    "jumprelu_tanh",
+    "matryoshka_batchtopk",
+    "matryoshka_batchtopk_maux",
+    "standard",
+    "topk",
+    "topk_norescale",
+];
+
+#[test]
+fn saelens_forward() {
+    let Some(fixtures) = shared() else { return };
+    for kind in SAELENS {
+        let root = fixtures.join("sae/saelens").join(kind);
+        let sae = saelens::load(&root.join("inference")).unwrap().sae;
+        let saved = tensors(&root.join("forward.safetensors"));
+        let got = dense(&sae, &saved["x"]);
+        same_active_set(&got, &saved["latents"]);
+        close(&format!("saelens {kind} latents"), &got, &saved["latents"]);
+        let recon = sae.reconstruct(&saved["x"]).unwrap();
+        close(&format!("saelens {kind} recon"), &recon, &saved["recon"]);
+    }
+}
+
+/// A training's own save rescales activations by decoder norms; folded, it selects the same.
+#[test]
+fn saelens_checkpoints_reconstruct_as_their_training_class() {
+    let Some(fixtures) = shared() else { return };
+    for kind in [
+        "topk",
+        "topk_norescale",
+        "gated",
+        "jumprelu_step",
+        "standard",
+    ] {
+        let root = fixtures.join("sae/saelens").join(kind);
+        let sae = saelens::load(&root.join("training_checkpoint"))
+            .unwrap()
+            .sae;
+        let saved = tensors(&root.join("forward.safetensors"));
+        let expected = saved
+            .get("recon_training_class")
+            .unwrap_or_else(|| &saved["recon"]);
+        let recon = sae.reconstruct(&saved["x"]).unwrap();
+        close(&format!("saelens {kind} checkpoint"), &recon, expected);
+    }
+}
+
+#[test]
+fn saelens_inputs_that_are_normalised_are_refused() {
+    let Some(fixtures) = shared() else { return };
+    let folder = fixtures.join("sae/saelens/standard_nobdec_ln/inference");
+    let text = saelens::load(&folder).unwrap_err().to_string();
+    assert!(text.contains("normalize_activations"), "{text}");
+}
+
+/// Every class written for every tool that has it, and read back, gives the same features.
+#[test]
+fn exports_read_back_give_the_same_features() {
+    let Some(fixtures) = shared() else { return };
+    let facts = ExportFacts {
+        hook_name: Some("blocks.3.hook_resid_post".to_owned()),
+        layer: Some(3),
+        model: Some("tiny".to_owned()),
+    };
+    for kind in KINDS {
+        let root = fixtures.join("sae/dictionary_learning").join(kind);
+        let sae = dictionary_learning::load(&root.join("model")).unwrap();
+        let x = tensors(&root.join("forward.safetensors"))["x"].clone();
+        let expected = dense(&sae, &x);
+        for format in ExportFormat::ALL {
+            let dir = tempfile::tempdir().unwrap();
+            let again = match export(format, dir.path(), &sae, &facts) {
+                Ok(again) => again,
+                Err(error) => {
+                    let text = error.to_string();
+                    assert!(format == ExportFormat::Sparsify && kind != "topk", "{text}");
+                    assert!(text.contains("topk dictionaries only"), "{text}");
+                    continue;
+                }
+            };
+            let got = dense(&again, &x);
+            same_active_set(&got, &expected);
+            let name = format!("{kind} for {}", format.name());
+            close(&name, &got, &expected);
+            close(
+                &name,
+                &again.reconstruct(&x).unwrap(),
+                &sae.reconstruct(&x).unwrap(),
+            );
+        }
+        let dir = tempfile::tempdir().unwrap();
+        export(ExportFormat::DictionaryLearning, dir.path(), &sae, &facts).unwrap();
+        let read = dictionary_learning::open(dir.path()).unwrap();
+        assert_eq!((read.layer, read.model.as_deref()), (Some(3), Some("tiny")));
+        export(ExportFormat::Saelens, dir.path(), &sae, &facts).unwrap();
+        let read = saelens::load(dir.path()).unwrap();
+        assert_eq!(read.hook_name, facts.hook_name);
+    }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::export::transposed;
 use super::tensor_file::TensorFile;
 use crate::autoencoder::{SaeParts, SparseAutoencoder};
 use crate::error::SaeError;
@@ -316,12 +317,4 @@ fn scale_biases(parts: &mut SaeParts, factor: f32) {
         }
         Sparsity::TopK { .. } | Sparsity::Relu => {}
     }
-}
-
-/// `[n, m]` from `[m, n]`.
-fn transposed(values: &[f32], n: usize) -> Vec<f32> {
-    let m = values.len() / n.max(1);
-    (0..n)
-        .flat_map(|row| (0..m).map(move |column| values[column * n + row]))
-        .collect()
 }
