@@ -500,6 +500,23 @@ pub(crate) enum SaeCommand {
         #[arg(long)]
         k: Option<u32>,
     },
+    /// Write a dictionary for another tool, and read it back to compare.
+    #[command(
+        after_help = "Example: fluoroscope sae export films --format saelens --out films-saelens"
+    )]
+    Export {
+        /// Folder or file of a dictionary, or its name in the project.
+        sae: String,
+        /// saelens, `dictionary_learning` or sparsify.
+        #[arg(long)]
+        format: String,
+        /// New or empty folder.
+        #[arg(long)]
+        out: PathBuf,
+        /// k of a bare `RecSAE` state dictionary.
+        #[arg(long)]
+        k: Option<u32>,
+    },
     /// Import dictionaries of other tools, and published interpretations as proposals.
     #[command(
         after_help = "Example: fluoroscope sae import maira --path maira-2-sae --model maira --dataset reports"
@@ -556,8 +573,8 @@ pub(crate) struct SaeTrainArguments {
     #[arg(long)]
     pub(crate) steps: Option<u32>,
     /// Settings in TOML: variant (`top_k`, `batch_top_k`, matryoshka, relu, `jump_relu`, gated),
-    /// `n_features`, k, lr, steps, `batch_rows` and others; a wrong key lists them all; "none" leaves out decay or
-    /// clipping.
+    /// `n_features`, k, lr, steps, `batch_rows` and others; a wrong key lists them all. "none"
+    /// leaves out decay or clipping.
     #[arg(long)]
     pub(crate) config: Option<PathBuf>,
     /// Seed.
@@ -573,7 +590,7 @@ pub(crate) struct SaeImportArguments {
     /// Folder of one dictionary, or of several in sub-folders.
     #[arg(long)]
     pub(crate) path: PathBuf,
-    /// Layout: auto, `dictionary_learning`, recsae, sparsify.
+    /// Layout: auto, `dictionary_learning`, recsae, saelens, sparsify.
     #[arg(long, default_value = "auto")]
     pub(crate) format: String,
     /// Harvest of the project whose rows it reads.

@@ -52,6 +52,20 @@ pub(crate) fn run(command: &Command, project: Option<&Path>, job: &JobContext) -
             };
             crate::loose_sae::encode(&request, project)
         }
+        Command::Sae(SaeCommand::Export {
+            sae,
+            format,
+            out,
+            k,
+        }) => {
+            let request = engine::ExportRequest {
+                sae: sae.clone(),
+                format: format.clone(),
+                out: out.clone(),
+                k: *k,
+            };
+            crate::loose_sae::export(&request, project)
+        }
         Command::Sae(command) => run_sae(command, &open(project)?, job),
         Command::Features(command) => run_features(command, &open(project)?, job),
         Command::Explain(ExplainCommand::Propose { sae, with }) => {
@@ -399,7 +413,9 @@ fn run_harvest(command: &HarvestCommand, session: &Session, job: &JobContext) ->
 
 fn run_sae(command: &SaeCommand, session: &Session, job: &JobContext) -> Result<Answer> {
     match command {
-        SaeCommand::Encode { .. } => Err(EngineError::other("this command is run elsewhere")),
+        SaeCommand::Encode { .. } | SaeCommand::Export { .. } => {
+            Err(EngineError::other("this command is run elsewhere"))
+        }
         SaeCommand::Train(arguments) => crate::loose_sae::train_here(arguments, session, job),
         SaeCommand::Import(arguments) => crate::foreign_sae::import(arguments, session, job),
         SaeCommand::Locate {

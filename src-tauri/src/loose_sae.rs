@@ -1,8 +1,10 @@
-//! `sae encode` and `sae train`, in a project and outside.
+//! `sae encode`, `sae export` and `sae train`, in a project and outside.
 
 use std::path::Path;
 
-use engine::{EncodeRequest, EngineError, JobContext, LooseTraining, Result, Session};
+use engine::{
+    EncodeRequest, EngineError, ExportRequest, JobContext, LooseTraining, Result, Session,
+};
 use schema::SaeConfig;
 use serde_json::json;
 
@@ -11,17 +13,38 @@ use crate::text::{self, Answer};
 
 /// Encodes the rows of a file; a name that is no path is looked for in the project.
 pub(crate) fn encode(request: &EncodeRequest, project: Option<&Path>) -> Result<Answer> {
-    let current = std::env::current_dir().unwrap_or_default();
-    let is_name = !Path::new(&request.sae).exists();
-    let folder = match project {
-        Some(folder) => Some(folder),
-        None => (is_name && Session::is_project(&current)).then_some(current.as_path()),
-    };
-    let session = folder.map(Session::open).transpose()?;
+    let session = session_of(&request.sae, project)?;
     let answer = engine::encode_file(session.as_ref(), request)?;
     let lines = format!(
         "{} rows, FVU {:.4}, L0 {:.2}, at most {} active features in a row\n",
         answer.n_rows, answer.fvu, answer.l0, answer.most_active
+    );
+    Ok(Answer::new(json!(answer), lines))
+}
+
+/// The project that was named; for a name that is no path, the one of the current folder.
+fn session_of(sae: &str, project: Option<&Path>) -> Result<Option<Session>> {
+    let current = std::env::current_dir().unwrap_or_default();
+    let is_name = !Path::new(sae).exists();
+    let folder = match project {
+        Some(folder) => Some(folder),
+        None => (is_name && Session::is_project(&current)).then_some(current.as_path()),
+    };
+    folder.map(Session::open).transpose()
+}
+
+/// Writes a dictionary for another tool.
+pub(crate) fn export(request: &ExportRequest, project: Option<&Path>) -> Result<Answer> {
+    let session = session_of(&request.sae, project)?;
+    let answer = engine::export_sae(session.as_ref(), request)?;
+    let lines = format!(
+        "Written to {} as {}; read back, reconstructions of {} rows differ by {:.1e} at most, of \
+         values up to {:.1}\n",
+        request.out.display(),
+        answer.rule,
+        answer.n_rows,
+        answer.largest_difference,
+        answer.largest_value
     );
     Ok(Answer::new(json!(answer), lines))
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sae::SparseAutoencoder;
-use sae::formats::{dictionary_learning, folder, recsae};
+use sae::formats::{dictionary_learning, folder, recsae, saelens};
 use schema::HookPoint;
 
 use crate::error::{EngineError, Result};
@@ -13,6 +13,7 @@ use crate::error::{EngineError, Result};
 pub(crate) enum ForeignFormat {
     DictionaryLearning,
     RecSae,
+    Saelens,
     Sparsify,
 }
 
@@ -22,6 +23,7 @@ impl ForeignFormat {
         match self {
             Self::DictionaryLearning => "dictionary_learning",
             Self::RecSae => "recsae",
+            Self::Saelens => "saelens",
             Self::Sparsify => "sparsify",
         }
     }
@@ -106,6 +108,19 @@ impl ForeignSae {
                     notes: read.notes,
                 })
             }
+            ForeignFormat::Saelens => {
+                let read = saelens::load(&place.path).map_err(|error| unusable(&error))?;
+                Ok(Self {
+                    expected: read.hook_name.as_deref().and_then(|hook| hook.parse().ok()),
+                    class: read.architecture,
+                    trained_on: read.model,
+                    files: vec![
+                        place.path.join(saelens::CONFIG_FILE),
+                        place.path.join(saelens::WEIGHTS_FILE),
+                    ],
+                    ..Self::plain(&name, read.sae)
+                })
+            }
             ForeignFormat::Sparsify => {
                 let (sae, _) = folder::load(&place.path).map_err(|error| unusable(&error))?;
                 Ok(Self {
@@ -169,11 +184,12 @@ pub(crate) fn find_dictionaries(path: &Path, format: &str) -> Result<Vec<Foreign
         "auto" => None,
         "dictionary_learning" => Some(ForeignFormat::DictionaryLearning),
         "recsae" => Some(ForeignFormat::RecSae),
+        "saelens" => Some(ForeignFormat::Saelens),
         "sparsify" => Some(ForeignFormat::Sparsify),
         other => {
             return Err(EngineError::request(format!(
                 "\"{other}\" is no format this version reads; expected auto, dictionary_learning, \
-                 recsae or sparsify"
+                 recsae, saelens or sparsify"
             )));
         }
     };
@@ -208,8 +224,8 @@ pub(crate) fn find_dictionaries(path: &Path, format: &str) -> Result<Vec<Foreign
     if found.is_empty() {
         return Err(EngineError::request(format!(
             "{}: expected a dictionary in it or in its sub-folders: config.json with ae.pt or \
-             ae.safetensors (dictionary_learning), cfg.json with sae.safetensors (sparsify), or a \
-             .safetensors file (recsae)",
+             ae.safetensors (dictionary_learning), cfg.json with sae.safetensors (sparsify) or with \
+             sae_weights.safetensors (saelens), or a .safetensors file (recsae)",
             path.display()
         )));
     }
@@ -222,7 +238,9 @@ fn recognise(path: &Path) -> Option<ForeignFormat> {
         let is_tensors = path.extension().is_some_and(|ext| ext == "safetensors");
         return is_tensors.then_some(ForeignFormat::RecSae);
     }
-    if path.join(folder::CONFIG_FILE).is_file() {
+    if path.join(saelens::WEIGHTS_FILE).is_file() {
+        Some(ForeignFormat::Saelens)
+    } else if path.join(folder::CONFIG_FILE).is_file() {
         Some(ForeignFormat::Sparsify)
     } else if dictionary_learning::weight_file(path).is_some()
         || is_run_config(&path.join(dictionary_learning::CONFIG_FILE))

@@ -58,7 +58,8 @@ pub use keep_project::{restore, write_picture};
 pub use locate_sae::{LayerCandidate, LayerTest, LocateRequest};
 pub use located::{LocatedReport, LocatedSentence};
 pub use loose_sae::{
-    EncodeAnswer, EncodeRequest, LooseTrained, LooseTraining, encode_file, train_on_file,
+    EncodeAnswer, EncodeRequest, ExportAnswer, ExportRequest, LooseTrained, LooseTraining,
+    encode_file, export_sae, train_on_file,
 };
 pub use models::AttributionMethod as TraceMethod;
 pub use recovery::ConceptRecovery;

@@ -1,12 +1,14 @@
-//! Dictionaries outside any project: encoding rows of a file, and training on them.
+//! Dictionaries and files outside any project: encoding rows of a file, training on them, export.
 
 use std::path::{Path, PathBuf};
 
 use models::tensor_files::{NamedTensors, TensorValues, read_tensor, write_tensors};
+use sae::formats::export::{ExportFacts, ExportFormat};
 use sae::formats::{folder, trainer_settings};
 use sae::{CheckpointPlan, FvuSum, InMemorySource, SparseAutoencoder, SparseCodes};
-use schema::{SaeConfig, StepReport};
+use schema::{HookPoint, SaeConfig, StepReport};
 use serde::Serialize;
+use store::HarvestReader;
 
 use crate::error::{EngineError, Result};
 use crate::foreign_sae::{ForeignSae, find_dictionaries};
@@ -156,6 +158,116 @@ fn check_output(path: &Path) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+/// What is to be exported.
+#[derive(Debug, Clone)]
+pub struct ExportRequest {
+    /// Folder or file of a dictionary, or its name in the project.
+    pub sae: String,
+    /// `saelens`, `dictionary_learning` or `sparsify`.
+    pub format: String,
+    /// Folder of the written files; must not exist or be empty.
+    pub out: PathBuf,
+    /// k of a bare RecSAE state dictionary.
+    pub k: Option<u32>,
+}
+
+/// What an export gave.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExportAnswer {
+    /// The rule's name in the written files.
+    pub rule: String,
+    /// Largest difference between the reconstructions of the dictionary and of what was written
+    /// and read back, on [`ExportAnswer::n_rows`] rows.
+    pub largest_difference: f32,
+    /// The largest reconstructed value, to compare it with.
+    pub largest_value: f32,
+    /// Rows compared.
+    pub n_rows: usize,
+}
+
+/// Rows that an export is tried on.
+const TRIED: usize = 256;
+
+/// Writes a dictionary for another tool, reads it back and compares both.
+///
+/// # Errors
+/// When the dictionary cannot be read, the tool has no such dictionary, or `out` is not empty.
+pub fn export_sae(session: Option<&Session>, request: &ExportRequest) -> Result<ExportAnswer> {
+    let format = ExportFormat::ALL
+        .into_iter()
+        .find(|format| format.name() == request.format)
+        .ok_or_else(|| {
+            EngineError::request(format!(
+                "\"{}\" is no format this version writes; expected saelens, dictionary_learning or \
+                 sparsify",
+                request.format
+            ))
+        })?;
+    let is_empty = match std::fs::read_dir(&request.out) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(_absent) => !request.out.exists(),
+    };
+    if !is_empty {
+        return Err(EngineError::request(format!(
+            "{} is there already; choose a new or empty folder",
+            request.out.display()
+        )));
+    }
+    let sae = open(session, &request.sae, request.k)?;
+    let facts = facts_of(session, &request.sae);
+    let again = sae::formats::export::export(format, &request.out, &sae, &facts)?;
+    let rows = rows_to_try(&sae);
+    let (ours, theirs) = (sae.reconstruct(&rows)?, again.reconstruct(&rows)?);
+    let most = |values: &mut dyn Iterator<Item = f32>| values.fold(0_f32, f32::max);
+    Ok(ExportAnswer {
+        rule: again.sparsity().name().to_owned(),
+        largest_difference: most(&mut ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs())),
+        largest_value: most(&mut ours.iter().map(|value| value.abs())),
+        n_rows: TRIED,
+    })
+}
+
+/// What the project knows of where a dictionary reads.
+fn facts_of(session: Option<&Session>, name: &str) -> ExportFacts {
+    let manifest = session
+        .filter(|_| !Path::new(name).exists())
+        .and_then(|session| {
+            let harvest = session.dictionary(name).ok()?.harvest.clone();
+            let reader = HarvestReader::open(&session.project, &harvest).ok()?;
+            Some(reader.manifest().clone())
+        });
+    manifest.map_or_else(ExportFacts::default, |manifest| ExportFacts {
+        hook_name: Some(manifest.hook.to_string()),
+        layer: match manifest.hook {
+            HookPoint::ResidPre(i)
+            | HookPoint::AttnOut(i)
+            | HookPoint::MlpOut(i)
+            | HookPoint::ResidPost(i) => Some(i),
+            _ => None,
+        },
+        model: Some(manifest.model),
+    })
+}
+
+/// Rows about `b_dec` along sums of directions, so that features of every rule are active.
+fn rows_to_try(sae: &SparseAutoencoder) -> Vec<f32> {
+    let (d, n) = (sae.d_model(), sae.n_features() as u32);
+    let mut rows = Vec::with_capacity(TRIED * d);
+    for row in 0..TRIED as u32 {
+        let start = rows.len();
+        rows.extend_from_slice(sae.b_dec());
+        // Fixed strides through the features; co-prime to most numbers of them.
+        for i in 0..8_u32 {
+            let feature = (row.wrapping_mul(7919) + i.wrapping_mul(104_729)) % n;
+            let strength = 0.5 + i as f32;
+            for (value, w) in rows[start..].iter_mut().zip(sae.decoder_row(feature)) {
+                *value += strength * w;
+            }
+        }
+    }
+    rows
 }
 
 /// A training on the rows of a file.

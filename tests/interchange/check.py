@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+"""Dictionaries written here load in SAELens, dictionary_learning and sparsify, and back.
+
+Each variant is trained for a few steps by `fluoroscope sae train`, exported for every tool that has
+such a dictionary, loaded by that tool's own code and run on the same rows; then dictionaries that
+the tools made and saved themselves are encoded by `fluoroscope sae encode`. Prints the largest
+difference of features and of reconstructions; fails above the tolerance.
+
+    python -m venv env && env/bin/pip install -r tests/interchange/requirements.txt
+    env/bin/python tests/interchange/check.py --fluoroscope target/debug/fluoroscope
+"""
+
+import argparse
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import warnings
+
+warnings.filterwarnings("ignore")
+# Its kernels need a card.
+os.environ["SPARSIFY_DISABLE_TRITON"] = "1"
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+
+D, N, K, ROWS = 24, 96, 6, 512
+VARIANTS = {
+    "top_k": "",
+    "batch_top_k": "threshold_start_step = 5\n",
+    "matryoshka": "threshold_start_step = 5\ngroup_sizes = [16, 32, 48]\n",
+    "relu": "l1 = 0.2\nsparsity_warmup_steps = 5\n",
+    "jump_relu": "bandwidth = 0.2\nsparsity_warmup_steps = 5\n",
+    "gated": "l1 = 0.2\nsparsity_warmup_steps = 5\n",
+}
+ABSOLUTE, RELATIVE = 1e-6, 1e-5
+
+
+class Check:
+    def __init__(self, fluoroscope, folder):
+        self.fluoroscope, self.folder = fluoroscope, folder
+        self.failures = []
+        rng = np.random.default_rng(0)
+        directions = rng.standard_normal((40, D)).astype(np.float32)
+        mix = rng.random((4096, 40)) * (rng.random((4096, 40)) < 0.08)
+        self.train = (mix @ directions + 0.5).astype(np.float32)
+        self.rows = (mix[:ROWS] @ directions * 1.3 + 0.5).astype(np.float32)
+        save_file({"x": self.train, "eval": self.rows}, folder / "rows.safetensors")
+
+    def run(self, *words):
+        result = subprocess.run(
+            [self.fluoroscope, *map(str, words)], capture_output=True, text=True
+        )
+        if result.returncode != 0:
+            sys.exit(f"fluoroscope {' '.join(map(str, words))}: {result.stderr}")
+
+    def encode(self, sae, *more):
+        """Features, dense, and reconstruction, as computed here."""
+        out = self.folder / "codes.safetensors"
+        rows = f"{self.folder / 'rows.safetensors'}:eval"
+        self.run("sae", "encode", sae, "--input", rows, "--output", out, *more)
+        codes = load_file(out)
+        n = int(codes["indices"].max(initial=0)) + 1
+        dense = np.zeros((ROWS, max(n, N)), np.float32)
+        np.put_along_axis(dense, codes["indices"], codes["values"], axis=1)
+        # Padding has value 0 at index 0, which may have overwritten feature 0.
+        for row, (index, value) in enumerate(zip(codes["indices"], codes["values"])):
+            dense[row, index[value > 0]] = value[value > 0]
+        return dense, codes["reconstruction"]
+
+    def compare(self, what, ours, theirs):
+        worst = []
+        for got, expected in zip(ours, theirs):
+            expected = expected.detach().numpy() if hasattr(expected, "detach") else expected
+            limit = ABSOLUTE + RELATIVE * np.abs(expected).max()
+            difference = float(np.abs(got - expected).max())
+            worst.append(f"{difference:.1e}")
+            if not difference <= limit:
+                self.failures.append(f"{what}: {difference} above {limit}")
+        same = bool(((ours[0] > 0) == (np.asarray(theirs[0].detach()) > 0)).all())
+        if not same:
+            self.failures.append(f"{what}: other features are active")
+        print(f"{what}: features differ by {worst[0]}, reconstructions by {worst[1]}", flush=True)
+
+
+def in_saelens(folder, x):
+    from sae_lens import SAE
+
+    sae = SAE.load_from_disk(str(folder), device="cpu")
+    features = sae.encode(x)
+    return features, sae.decode(features)
+
+
+def in_dictionary_learning(folder, x):
+    from dictionary_learning.utils import load_dictionary
+
+    sae, _ = load_dictionary(str(folder), device="cpu")
+    features = sae.encode(x)
+    return features, sae.decode(features)
+
+
+def in_sparsify(folder, x):
+    from sparsify import SparseCoder
+
+    sae = SparseCoder.load_from_disk(str(folder), device="cpu")
+    out = sae(x)
+    dense = torch.zeros(len(x), N).scatter_(1, out.latent_indices, out.latent_acts)
+    return dense, out.sae_out
+
+
+TOOLS = {
+    "saelens": in_saelens,
+    "dictionary_learning": in_dictionary_learning,
+    "sparsify": in_sparsify,
+}
+
+
+def out_of_here(check):
+    x = torch.from_numpy(check.rows)
+    for variant, settings in VARIANTS.items():
+        config = check.folder / f"{variant}.toml"
+        config.write_text(
+            f'variant = "{variant}"\nn_features = {N}\nk = {K}\nbatch_rows = 256\nsteps = 60\n'
+            f"warmup_steps = 5\n{settings}"
+        )
+        sae = check.folder / variant
+        rows = f"{check.folder / 'rows.safetensors'}:x"
+        check.run("sae", "train", "--input", rows, "--config", config, "--out", sae)
+        ours = check.encode(sae)
+        for tool, load in TOOLS.items():
+            if tool == "sparsify" and variant != "top_k":
+                continue
+            folder = check.folder / f"{variant}-{tool}"
+            check.run("sae", "export", sae, "--format", tool, "--out", folder)
+            theirs = load(folder, x)
+            if variant == "relu" and tool == "dictionary_learning":
+                # The library makes decoder columns unit length and activations larger in return.
+                norms = np.linalg.norm(load_file(sae / "sae.safetensors")["W_dec"], axis=1)
+                theirs = (theirs[0] / torch.from_numpy(norms), theirs[1])
+            check.compare(f"{variant} written for {tool}", ours, theirs)
+        # And read here again from what was written for the others.
+        for tool in TOOLS:
+            folder = check.folder / f"{variant}-{tool}"
+            if folder.exists():
+                again = check.encode(folder)
+                theirs = [torch.from_numpy(value) for value in again]
+                check.compare(f"{variant} read back from {tool}", ours, theirs)
+
+
+def into_here(check):
+    x = torch.from_numpy(check.rows)
+    generator = torch.Generator().manual_seed(1)
+
+    def random(*shape):
+        return torch.randn(*shape, generator=generator) * 0.3
+
+    from sae_lens import (
+        JumpReLUSAE,
+        JumpReLUSAEConfig,
+        StandardSAE,
+        StandardSAEConfig,
+        TopKSAE,
+        TopKSAEConfig,
+    )
+
+    for name, sae in {
+        "standard": StandardSAE(StandardSAEConfig(d_in=D, d_sae=N)),
+        "topk": TopKSAE(TopKSAEConfig(d_in=D, d_sae=N, k=K)),
+        "jumprelu": JumpReLUSAE(JumpReLUSAEConfig(d_in=D, d_sae=N)),
+    }.items():
+        for parameter in sae.parameters():
+            parameter.data = random(*parameter.shape)
+        if name == "jumprelu":
+            sae.threshold.data = sae.threshold.data.abs()
+        folder = check.folder / f"saelens-{name}"
+        sae.save_model(str(folder))
+        loaded = in_saelens(folder, x)
+        check.compare(f"SAELens {name} read here", check.encode(folder), loaded)
+
+    from sparsify import SparseCoder, SparseCoderConfig
+
+    sae = SparseCoder(D, SparseCoderConfig(num_latents=N, k=K), device="cpu")
+    for parameter in sae.parameters():
+        parameter.data = random(*parameter.shape)
+    folder = check.folder / "sparsify-topk"
+    sae.save_to_disk(str(folder))
+    check.compare("sparsify topk read here", check.encode(folder), in_sparsify(folder, x))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--fluoroscope", required=True)
+    arguments = parser.parse_args()
+    program = str(pathlib.Path(arguments.fluoroscope).resolve())
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        check = Check(program, pathlib.Path(folder))
+        out_of_here(check)
+        into_here(check)
+    if check.failures:
+        sys.exit("\n".join(check.failures))
+    print("all agree")
+
+
+if __name__ == "__main__":
+    main()
