@@ -743,6 +743,14 @@ pub(crate) enum BenchCommand {
     /// Time from letting go of a slider to the frame that shows the answer, on a project.
     #[command(after_help = "Example: fluoroscope bench steer --project my-demo")]
     Steer,
+    /// Speed of training dictionaries, against a limit of this machine.
+    #[command(after_help = "Example: fluoroscope bench sae --threads 2")]
+    Sae {
+        /// Batches: a .safetensors file with `x_576` and `x_64`, `[n, 4096, width]` (default:
+        /// random rows).
+        #[arg(long, value_name = "FILE")]
+        input: Option<String>,
+    },
     /// Speed and memory of a text model, against limits of this machine.
     #[command(after_help = "Example: fluoroscope bench models --gguf model.gguf --threads 2")]
     Models {

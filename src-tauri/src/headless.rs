@@ -8,8 +8,8 @@ use schema::{FeatureId, Split, SteeringMode};
 use serde_json::{Value, json};
 
 use crate::arguments::{
-    Arch, Command, DatasetCommand, ExplainCommand, FeaturesCommand, HarvestCommand, Mode,
-    ModelCommand, PhantomKind, ProjectCommand, ReviewCommand, SaeCommand,
+    Arch, BenchCommand, Command, DatasetCommand, ExplainCommand, FeaturesCommand, HarvestCommand,
+    Mode, ModelCommand, PhantomKind, ProjectCommand, ReviewCommand, SaeCommand,
 };
 use crate::text::{self, Answer};
 
@@ -89,6 +89,11 @@ pub(crate) fn run(command: &Command, project: Option<&Path>, job: &JobContext) -
             mode,
         } => run_steer(&open(project)?, sae, sample, features, *mode, job),
         Command::About => crate::installation::about(),
+        Command::Bench(BenchCommand::Sae { input }) => {
+            let speeds = engine::bench_sae(input.as_deref(), job)?;
+            let lines = speeds.lines();
+            Ok(Answer::new(json!(speeds), lines))
+        }
         Command::Open { .. } | Command::Bench(_) => {
             Err(EngineError::other("this command is run elsewhere"))
         }

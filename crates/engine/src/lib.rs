@@ -5,6 +5,7 @@
 
 mod associate;
 mod bench_models;
+mod bench_sae;
 pub mod demo;
 mod device;
 mod edits;
@@ -46,6 +47,7 @@ mod worker;
 
 pub use associate::{ConfirmedAssociation, ConfirmedAssociations};
 pub use bench_models::{SpeedOfModel, SpeedsOfModel, bench_models};
+pub use bench_sae::{SpeedOfTraining, SpeedsOfTraining, bench_sae};
 pub use device::{DeviceChoice, DeviceView, device, set_device};
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind, Result};
