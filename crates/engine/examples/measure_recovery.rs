@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use engine::demo::{FRESH, N_FILMS};
 use engine::views::ImportRequest;
@@ -58,17 +59,23 @@ fn measure(
         session.harvest(&request, &job).map(drop)
     })?;
     let name = format!("{harvest}-{settings_name}");
+    let began = Instant::now();
     once(finished("saes", &name), || {
         session.train_sae(&name, &harvest, settings, &job).map(drop)
     })?;
+    let seconds = began.elapsed().as_secs_f32();
     let evaluation = session.evaluate_sae(&name, &job)?;
     let findings = session.recover_findings(&name, seed ^ FRESH, &job)?;
     let own = findings.values().filter(|it| it.has_own_feature()).count();
     let good = findings.values().filter(|it| it.best_f1 >= 0.8).count();
     println!(
         "seed {seed} {hook} {settings_name}: {own} of their own, {good} at F1 0.8; fvu {:.3} \
-         (random {:.3}) dead {:.3}",
-        evaluation.all.fvu, evaluation.random.fvu, evaluation.all.dead_share
+         (random {:.3}) l0 {:.2} dead {:.3} mean f1 {:.3} in {seconds:.0} s",
+        evaluation.all.fvu,
+        evaluation.random.fvu,
+        evaluation.all.l0,
+        evaluation.all.dead_share,
+        findings.values().map(|it| it.best_f1).sum::<f64>() / findings.len().max(1) as f64
     );
     print(&findings);
     Ok(())
