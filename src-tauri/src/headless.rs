@@ -35,38 +35,7 @@ pub(crate) fn run(command: &Command, project: Option<&Path>, job: &JobContext) -
         }
         Command::Model(command) => run_model(command, &open(project)?, job),
         Command::Harvest(command) => run_harvest(command, &open(project)?, job),
-        Command::Sae(SaeCommand::Train(arguments)) if arguments.input.is_some() => {
-            crate::loose_sae::train(arguments, job)
-        }
-        Command::Sae(SaeCommand::Encode {
-            sae,
-            input,
-            output,
-            k,
-        }) => {
-            let request = engine::EncodeRequest {
-                sae: sae.clone(),
-                input: input.clone(),
-                output: output.clone(),
-                k: *k,
-            };
-            crate::loose_sae::encode(&request, project)
-        }
-        Command::Sae(SaeCommand::Export {
-            sae,
-            format,
-            out,
-            k,
-        }) => {
-            let request = engine::ExportRequest {
-                sae: sae.clone(),
-                format: format.clone(),
-                out: out.clone(),
-                k: *k,
-            };
-            crate::loose_sae::export(&request, project)
-        }
-        Command::Sae(command) => run_sae(command, &open(project)?, job),
+        Command::Sae(command) => run_sae(command, project, job),
         Command::Features(command) => run_features(command, &open(project)?, job),
         Command::Explain(ExplainCommand::Propose { sae, with }) => {
             if with != "keywords" {
@@ -416,7 +385,45 @@ fn run_harvest(command: &HarvestCommand, session: &Session, job: &JobContext) ->
     }
 }
 
-fn run_sae(command: &SaeCommand, session: &Session, job: &JobContext) -> Result<Answer> {
+/// What works without a project, and what needs one.
+fn run_sae(command: &SaeCommand, project: Option<&Path>, job: &JobContext) -> Result<Answer> {
+    match command {
+        SaeCommand::Train(arguments) if arguments.input.is_some() => {
+            crate::loose_sae::train(arguments, job)
+        }
+        SaeCommand::Encode {
+            sae,
+            input,
+            output,
+            k,
+        } => {
+            let request = engine::EncodeRequest {
+                sae: sae.clone(),
+                input: input.clone(),
+                output: output.clone(),
+                k: *k,
+            };
+            crate::loose_sae::encode(&request, project)
+        }
+        SaeCommand::Export {
+            sae,
+            format,
+            out,
+            k,
+        } => {
+            let request = engine::ExportRequest {
+                sae: sae.clone(),
+                format: format.clone(),
+                out: out.clone(),
+                k: *k,
+            };
+            crate::loose_sae::export(&request, project)
+        }
+        command => run_sae_here(command, &open(project)?, job),
+    }
+}
+
+fn run_sae_here(command: &SaeCommand, session: &Session, job: &JobContext) -> Result<Answer> {
     match command {
         SaeCommand::Encode { .. } | SaeCommand::Export { .. } => {
             Err(EngineError::other("this command is run elsewhere"))

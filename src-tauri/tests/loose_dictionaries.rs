@@ -77,28 +77,29 @@ fn text(path: &Path) -> &str {
 /// What no trainer of the fixtures writes into its own settings.
 const SETTINGS: &str = "dead_after_rows = 320\nwarmup_steps = 10\n";
 
+/// Classes of `dictionary_learning`, and the names of their saved codes and reconstructions.
+const KINDS: [(&str, &str, &str); 7] = [
+    ("topk", "latents_topk", "recon_topk"),
+    ("batch_topk", "latents_threshold", "recon_threshold"),
+    (
+        "matryoshka_batch_topk",
+        "latents_threshold",
+        "recon_threshold",
+    ),
+    ("jumprelu", "latents", "recon"),
+    ("gated", "latents", "recon"),
+    ("standard", "latents", "recon"),
+    ("standard_april", "latents", "recon"),
+];
+
 #[test]
-fn trained_and_encoded_files_equal_the_reference() {
+fn encoded_files_equal_the_reference() {
     let Some(fixtures) = shared("fixtures/sae") else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
     let dir = folder.path();
-    std::fs::write(dir.join("sae.toml"), SETTINGS).unwrap();
-    let batches = format!("{}:train_batches", text(&fixtures.join("data.safetensors")));
-    for (kind, latents, recon) in [
-        ("topk", "latents_topk", "recon_topk"),
-        ("batch_topk", "latents_threshold", "recon_threshold"),
-        (
-            "matryoshka_batch_topk",
-            "latents_threshold",
-            "recon_threshold",
-        ),
-        ("jumprelu", "latents", "recon"),
-        ("gated", "latents", "recon"),
-        ("standard", "latents", "recon"),
-        ("standard_april", "latents", "recon"),
-    ] {
+    for (kind, latents, recon) in KINDS {
         let root = fixtures.join("dictionary_learning").join(kind);
         let model = root.join("model");
         let forward = root.join("forward.safetensors");
@@ -116,26 +117,27 @@ fn trained_and_encoded_files_equal_the_reference() {
             }
         }
         close(kind, &dense, &expected, 1e-4);
-        close(
-            kind,
-            &tensor(&codes, "reconstruction").1,
-            &tensor(&forward, recon).1,
-            1e-4,
-        );
+        let (_, reconstruction) = tensor(&codes, "reconstruction");
+        close(kind, &reconstruction, &tensor(&forward, recon).1, 1e-4);
+    }
+}
 
-        let out = dir.join(format!("{kind}-trained"));
+#[test]
+fn trained_files_equal_the_reference() {
+    let Some(fixtures) = shared("fixtures/sae") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    std::fs::write(dir.join("sae.toml"), SETTINGS).unwrap();
+    let batches = format!("{}:train_batches", text(&fixtures.join("data.safetensors")));
+    for (kind, _, _) in KINDS {
+        let root = fixtures.join("dictionary_learning").join(kind);
+        let out = dir.join(kind);
         let init = root.join("train50/init");
-        let train = [
-            "train",
-            "--input",
-            &batches,
-            "--init",
-            text(&init),
-            "--config",
-            "sae.toml",
-            "--out",
-            text(&out),
-        ];
+        let from = ["train", "--input", &batches, "--init", text(&init)];
+        let to = ["--config", "sae.toml", "--out", text(&out)];
+        let train = [&from[..], &to].concat();
         succeed(dir, &train);
         let curve = std::fs::read(root.join("train50/curve.json")).unwrap();
         let curve: Vec<Value> = serde_json::from_slice(&curve).unwrap();
@@ -153,22 +155,19 @@ fn trained_and_encoded_files_equal_the_reference() {
                 "{kind}, step {step}: {got}, expected {expected}"
             );
         }
+        // Where the library keeps its decoder as we do.
         let last = root.join("train50/final/ae.safetensors");
-        let transposed = SafeTensors::deserialize(&std::fs::read(&last).unwrap())
+        let bytes = std::fs::read(&last).unwrap();
+        if SafeTensors::deserialize(&bytes)
             .unwrap()
             .tensor("W_dec")
-            .is_ok();
-        if transposed {
-            close(
-                kind,
-                &tensor(&out.join("sae.safetensors"), "W_dec").1,
-                &tensor(&last, "W_dec").1,
-                1e-4,
-            );
+            .is_ok()
+        {
+            let (_, ours) = tensor(&out.join("sae.safetensors"), "W_dec");
+            close(kind, &ours, &tensor(&last, "W_dec").1, 1e-4);
         }
         // A finished folder is not trained over.
-        let output = run(dir, &train);
-        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(run(dir, &train).status.code(), Some(2));
     }
 }
 
@@ -244,6 +243,67 @@ fn rows_that_do_not_fit_are_refused_in_one_sentence() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {message}");
         assert!(message.contains(expected), "{arguments:?}: {message}");
         assert_eq!(message.trim().lines().count(), 1, "{message}");
+    }
+    assert!(!dir.join("o").exists());
+}
+
+#[test]
+fn exports_say_how_far_what_was_written_differs() {
+    let Some(fixtures) = shared("fixtures/sae") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    for kind in ["batch_topk", "gated", "jumprelu"] {
+        let model = fixtures
+            .join("dictionary_learning")
+            .join(kind)
+            .join("model");
+        for (format, rule) in [
+            (
+                "saelens",
+                if kind == "gated" { "gated" } else { "jumprelu" },
+            ),
+            (
+                "dictionary_learning",
+                if kind == "batch_topk" {
+                    "batchtopk"
+                } else {
+                    kind
+                },
+            ),
+        ] {
+            let out = dir.join(format!("{kind}-{format}"));
+            let export = [
+                "export",
+                text(&model),
+                "--format",
+                format,
+                "--out",
+                text(&out),
+            ];
+            let output = run(dir, &[&export[..], &["--json"]].concat());
+            let message = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{kind}: {message}");
+            let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(answer["rule"], rule);
+            let [difference, largest] =
+                ["largest_difference", "largest_value"].map(|key| answer[key].as_f64().unwrap());
+            assert!(difference <= 1e-6 + 1e-5 * largest, "{kind}: {difference}");
+            // What is there is not written over.
+            assert_eq!(run(dir, &export).status.code(), Some(2));
+        }
+    }
+    let gated = fixtures.join("dictionary_learning/gated/model");
+    for (format, expected) in [
+        ("sparsify", "topk dictionaries only"),
+        ("onnx", "no format this version writes"),
+    ] {
+        let out = ["--format", format, "--out", "o"];
+        let output = run(dir, &[&["export", text(&gated)][..], &out].concat());
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains(expected), "{message}");
     }
     assert!(!dir.join("o").exists());
 }

@@ -25,7 +25,7 @@ pub struct EncodeRequest {
     pub input: String,
     /// Where the codes go.
     pub output: PathBuf,
-    /// k of a bare RecSAE state dictionary.
+    /// k of a bare `RecSAE` state dictionary.
     pub k: Option<u32>,
 }
 
@@ -169,7 +169,7 @@ pub struct ExportRequest {
     pub format: String,
     /// Folder of the written files; must not exist or be empty.
     pub out: PathBuf,
-    /// k of a bare RecSAE state dictionary.
+    /// k of a bare `RecSAE` state dictionary.
     pub k: Option<u32>,
 }
 
@@ -234,7 +234,7 @@ fn facts_of(session: Option<&Session>, name: &str) -> ExportFacts {
     let manifest = session
         .filter(|_| !Path::new(name).exists())
         .and_then(|session| {
-            let harvest = session.dictionary(name).ok()?.harvest.clone();
+            let harvest = session.dictionary(name).ok()?.harvest;
             let reader = HarvestReader::open(&session.project, &harvest).ok()?;
             Some(reader.manifest().clone())
         });

@@ -452,7 +452,7 @@ fn relu_with_free_decoder_rows_50_steps() {
     train_50("standard_april");
 }
 
-/// Dictionaries of SAELens, as saved for inference.
+/// Dictionaries of `SAELens`, as saved for inference.
 const SAELENS: [&str; 9] = [
     "batchtopk",
     "gated",

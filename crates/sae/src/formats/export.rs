@@ -52,7 +52,7 @@ pub struct ExportFacts {
 /// Writes a dictionary for another tool into `folder` (made if absent) and reads it back.
 ///
 /// Returns the reading of the written files: the same features, though a rule may have another
-/// name there (a tracked threshold becomes SAELens' `jumprelu`).
+/// name there (a tracked threshold becomes `SAELens`' `jumprelu`).
 ///
 /// # Errors
 /// [`SaeError::Io`] if a file cannot be written, [`SaeError::Config`] if the tool has no such
@@ -135,94 +135,30 @@ fn save_dictionary_learning(
     fs::create_dir_all(folder).map_err(SaeError::io(folder))?;
     let is_jump = matches!(sae.sparsity(), Sparsity::JumpRelu { .. });
     let parts = recentred(sae.parts(), !is_jump);
-    let (n, d) = (parts.n_features, parts.d_model);
-    let [encoder, decoder] = [&parts.w_enc, &parts.w_dec].map(|rows| transposed(rows, d));
-    let floats = |name, shape: &[usize], values| TorchTensor {
-        name,
-        shape: shape.to_vec(),
-        values: Values::Floats(values),
+    let turned = Turned::of(&parts);
+    torch_writer::write(&folder.join("ae.pt"), &turned.tensors(&parts))?;
+    let path = folder.join(dictionary_learning::CONFIG_FILE);
+    let text = serde_json::to_string_pretty(&trainer_config(&parts, facts))
+        .map_err(|error| SaeError::format(&path, error.to_string()))?;
+    write_atomically(&path, text.as_bytes())
+}
+
+/// `config.json`: what the library needs to load the weights, and where they come from.
+fn trainer_config(parts: &SaeParts, facts: &ExportFacts) -> serde_json::Value {
+    let (class, trainer) = match &parts.sparsity {
+        Sparsity::Relu => ("AutoEncoder", "StandardTrainer"),
+        Sparsity::JumpRelu { .. } => ("JumpReluAutoEncoder", "JumpReluTrainer"),
+        Sparsity::Gated(_) => ("GatedAutoEncoder", "GatedSAETrainer"),
+        Sparsity::TopK { .. } => ("AutoEncoderTopK", "TopKTrainer"),
+        Sparsity::BatchTopK { .. } => ("BatchTopKSAE", "BatchTopKTrainer"),
+        Sparsity::Matryoshka { .. } => ("MatryoshkaBatchTopKSAE", "MatryoshkaBatchTopKTrainer"),
     };
-    let plain = || {
-        vec![
-            floats("W_enc", &[d, n], &encoder),
-            floats("b_enc", &[n], &parts.b_enc),
-            floats("W_dec", &[n, d], &parts.w_dec),
-            floats("b_dec", &[d], &parts.b_dec),
-        ]
-    };
-    let linear = |b_dec| {
-        vec![
-            floats(b_dec, &[d], &parts.b_dec),
-            floats("encoder.weight", &[n, d], &parts.w_enc),
-            floats("encoder.bias", &[n], &parts.b_enc),
-            floats("decoder.weight", &[d, n], &decoder),
-        ]
-    };
-    let number = |name, k: u32| TorchTensor {
-        name,
-        shape: Vec::new(),
-        values: Values::Int32(k.cast_signed()),
-    };
-    let unset = -1.0;
-    let sizes: Vec<i64>;
-    let (class, trainer, tensors) = match &parts.sparsity {
-        Sparsity::Relu => ("AutoEncoder", "StandardTrainer", linear("bias")),
-        Sparsity::JumpRelu { thresholds } => {
-            let mut tensors = plain();
-            tensors.push(floats("threshold", &[n], thresholds));
-            ("JumpReluAutoEncoder", "JumpReluTrainer", tensors)
-        }
-        Sparsity::Gated(gate) => {
-            let tensors = vec![
-                floats("decoder_bias", &[d], &parts.b_dec),
-                floats("r_mag", &[n], &gate.r_mag),
-                floats("gate_bias", &[n], &gate.open_bias),
-                floats("mag_bias", &[n], &gate.mag_bias),
-                floats("encoder.weight", &[n, d], &parts.w_enc),
-                floats("decoder.weight", &[d, n], &decoder),
-            ];
-            ("GatedAutoEncoder", "GatedSAETrainer", tensors)
-        }
-        Sparsity::TopK { k } => {
-            let mut tensors = linear("b_dec");
-            tensors.push(number("k", *k));
-            tensors.push(floats("threshold", &[], std::slice::from_ref(&unset)));
-            ("AutoEncoderTopK", "TopKTrainer", tensors)
-        }
-        Sparsity::BatchTopK { k, threshold } => {
-            let mut tensors = linear("b_dec");
-            tensors.push(number("k", *k));
-            tensors.push(floats("threshold", &[], std::slice::from_ref(threshold)));
-            ("BatchTopKSAE", "BatchTopKTrainer", tensors)
-        }
-        Sparsity::Matryoshka {
-            k,
-            threshold,
-            group_sizes,
-        } => {
-            sizes = group_sizes.iter().map(|&size| i64::from(size)).collect();
-            let mut tensors = plain();
-            tensors.push(number("k", *k));
-            tensors.push(floats("threshold", &[], std::slice::from_ref(threshold)));
-            tensors.push(TorchTensor {
-                name: "group_sizes",
-                shape: vec![sizes.len()],
-                values: Values::Int64(&sizes),
-            });
-            (
-                "MatryoshkaBatchTopKSAE",
-                "MatryoshkaBatchTopKTrainer",
-                tensors,
-            )
-        }
-    };
-    torch_writer::write(&folder.join("ae.pt"), &tensors)?;
     let mut config = json!({
         "trainer": {
             "trainer_class": trainer,
             "dict_class": class,
-            "activation_dim": d,
-            "dict_size": n,
+            "activation_dim": parts.d_model,
+            "dict_size": parts.n_features,
             "layer": facts.layer,
             "lm_name": facts.model,
             "submodule_name": facts.hook_name,
@@ -236,8 +172,105 @@ fn save_dictionary_learning(
     if let Sparsity::Matryoshka { group_sizes, .. } = &parts.sparsity {
         config["trainer"]["group_sizes"] = json!(group_sizes.as_ref());
     }
-    let path = folder.join(dictionary_learning::CONFIG_FILE);
-    let text = serde_json::to_string_pretty(&config)
-        .map_err(|error| SaeError::format(&path, error.to_string()))?;
-    write_atomically(&path, text.as_bytes())
+    config
+}
+
+/// What of a dictionary lies the other way round in the library's files.
+struct Turned {
+    /// `[d_model, n_features]`.
+    encoder: Vec<f32>,
+    /// `[d_model, n_features]`.
+    decoder: Vec<f32>,
+    group_sizes: Vec<i64>,
+}
+
+/// The library's threshold that was never tracked.
+const UNSET: f32 = -1.0;
+
+impl Turned {
+    fn of(parts: &SaeParts) -> Self {
+        let [encoder, decoder] =
+            [&parts.w_enc, &parts.w_dec].map(|rows| transposed(rows, parts.d_model));
+        let group_sizes = match &parts.sparsity {
+            Sparsity::Matryoshka { group_sizes, .. } => {
+                group_sizes.iter().map(|&size| i64::from(size)).collect()
+            }
+            _ => Vec::new(),
+        };
+        Self {
+            encoder,
+            decoder,
+            group_sizes,
+        }
+    }
+
+    /// The tensors of the library's class, by its names.
+    fn tensors<'a>(&'a self, parts: &'a SaeParts) -> Vec<TorchTensor<'a>> {
+        let (n, d) = (parts.n_features, parts.d_model);
+        let plain = || {
+            vec![
+                floats("W_enc", &[d, n], &self.encoder),
+                floats("b_enc", &[n], &parts.b_enc),
+                floats("W_dec", &[n, d], &parts.w_dec),
+                floats("b_dec", &[d], &parts.b_dec),
+            ]
+        };
+        let linear = |b_dec| {
+            vec![
+                floats(b_dec, &[d], &parts.b_dec),
+                floats("encoder.weight", &[n, d], &parts.w_enc),
+                floats("encoder.bias", &[n], &parts.b_enc),
+                floats("decoder.weight", &[d, n], &self.decoder),
+            ]
+        };
+        match &parts.sparsity {
+            Sparsity::Relu => linear("bias"),
+            Sparsity::JumpRelu { thresholds } => {
+                let mut tensors = plain();
+                tensors.push(floats("threshold", &[n], thresholds));
+                tensors
+            }
+            Sparsity::Gated(gate) => vec![
+                floats("decoder_bias", &[d], &parts.b_dec),
+                floats("r_mag", &[n], &gate.r_mag),
+                floats("gate_bias", &[n], &gate.open_bias),
+                floats("mag_bias", &[n], &gate.mag_bias),
+                floats("encoder.weight", &[n, d], &parts.w_enc),
+                floats("decoder.weight", &[d, n], &self.decoder),
+            ],
+            Sparsity::TopK { k } => with_threshold(linear("b_dec"), *k, &UNSET),
+            Sparsity::BatchTopK { k, threshold } => with_threshold(linear("b_dec"), *k, threshold),
+            Sparsity::Matryoshka { k, threshold, .. } => {
+                let mut tensors = with_threshold(plain(), *k, threshold);
+                tensors.push(TorchTensor {
+                    name: "group_sizes",
+                    shape: vec![self.group_sizes.len()],
+                    values: Values::Int64(&self.group_sizes),
+                });
+                tensors
+            }
+        }
+    }
+}
+
+fn floats<'a>(name: &'static str, shape: &[usize], values: &'a [f32]) -> TorchTensor<'a> {
+    TorchTensor {
+        name,
+        shape: shape.to_vec(),
+        values: Values::Floats(values),
+    }
+}
+
+fn with_threshold<'a>(
+    mut tensors: Vec<TorchTensor<'a>>,
+    k: u32,
+    threshold: &'a f32,
+) -> Vec<TorchTensor<'a>> {
+    tensors.push(TorchTensor {
+        name: "k",
+        shape: Vec::new(),
+        values: Values::Int32(k.cast_signed()),
+    });
+    tensors.push(floats("threshold", &[], std::slice::from_ref(threshold)));
+    tensors
 }

@@ -1,4 +1,4 @@
-//! Dictionaries of SAELens: `cfg.json` and `sae_weights.safetensors`.
+//! Dictionaries of `SAELens`: `cfg.json` and `sae_weights.safetensors`.
 
 use std::fs;
 use std::path::Path;
@@ -56,7 +56,7 @@ fn yes() -> bool {
     true
 }
 
-/// A dictionary of SAELens, and what its files say of it.
+/// A dictionary of `SAELens`, and what its files say of it.
 #[derive(Debug)]
 pub struct SaelensDictionary {
     /// The dictionary.
@@ -69,7 +69,7 @@ pub struct SaelensDictionary {
     pub model: Option<String>,
 }
 
-/// Reads a dictionary of SAELens: an inference one, or the checkpoint of a training.
+/// Reads a dictionary of `SAELens`: an inference one, or the checkpoint of a training.
 ///
 /// # Errors
 /// [`SaeError::Io`] if a file cannot be read, [`SaeError::Format`] if one is damaged, a tensor is
@@ -77,7 +77,7 @@ pub struct SaelensDictionary {
 /// heads, transcoders.
 ///
 /// # Source
-/// SAELens 6.54 (`SAE.load_from_disk` and the classes it makes). Differs: decoder norms by which a
+/// `SAELens` 6.54 (`SAE.load_from_disk` and the classes it makes). Differs: decoder norms by which a
 /// dictionary rescales its activations are folded into the weights, which selects and reconstructs
 /// the same.
 pub fn load(folder: &Path) -> Result<SaelensDictionary, SaeError> {
@@ -218,14 +218,16 @@ fn fold_norms(parts: &mut SaeParts) {
     for ((encoder, decoder), bias) in rows {
         let norm = dot(decoder, decoder).sqrt();
         if norm > 0.0 {
-            encoder.iter_mut().for_each(|value| *value *= norm);
-            decoder.iter_mut().for_each(|value| *value /= norm);
+            for (up, down) in encoder.iter_mut().zip(decoder) {
+                *up *= norm;
+                *down /= norm;
+            }
             *bias *= norm;
         }
     }
 }
 
-/// Writes a dictionary as SAELens saves one for inference: `BatchTopK` and Matryoshka with a
+/// Writes a dictionary as `SAELens` saves one for inference: `BatchTopK` and Matryoshka with a
 /// threshold become `jumprelu`, as there.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use crate::codes::SparseCodes;
 use crate::sparsity::Sparsity;
 use crate::weights::Weights;
 
-/// The penalty is `sparsity_penalty · (L0 / `target_l0` − 1)²`. A threshold's derivative is that of a window
+/// The penalty is `sparsity_penalty · (L0 / target_l0 − 1)²`. A threshold's derivative is that of a window
 /// of width `bandwidth` around it.
 ///
 /// # Source
