@@ -146,7 +146,8 @@ fn with_key(place: &str, key: &str) -> String {
     }
 }
 
-fn check_output(path: &Path) -> Result<()> {
+/// Refuses a place that no file can be written to, before the work whose result it is for.
+pub(crate) fn check_output(path: &Path) -> Result<()> {
     let folder = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),

@@ -20,6 +20,7 @@ use crate::error::{EngineError, Result};
 use crate::foreign_sae::{ForeignSae, find_dictionaries};
 use crate::jobs::JobContext;
 use crate::located::{LocatedReport, LocatedSentence};
+use crate::loose_sae::check_output;
 use crate::model_registry::{self, LoadedModel};
 use crate::session::Session;
 
@@ -272,16 +273,7 @@ fn check_request(request: &RunRequest) -> Result<()> {
 }
 
 fn check_dump(path: &Path, request: &RunRequest) -> Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    if path.is_dir() || !folder.is_dir() {
-        return Err(EngineError::request(format!(
-            "--dump {}: expected a file in a folder that exists",
-            path.display()
-        )));
-    }
+    check_output(path)?;
     if request.dump_generated_logits && request.max_new_tokens.is_none_or(|n| n == 0) {
         return Err(EngineError::request(
             "--dump-generated-logits needs --max-new-tokens above 0, since with --dump no text is \
