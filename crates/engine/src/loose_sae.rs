@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use models::tensor_files::{NamedTensors, TensorValues, read_tensor, write_tensors};
 use sae::formats::export::{ExportFacts, ExportFormat};
 use sae::formats::{folder, trainer_settings};
-use sae::{CheckpointPlan, FvuSum, InMemorySource, SparseAutoencoder, SparseCodes};
+use sae::{FvuSum, InMemorySource, SparseAutoencoder, SparseCodes};
 use schema::{HookPoint, SaeConfig, StepReport};
 use serde::Serialize;
 use store::HarvestReader;
@@ -14,7 +14,7 @@ use crate::error::{EngineError, Result};
 use crate::foreign_sae::{ForeignSae, find_dictionaries};
 use crate::jobs::JobContext;
 use crate::session::Session;
-use crate::train_sae::{MetricsFile, sae_config_from_toml};
+use crate::train_sae::{remove_checkpoints, sae_config_from_toml, train_in};
 
 /// What is to be encoded.
 #[derive(Debug, Clone)]
@@ -299,9 +299,6 @@ pub struct LooseTrained {
     pub last: Option<StepReport>,
 }
 
-/// Steps between two checkpoints.
-const CHECKPOINT_EVERY: u32 = 500;
-
 /// Trains a dictionary on the rows of a file; goes on where it stopped.
 ///
 /// # Errors
@@ -338,37 +335,10 @@ pub fn train_on_file(request: &LooseTraining, job: &JobContext) -> Result<LooseT
     };
     std::fs::create_dir_all(&request.out)
         .map_err(|error| EngineError::request(format!("{}: {error}", request.out.display())))?;
-    let plan = CheckpointPlan {
-        dir: request.out.join("checkpoints"),
-        every_steps: CHECKPOINT_EVERY,
-    };
-    let metrics_path = request.out.join("metrics.jsonl");
-    let mut metrics = MetricsFile::new(&metrics_path);
-    let mut last = None;
-    let trained = sae::train_from(
-        &config,
-        initial,
-        &mut source,
-        &mut |report| {
-            metrics.add(report);
-            last = Some(*report);
-            job.train_step(*report);
-            job.step(
-                "Training dictionary",
-                u64::from(report.step) + 1,
-                u64::from(config.steps),
-                "steps",
-            )
-        },
-        Some(&plan),
-    )?;
-    metrics.finish()?;
-    if !trained.completed {
-        return Err(EngineError::cancelled());
-    }
+    let (trained, last) = train_in(&request.out, &config, initial, &mut source, job)?;
     let provenance = serde_json::json!({ "input": request.input, "config": config });
     folder::save(&request.out, &trained.sae, &provenance)?;
-    std::fs::remove_dir_all(&plan.dir).ok();
+    remove_checkpoints(&request.out);
     Ok(LooseTrained {
         config,
         resumed_at: trained.resumed_at,

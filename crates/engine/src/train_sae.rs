@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
-use sae::{CheckpointPlan, Evaluator, SparseAutoencoder};
+use sae::{ActivationSource, CheckpointPlan, Evaluator, SaeParts, SparseAutoencoder, Trained};
 use schema::{DatasetKind, SaeConfig, SaeEvaluation, SaeVariant, Split, StepReport};
 use serde::{Deserialize, Serialize};
 use store::{ArtefactId, ArtefactKind, HarvestReader, blake3_of_bytes};
@@ -58,31 +58,8 @@ impl Session {
         begin_or_resume(&folder, harvest, config)?;
         let is_training = self.training_samples(&reader)?;
         let mut source = ShardSource::new(&reader, &is_training, config.seed)?;
-        let plan = CheckpointPlan {
-            dir: folder.join(CHECKPOINTS),
-            every_steps: CHECKPOINT_EVERY,
-        };
-        let metrics_path = folder.join(METRICS);
-        let mut metrics = MetricsFile::new(&metrics_path);
-        let trained = sae::train(
-            config,
-            &mut source,
-            &mut |report| {
-                metrics.add(report);
-                job.train_step(*report);
-                job.step(
-                    "Training dictionary",
-                    u64::from(report.step) + 1,
-                    u64::from(config.steps),
-                    "steps",
-                )
-            },
-            Some(&plan),
-        )?;
-        metrics.finish()?;
-        if !trained.completed {
-            return Err(EngineError::cancelled());
-        }
+        let initial = sae::initial_weights(config, reader.d_model())?;
+        let (trained, _) = train_in(&folder, config, initial, &mut source, job)?;
         let harvest_hash = harvest_hash(self, harvest)?;
         let provenance = serde_json::json!({
             "harvest": harvest,
@@ -92,7 +69,7 @@ impl Session {
         sae::formats::folder::save(&folder, &trained.sae, &provenance)?;
         let evaluation = self.evaluate_rows(&trained.sae, &reader, config.seed, job)?;
         write(&folder.join(EVALUATION), &to_json(&evaluation)?)?;
-        fs::remove_dir_all(&plan.dir).ok();
+        remove_checkpoints(&folder);
         let parent = ArtefactId::new(ArtefactKind::Harvest, harvest)?;
         self.project.seal(ArtefactKind::Sae, name, &[parent], &[])?;
         self.forget(name);
@@ -242,15 +219,60 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     )?)
 }
 
+/// Trains with checkpoints and metrics in `folder`, going on where it stopped; returns the last
+/// step's report too, if there was a step left to do.
+pub(crate) fn train_in(
+    folder: &Path,
+    config: &SaeConfig,
+    initial: SaeParts,
+    source: &mut dyn ActivationSource,
+    job: &JobContext,
+) -> Result<(Trained, Option<StepReport>)> {
+    let plan = CheckpointPlan {
+        dir: folder.join(CHECKPOINTS),
+        every_steps: CHECKPOINT_EVERY,
+    };
+    let metrics_path = folder.join(METRICS);
+    let mut metrics = MetricsFile::new(&metrics_path);
+    let mut last = None;
+    let trained = sae::train_from(
+        config,
+        initial,
+        source,
+        &mut |report| {
+            metrics.add(report);
+            last = Some(*report);
+            job.train_step(*report);
+            job.step(
+                "Training dictionary",
+                u64::from(report.step) + 1,
+                u64::from(config.steps),
+                "steps",
+            )
+        },
+        Some(&plan),
+    )?;
+    metrics.finish()?;
+    if !trained.completed {
+        return Err(EngineError::cancelled());
+    }
+    Ok((trained, last))
+}
+
+/// Removes what [`train_in`] would go on from, once its dictionary is written.
+pub(crate) fn remove_checkpoints(folder: &Path) {
+    fs::remove_dir_all(folder.join(CHECKPOINTS)).ok();
+}
+
 /// `metrics.jsonl`: one line per step from step 0, each step once however often a run resumed.
-pub(crate) struct MetricsFile<'a> {
+struct MetricsFile<'a> {
     path: &'a Path,
     file: Option<fs::File>,
     fault: Option<EngineError>,
 }
 
 impl<'a> MetricsFile<'a> {
-    pub(crate) fn new(path: &'a Path) -> Self {
+    fn new(path: &'a Path) -> Self {
         Self {
             path,
             file: None,
@@ -258,7 +280,7 @@ impl<'a> MetricsFile<'a> {
         }
     }
 
-    pub(crate) fn add(&mut self, report: &StepReport) {
+    fn add(&mut self, report: &StepReport) {
         if self.fault.is_none()
             && let Err(error) = self.try_add(report)
         {
@@ -290,7 +312,7 @@ impl<'a> MetricsFile<'a> {
         }
     }
 
-    pub(crate) fn finish(self) -> Result<()> {
+    fn finish(self) -> Result<()> {
         self.fault.map_or(Ok(()), Err)
     }
 }

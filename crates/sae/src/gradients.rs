@@ -66,7 +66,7 @@ struct Collected<'a> {
     main: &'a Backward,
     auxiliary: Option<&'a Backward>,
     terms: Terms,
-    /// Ends of the nested prefixes.
+    /// Ends of the nested prefixes; none without nesting.
     ends: &'a [u32],
     /// What the encoder saw.
     input: &'a [f32],
@@ -107,10 +107,17 @@ impl Scratch {
         let (places, row_sums) =
             select_batch((variant, weights), &self.packed, rows, &mut self.centred);
         let activations = variant.activations(weights, &places);
-        let codes = SparseCodes {
-            offsets: places.offsets.clone(),
-            features: places.features.clone(),
-            values: activations.unwrap_or_else(|| places.values.clone()),
+        // Where activations are the pre-activations, one set of codes is both.
+        let (codes, places) = match activations {
+            None => (places, None),
+            Some(values) => {
+                let codes = SparseCodes {
+                    offsets: places.offsets.clone(),
+                    features: places.features.clone(),
+                    values,
+                };
+                (codes, Some(places))
+            }
         };
         count_rows(rows_since_active, &codes, n_rows as u64);
         let dead = dead_features(rows_since_active, config.dead_after_rows);
@@ -134,7 +141,7 @@ impl Scratch {
             config,
             step,
             weights,
-            places: &places,
+            places: places.as_ref().unwrap_or(&main.codes),
             codes: &main.codes,
             target: &self.centred,
         };
@@ -142,7 +149,7 @@ impl Scratch {
         loss.penalty = terms.loss;
 
         let error_variation = main.sums.variation(n_rows);
-        let wants_auxk = variant.has_auxk() && config.auxk_alpha > 0.0;
+        let wants_auxk = variant.selection().is_top_k() && config.auxk_alpha > 0.0;
         let auxiliary = (wants_auxk && !dead.is_empty() && error_variation > 0.0)
             .then(|| self.back_from_dead(config, weights, &dead, error_variation));
         if let Some(auxiliary) = &auxiliary {
@@ -187,7 +194,7 @@ impl Scratch {
             })
             .unzip();
         let error = &mut self.error;
-        let main = if ends.len() == 1 {
+        let main = if ends.is_empty() {
             Backward::new(codes, weights, scale, error)
         } else {
             let of = Levels {
@@ -233,7 +240,7 @@ impl Scratch {
         let of_auxiliary = auxiliary.map(|pass| (by_feature(pass, n), pass.scale));
         let (error, dead_error, levels) = (&self.error, &self.dead_error, &self.levels);
         let error_of = |feature: usize| {
-            if ends.len() == 1 {
+            if ends.is_empty() {
                 return Rows {
                     values: error,
                     step: d,
@@ -273,18 +280,18 @@ impl Scratch {
         if !terms.extra.is_empty() {
             self.gradients.extra = terms.extra;
         }
-        for (gradient, direct) in self.gradients.b_dec.iter_mut().zip(&main.weighted.columns) {
-            *gradient = (direct * f64::from(main.scale)) as f32;
-        }
-        if is_centred {
-            self.add_through_encoder(weights, main);
+        let through = is_centred.then(|| self.through_encoder(weights));
+        for (at, gradient) in self.gradients.b_dec.iter_mut().enumerate() {
+            let direct = main.weighted.columns[at] * f64::from(main.scale);
+            let through = through.as_ref().map_or(0.0, |sums| sums.columns[at]);
+            *gradient = (direct - through) as f32;
         }
     }
 
     /// x enters the encoder as x − `b_dec`, so `b_dec` sees the bias gradients through `w_enc`.
-    fn add_through_encoder(&mut self, weights: &Weights, main: &Backward) {
+    fn through_encoder(&self, weights: &Weights) -> RowSums {
         let d = weights.d_model;
-        let through_encoder: Vec<Vec<f32>> = weights
+        let parts: Vec<Vec<f32>> = weights
             .w_enc
             .par_chunks(d * FEATURES_PER_SUM)
             .zip(self.gradients.b_enc.par_chunks(FEATURES_PER_SUM))
@@ -296,17 +303,7 @@ impl Scratch {
                 sum
             })
             .collect();
-        let through_encoder =
-            RowSums::of_blocks(d, through_encoder.iter().map(|sum| (&sum[..], 0.0)));
-        for ((gradient, direct), through) in self
-            .gradients
-            .b_dec
-            .iter_mut()
-            .zip(&main.weighted.columns)
-            .zip(&through_encoder.columns)
-        {
-            *gradient = (direct * f64::from(main.scale) - through) as f32;
-        }
+        RowSums::of_blocks(d, parts.iter().map(|sum| (&sum[..], 0.0)))
     }
 }
 

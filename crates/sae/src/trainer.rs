@@ -172,7 +172,7 @@ impl TrainingState {
                 what: format!("row {row} of the batch of step {}", self.step),
             });
         }
-        if self.step == 0 && variant.starts_at_median() {
+        if self.step == 0 && variant.selection().is_top_k() {
             self.weights.b_dec = geometric_median(rows, d);
         }
         let weights = &mut self.weights;

@@ -31,6 +31,14 @@ pub(crate) enum Selection {
     Each,
 }
 
+impl Selection {
+    /// Whether so many features are active whatever the weights are: then dead ones need the
+    /// `AuxK` loss, and `b_dec` starts at the geometric median of the first batch.
+    pub(crate) fn is_top_k(self) -> bool {
+        self != Self::Each
+    }
+}
+
 /// What a variant sees of a batch after decoding.
 pub(crate) struct Batch<'a> {
     pub(crate) config: &'a SaeConfig,
@@ -118,24 +126,16 @@ pub(crate) trait Variant: Sync {
         true
     }
 
-    /// Whether `b_dec` starts at the geometric median of the first batch.
-    fn starts_at_median(&self) -> bool {
-        true
-    }
-
-    /// Whether dead features get the `AuxK` loss.
-    fn has_auxk(&self) -> bool {
-        true
-    }
-
     /// Whether the lowest activation of the batches is tracked as a threshold.
     fn tracks_threshold(&self) -> bool {
         false
     }
 
     /// Features of each nested prefix, all but the first counted from the one before, and the
-    /// weight of its reconstruction loss. One for all variants without nesting.
-    fn levels(&self) -> Vec<(u32, f32)>;
+    /// weight of its reconstruction loss; none where all features reconstruct together.
+    fn levels(&self) -> Vec<(u32, f32)> {
+        Vec::new()
+    }
 
     /// Parameters of its own at the start, given what the initial dictionary has.
     fn initial_extra(&self, _initial: &Sparsity) -> Vec<f32> {
@@ -150,14 +150,8 @@ pub(crate) trait Variant: Sync {
 pub(crate) fn variant(config: &SaeConfig) -> Result<Box<dyn Variant>, SaeError> {
     let n_features = config.n_features;
     Ok(match config.variant {
-        SaeVariant::TopK => Box::new(top_k::TopK {
-            n_features,
-            k: config.k,
-        }),
-        SaeVariant::BatchTopK => Box::new(batch_top_k::BatchTopK {
-            n_features,
-            k: config.k,
-        }),
+        SaeVariant::TopK => Box::new(top_k::TopK { k: config.k }),
+        SaeVariant::BatchTopK => Box::new(batch_top_k::BatchTopK { k: config.k }),
         SaeVariant::Matryoshka => Box::new(matryoshka::Matryoshka::new(config)?),
         SaeVariant::Relu => Box::new(relu::Relu { n_features }),
         SaeVariant::JumpRelu => Box::new(jump_relu::JumpRelu {

@@ -7,7 +7,6 @@ use crate::weights::Weights;
 /// # Source
 /// Bussmann et al. 2024 (arXiv 2412.06410); `dictionary_learning` 0.1.0, `BatchTopKTrainer`.
 pub(super) struct BatchTopK {
-    pub(super) n_features: u32,
     pub(super) k: u32,
 }
 
@@ -25,9 +24,5 @@ impl Variant for BatchTopK {
 
     fn tracks_threshold(&self) -> bool {
         true
-    }
-
-    fn levels(&self) -> Vec<(u32, f32)> {
-        vec![(self.n_features, 1.0)]
     }
 }

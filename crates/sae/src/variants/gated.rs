@@ -77,18 +77,6 @@ impl Variant for Gated {
         false
     }
 
-    fn starts_at_median(&self) -> bool {
-        false
-    }
-
-    fn has_auxk(&self) -> bool {
-        false
-    }
-
-    fn levels(&self) -> Vec<(u32, f32)> {
-        vec![(self.n_features, 1.0)]
-    }
-
     fn initial_extra(&self, initial: &Sparsity) -> Vec<f32> {
         match initial {
             Sparsity::Gated(gate) => [&gate.open_bias[..], &gate.r_mag, &gate.mag_bias].concat(),

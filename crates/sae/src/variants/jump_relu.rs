@@ -69,18 +69,6 @@ impl Variant for JumpRelu {
         false
     }
 
-    fn starts_at_median(&self) -> bool {
-        false
-    }
-
-    fn has_auxk(&self) -> bool {
-        false
-    }
-
-    fn levels(&self) -> Vec<(u32, f32)> {
-        vec![(self.n_features, 1.0)]
-    }
-
     fn initial_extra(&self, initial: &Sparsity) -> Vec<f32> {
         match initial {
             Sparsity::JumpRelu { thresholds } => thresholds.to_vec(),

@@ -31,18 +31,6 @@ impl Variant for Relu {
         above_threshold(row, 0.0, out);
     }
 
-    fn starts_at_median(&self) -> bool {
-        false
-    }
-
-    fn has_auxk(&self) -> bool {
-        false
-    }
-
-    fn levels(&self) -> Vec<(u32, f32)> {
-        vec![(self.n_features, 1.0)]
-    }
-
     fn terms(&self, batch: &Batch<'_>, gradients: &mut [f32]) -> Terms {
         let scale = f64::from(batch.config.l1) * batch.penalty_share() / batch.n_rows();
         let sums = sums_by_feature(batch.codes, self.n_features);

@@ -7,7 +7,6 @@ use crate::weights::Weights;
 /// # Source
 /// Gao et al. 2024 (arXiv 2406.04093); `dictionary_learning` 0.1.0, `TopKTrainer`.
 pub(super) struct TopK {
-    pub(super) n_features: u32,
     pub(super) k: u32,
 }
 
@@ -18,9 +17,5 @@ impl Variant for TopK {
 
     fn selection(&self) -> Selection {
         Selection::OfRow(self.k)
-    }
-
-    fn levels(&self) -> Vec<(u32, f32)> {
-        vec![(self.n_features, 1.0)]
     }
 }
