@@ -2,29 +2,15 @@
 //! names that scripts rely on.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails its test")]
 
-use std::path::{Path, PathBuf};
+#[path = "support/shared.rs"]
+mod shared;
+
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use safetensors::SafeTensors;
 use serde_json::Value;
-
-fn shared(name: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("FLUOROSCOPE_SHARED").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared"),
-        PathBuf::from,
-    );
-    let path = root.join(name);
-    if path.exists() {
-        return Some(path.canonicalize().unwrap());
-    }
-    let required = std::env::var("FLUOROSCOPE_REQUIRE_SHARED").is_ok_and(|value| value == "1");
-    assert!(!required, "{} is missing", path.display());
-    #[expect(clippy::print_stderr, reason = "a skipped test must say so")]
-    {
-        eprintln!("skipped: {} is missing", path.display());
-    }
-    None
-}
+use shared::shared;
 
 fn run(dir: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_fluoroscope"))

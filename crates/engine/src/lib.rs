@@ -37,6 +37,7 @@ mod shard_source;
 mod shipped;
 mod steer;
 mod steering_effect;
+mod steering_file;
 mod threads;
 mod trace_to_image;
 mod train_model;
