@@ -59,7 +59,7 @@ pub fn encode_file(session: Option<&Session>, request: &EncodeRequest) -> Result
         )));
     }
     let codes = sae.encode(&rows).map_err(|error| named(&place, &error))?;
-    let reconstruction = sae.decode(&codes)?;
+    let reconstruction = sae.reconstruct_from(&rows, &codes)?;
     let mut sum = FvuSum::new(d);
     for (x, x_hat) in rows.chunks_exact(d).zip(reconstruction.chunks_exact(d)) {
         sum.add(x, x_hat)?;

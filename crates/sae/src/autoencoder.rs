@@ -3,10 +3,13 @@
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
+use schema::InputScaling;
 
 use crate::codes::SparseCodes;
 use crate::error::SaeError;
-use crate::kernels::{BlockBuffer, PackedEncoder, RowBlock, centre, decode_rows, is_finite};
+use crate::extras::SaeExtras;
+use crate::kernels::{BlockBuffer, PackedEncoder, RowBlock, centre, decode_rows, dot, is_finite};
+use crate::layer_norm::LayerNorm;
 use crate::sparsity::Sparsity;
 
 /// Rows decoded by one task.
@@ -35,6 +38,8 @@ pub struct SaeParts {
     pub is_centred: bool,
     /// Which features of a row are active.
     pub sparsity: Sparsity,
+    /// What few dictionaries have besides.
+    pub extras: SaeExtras,
 }
 
 /// A sparse autoencoder whose shapes are checked and whose weights do not change.
@@ -100,6 +105,8 @@ impl SparseAutoencoder {
             }
         }
         parts.sparsity.check(n_features)?;
+        let is_top_k = matches!(parts.sparsity, Sparsity::TopK { .. });
+        parts.extras.check(d_model, is_top_k)?;
         Ok(Self {
             parts,
             packed: OnceLock::new(),
@@ -148,7 +155,8 @@ impl SparseAutoencoder {
     /// Feature activations of many rows.
     ///
     /// # Shapes
-    /// - `rows`: `[n_rows, d_model]`, f32, in the units of the hook activation (not normalised)
+    /// - `rows`: `[n_rows, d_model]`, f32, in the units of the hook activation (not normalised;
+    ///   where the dictionary scales its rows, this does so)
     /// - returns: codes of `n_rows` rows; zeros are not stored
     ///
     /// # Errors
@@ -156,7 +164,19 @@ impl SparseAutoencoder {
     /// that holds NaN or infinity.
     pub fn encode(&self, rows: &[f32]) -> Result<SparseCodes, SaeError> {
         self.check_rows(rows)?;
-        let d = self.parts.d_model;
+        Ok(match self.layer_norm(rows) {
+            None => self.encode_by(&self.parts.sparsity, rows),
+            Some(norm) => self.encode_by(&self.parts.sparsity, &norm.rows),
+        })
+    }
+
+    fn layer_norm(&self, rows: &[f32]) -> Option<LayerNorm> {
+        (self.parts.extras.scaling == InputScaling::LayerNorm)
+            .then(|| LayerNorm::of(rows, self.parts.d_model))
+    }
+
+    fn encode_by(&self, rule: &Sparsity, rows: &[f32]) -> SparseCodes {
+        let (d, n) = (self.parts.d_model, self.parts.n_features);
         let packed = self.packed();
         let block = packed.block_rows();
         let blocks: Vec<SparseCodes> = rows
@@ -176,17 +196,19 @@ impl SparseAutoencoder {
                     let mut codes = SparseCodes::default();
                     let (pre_activations, candidates) = packed.product(input, buffer);
                     for row in pre_activations {
-                        self.parts.sparsity.select(row, candidates);
+                        rule.select(n, row, candidates);
                         codes.push_row(candidates);
                     }
                     codes
                 },
             )
             .collect();
-        Ok(SparseCodes::concatenate(&blocks))
+        SparseCodes::concatenate(&blocks)
     }
 
-    /// Reconstruction `[n_rows, d_model]` of codes.
+    /// Reconstruction `[n_rows, d_model]` of codes, as far as it is a function of the codes
+    /// ([`SaeExtras::decodes_from_codes`]): scaled rows are not scaled back, and a skip path is
+    /// left out.
     ///
     /// # Errors
     /// [`SaeError::Shape`] if a code names a feature that does not exist.
@@ -218,12 +240,51 @@ impl SparseAutoencoder {
         Ok(out)
     }
 
-    /// Encodes and decodes.
+    /// Encodes and decodes: what the dictionary's own format returns for `rows`.
     ///
     /// # Errors
     /// Those of [`Self::encode`].
     pub fn reconstruct(&self, rows: &[f32]) -> Result<Vec<f32>, SaeError> {
-        self.decode(&self.encode(rows)?)
+        let codes = self.encode(rows)?;
+        self.reconstruct_from(rows, &codes)
+    }
+
+    /// The same for rows whose codes are known.
+    ///
+    /// # Errors
+    /// Those of [`Self::encode`] and [`Self::decode`].
+    pub fn reconstruct_from(
+        &self,
+        rows: &[f32],
+        codes: &SparseCodes,
+    ) -> Result<Vec<f32>, SaeError> {
+        let d = self.parts.d_model;
+        let extras = &self.parts.extras;
+        if extras.decodes_from_codes() {
+            return self.decode(codes);
+        }
+        let norm = self.layer_norm(rows);
+        let input = norm.as_ref().map_or(rows, |norm| &norm.rows);
+        let mut out = if extras.multi_topk {
+            let k = self.parts.sparsity.k().unwrap_or(1);
+            let wider = Sparsity::TopK {
+                k: k.saturating_mul(4),
+            };
+            self.decode(&self.encode_by(&wider, input))?
+        } else {
+            self.decode(codes)?
+        };
+        if let Some(skip) = &extras.skip {
+            for (out, row) in out.chunks_exact_mut(d).zip(rows.chunks_exact(d)) {
+                for (value, weights) in out.iter_mut().zip(skip.chunks_exact(d)) {
+                    *value += dot(weights, row);
+                }
+            }
+        }
+        if let Some(norm) = norm {
+            norm.bring_back(&mut out, d);
+        }
+        Ok(out)
     }
 
     /// The activation of one feature on one row `[d_model]`, 0 where it is not active.
@@ -276,6 +337,7 @@ mod tests {
             b_dec: vec![1.0, 1.0],
             is_centred: true,
             sparsity: Sparsity::TopK { k: 2 },
+            extras: SaeExtras::default(),
         })
         .unwrap()
     }

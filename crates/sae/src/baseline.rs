@@ -2,6 +2,7 @@
 
 use crate::autoencoder::{SaeParts, SparseAutoencoder};
 use crate::error::SaeError;
+use crate::extras::SaeExtras;
 use crate::initial::random_directions;
 use crate::sparsity::Sparsity;
 
@@ -32,5 +33,6 @@ pub fn random_dictionary(
         b_dec: mean.to_vec(),
         is_centred: true,
         sparsity: Sparsity::TopK { k },
+        extras: SaeExtras::default(),
     })
 }

@@ -3,9 +3,11 @@
 use rayon::prelude::*;
 
 use crate::codes::SparseCodes;
-use crate::kernels::{BlockBuffer, PackedEncoder, above_threshold, centre, highest};
-use crate::variants::{Selection, Variant};
-use crate::weights::Weights;
+use crate::kernels::{
+    BlockBuffer, PackedEncoder, above_threshold, centre, highest, keep_highest,
+};
+use crate::gradients::Plan;
+use crate::variants::{Given, Selection};
 
 /// Sums over the rows of a batch, all in a fixed order.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -35,6 +37,12 @@ impl RowSums {
         total
     }
 
+    /// The sums of `rows` `[n_rows, d]`.
+    pub(crate) fn of_rows(rows: &[f32], d: usize) -> Self {
+        let squares = |row: &[f32]| row.iter().map(|&v| f64::from(v).powi(2)).sum();
+        Self::of_blocks(d, rows.chunks_exact(d).map(|row| (row, squares(row))))
+    }
+
     /// Σ‖row − mean‖² over `n_rows` rows.
     pub(crate) fn variation(&self, n_rows: usize) -> f64 {
         let of_mean: f64 = self.columns.iter().map(|sum| sum * sum).sum();
@@ -47,17 +55,20 @@ impl RowSums {
 /// All slices of rows are `[n_rows, d_model]`. Returns the places with their pre-activations, and
 /// the sums of `centred`.
 pub(crate) fn select_batch(
-    (variant, weights): (&dyn Variant, &Weights),
+    plan: &Plan<'_>,
+    given: &Given<'_>,
     packed: &PackedEncoder,
     rows: &[f32],
     centred: &mut [f32],
 ) -> (SparseCodes, RowSums) {
+    let (variant, weights) = (plan.variant.as_ref(), given.weights);
     let d = weights.d_model;
     let n_rows = rows.len() / d;
-    let is_centred = variant.is_centred();
+    let is_centred = plan.is_centred();
     // For a selection over the batch a row offers twice as many candidates as it has places on
     // average; rows for which that may have been too few are looked at again.
     let (per_row, of_batch) = match variant.selection() {
+        Selection::OfRow(k) if plan.conventions.multi_topk => (Some(4 * k as usize), None),
         Selection::OfRow(k) => (Some(k as usize), None),
         Selection::OfBatch(k) => (Some(2 * k as usize), Some(k as usize * n_rows)),
         Selection::Each => (None, None),
@@ -78,7 +89,7 @@ pub(crate) fn select_batch(
             for row in pre_activations {
                 match per_row {
                     Some(k) => highest(row, k, candidates),
-                    None => variant.places(weights, row, candidates),
+                    None => variant.places(given, row, candidates),
                 }
                 codes.push_row(candidates);
             }
@@ -94,9 +105,24 @@ pub(crate) fn select_batch(
     let parts: Vec<SparseCodes> = blocks.into_iter().map(|(codes, _, _)| codes).collect();
     let mut codes = SparseCodes::concatenate(&parts);
     if let (Some(n), Some(per_row)) = (of_batch, per_row) {
-        codes = keep_over_batch(&codes, n, per_row, packed, centred);
+        let input = if is_centred { &*centred } else { rows };
+        codes = keep_over_batch(&codes, n, per_row, packed, input);
     }
     (codes, sums)
+}
+
+/// The `k` highest of each row, ties to the lower feature.
+pub(crate) fn highest_of_rows(codes: &SparseCodes, k: usize) -> SparseCodes {
+    let mut kept = SparseCodes::default();
+    let mut row = Vec::new();
+    for at in 0..codes.n_rows() {
+        let (features, values) = codes.row(at);
+        row.clear();
+        row.extend(values.iter().copied().zip(features.iter().copied()));
+        keep_highest(&mut row, k);
+        kept.push_row(&row);
+    }
+    kept
 }
 
 /// The `n` highest activations of the batch, ties to the earlier row, then the lower feature.
@@ -107,18 +133,18 @@ fn keep_over_batch(
     n: usize,
     per_row: usize,
     packed: &PackedEncoder,
-    centred: &[f32],
+    input: &[f32],
 ) -> SparseCodes {
     // The n-th highest candidate bounds the n-th highest of all from below.
     let bound = nth_highest(&candidates.values, n);
-    let d = centred.len() / candidates.n_rows().max(1);
+    let d = input.len() / candidates.n_rows().max(1);
     let mut buffer = BlockBuffer::default();
     let mut complete = SparseCodes::default();
     for row in 0..candidates.n_rows() {
         let (features, values) = candidates.row(row);
         if features.len() == per_row && values.iter().all(|&value| value >= bound) {
             let (mut product, found) =
-                packed.product(&centred[row * d..(row + 1) * d], &mut buffer);
+                packed.product(&input[row * d..(row + 1) * d], &mut buffer);
             if let Some(pre_activations) = product.next() {
                 above_threshold(pre_activations, bound.next_down(), found);
             }
@@ -181,7 +207,7 @@ mod tests {
 
     use super::*;
     use crate::kernels::reference;
-    use crate::variants::variant;
+    use crate::weights::Weights;
 
     #[test]
     fn batch_selection_equals_a_full_sort_of_the_batch() {
@@ -210,9 +236,9 @@ mod tests {
                 k,
                 ..SaeConfig::default()
             };
-            let variant = variant(&config).unwrap();
-            let (codes, sums) =
-                select_batch((variant.as_ref(), &weights), &packed, &x, &mut centred);
+            let plan = Plan::of(&config).unwrap();
+            let given = Given::new(&weights, &[], false);
+            let (codes, sums) = select_batch(&plan, &given, &packed, &x, &mut centred);
             let plain = reference::pre_activations(&x, &w, &b, d);
             let expected = reference::highest(&plain, k as usize * rows);
             let got: Vec<(f32, u32)> = (0..rows)

@@ -34,6 +34,11 @@ struct Header {
     /// Bits of the threshold, so that it comes back exactly.
     threshold_bits: u32,
     rows_since_active: Vec<u64>,
+    /// Absent in checkpoints from before there were recipes that have them.
+    #[serde(default)]
+    dead_of_epoch: Vec<u32>,
+    #[serde(default)]
+    rows_of_epoch: u64,
     config: SaeConfig,
 }
 
@@ -80,6 +85,8 @@ pub(crate) fn write(
         step: state.step,
         threshold_bits: state.threshold.to_bits(),
         rows_since_active: state.rows_since_active.clone(),
+        dead_of_epoch: state.dead_of_epoch.clone(),
+        rows_of_epoch: state.rows_of_epoch,
         config: config.clone(),
     };
     let header = serde_json::to_string(&header)
@@ -183,6 +190,8 @@ fn read(path: &Path) -> Result<(Header, TrainingState), SaeError> {
         moments: [first?, second?],
         rows_since_active: header.rows_since_active.clone(),
         threshold: f32::from_bits(header.threshold_bits),
+        dead_of_epoch: header.dead_of_epoch.clone(),
+        rows_of_epoch: header.rows_of_epoch,
     };
     Ok((header, state))
 }

@@ -1,37 +1,80 @@
 //! Loss of a batch and its gradients, sparse throughout.
 
-use rayon::prelude::*;
+mod auxiliary;
+mod backward;
+mod collect;
+
 use schema::SaeConfig;
 
-use crate::batch_selection::{RowSums, select_batch};
+pub(crate) use self::backward::Backward;
+
+use self::auxiliary::{Auxiliary, Left};
+use self::collect::{Common, Contribution, Errors, collect};
+use crate::batch_selection::{RowSums, highest_of_rows, select_batch};
 use crate::codes::SparseCodes;
-use crate::dead_features::{count_rows, dead_codes, dead_features};
-use crate::kernels::{
-    Entry, LevelPass, Levels, PackedEncoder, RowBlock, Rows, add_scaled, decode_gradients,
-    decode_levels, feature_gradient,
-};
-use crate::variants::{Batch, Terms, Variant};
+use crate::dead_features::{count_rows, dead_features};
+use crate::error::SaeError;
+use crate::kernels::{Levels, PackedEncoder, add_scaled, dot};
+use crate::layer_norm::LayerNorm;
+use crate::recipe::{AuxLoss, Conventions, DeadRule, LossScale};
+use crate::variants::{Batch, Given, Terms, Variant, variant};
 use crate::weights::Weights;
 
-/// Rows decoded by one task.
-const ROWS_PER_TASK: usize = 32;
-/// Features whose contributions to a sum are added up by one task.
-const FEATURES_PER_SUM: usize = 128;
+/// Weight of the reconstruction by the 4 k highest.
+const MULTI_TOPK_WEIGHT: f64 = 0.125;
+
+/// What does not change from step to step.
+pub(crate) struct Plan<'a> {
+    pub(crate) config: &'a SaeConfig,
+    pub(crate) variant: Box<dyn Variant>,
+    pub(crate) conventions: Conventions,
+    /// Steps of an epoch, ≥ 1, for recipes that have such.
+    pub(crate) epoch_steps: u64,
+}
+
+impl<'a> Plan<'a> {
+    /// What a configuration asks for.
+    ///
+    /// # Errors
+    /// Those of [`variant`].
+    pub(crate) fn of(config: &'a SaeConfig) -> Result<Self, SaeError> {
+        Ok(Self {
+            config,
+            variant: variant(config)?,
+            conventions: Conventions::of(config),
+            epoch_steps: u64::MAX,
+        })
+    }
+
+    /// Whether `b_dec` is taken off before encoding.
+    pub(crate) fn is_centred(&self) -> bool {
+        let usual = self.variant.is_centred();
+        self.config.apply_b_dec_to_input.unwrap_or(usual)
+    }
+}
+
+/// Which features are how old.
+pub(crate) struct Ages<'a> {
+    /// Rows since each feature was last active.
+    pub(crate) rows_since_active: &'a mut [u64],
+    /// Features that the epoch before declared dead, ascending; only where a recipe does so.
+    pub(crate) of_epoch: &'a [u32],
+}
 
 /// What one batch gave, besides the gradients.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct BatchLoss {
-    /// Mean over rows of ‖x − x̂‖², or its weighted sum over nested prefixes.
+    /// The reconstruction's loss, over nested prefixes their weighted sum.
     pub(crate) reconstruction: f64,
     /// The variant's own terms.
     pub(crate) penalty: f64,
-    /// The `AuxK` loss before its weight: mean ‖e − ê‖² over mean ‖e − ē‖².
+    /// The auxiliary loss before its weight.
     pub(crate) auxk: f64,
     /// Fraction of variance unexplained within the batch.
     pub(crate) fvu: f64,
     /// Mean number of active features per row.
     pub(crate) l0: f64,
-    /// Features that are dead after the batch.
+    /// Dead features: after the batch, or where the recipe looks before it, then.
     pub(crate) n_dead: u32,
     /// Lowest stored activation, 0 if there is none.
     pub(crate) lowest_activation: f32,
@@ -44,33 +87,31 @@ pub(crate) struct Scratch {
     centred: Vec<f32>,
     error: Vec<f32>,
     levels: Vec<f32>,
-    dead_error: Vec<f32>,
     pub(crate) gradients: Weights,
 }
 
-/// The pass back from an error to codes: what the weights' gradients are made of.
-pub(crate) struct Backward {
+/// The codes of a batch, and what else of it was measured on the way.
+struct Selected {
+    /// Activations.
     codes: SparseCodes,
-    /// Derivative of the loss with respect to each activation.
-    pub(crate) value_gradients: Vec<f32>,
-    /// Sums of the error's rows.
-    pub(crate) sums: RowSums,
-    /// Sums of the rows that the decoder bias sees, by column, and the loss summed over rows.
-    weighted: RowSums,
-    /// Factor from error to derivative.
-    scale: f32,
+    /// Pre-activations, where they differ.
+    places: Option<SparseCodes>,
+    /// The 4 k highest of each row, where the recipe decodes them too.
+    multi: Option<SparseCodes>,
+    /// Lengths of the decoder rows, where features are chosen by them.
+    lengths: Option<Vec<f32>>,
+    lowest_activation: f32,
+    sums: RowSums,
 }
 
-/// What the variant adds to the gradients that all share.
-struct Collected<'a> {
-    main: &'a Backward,
-    auxiliary: Option<&'a Backward>,
-    terms: Terms,
+/// All passes back of a batch.
+struct Passes {
+    main: Backward,
     /// Ends of the nested prefixes; none without nesting.
-    ends: &'a [u32],
-    /// What the encoder saw.
-    input: &'a [f32],
-    is_centred: bool,
+    ends: Vec<u32>,
+    auxiliary: Vec<Auxiliary>,
+    multi: Option<(Backward, Vec<f32>)>,
+    terms: Terms,
 }
 
 impl Scratch {
@@ -80,35 +121,122 @@ impl Scratch {
             centred: Vec::new(),
             error: Vec::new(),
             levels: Vec::new(),
-            dead_error: Vec::new(),
             gradients: Weights::zeros_like(weights),
         }
     }
 
     /// Loss and gradients (in `self.gradients`, raw) of `rows` `[n_rows, d_model]` after `step`
-    /// steps; counts the rows in `rows_since_active`.
+    /// steps; counts the rows in `ages`.
     ///
     /// # Source
-    /// Loss, `AuxK` and the moment at which features are counted as in `dictionary_learning` 0.1.0
-    /// (`TopKTrainer.loss`). Differs in one point: a zero that fills a place among the k highest
-    /// does not count as an activation.
+    /// `dictionary_learning` 0.1.0 (`TopKTrainer.loss`), `SAELens` 6.54
+    /// (`training_forward_pass`), `sparsify` 1.3.3 (`SparseCoder.forward`), as the recipe says.
+    /// Differs: a zero that fills a place among the k highest does not count as an activation.
     pub(crate) fn batch(
         &mut self,
-        (config, variant): (&SaeConfig, &dyn Variant),
+        plan: &Plan<'_>,
         step: u32,
         weights: &Weights,
         rows: &[f32],
-        rows_since_active: &mut [u64],
+        ages: Ages<'_>,
     ) -> BatchLoss {
+        let n_rows = rows.len() / weights.d_model;
+        let norm = plan
+            .conventions
+            .layer_norm
+            .then(|| LayerNorm::of(rows, weights.d_model));
+        let input = norm.as_ref().map_or(rows, |norm| &norm.rows);
+        let before = dead_before(plan, &ages);
+        let selected = self.select(plan, weights, input, &before);
+        let fired = selected.multi.as_ref().unwrap_or(&selected.codes);
+        // sparsify counts places, also those whose activation is 0.
+        let counts_zeros = plan.conventions.aux == AuxLoss::OverVariationDecoderOnly;
+        count_rows(ages.rows_since_active, fired, n_rows as u64, counts_zeros);
+        let dead = match plan.conventions.dead {
+            DeadRule::WithBatch => {
+                dead_features(ages.rows_since_active, plan.config.dead_after_rows)
+            }
+            _ => before,
+        };
+        let mut loss = BatchLoss {
+            l0: active(&selected.codes).count() as f64 / n_rows as f64,
+            n_dead: dead.len() as u32,
+            lowest_activation: selected.lowest_activation,
+            ..BatchLoss::default()
+        };
+        let variation = match &norm {
+            Some(_) => RowSums::of_rows(rows, weights.d_model).variation(n_rows),
+            None => selected.sums.variation(n_rows),
+        };
+        let passes = self.passes(
+            plan,
+            (step, weights),
+            (selected, norm.as_ref(), variation),
+            &dead,
+            &mut loss,
+        );
+        let centred = std::mem::take(&mut self.centred);
+        let is_centred = plan.is_centred();
+        let common = Common {
+            weights,
+            input: if is_centred { &centred } else { input },
+            is_centred,
+            terms: &passes.terms,
+        };
+        let row_weights = norm.as_ref().map(LayerNorm::weights);
+        let mut gradients = std::mem::replace(&mut self.gradients, Weights::empty());
+        let contributions = self.contributions(plan, &passes, row_weights.as_deref());
+        collect(&common, &contributions, &mut gradients);
+        self.gradients = gradients;
+        self.centred = centred;
+        if !plan.variant.has_encoder_bias() {
+            self.gradients.b_enc.fill(0.0);
+        }
+        loss
+    }
+
+    /// Selects the places of a batch and makes activations of them.
+    fn select(
+        &mut self,
+        plan: &Plan<'_>,
+        weights: &Weights,
+        input: &[f32],
+        dead: &[u32],
+    ) -> Selected {
         let d = weights.d_model;
-        let n_rows = rows.len() / d;
-        self.packed.repack(&weights.w_enc, &weights.b_enc);
-        self.centred.resize(rows.len(), 0.0);
-        let (places, row_sums) =
-            select_batch((variant, weights), &self.packed, rows, &mut self.centred);
-        let activations = variant.activations(weights, &places);
+        let lengths = plan
+            .conventions
+            .rescales
+            .then(|| decoder_lengths(&weights.w_dec, d));
+        match &lengths {
+            None => self.packed.repack(&weights.w_enc, &weights.b_enc),
+            Some(lengths) => {
+                let rows = weights.w_enc.chunks_exact(d).zip(lengths);
+                let w_enc: Vec<f32> = rows
+                    .flat_map(|(row, length)| row.iter().map(move |w| w * length))
+                    .collect();
+                let biases = weights.b_enc.iter().zip(lengths);
+                let b_enc: Vec<f32> = biases.map(|(bias, length)| bias * length).collect();
+                self.packed.repack(&w_enc, &b_enc);
+            }
+        }
+        self.centred.resize(input.len(), 0.0);
+        let given = Given::new(weights, dead, plan.variant.looks_at_dead());
+        let (mut places, sums) =
+            select_batch(plan, &given, &self.packed, input, &mut self.centred);
+        let multi = plan.conventions.multi_topk.then(|| {
+            let k = plan.config.k as usize;
+            let highest = highest_of_rows(&places, k);
+            std::mem::replace(&mut places, highest)
+        });
+        let lowest_activation = active(&places).reduce(f32::min).unwrap_or(0.0);
+        if let Some(lengths) = &lengths {
+            for (value, &feature) in places.values.iter_mut().zip(&places.features) {
+                *value /= lengths[feature as usize];
+            }
+        }
         // Where activations are the pre-activations, one set of codes is both.
-        let (codes, places) = match activations {
+        let (codes, places) = match plan.variant.activations(weights, &places) {
             None => (places, None),
             Some(values) => {
                 let codes = SparseCodes {
@@ -119,72 +247,121 @@ impl Scratch {
                 (codes, Some(places))
             }
         };
-        count_rows(rows_since_active, &codes, n_rows as u64);
-        let dead = dead_features(rows_since_active, config.dead_after_rows);
-        let active = || codes.values.iter().copied().filter(|&value| value > 0.0);
-        let mut loss = BatchLoss {
-            l0: active().count() as f64 / n_rows as f64,
-            n_dead: dead.len() as u32,
-            lowest_activation: active().reduce(f32::min).unwrap_or(0.0),
-            ..BatchLoss::default()
-        };
+        Selected {
+            lowest_activation: if places.is_some() {
+                active(&codes).reduce(f32::min).unwrap_or(0.0)
+            } else {
+                lowest_activation
+            },
+            codes,
+            places,
+            multi,
+            lengths,
+            sums,
+        }
+    }
 
-        let (ends, mut main) = self.decode(variant, codes, weights);
-        loss.reconstruction = main.weighted.squares / n_rows as f64;
-        let variation = row_sums.variation(n_rows);
+    /// Decodes, goes back, and adds up what the loss is made of.
+    fn passes(
+        &mut self,
+        plan: &Plan<'_>,
+        (step, weights): (u32, &Weights),
+        (selected, norm, variation): (Selected, Option<&LayerNorm>, f64),
+        dead: &[u32],
+        loss: &mut BatchLoss,
+    ) -> Passes {
+        let d = weights.d_model;
+        let n_rows = selected.codes.n_rows();
+        let denominator = match plan.conventions.loss {
+            LossScale::Rows => n_rows as f64,
+            LossScale::Variation if variation > 0.0 => variation,
+            // Rows all alike: there is nothing to explain, and no gradient.
+            LossScale::Variation => f64::INFINITY,
+        };
+        let Selected {
+            codes,
+            places,
+            multi,
+            lengths,
+            ..
+        } = selected;
+        match norm {
+            None => self.error.clone_from(&self.centred),
+            Some(norm) => self.error = norm.targets(&weights.b_dec),
+        }
+        let target = norm.map(|_| self.error.clone());
+        let multi = multi.map(|codes| {
+            let mut error = self.centred.clone();
+            let scale = 2.0 * MULTI_TOPK_WEIGHT / denominator;
+            let pass = Backward::new(codes, weights, scale as f32, &mut error);
+            (pass, error)
+        });
+        let scale = (2.0 / denominator) as f32;
+        let (ends, mut main) = self.decode(plan.variant.as_ref(), (codes, scale), weights);
+        let mut squares = main.sums.squares;
+        if let Some(norm) = norm {
+            main.weigh_rows(&self.error, &norm.weights());
+            squares = main.weighted.squares;
+        }
+        loss.reconstruction = main.weighted.squares / denominator;
         loss.fvu = if variation > 0.0 {
-            main.sums.squares / variation
+            squares / variation
         } else {
             0.0
         };
         let batch = Batch {
-            config,
+            config: plan.config,
             step,
             weights,
             places: places.as_ref().unwrap_or(&main.codes),
             codes: &main.codes,
-            target: &self.centred,
+            target: target.as_ref().unwrap_or(&self.centred),
+            dead,
         };
-        let terms = variant.terms(&batch, &mut main.value_gradients);
+        let terms = plan.variant.terms(&batch, &mut main.value_gradients);
         loss.penalty = terms.loss;
-
-        let error_variation = main.sums.variation(n_rows);
-        let wants_auxk = variant.selection().is_top_k() && config.auxk_alpha > 0.0;
-        let auxiliary = (wants_auxk && !dead.is_empty() && error_variation > 0.0)
-            .then(|| self.back_from_dead(config, weights, &dead, error_variation));
-        if let Some(auxiliary) = &auxiliary {
-            loss.auxk = auxiliary.sums.squares / error_variation;
+        if let Some((pass, _)) = &multi {
+            loss.penalty += MULTI_TOPK_WEIGHT * pass.sums.squares / denominator;
         }
-        let centred = std::mem::take(&mut self.centred);
-        let is_centred = variant.is_centred();
-        self.collect(
-            weights,
-            Collected {
-                main: &main,
-                auxiliary: auxiliary.as_ref(),
-                terms,
-                ends: &ends,
-                input: if is_centred { &centred } else { rows },
-                is_centred,
-            },
-        );
-        self.centred = centred;
-        if !variant.has_encoder_bias() {
-            self.gradients.b_enc.fill(0.0);
+        let auxiliary = if plan.variant.has_aux_loss() {
+            let left = Left {
+                error: &self.error,
+                input: &self.centred,
+                error_variation: main.sums.variation(n_rows),
+                variation,
+                lengths: lengths.as_deref(),
+            };
+            self.auxiliary(plan, weights, dead, &ends, &left)
+        } else {
+            Vec::new()
+        };
+        loss.auxk = auxiliary.iter().map(|aux| aux.loss).sum();
+        if plan.conventions.aux == AuxLoss::Recsae
+            && let Some(aux) = auxiliary.first()
+        {
+            // The error is not detached there: d/de ‖ê − e‖² goes back through x̂ too.
+            let share = -(f64::from(plan.config.auxk_alpha) * aux.shrink) as f32;
+            add_scaled(&mut self.error, share, &aux.error);
+            main.go_back_from(weights, &self.error);
         }
-        loss
+        debug_assert_eq!(self.error.len(), n_rows * d);
+        Passes {
+            main,
+            ends,
+            auxiliary,
+            multi,
+            terms,
+        }
     }
 
-    /// Decodes the codes of the rows in `self.centred` and goes back to them; returns the ends of
-    /// the nested prefixes too.
+    /// Decodes the codes of the rows whose targets are in `self.error` and goes back to them;
+    /// returns the ends of the nested prefixes too.
     fn decode(
         &mut self,
         variant: &dyn Variant,
-        codes: SparseCodes,
+        (codes, scale): (SparseCodes, f32),
         weights: &Weights,
     ) -> (Vec<u32>, Backward) {
-        let scale = 2.0 / codes.n_rows() as f32;
-        self.error.clone_from(&self.centred);
         let (ends, level_weights): (Vec<u32>, Vec<f32>) = variant
             .levels()
             .into_iter()
@@ -206,247 +383,109 @@ impl Scratch {
         (ends, main)
     }
 
-    /// The `AuxK` pass: dead features reconstruct what the others left.
-    fn back_from_dead(
-        &mut self,
-        config: &SaeConfig,
+    /// The auxiliary losses: one, or one for each nested prefix.
+    fn auxiliary(
+        &self,
+        plan: &Plan<'_>,
         weights: &Weights,
         dead: &[u32],
-        error_variation: f64,
-    ) -> Backward {
-        let k = config
-            .top_k_aux
-            .map_or(weights.d_model / 2, |k| k as usize)
-            .min(dead.len());
-        let codes = dead_codes(weights, dead, &self.centred, k);
-        self.dead_error.clear();
-        self.dead_error.extend(self.error.iter().map(|e| -e));
-        let scale = 2.0 * f64::from(config.auxk_alpha) / error_variation;
-        Backward::new(codes, weights, scale as f32, &mut self.dead_error)
-    }
-
-    /// Gradients of the weights from the passes back.
-    fn collect(&mut self, weights: &Weights, from: Collected<'_>) {
-        let (d, n) = (weights.d_model, weights.n_features());
-        let Collected {
-            main,
-            auxiliary,
-            terms,
-            ends,
-            input,
-            is_centred,
-        } = from;
-        let of_main = by_feature(main, n);
-        let of_auxiliary = auxiliary.map(|pass| (by_feature(pass, n), pass.scale));
-        let (error, dead_error, levels) = (&self.error, &self.dead_error, &self.levels);
-        let error_of = |feature: usize| {
-            if ends.is_empty() {
-                return Rows {
-                    values: error,
-                    step: d,
-                };
-            }
-            let level = ends.partition_point(|&end| end as usize <= feature);
-            Rows {
-                values: &levels[level * d..],
-                step: ends.len() * d,
-            }
-        };
-        self.gradients
-            .w_dec
-            .par_chunks_mut(d)
-            .zip(self.gradients.w_enc.par_chunks_mut(d))
-            .zip(self.gradients.b_enc.par_iter_mut())
-            .enumerate()
-            .with_min_len(8)
-            .for_each(|(feature, ((decoder, encoder), bias))| {
-                // A dead feature has no activation in the batch, so one of the two is empty.
-                let (entries, error, scale) = match &of_auxiliary {
-                    Some((by, scale)) if !by.entries(feature).is_empty() => {
-                        let rows = Rows {
-                            values: dead_error,
-                            step: d,
-                        };
-                        (by.entries(feature), rows, *scale)
-                    }
-                    _ => (of_main.entries(feature), error_of(feature), main.scale),
-                };
-                *bias = feature_gradient(entries, error, scale, input, decoder, encoder);
-                if let Some(&along) = terms.along_decoder.get(feature) {
-                    let row = &weights.w_dec[feature * d..(feature + 1) * d];
-                    add_scaled(decoder, along, row);
-                }
-            });
-        if !terms.extra.is_empty() {
-            self.gradients.extra = terms.extra;
+        ends: &[u32],
+        left: &Left<'_>,
+    ) -> Vec<Auxiliary> {
+        if !plan.conventions.aux_by_level {
+            return Auxiliary::of(plan, weights, dead, left)
+                .into_iter()
+                .collect();
         }
-        let through = is_centred.then(|| self.through_encoder(weights));
-        for (at, gradient) in self.gradients.b_dec.iter_mut().enumerate() {
-            let direct = main.weighted.columns[at] * f64::from(main.scale);
-            let through = through.as_ref().map_or(0.0, |sums| sums.columns[at]);
-            *gradient = (direct - through) as f32;
-        }
-    }
-
-    /// x enters the encoder as x − `b_dec`, so `b_dec` sees the bias gradients through `w_enc`.
-    fn through_encoder(&self, weights: &Weights) -> RowSums {
         let d = weights.d_model;
-        let parts: Vec<Vec<f32>> = weights
-            .w_enc
-            .par_chunks(d * FEATURES_PER_SUM)
-            .zip(self.gradients.b_enc.par_chunks(FEATURES_PER_SUM))
-            .map(|(rows, biases)| {
-                let mut sum = vec![0.0; d];
-                for (row, &bias) in rows.chunks_exact(d).zip(biases) {
-                    add_scaled(&mut sum, bias, row);
-                }
-                sum
-            })
-            .collect();
-        RowSums::of_blocks(d, parts.iter().map(|sum| (&sum[..], 0.0)))
-    }
-}
-
-/// One task of a pass back: some rows, their errors and the gradients of their activations.
-type Part<'a> = (RowBlock<'a>, &'a mut [f32], &'a mut [f32]);
-
-/// Cuts codes and what belongs to them into tasks.
-fn parts<'a>(
-    codes: &'a SparseCodes,
-    d: usize,
-    error: &'a mut [f32],
-    value_gradients: &'a mut [f32],
-) -> Vec<Part<'a>> {
-    let mut tasks = Vec::with_capacity(codes.n_rows() / ROWS_PER_TASK + 1);
-    let mut left = value_gradients;
-    for (at, error) in error.chunks_mut(ROWS_PER_TASK * d).enumerate() {
-        let first = at * ROWS_PER_TASK;
-        let offsets = &codes.offsets[first..=first + error.len() / d];
-        let range = offsets[0]..offsets[offsets.len() - 1];
-        let (gradients, rest) = left.split_at_mut(range.len());
-        left = rest;
-        let block = RowBlock {
-            offsets,
-            features: &codes.features[range.clone()],
-            values: &codes.values[range],
-        };
-        tasks.push((block, error, gradients));
-    }
-    tasks
-}
-
-impl Backward {
-    /// Decodes, turns `error` from the target into the error, and goes back to the codes.
-    pub(crate) fn new(
-        codes: SparseCodes,
-        weights: &Weights,
-        scale: f32,
-        error: &mut [f32],
-    ) -> Self {
-        let d = weights.d_model;
-        let mut value_gradients = vec![0.0; codes.n_active()];
-        let sums: Vec<(Vec<f32>, f64)> = parts(&codes, d, error, &mut value_gradients)
-            .into_par_iter()
-            .map(|(block, error, gradients)| {
-                let mut columns = vec![0.0; d];
-                let squares =
-                    decode_gradients(block, &weights.w_dec, scale, error, gradients, &mut columns);
-                (columns, squares)
-            })
-            .collect();
-        let sums = RowSums::of_blocks(
-            d,
-            sums.iter()
-                .map(|(columns, squares)| (&columns[..], *squares)),
-        );
-        Self {
-            codes,
-            value_gradients,
-            weighted: sums.clone(),
-            sums,
-            scale,
-        }
-    }
-
-    /// The same for nested prefixes; `levels` leaves with their weighted errors,
-    /// `[n_rows, n_levels, d_model]`.
-    fn by_levels(
-        codes: SparseCodes,
-        weights: &Weights,
-        (of, scale): (Levels<'_>, f32),
-        error: &mut [f32],
-        levels: &mut Vec<f32>,
-    ) -> Self {
-        let d = weights.d_model;
-        let n_levels = of.ends.len();
-        levels.resize(error.len() * n_levels, 0.0);
-        let mut value_gradients = vec![0.0; codes.n_active()];
-        let sums: Vec<([Vec<f32>; 2], [f64; 2])> = parts(&codes, d, error, &mut value_gradients)
-            .into_par_iter()
-            .zip(levels.par_chunks_mut(ROWS_PER_TASK * n_levels * d))
-            .map(|((block, error, value_gradients), levels)| {
-                let (mut column_sums, mut level_sums) = (vec![0.0; d], vec![0.0; d]);
-                let pass = LevelPass {
-                    error,
-                    levels,
-                    value_gradients,
-                    column_sums: &mut column_sums,
-                    level_sums: &mut level_sums,
-                };
-                let squares = decode_levels(block, &weights.w_dec, of, scale, pass);
-                ([column_sums, level_sums], squares)
-            })
-            .collect();
-        let [sums, weighted] = [0, 1].map(|i| {
-            let of_part = sums
+        let n_levels = ends.len();
+        let mut first = 0;
+        let mut all = Vec::new();
+        for (level, &end) in ends.iter().enumerate() {
+            let of_level: Vec<u32> = dead
                 .iter()
-                .map(|(sums, squares)| (&sums[i][..], squares[i]));
-            RowSums::of_blocks(d, of_part)
-        });
-        Self {
-            codes,
-            value_gradients,
-            sums,
-            weighted,
-            scale,
-        }
-    }
-}
-
-/// Active places sorted by feature, then row.
-struct ByFeature {
-    offsets: Vec<u32>,
-    entries: Vec<Entry>,
-}
-
-impl ByFeature {
-    fn entries(&self, feature: usize) -> &[Entry] {
-        &self.entries[self.offsets[feature] as usize..self.offsets[feature + 1] as usize]
-    }
-}
-
-/// Counting sort of the active places by feature.
-fn by_feature(pass: &Backward, n_features: usize) -> ByFeature {
-    let codes = &pass.codes;
-    let mut offsets = vec![0_u32; n_features + 1];
-    for &feature in &codes.features {
-        offsets[feature as usize + 1] += 1;
-    }
-    for feature in 0..n_features {
-        offsets[feature + 1] += offsets[feature];
-    }
-    let mut next = offsets.clone();
-    let mut entries = vec![Entry::default(); codes.n_active()];
-    for row in 0..codes.n_rows() {
-        for at in codes.offsets[row]..codes.offsets[row + 1] {
-            let place = &mut next[codes.features[at] as usize];
-            entries[*place as usize] = Entry {
-                row: row as u32,
-                value: codes.values[at],
-                value_gradient: pass.value_gradients[at],
+                .copied()
+                .filter(|feature| (first..end).contains(feature))
+                .collect();
+            first = end;
+            // Levels hold sums over this and all longer prefixes, each of weight 1.
+            let mut error = Vec::with_capacity(left.error.len());
+            for row in self.levels.chunks_exact(n_levels * d) {
+                let own = &row[level * d..(level + 1) * d];
+                match row.get((level + 1) * d..(level + 2) * d) {
+                    Some(longer) => error.extend(own.iter().zip(longer).map(|(a, b)| a - b)),
+                    None => error.extend_from_slice(own),
+                }
+            }
+            let left = Left {
+                error: &error,
+                ..*left
             };
-            *place += 1;
+            all.extend(Auxiliary::of(plan, weights, &of_level, &left));
         }
+        all
     }
-    ByFeature { offsets, entries }
+
+    /// What each pass adds to the gradients.
+    fn contributions<'a>(
+        &'a self,
+        plan: &Plan<'_>,
+        passes: &'a Passes,
+        row_weights: Option<&'a [f32]>,
+    ) -> Vec<Contribution<'a>> {
+        let further = |pass: &'a Backward, error: &'a [f32]| Contribution {
+            pass,
+            errors: Errors::Plain(error),
+            row_weights: None,
+            reaches_encoder: false,
+            reaches_bias: true,
+        };
+        let mut all = vec![Contribution {
+            errors: if passes.ends.is_empty() {
+                Errors::Plain(&self.error)
+            } else {
+                Errors::ByLevel {
+                    levels: &self.levels,
+                    ends: &passes.ends,
+                }
+            },
+            row_weights,
+            reaches_encoder: true,
+            ..further(&passes.main, &[])
+        }];
+        for aux in &passes.auxiliary {
+            all.push(Contribution {
+                reaches_encoder: plan.conventions.aux != AuxLoss::OverVariationDecoderOnly,
+                reaches_bias: plan.conventions.aux == AuxLoss::Recsae,
+                ..further(&aux.pass, &aux.error)
+            });
+        }
+        let decoded_again = passes.multi.iter().chain(&passes.terms.decoded);
+        all.extend(decoded_again.map(|(pass, error)| further(pass, error)));
+        all
+    }
+}
+
+/// Features that are dead before a batch, ascending; none where the recipe looks after it.
+fn dead_before(plan: &Plan<'_>, ages: &Ages<'_>) -> Vec<u32> {
+    match plan.conventions.dead {
+        DeadRule::WithBatch => Vec::new(),
+        DeadRule::BeforeBatch => {
+            dead_features(ages.rows_since_active, plan.config.dead_after_rows + 1)
+        }
+        DeadRule::EpochBefore => ages.of_epoch.to_vec(),
+    }
+}
+
+fn active(codes: &SparseCodes) -> impl Iterator<Item = f32> {
+    codes.values.iter().copied().filter(|&value| value > 0.0)
+}
+
+/// Length of each decoder row; 1 for a row of zeros, which has none to divide by.
+pub(crate) fn decoder_lengths(w_dec: &[f32], d: usize) -> Vec<f32> {
+    let length = |row: &[f32]| {
+        let length = dot(row, row).sqrt();
+        if length > 0.0 { length } else { 1.0 }
+    };
+    w_dec.chunks_exact(d).map(length).collect()
 }

@@ -6,14 +6,16 @@ use rayon::prelude::*;
 use schema::SaeConfig;
 
 use crate::autoencoder::SaeParts;
+use crate::batch_selection::RowSums;
 use crate::error::SaeError;
 use crate::kernels::{add_scaled, squared_distance, unit_norm};
 use crate::settings::check_config;
 use crate::sparsity::Sparsity;
-use crate::variants::variant;
+use crate::gradients::Plan;
+use crate::extras::SaeExtras;
 use crate::weights::Weights;
 
-/// Random unit decoder rows with the encoder as their copy; biases 0.
+/// Random decoder rows of length `decoder_init_norm` with the encoder as their copy; biases 0.
 ///
 /// # Errors
 /// [`SaeError::Config`] for settings out of range.
@@ -22,9 +24,14 @@ use crate::weights::Weights;
 /// A function of `config.seed`, `n_features` and `d_model`.
 pub fn initial_weights(config: &SaeConfig, d_model: usize) -> Result<SaeParts, SaeError> {
     check_config(config, d_model)?;
-    let variant = variant(config)?;
+    let plan = Plan::of(config)?;
     let n_features = config.n_features as usize;
-    let w_dec = random_directions(n_features, d_model, config.seed);
+    let mut w_dec = random_directions(n_features, d_model, config.seed);
+    if config.decoder_init_norm != 1.0 {
+        for value in &mut w_dec {
+            *value *= config.decoder_init_norm;
+        }
+    }
     let mut parts = SaeParts {
         d_model,
         n_features,
@@ -32,12 +39,13 @@ pub fn initial_weights(config: &SaeConfig, d_model: usize) -> Result<SaeParts, S
         b_enc: vec![0.0; n_features],
         w_dec,
         b_dec: vec![0.0; d_model],
-        is_centred: variant.is_centred(),
+        is_centred: plan.is_centred(),
         sparsity: Sparsity::Relu,
+        extras: SaeExtras::default(),
     };
-    let extra = variant.initial_extra(&parts.sparsity);
+    let extra = plan.variant.initial_extra(&parts.sparsity);
     let weights = Weights::from_parts(parts.clone(), extra);
-    parts.sparsity = variant.rule(&weights, -1.0);
+    parts.sparsity = plan.variant.rule(&weights, -1.0);
     Ok(parts)
 }
 
@@ -51,6 +59,13 @@ pub(crate) fn random_directions(n: usize, d: usize, seed: u64) -> Vec<f32> {
         unit_norm(row);
     }
     rows
+}
+
+/// The mean of `rows` `[n_rows, d]`.
+pub(crate) fn mean(rows: &[f32], d: usize) -> Vec<f32> {
+    let n = (rows.len() / d).max(1);
+    let sums = RowSums::of_rows(rows, d).columns;
+    sums.iter().map(|sum| (sum / n as f64) as f32).collect()
 }
 
 /// The point with the smallest sum of distances to the rows, by at most 100 rounds of Weiszfeld's

@@ -13,11 +13,11 @@ pub(crate) mod reference;
 mod select;
 mod vector;
 
-pub(crate) use adam::{AdamStep, adam};
+pub(crate) use adam::{AdamStep, SignStep, adam, averaged, signum};
 pub(crate) use decode::{
     LevelPass, Levels, RowBlock, decode_gradients, decode_levels, decode_rows,
 };
 pub(crate) use encode::{BlockBuffer, PackedEncoder};
 pub(crate) use gradient::{Entry, Rows, feature_gradient, remove_parallel, unit_norm};
-pub(crate) use select::{above_threshold, highest};
+pub(crate) use select::{above_threshold, group_maxima, highest, highest_of_any_sign, keep_highest};
 pub(crate) use vector::{add_scaled, centre, dot, is_finite, squared_distance};

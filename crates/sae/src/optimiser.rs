@@ -1,21 +1,30 @@
-//! Learning rate, clipping, and the Adam step on all weights.
+//! Learning rate, clipping, and the step on all weights.
 
 use rayon::prelude::*;
-use schema::SaeConfig;
+use schema::{SaeConfig, SaeOptimiser};
 
-use crate::kernels::{AdamStep, adam, dot, remove_parallel, unit_norm};
+use crate::kernels::{
+    AdamStep, SignStep, adam, averaged, dot, remove_parallel, signum, unit_norm,
+};
+use crate::recipe::{Conventions, UnitRows};
 use crate::weights::Weights;
 
 /// Features updated by one task at least.
 const FEATURES_PER_TASK: usize = 32;
 
-/// The share of the peak learning rate at a step: linear warm-up from 0, constant, linear decay
-/// towards 0 from `decay_start`, as in `dictionary_learning`.
-pub(crate) fn rate_share(config: &SaeConfig, step: u32) -> f64 {
+/// The share of the peak learning rate at a step: linear warm-up, constant, linear decay towards
+/// 0 from `decay_start`. Some recipes warm up from 0, others from the first share; some decay
+/// from the end of the warm-up unless told otherwise.
+pub(crate) fn rate_share(config: &SaeConfig, conventions: &Conventions, step: u32) -> f64 {
     if step < config.warmup_steps {
-        return f64::from(step) / f64::from(config.warmup_steps);
+        let done = step + u32::from(conventions.warms_from_first);
+        return f64::from(done) / f64::from(config.warmup_steps);
     }
-    match config.decay_start {
+    let start = match config.decay_start {
+        None if conventions.always_decays => Some(config.warmup_steps),
+        start => start,
+    };
+    match start {
         Some(start) if step >= start => {
             f64::from(config.steps.saturating_sub(step))
                 / f64::from(config.steps.saturating_sub(start).max(1))
@@ -24,17 +33,27 @@ pub(crate) fn rate_share(config: &SaeConfig, step: u32) -> f64 {
     }
 }
 
+/// Brings every decoder row to unit length.
+pub(crate) fn unit_rows(weights: &mut Weights) {
+    let d = weights.d_model;
+    weights
+        .w_dec
+        .par_chunks_mut(d)
+        .with_min_len(FEATURES_PER_TASK)
+        .for_each(unit_norm);
+}
+
 /// Takes the component along each decoder row from the decoder's gradient; returns the global
 /// norm of all gradients afterwards.
 ///
 /// Where decoder rows are free, nothing is taken.
 pub(crate) fn project_gradients(
-    config: &SaeConfig,
+    conventions: &Conventions,
     weights: &Weights,
     gradients: &mut Weights,
 ) -> f64 {
     let d = weights.d_model;
-    let is_unit = config.unit_decoder;
+    let is_unit = conventions.projects;
     let squares: Vec<f64> = gradients
         .w_dec
         .par_chunks_mut(d)
@@ -61,24 +80,30 @@ pub(crate) fn clip_factor(config: &SaeConfig, norm: f64) -> f32 {
     })
 }
 
-/// One Adam step on all weights; decoder rows have unit length afterwards, unless they are free.
-/// `step` counts from 0.
+/// One step on all weights; decoder rows have unit length afterwards where the recipe has it so.
+/// `step` counts from 0. `moments` are Adam's, or of the sign rule the points it moves.
 pub(crate) fn update(
-    config: &SaeConfig,
+    (config, conventions): (&SaeConfig, &Conventions),
     step: u32,
     gradient_scale: f32,
     weights: &mut Weights,
     gradients: &Weights,
     moments: [&mut Weights; 2],
 ) {
+    if conventions.optimiser == SaeOptimiser::Signum {
+        follow_signs(config, step, weights, gradients, moments[0]);
+        return;
+    }
     let [beta_1, beta_2] = config.betas.map(f64::from);
     let t = f64::from(step + 1);
-    let rate = f64::from(config.lr) * rate_share(config, step) / (1.0 - beta_1.powf(t));
+    let rate =
+        f64::from(config.lr) * rate_share(config, conventions, step) / (1.0 - beta_1.powf(t));
     let adam_step = AdamStep {
         rate: rate as f32,
         second_correction: (1.0 / (1.0 - beta_2.powf(t)).sqrt()) as f32,
         betas: config.betas,
         gradient_scale,
+        weight_decay: config.weight_decay,
     };
     let d = weights.d_model;
     let [first, second] = moments;
@@ -89,6 +114,7 @@ pub(crate) fn update(
         .zip(first.w_enc.par_chunks_mut(d * FEATURES_PER_TASK))
         .zip(second.w_enc.par_chunks_mut(d * FEATURES_PER_TASK))
         .for_each(|(((w, g), m), v)| adam(w, g, m, v, adam_step));
+    let keeps_unit = conventions.unit_rows == UnitRows::AfterStep;
     weights
         .w_dec
         .par_chunks_mut(d)
@@ -98,36 +124,83 @@ pub(crate) fn update(
         .with_min_len(FEATURES_PER_TASK)
         .for_each(|(((w, g), m), v)| {
             adam(w, g, m, v, adam_step);
-            if config.unit_decoder {
+            if keeps_unit {
                 unit_norm(w);
             }
         });
-    for (w, g, m, v) in [
+    let without_decay = AdamStep {
+        weight_decay: 0.0,
+        ..adam_step
+    };
+    for (w, g, m, v, step) in [
         (
             &mut weights.b_enc,
             &gradients.b_enc,
             &mut first.b_enc,
             &mut second.b_enc,
+            without_decay,
         ),
         (
             &mut weights.b_dec,
             &gradients.b_dec,
             &mut first.b_dec,
             &mut second.b_dec,
+            adam_step,
         ),
         (
             &mut weights.extra,
             &gradients.extra,
             &mut first.extra,
             &mut second.extra,
+            without_decay,
         ),
     ] {
-        adam(w, g, m, v, adam_step);
+        adam(w, g, m, v, step);
+    }
+}
+
+/// One step of the schedule-free sign rule on all weights.
+fn follow_signs(
+    config: &SaeConfig,
+    step: u32,
+    weights: &mut Weights,
+    gradients: &Weights,
+    points: &mut Weights,
+) {
+    const VALUES_PER_TASK: usize = 8192;
+    if step == 0 {
+        points.clone_from(weights);
+    }
+    let sign_step = SignStep {
+        rate: config.lr,
+        share: 1.0 / (step + 1) as f32,
+    };
+    for ((w, g), z) in weights
+        .tensors_mut()
+        .into_iter()
+        .zip(gradients.tensors())
+        .zip(points.tensors_mut())
+    {
+        w.par_chunks_mut(VALUES_PER_TASK)
+            .zip(g.1.par_chunks(VALUES_PER_TASK))
+            .zip(z.par_chunks_mut(VALUES_PER_TASK))
+            .for_each(|((w, g), z)| signum(w, g, z, sign_step));
+    }
+}
+
+/// The weights that the sign rule has arrived at: the average of its points.
+pub(crate) fn arrived(weights: &mut Weights, points: &mut Weights) {
+    for (w, z) in weights.tensors_mut().into_iter().zip(points.tensors_mut()) {
+        for (weight, &point) in w.iter_mut().zip(z.iter()) {
+            *weight = averaged(*weight, point);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use schema::SaeRecipe;
+
     use super::*;
 
     #[test]
@@ -138,9 +211,22 @@ mod tests {
             decay_start: Some(40),
             ..SaeConfig::default()
         };
-        let shares: Vec<f64> = [0, 5, 10, 39, 40, 45, 49]
-            .map(|step| rate_share(&config, step))
-            .to_vec();
-        assert_eq!(shares, [0.0, 0.5, 1.0, 1.0, 1.0, 0.5, 0.1]);
+        let steps = [0, 5, 10, 39, 40, 45, 49];
+        let shares = |config: &SaeConfig| {
+            let conventions = Conventions::of(config);
+            steps.map(|step| rate_share(config, &conventions, step))
+        };
+        assert_eq!(shares(&config), [0.0, 0.5, 1.0, 1.0, 1.0, 0.5, 0.1]);
+        let saelens = SaeConfig {
+            recipe: SaeRecipe::Saelens,
+            ..config.clone()
+        };
+        assert_eq!(shares(&saelens), [0.1, 0.6, 1.0, 1.0, 1.0, 0.5, 0.1]);
+        let sparsify = SaeConfig {
+            recipe: SaeRecipe::Sparsify,
+            decay_start: None,
+            ..config
+        };
+        assert_eq!(shares(&sparsify), [0.0, 0.5, 1.0, 0.275, 0.25, 0.125, 0.025]);
     }
 }

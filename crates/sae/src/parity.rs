@@ -9,12 +9,13 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 use schema::{SaeConfig, SaeVariant};
 
-use crate::formats::dictionary_learning;
-use crate::gradients::Scratch;
+use crate::autoencoder::SaeParts;
+use crate::formats::{dictionary_learning, folder, saelens, trainer_settings};
+use crate::gradients::{Ages, BatchLoss, Plan, Scratch};
 use crate::optimiser::{clip_factor, project_gradients};
+use crate::recipe::Conventions;
 use crate::settings::check_config;
 use crate::tensors::read_f32;
-use crate::variants::variant;
 use crate::weights::Weights;
 
 /// The shared folder, or `None` after saying that the test is skipped.
@@ -69,86 +70,222 @@ fn settings(variant: SaeVariant) -> SaeConfig {
     }
 }
 
+/// Tensors of one file.
+struct Saved {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl Saved {
+    fn read(path: PathBuf) -> Self {
+        let bytes = std::fs::read(&path).unwrap();
+        Self { path, bytes }
+    }
+
+    fn tensors(&self) -> SafeTensors<'_> {
+        SafeTensors::deserialize(&self.bytes).unwrap()
+    }
+
+    fn tensor(&self, name: &str) -> Vec<f32> {
+        let tensors = self.tensors();
+        let dims = tensors.tensor(name).unwrap().shape().len();
+        read_f32(&self.path, &tensors, name, &vec![None; dims])
+            .unwrap()
+            .1
+    }
+
+    fn counts(&self, name: &str) -> Option<Vec<u64>> {
+        let tensors = self.tensors();
+        let each = tensors.tensor(name).ok()?.data().chunks_exact(8);
+        Some(
+            each.map(|b| u64::from_le_bytes(b.try_into().unwrap()))
+                .collect(),
+        )
+    }
+
+    /// Ages that make the features of a mask dead, and no other.
+    fn ages_of_mask(&self, name: &str, dead_after_rows: u64) -> Vec<u64> {
+        let tensors = self.tensors();
+        let mask = tensors.tensor(name).unwrap().data();
+        mask.iter()
+            .map(|&dead| u64::from(dead != 0) * (dead_after_rows + 1))
+            .collect()
+    }
+
+    fn compare(&self, kind: &str, prefix: &str, gradients: &Weights) {
+        compare(kind, prefix, gradients, &|name| {
+            let name = format!("{prefix}.{name}");
+            self.tensors()
+                .tensor(&name)
+                .is_ok()
+                .then(|| self.tensor(&name))
+        });
+    }
+}
+
+/// A training step whose loss and gradients are in the fixtures.
+struct Step<'a> {
+    config: &'a SaeConfig,
+    weights: Weights,
+    gradients: Weights,
+    loss: BatchLoss,
+}
+
+impl<'a> Step<'a> {
+    fn run(config: &'a SaeConfig, parts: SaeParts, x: &[f32], ages: Ages<'_>) -> Self {
+        check_config(config, 24).unwrap();
+        let plan = Plan::of(config).unwrap();
+        let extra = plan.variant.initial_extra(&parts.sparsity);
+        let weights = Weights::from_parts(parts, extra);
+        let mut scratch = Scratch::new(&weights);
+        let loss = scratch.batch(&plan, 25, &weights, x, ages);
+        Self {
+            config,
+            weights,
+            gradients: scratch.gradients,
+            loss,
+        }
+    }
+
+    fn total(&self) -> f64 {
+        let auxk = f64::from(self.config.auxk_alpha) * self.loss.auxk;
+        self.loss.reconstruction + self.loss.penalty + auxk
+    }
+
+    /// Raw gradients, and where the fixture has them those of the update.
+    fn compare(mut self, kind: &str, saved: &Saved) {
+        saved.compare(kind, "grad", &self.gradients);
+        let tensors = saved.tensors();
+        let mut names = tensors.names().into_iter();
+        if names.any(|name| name.starts_with("grad_processed")) {
+            let conventions = Conventions::of(self.config);
+            let norm = project_gradients(&conventions, &self.weights, &mut self.gradients);
+            let clip = clip_factor(self.config, norm);
+            for tensor in self.gradients.tensors_mut() {
+                for value in tensor.iter_mut() {
+                    *value *= clip;
+                }
+            }
+            saved.compare(kind, "grad_processed", &self.gradients);
+        }
+    }
+}
+
+/// `report.json`'s entry for a fixture.
+fn report(fixtures: &Path, name: &str) -> serde_json::Value {
+    let report = std::fs::read_to_string(fixtures.join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    report["fixtures"][name].clone()
+}
+
+/// Each part of a loss against the report's, by its name there.
+fn same_loss(kind: &str, saved: &serde_json::Value, parts: &[(&str, f64)]) {
+    for &(name, got) in parts {
+        if !name.is_empty() {
+            let expected = saved[name].as_f64().unwrap();
+            eprintln!("{kind} {name}: {got}, expected {expected}");
+            assert!((got - expected).abs() <= 1e-6 * expected.abs(), "{kind} {name}");
+        }
+    }
+}
+
 /// Loss and gradients at step 25 against the fixture; names of `report.json`'s parts of the loss
 /// for reconstruction, `AuxK` and the variant's own terms.
 fn check(kind: &str, config: &SaeConfig, loss_parts: [&str; 3]) {
     let Some(shared) = shared() else { return };
     let fixtures = shared.join("fixtures/sae");
     let folder = fixtures.join("dictionary_learning").join(kind);
-    let sae = dictionary_learning::load(&folder.join("model")).unwrap();
-    let path = folder.join("loss_grads.safetensors");
-    let bytes = std::fs::read(&path).unwrap();
-    let tensors = SafeTensors::deserialize(&bytes).unwrap();
-    let tensor = |name: &str| {
-        let dims = tensors.tensor(name).unwrap().shape().len();
-        read_f32(&path, &tensors, name, &vec![None; dims])
-            .unwrap()
-            .1
+    let parts = dictionary_learning::load(&folder.join("model"))
+        .unwrap()
+        .into_parts();
+    let saved = Saved::read(folder.join("loss_grads.safetensors"));
+    let mut since = saved.counts("tokens_since_fired_before").unwrap();
+    let ages = Ages {
+        rows_since_active: &mut since,
+        of_epoch: &[],
     };
-    let counts = |name: &str| -> Option<Vec<u64>> {
-        let bytes = tensors.tensor(name).ok()?.data();
-        let each = bytes.chunks_exact(8);
-        Some(
-            each.map(|b| u64::from_le_bytes(b.try_into().unwrap()))
-                .collect(),
-        )
-    };
-    check_config(config, 24).unwrap();
-    let variant = variant(config).unwrap();
-    let parts = sae.into_parts();
-    let extra = variant.initial_extra(&parts.sparsity);
-    let weights = Weights::from_parts(parts, extra);
-    let mut scratch = Scratch::new(&weights);
-    let mut since = counts("tokens_since_fired_before").unwrap();
-    let x = tensor("x");
-    let loss = scratch.batch((config, variant.as_ref()), 25, &weights, &x, &mut since);
-    if let Some(after) = counts("tokens_since_fired_after") {
+    let step = Step::run(config, parts, &saved.tensor("x"), ages);
+    if let Some(after) = saved.counts("tokens_since_fired_after") {
         assert_eq!(since, after);
     }
-    let report = std::fs::read_to_string(fixtures.join("report.json")).unwrap();
-    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
-    let saved = &report["fixtures"][format!("dictionary_learning/{kind}")]["loss"];
+    let report = report(&fixtures, &format!("dictionary_learning/{kind}"));
     let [reconstruction, auxk, total] = loss_parts;
-    let whole = loss.reconstruction + loss.penalty + f64::from(config.auxk_alpha) * loss.auxk;
-    for (name, got) in [
-        (reconstruction, loss.reconstruction),
-        (auxk, loss.auxk),
-        (total, whole),
-    ] {
-        if !name.is_empty() {
-            let expected = saved[name].as_f64().unwrap();
-            eprintln!("{kind} {name}: {got}, expected {expected}");
-            assert!((got / expected - 1.0).abs() < 1e-6, "{kind} {name}");
-        }
-    }
-    let of = |prefix: &str, gradients: &Weights| {
-        compare(kind, prefix, gradients, &|name| {
-            let name = format!("{prefix}.{name}");
-            tensors.tensor(&name).is_ok().then(|| tensor(&name))
-        });
+    let parts = [
+        (reconstruction, step.loss.reconstruction),
+        (auxk, step.loss.auxk),
+        (total, step.total()),
+    ];
+    same_loss(kind, &report["loss"], &parts);
+    step.compare(kind, &saved);
+}
+
+/// The same for a fixture of `SAELens`, whose settings its own files state.
+fn check_saelens(kind: &str) {
+    let Some(shared) = shared() else { return };
+    let fixtures = shared.join("fixtures/sae");
+    let folder = fixtures.join("saelens").join(kind);
+    let checkpoint = folder.join("training_checkpoint");
+    let mut config = trainer_settings(&checkpoint).unwrap().unwrap();
+    config.steps = 50;
+    config.batch_rows = 64;
+    config.dead_after_rows = 256;
+    let parts = saelens::load_for_training(&checkpoint).unwrap();
+    let saved = Saved::read(folder.join("loss_grads.safetensors"));
+    let mut since = saved.ages_of_mask("dead_neuron_mask", config.dead_after_rows);
+    let ages = Ages {
+        rows_since_active: &mut since,
+        of_epoch: &[],
     };
-    of("grad", &scratch.gradients);
-    if tensors
-        .names()
+    let step = Step::run(&config, parts, &saved.tensor("x"), ages);
+    let report = report(&fixtures, &format!("saelens/{kind}"));
+    let losses = &report["loss"];
+    let nested: f64 = losses
+        .as_object()
+        .unwrap()
         .iter()
-        .any(|name| name.starts_with("grad_processed"))
-    {
-        let norm = project_gradients(config, &weights, &mut scratch.gradients);
-        let clip = clip_factor(config, norm);
-        let gradients = &mut scratch.gradients;
-        for tensor in [
-            &mut gradients.w_enc,
-            &mut gradients.b_enc,
-            &mut gradients.w_dec,
-            &mut gradients.b_dec,
-            &mut gradients.extra,
-        ] {
-            for value in tensor.iter_mut() {
-                *value *= clip;
-            }
-        }
-        of("grad_processed", gradients);
+        .filter(|(name, _)| name.starts_with("inner_mse_loss"))
+        .map(|(_, loss)| loss.as_f64().unwrap())
+        .sum();
+    let mut parts = vec![
+        ("mse_loss", step.loss.reconstruction - nested),
+        ("total_loss", step.total()),
+    ];
+    if config.variant.is_top_k() {
+        let auxk = f64::from(config.auxk_alpha) * step.loss.auxk;
+        parts.push(("auxiliary_reconstruction_loss", auxk));
     }
+    same_loss(kind, losses, &parts);
+    step.compare(kind, &saved);
+}
+
+/// The same for a fixture of sparsify.
+fn check_sparsify(kind: &str) {
+    let Some(shared) = shared() else { return };
+    let fixtures = shared.join("fixtures/sae");
+    let folder = fixtures.join("sparsify").join(kind);
+    let config = SaeConfig {
+        batch_rows: 64,
+        auxk_alpha: 1.0 / 32.0,
+        dead_after_rows: 320,
+        ..trainer_settings(&folder.join("model")).unwrap().unwrap()
+    };
+    let (sae, _) = folder::load(&folder.join("model")).unwrap();
+    let saved = Saved::read(folder.join("loss_grads.safetensors"));
+    let mut since = saved.ages_of_mask("dead_mask", config.dead_after_rows);
+    let ages = Ages {
+        rows_since_active: &mut since,
+        of_epoch: &[],
+    };
+    let step = Step::run(&config, sae.into_parts(), &saved.tensor("x"), ages);
+    let report = report(&fixtures, &format!("sparsify/{kind}"));
+    let parts = [
+        ("fvu", step.loss.fvu),
+        ("auxk_loss", step.loss.auxk),
+        ("multi_topk_fvu", step.loss.penalty * 8.0),
+        ("total_loss", step.total()),
+    ];
+    same_loss(kind, &report["loss"], &parts);
+    step.compare(kind, &saved);
 }
 
 /// Compares every tensor that the fixture has, under whichever of its names.
@@ -168,6 +305,8 @@ fn compare(kind: &str, prefix: &str, got: &Weights, saved: &dyn Fn(&str) -> Opti
         ("bias", &got.b_dec, None),
         ("decoder_bias", &got.b_dec, None),
         ("threshold", &got.extra, None),
+        ("b_gate", got.extra.get(..n).unwrap_or_default(), None),
+        ("b_mag", got.extra.get(2 * n..).unwrap_or_default(), None),
         ("gate_bias", got.extra.get(..n).unwrap_or_default(), None),
         ("r_mag", got.extra.get(n..2 * n).unwrap_or_default(), None),
         ("mag_bias", got.extra.get(2 * n..).unwrap_or_default(), None),
@@ -181,7 +320,8 @@ fn compare(kind: &str, prefix: &str, got: &Weights, saved: &dyn Fn(&str) -> Opti
             compared += 1;
         }
     }
-    assert!(compared >= 4, "{kind}: {compared} tensors compared");
+    let least = if prefix == "grad" { 4 } else { 1 };
+    assert!(compared >= least, "{kind}: {compared} tensors compared");
 }
 
 #[test]
@@ -230,4 +370,24 @@ fn relu_loss_and_gradients() {
         ..config
     };
     check("standard_april", &config, ["mse_loss", "", "loss"]);
+}
+
+#[test]
+fn saelens_loss_and_gradients() {
+    for kind in ["topk", "topk_norescale", "batchtopk", "matryoshka_batchtopk"] {
+        check_saelens(kind);
+    }
+    check_saelens("matryoshka_batchtopk_maux");
+    check_saelens("standard");
+    check_saelens("standard_nobdec_ln");
+    check_saelens("gated");
+    check_saelens("jumprelu_step");
+    check_saelens("jumprelu_tanh");
+}
+
+#[test]
+fn sparsify_loss_and_gradients() {
+    for kind in ["topk", "topk_multi", "groupmax"] {
+        check_sparsify(kind);
+    }
 }

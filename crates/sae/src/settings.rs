@@ -1,6 +1,6 @@
 //! The ranges of training settings.
 
-use schema::{SaeConfig, SaeVariant};
+use schema::{InputScaling, SaeConfig, SaeRecipe, SaeVariant};
 
 use crate::error::SaeError;
 use crate::variants::variant;
@@ -70,7 +70,61 @@ pub fn check_config(config: &SaeConfig, d_model: usize) -> Result<(), SaeError> 
         );
     }
     check_of_variant(config)?;
+    check_of_recipe(config)?;
     variant(config).map(drop)
+}
+
+/// Checks that the recipe has the variant, and the settings that only some recipes have.
+fn check_of_recipe(config: &SaeConfig) -> Result<(), SaeError> {
+    use SaeVariant::{BatchTopK, Gated, GroupMax, JumpRelu, Matryoshka, Relu, TopK};
+    let (recipe, variant) = (config.recipe, config.variant);
+    let (name, variants): (_, &[SaeVariant]) = match recipe {
+        SaeRecipe::Saelens => (
+            "saelens",
+            &[TopK, BatchTopK, Matryoshka, Relu, JumpRelu, Gated],
+        ),
+        SaeRecipe::Sparsify => ("sparsify", &[TopK, GroupMax]),
+        SaeRecipe::Recsae => ("recsae", &[TopK]),
+        _ => (
+            "dictionary_learning",
+            &[TopK, BatchTopK, Matryoshka, Relu, JumpRelu, Gated],
+        ),
+    };
+    if !variants.contains(&variant) {
+        let reason = format!("the recipe {name} has no {variant:?}; it has {variants:?}");
+        return unusable("variant", reason);
+    }
+    let is_penalised = matches!(variant, Relu | JumpRelu);
+    let is_scaled = config.normalize_activations != InputScaling::None;
+    if is_scaled && !(recipe == SaeRecipe::Saelens && is_penalised) {
+        let reason = "layer_norm is for relu and jump_relu of the recipe saelens".to_owned();
+        return unusable("normalize_activations", reason);
+    }
+    for (field, value, may_be_zero) in [
+        ("tanh_scale", config.tanh_scale, false),
+        ("decoder_init_norm", config.decoder_init_norm, false),
+        ("init_threshold", config.init_threshold, true),
+        ("weight_decay", config.weight_decay, true),
+        ("pre_act_loss", config.pre_act_loss.unwrap_or(0.0), true),
+    ] {
+        if !(value.is_finite() && (value > 0.0 || may_be_zero && value == 0.0)) {
+            let least = if may_be_zero { "≥" } else { "above" };
+            return unusable(field, format!("it is {value}, expected a number {least} 0"));
+        }
+    }
+    if config.epoch_steps == Some(0) {
+        return unusable("epoch_steps", "it is 0, expected at least 1".to_owned());
+    }
+    let enough = config.n_features / 4 >= config.k;
+    if config.multi_topk && recipe == SaeRecipe::Sparsify && !enough {
+        let reason = format!(
+            "it needs 4 k ({}) features, there are {}",
+            u64::from(config.k) * 4,
+            config.n_features
+        );
+        return unusable("multi_topk", reason);
+    }
+    Ok(())
 }
 
 /// Checks the settings that only some variants have.
@@ -84,7 +138,8 @@ fn check_of_variant(config: &SaeConfig) -> Result<(), SaeError> {
                 "expected 0 ≤ threshold_beta < 1".to_owned(),
             );
         }
-        if config.threshold_start_step + 1 >= steps {
+        if config.recipe == SaeRecipe::DictionaryLearning && config.threshold_start_step + 1 >= steps
+        {
             let reason =
                 format!("it must be at least 2 below steps ({steps}), or there is no threshold");
             return unusable("threshold_start_step", reason);
@@ -121,7 +176,8 @@ fn check_of_variant(config: &SaeConfig) -> Result<(), SaeError> {
         let reason = format!("it must be below steps ({steps})");
         return unusable("sparsity_warmup_steps", reason);
     }
-    if !config.unit_decoder && variant != SaeVariant::Relu {
+    let is_library = config.recipe == SaeRecipe::DictionaryLearning;
+    if !config.unit_decoder && is_library && variant != SaeVariant::Relu {
         let reason = format!("it is false, which only relu can be trained with, not {variant:?}");
         return unusable("unit_decoder", reason);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::SaeError;
-use crate::kernels::{above_threshold, highest, is_finite};
+use crate::kernels::{above_threshold, group_maxima, highest, is_finite};
 
 /// Which features of a row are active, given its pre-activations.
 ///
@@ -14,6 +14,11 @@ pub enum Sparsity {
     /// The `k` highest pre-activations above 0 of each row, ties to the lower feature index.
     TopK {
         /// Active features per row at most.
+        k: u32,
+    },
+    /// The highest above 0 of each of `k` groups of consecutive features, ties to the lower index.
+    GroupMax {
+        /// Number of groups; a divisor of the number of features.
         k: u32,
     },
     /// Trained with the `k · rows` highest of a batch; afterwards every activation strictly above
@@ -68,7 +73,10 @@ impl Sparsity {
     /// the rule has no such number.
     pub fn k(&self) -> Option<u32> {
         match self {
-            Self::TopK { k } | Self::BatchTopK { k, .. } | Self::Matryoshka { k, .. } => Some(*k),
+            Self::TopK { k }
+            | Self::GroupMax { k }
+            | Self::BatchTopK { k, .. }
+            | Self::Matryoshka { k, .. } => Some(*k),
             Self::Relu | Self::JumpRelu { .. } | Self::Gated(_) => None,
         }
     }
@@ -77,6 +85,7 @@ impl Sparsity {
     pub fn name(&self) -> &'static str {
         match self {
             Self::TopK { .. } => "topk",
+            Self::GroupMax { .. } => "groupmax",
             Self::BatchTopK { .. } => "batchtopk",
             Self::Matryoshka { .. } => "matryoshka_batchtopk",
             Self::Relu => "relu",
@@ -107,6 +116,13 @@ impl Sparsity {
         };
         match self {
             Self::TopK { .. } | Self::Relu => Ok(()),
+            Self::GroupMax { k } => {
+                if !n_features.is_multiple_of(*k as usize) {
+                    let reason = format!("it is {k}, expected a divisor of {n_features} (groups)");
+                    return Err(SaeError::Config { field: "k", reason });
+                }
+                Ok(())
+            }
             Self::BatchTopK { threshold, .. } => finite("threshold", &[*threshold]),
             Self::Matryoshka {
                 threshold,
@@ -131,10 +147,20 @@ impl Sparsity {
         }
     }
 
-    /// Collects the active features of one row of pre-activations, ascending by index. Values
-    /// past the last feature are padding.
-    pub(crate) fn select(&self, pre_activations: &[f32], out: &mut Vec<(f32, u32)>) {
+    /// Collects the active features of one row of pre-activations of `n_features` features,
+    /// ascending by index. Values past the last feature are padding.
+    pub(crate) fn select(
+        &self,
+        n_features: usize,
+        pre_activations: &[f32],
+        out: &mut Vec<(f32, u32)>,
+    ) {
         match self {
+            Self::GroupMax { k } => {
+                let size = n_features / *k as usize;
+                group_maxima(&pre_activations[..n_features], size, out);
+                out.retain(|&(value, _)| value > 0.0);
+            }
             Self::BatchTopK { threshold, .. } | Self::Matryoshka { threshold, .. }
                 if *threshold >= 0.0 =>
             {
@@ -183,7 +209,7 @@ mod tests {
 
     fn selected(rule: &Sparsity, row: &[f32]) -> Vec<(f32, u32)> {
         let mut out = Vec::new();
-        rule.select(row, &mut out);
+        rule.select(4, row, &mut out);
         out
     }
 

@@ -3,18 +3,20 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use schema::{SaeConfig, StepReport};
+use schema::{SaeConfig, SaeOptimiser, SaeRecipe, StepReport};
 
 use crate::autoencoder::{SaeParts, SparseAutoencoder};
 use crate::checkpoint::{self, CheckpointPlan};
 use crate::error::SaeError;
-use crate::gradients::{BatchLoss, Scratch};
-use crate::initial::{geometric_median, initial_weights};
-use crate::kernels::is_finite;
-use crate::optimiser::{clip_factor, project_gradients, update};
+use crate::extras::SaeExtras;
+use crate::gradients::{Ages, BatchLoss, Plan, Scratch};
+use crate::initial::{geometric_median, initial_weights, mean};
+use crate::kernels::{dot, is_finite};
+use crate::optimiser::{arrived, clip_factor, project_gradients, unit_rows, update};
+use crate::recipe::{BiasStart, DeadRule, UnitRows};
 use crate::settings::check_config;
 use crate::source::ActivationSource;
-use crate::variants::{Variant, variant};
+use crate::sparsity::Sparsity;
 use crate::weights::Weights;
 
 /// Result of a training run.
@@ -44,14 +46,19 @@ pub(crate) struct TrainingState {
     pub(crate) rows_since_active: Vec<u64>,
     /// Tracked threshold, below 0 while there is none.
     pub(crate) threshold: f32,
+    /// Features that the epoch before declared dead, ascending; only where the recipe does so.
+    pub(crate) dead_of_epoch: Vec<u32>,
+    /// Rows of the epoch so far.
+    pub(crate) rows_of_epoch: u64,
 }
 
-/// Trains a dictionary on the rows of `source`, by the recipe of `dictionary_learning`.
+/// Trains a dictionary on the rows of `source`, by the recipe of the configuration.
 ///
-/// Decoder rows start in random directions with the encoder as their copy; then Adam on the loss of
-/// the variant, the gradient freed of its component along each decoder row and clipped, decoder
-/// rows of unit length after each step. For the `TopK` family `b_dec` starts at the geometric
-/// median of the first batch and the loss is ‖x − x̂‖² + α·`AuxK`.
+/// Decoder rows start in random directions with the encoder as their copy. By the recipe of
+/// `dictionary_learning` then Adam on the loss of the variant, the gradient freed of its component
+/// along each decoder row and clipped, decoder rows of unit length after each step; for the `TopK`
+/// family `b_dec` starts at the geometric median of the first batch and the loss is
+/// ‖x − x̂‖² + α·`AuxK`. What the other recipes do differently is in `Conventions`.
 /// With a `checkpoint` plan the run resumes from the newest usable checkpoint in its folder.
 ///
 /// `observer` is called after every step. When it breaks, a checkpoint is written (if there is a
@@ -67,8 +74,9 @@ pub(crate) struct TrainingState {
 /// threads and however often the run was interrupted.
 ///
 /// # Source
-/// `dictionary_learning` 0.1.0, its trainers of the same names. Differs: zeros that fill a place
-/// among the k highest count neither for deadness nor for L0; no threshold is tracked for `TopK`.
+/// `dictionary_learning` 0.1.0, `SAELens` 6.54, `sparsify` 1.3.3 and `RecSAE`'s runner. Differs:
+/// zeros that fill a place among the k highest count neither for deadness nor for L0; no threshold
+/// is tracked for `TopK`.
 pub fn train(
     config: &SaeConfig,
     source: &mut dyn ActivationSource,
@@ -103,10 +111,15 @@ pub fn train_from(
         Some(plan) => checkpoint::newest(plan, config, source.d_model())?,
         None => None,
     };
-    let variant = variant(config)?;
+    let mut plan_of_steps = Plan::of(config)?;
+    plan_of_steps.epoch_steps = match config.epoch_steps {
+        Some(steps) => u64::from(steps),
+        None => source.n_rows().div_ceil(u64::from(config.batch_rows)),
+    }
+    .max(1);
     let mut state = match resumed {
         Some(state) => state,
-        None => TrainingState::new(initial, variant.as_ref()),
+        None => TrainingState::new(initial, &plan_of_steps),
     };
     let resumed_at = state.step;
     source.seek(u64::from(state.step) * u64::from(config.batch_rows))?;
@@ -117,7 +130,7 @@ pub fn train_from(
     let mut saved_at = state.step;
     while state.step < config.steps {
         source.next_batch(config.batch_rows as usize, &mut rows)?;
-        let mut report = state.step((config, variant.as_ref()), &rows, &mut scratch)?;
+        let mut report = state.step(&plan_of_steps, &rows, &mut scratch)?;
         report.rows_per_second =
             (f64::from(config.batch_rows) / clock.elapsed().as_secs_f64().max(1e-9)) as f32;
         clock = Instant::now();
@@ -134,60 +147,54 @@ pub fn train_from(
             break;
         }
     }
-    state.finish((config, variant.as_ref()), resumed_at)
+    state.finish(&plan_of_steps, resumed_at)
 }
 
 impl TrainingState {
-    pub(crate) fn new(initial: SaeParts, variant: &dyn Variant) -> Self {
+    pub(crate) fn new(initial: SaeParts, plan: &Plan<'_>) -> Self {
         let n = initial.n_features;
-        let extra = variant.initial_extra(&initial.sparsity);
+        let extra = plan.variant.initial_extra(&initial.sparsity);
+        let threshold = match initial.sparsity {
+            _ if !plan.conventions.threshold_from_zero => -1.0,
+            Sparsity::BatchTopK { threshold, .. } | Sparsity::Matryoshka { threshold, .. } => {
+                threshold.max(0.0)
+            }
+            _ => 0.0,
+        };
         let weights = Weights::from_parts(initial, extra);
         Self {
             step: 0,
             moments: [Weights::zeros_like(&weights), Weights::zeros_like(&weights)],
             weights,
             rows_since_active: vec![0; n],
-            threshold: -1.0,
+            threshold,
+            dead_of_epoch: Vec::new(),
+            rows_of_epoch: 0,
         }
     }
 
     /// One step on `rows` `[batch_rows, d_model]`.
     fn step(
         &mut self,
-        (config, variant): (&SaeConfig, &dyn Variant),
+        plan: &Plan<'_>,
         rows: &[f32],
         scratch: &mut Scratch,
     ) -> Result<StepReport, SaeError> {
-        let d = self.weights.d_model;
-        let expected = config.batch_rows as usize * d;
-        if rows.len() != expected {
-            return Err(SaeError::shape(
-                format!("the batch of step {}", self.step),
-                expected,
-                rows.len(),
-            ));
-        }
-        if let Some(row) = rows.chunks_exact(d).position(|row| !is_finite(row)) {
-            return Err(SaeError::NotFinite {
-                what: format!("row {row} of the batch of step {}", self.step),
-            });
-        }
-        if self.step == 0 && variant.selection().is_top_k() {
-            self.weights.b_dec = geometric_median(rows, d);
-        }
+        let config = plan.config;
+        self.check_rows(config, rows)?;
+        self.prepare(plan, rows);
         let weights = &mut self.weights;
-        let loss = scratch.batch(
-            (config, variant),
-            self.step,
-            weights,
-            rows,
-            &mut self.rows_since_active,
-        );
-        if variant.tracks_threshold() && self.step > config.threshold_start_step {
+        let ages = Ages {
+            rows_since_active: &mut self.rows_since_active,
+            of_epoch: &self.dead_of_epoch,
+        };
+        let loss = scratch.batch(plan, self.step, weights, rows, ages);
+        let tracks_now = self.step > config.threshold_start_step || plan.conventions.threshold_from_zero;
+        if plan.variant.tracks_threshold() && tracks_now && loss.lowest_activation > 0.0 {
             self.threshold = tracked_threshold(config, self.threshold, &loss);
         }
         let total = loss.reconstruction + loss.penalty + f64::from(config.auxk_alpha) * loss.auxk;
-        let norm = project_gradients(config, weights, &mut scratch.gradients);
+        let norm = project_gradients(&plan.conventions, weights, &mut scratch.gradients);
         if !total.is_finite() || !norm.is_finite() {
             return Err(SaeError::NotFinite {
                 what: format!(
@@ -198,7 +205,7 @@ impl TrainingState {
         }
         let [first, second] = &mut self.moments;
         update(
-            config,
+            (config, &plan.conventions),
             self.step,
             clip_factor(config, norm),
             weights,
@@ -216,14 +223,63 @@ impl TrainingState {
         })
     }
 
-    fn finish(
-        self,
-        (config, variant): (&SaeConfig, &dyn Variant),
-        resumed_at: u32,
-    ) -> Result<Trained, SaeError> {
+    /// Checks the shape and the values of a batch.
+    fn check_rows(&self, config: &SaeConfig, rows: &[f32]) -> Result<(), SaeError> {
+        let d = self.weights.d_model;
+        let expected = config.batch_rows as usize * d;
+        let is_whole = rows.len().is_multiple_of(d) && !rows.is_empty();
+        if rows.len() != expected && !(config.recipe == SaeRecipe::Recsae && is_whole) {
+            return Err(SaeError::shape(
+                format!("the batch of step {}", self.step),
+                expected,
+                rows.len(),
+            ));
+        }
+        match rows.chunks_exact(d).position(|row| !is_finite(row)) {
+            None => Ok(()),
+            Some(row) => Err(SaeError::NotFinite {
+                what: format!("row {row} of the batch of step {}", self.step),
+            }),
+        }
+    }
+
+    /// What comes before the loss: where `b_dec` starts, unit rows, an epoch's dead features.
+    fn prepare(&mut self, plan: &Plan<'_>, rows: &[f32]) {
+        let d = self.weights.d_model;
+        if self.step == 0 {
+            match plan.conventions.bias_start {
+                BiasStart::Given => {}
+                BiasStart::Mean => self.weights.b_dec = mean(rows, d),
+                BiasStart::GeometricMedian => self.weights.b_dec = geometric_median(rows, d),
+            }
+        }
+        let begins_epoch = u64::from(self.step).is_multiple_of(plan.epoch_steps);
+        match plan.conventions.unit_rows {
+            UnitRows::BeforeStep => unit_rows(&mut self.weights),
+            UnitRows::BeforeEpoch if begins_epoch => unit_rows(&mut self.weights),
+            _ => {}
+        }
+        if plan.conventions.dead == DeadRule::EpochBefore && begins_epoch {
+            if self.step > 0 {
+                let ages = self.rows_since_active.iter().zip(0..);
+                self.dead_of_epoch = ages
+                    .filter(|&(&rows, _)| rows >= self.rows_of_epoch)
+                    .map(|(_, feature)| feature)
+                    .collect();
+            }
+            self.rows_of_epoch = 0;
+        }
+        self.rows_of_epoch += (rows.len() / d) as u64;
+        plan.variant.prepare(&mut self.weights);
+    }
+
+    fn finish(mut self, plan: &Plan<'_>, resumed_at: u32) -> Result<Trained, SaeError> {
+        if plan.conventions.optimiser == SaeOptimiser::Signum && self.step > 0 {
+            let [points, _] = &mut self.moments;
+            arrived(&mut self.weights, points);
+        }
         let n_features = self.weights.n_features();
-        let sparsity = variant.rule(&self.weights, self.threshold);
-        let is_centred = variant.is_centred();
+        let sparsity = plan.variant.rule(&self.weights, self.threshold);
         let Weights {
             d_model,
             w_enc,
@@ -232,23 +288,52 @@ impl TrainingState {
             b_dec,
             extra: _,
         } = self.weights;
-        let sae = SparseAutoencoder::new(SaeParts {
+        let mut parts = SaeParts {
             d_model,
             n_features,
             w_enc,
             b_enc,
             w_dec,
             b_dec,
-            is_centred,
+            is_centred: plan.is_centred(),
             sparsity,
-        })?;
+            extras: SaeExtras {
+                scaling: plan.config.normalize_activations,
+                multi_topk: plan.conventions.multi_topk,
+                ..SaeExtras::default()
+            },
+        };
+        if plan.conventions.rescales {
+            fold_norms(&mut parts);
+        }
         Ok(Trained {
-            sae,
+            sae: SparseAutoencoder::new(parts)?,
             steps_done: self.step,
-            completed: self.step >= config.steps,
+            completed: self.step >= plan.config.steps,
             resumed_at,
             rows_since_active: self.rows_since_active,
         })
+    }
+}
+
+/// Decoder rows of unit length, their lengths moved to the encoder: selects by activation times
+/// length of the row, and reconstructs, as before.
+pub(crate) fn fold_norms(parts: &mut SaeParts) {
+    let d = parts.d_model;
+    let rows = parts
+        .w_enc
+        .chunks_exact_mut(d)
+        .zip(parts.w_dec.chunks_exact_mut(d))
+        .zip(&mut parts.b_enc);
+    for ((encoder, decoder), bias) in rows {
+        let norm = dot(decoder, decoder).sqrt();
+        if norm > 0.0 {
+            for (up, down) in encoder.iter_mut().zip(decoder) {
+                *up *= norm;
+                *down /= norm;
+            }
+            *bias *= norm;
+        }
     }
 }
 

@@ -7,12 +7,14 @@
 
 mod batch_top_k;
 mod gated;
+mod group_max;
 mod jump_relu;
+mod jump_relu_saelens;
 mod matryoshka;
 mod relu;
 mod top_k;
 
-use schema::{SaeConfig, SaeVariant};
+use schema::{SaeConfig, SaeRecipe, SaeVariant};
 
 use crate::codes::SparseCodes;
 use crate::error::SaeError;
@@ -31,11 +33,23 @@ pub(crate) enum Selection {
     Each,
 }
 
-impl Selection {
-    /// Whether so many features are active whatever the weights are: then dead ones need the
-    /// `AuxK` loss, and `b_dec` starts at the geometric median of the first batch.
-    pub(crate) fn is_top_k(self) -> bool {
-        self != Self::Each
+/// What a variant sees when it chooses the places of a row.
+pub(crate) struct Given<'a> {
+    pub(crate) weights: &'a Weights,
+    /// Whether each feature is dead; empty where the variant does not look.
+    pub(crate) is_dead: Vec<bool>,
+}
+
+impl<'a> Given<'a> {
+    pub(crate) fn new(weights: &'a Weights, dead: &[u32], looks: bool) -> Self {
+        let mut is_dead = Vec::new();
+        if looks {
+            is_dead.resize(weights.n_features(), false);
+            for &feature in dead {
+                is_dead[feature as usize] = true;
+            }
+        }
+        Self { weights, is_dead }
     }
 }
 
@@ -49,8 +63,10 @@ pub(crate) struct Batch<'a> {
     pub(crate) places: &'a SparseCodes,
     /// The same places with their activations, 0 where a feature is not active.
     pub(crate) codes: &'a SparseCodes,
-    /// Rows less `b_dec`, `[n_rows, d_model]`.
+    /// What is to be decoded: rows less `b_dec`, `[n_rows, d_model]`.
     pub(crate) target: &'a [f32],
+    /// Dead features, ascending.
+    pub(crate) dead: &'a [u32],
 }
 
 impl Batch<'_> {
@@ -66,9 +82,9 @@ impl Batch<'_> {
         }
     }
 
-    /// Decodes other activations at the same places; returns the derivatives of
-    /// mean ‖x − x̂‖² with respect to them, and that mean.
-    pub(crate) fn decode_again(&self, values: Vec<f32>) -> (Vec<f32>, f64) {
+    /// Decodes other activations at the same places; the pass has the derivatives of
+    /// mean ‖x − x̂‖² with respect to them. Returns the error too.
+    pub(crate) fn decode_again(&self, values: Vec<f32>) -> (Backward, Vec<f32>) {
         let codes = SparseCodes {
             offsets: self.codes.offsets.clone(),
             features: self.codes.features.clone(),
@@ -76,8 +92,7 @@ impl Batch<'_> {
         };
         let mut error = self.target.to_vec();
         let scale = (2.0 / self.n_rows()) as f32;
-        let pass = Backward::new(codes, self.weights, scale, &mut error);
-        (pass.value_gradients, pass.sums.squares / self.n_rows())
+        (Backward::new(codes, self.weights, scale, &mut error), error)
     }
 }
 
@@ -90,6 +105,8 @@ pub(crate) struct Terms {
     pub(crate) extra: Vec<f32>,
     /// Gradient of each decoder row as a multiple of that row; empty for none.
     pub(crate) along_decoder: Vec<f32>,
+    /// A further decoding whose loss the decoder and `b_dec` are to follow too, and its error.
+    pub(crate) decoded: Option<(Backward, Vec<f32>)>,
 }
 
 /// One variant's part of a training step.
@@ -102,7 +119,15 @@ pub(crate) trait Variant: Sync {
 
     /// Places of one row by ascending feature, each with its pre-activation. Values past the last
     /// feature are padding. Only for [`Selection::Each`].
-    fn places(&self, _weights: &Weights, _row: &[f32], _out: &mut Vec<(f32, u32)>) {}
+    fn places(&self, _given: &Given<'_>, _row: &[f32], _out: &mut Vec<(f32, u32)>) {}
+
+    /// Whether [`Given::is_dead`] is to be filled for [`Self::places`].
+    fn looks_at_dead(&self) -> bool {
+        false
+    }
+
+    /// Brings the variant's parameters into their range before a step.
+    fn prepare(&self, _weights: &mut Weights) {}
 
     /// Activations of places; `None` where they are the pre-activations themselves.
     fn activations(&self, _weights: &Weights, _places: &SparseCodes) -> Option<Vec<f32>> {
@@ -119,6 +144,12 @@ pub(crate) trait Variant: Sync {
     /// Whether `b_dec` is taken off before encoding.
     fn is_centred(&self) -> bool {
         true
+    }
+
+    /// Whether so many features are active whatever the weights are, so that dead ones need an
+    /// auxiliary loss.
+    fn has_aux_loss(&self) -> bool {
+        self.selection() != Selection::Each
     }
 
     /// Whether `b_enc` is learnt; otherwise it stays as it is.
@@ -154,11 +185,19 @@ pub(crate) fn variant(config: &SaeConfig) -> Result<Box<dyn Variant>, SaeError> 
         SaeVariant::BatchTopK => Box::new(batch_top_k::BatchTopK { k: config.k }),
         SaeVariant::Matryoshka => Box::new(matryoshka::Matryoshka::new(config)?),
         SaeVariant::Relu => Box::new(relu::Relu { n_features }),
+        SaeVariant::JumpRelu if config.recipe == SaeRecipe::Saelens => {
+            Box::new(jump_relu_saelens::JumpRelu::new(config))
+        }
         SaeVariant::JumpRelu => Box::new(jump_relu::JumpRelu {
             n_features,
             bandwidth: config.bandwidth,
+            init_threshold: config.init_threshold,
         }),
-        SaeVariant::Gated => Box::new(gated::Gated { n_features }),
+        SaeVariant::Gated => Box::new(gated::Gated {
+            n_features,
+            is_saelens: config.recipe == SaeRecipe::Saelens,
+        }),
+        SaeVariant::GroupMax => Box::new(group_max::GroupMax::new(config)?),
         _ => {
             return Err(SaeError::Config {
                 field: "variant",

@@ -19,6 +19,18 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
+    /// No features at all.
+    pub(crate) fn empty() -> Self {
+        Self {
+            d_model: 0,
+            w_enc: Vec::new(),
+            b_enc: Vec::new(),
+            w_dec: Vec::new(),
+            b_dec: Vec::new(),
+            extra: Vec::new(),
+        }
+    }
+
     /// Zeros in the shapes of `weights`.
     pub(crate) fn zeros_like(weights: &Self) -> Self {
         Self {
@@ -44,6 +56,17 @@ impl Weights {
 
     pub(crate) fn n_features(&self) -> usize {
         self.b_enc.len()
+    }
+
+    /// The tensors in the order of [`Self::tensors`].
+    pub(crate) fn tensors_mut(&mut self) -> [&mut Vec<f32>; 5] {
+        [
+            &mut self.w_enc,
+            &mut self.b_enc,
+            &mut self.w_dec,
+            &mut self.b_dec,
+            &mut self.extra,
+        ]
     }
 
     /// The tensors by name, in a fixed order.

@@ -390,7 +390,7 @@ fn train_50(kind: &str) {
     let (got, expected) = (trained.sae.parts(), last.parts());
     assert_eq!(got.is_centred, expected.is_centred);
     let own = |sparsity: &Sparsity| match sparsity {
-        Sparsity::TopK { .. } | Sparsity::Relu => Vec::new(),
+        Sparsity::TopK { .. } | Sparsity::GroupMax { .. } | Sparsity::Relu => Vec::new(),
         Sparsity::BatchTopK { threshold, .. } => vec![*threshold],
         Sparsity::Matryoshka {
             threshold,

@@ -9,6 +9,7 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use sae::formats::folder;
 use sae::{
+    SaeExtras,
     CheckpointPlan, InMemorySource, SaeError, SaeParts, SparseAutoencoder, Sparsity, Trained,
     evaluate, random_dictionary, train,
 };
@@ -120,7 +121,7 @@ fn bytes(trained: &Trained) -> Vec<u8> {
         }
         Sparsity::JumpRelu { thresholds } => thresholds.to_vec(),
         Sparsity::Gated(gate) => [&gate.open_bias[..], &gate.r_mag, &gate.mag_bias].concat(),
-        Sparsity::TopK { .. } | Sparsity::Relu => Vec::new(),
+        Sparsity::TopK { .. } | Sparsity::GroupMax { .. } | Sparsity::Relu => Vec::new(),
     };
     let floats = [&parts.w_enc, &parts.b_enc, &parts.w_dec, &parts.b_dec]
         .into_iter()
@@ -362,6 +363,7 @@ fn one_feature_and_one_dimension_work() {
         b_dec: vec![0.5],
         is_centred: true,
         sparsity: Sparsity::TopK { k: 1 },
+        extras: SaeExtras::default(),
     })
     .unwrap();
     assert_eq!(sae.reconstruct(&[2.0, -3.0]).unwrap(), [2.0, 0.5]);

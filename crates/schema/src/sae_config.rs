@@ -25,6 +25,20 @@ pub enum SaeVariant {
     JumpRelu,
     /// A gate that says which features are active, with an L1 penalty.
     Gated,
+    /// The highest of each of `k` groups of consecutive features.
+    #[serde(alias = "groupmax")]
+    GroupMax,
+}
+
+impl SaeVariant {
+    /// Whether so many features are active whatever the weights are: `TopK` and its kin.
+    #[must_use]
+    pub fn is_top_k(self) -> bool {
+        matches!(
+            self,
+            Self::TopK | Self::BatchTopK | Self::Matryoshka | Self::GroupMax
+        )
+    }
 }
 
 /// Whose conventions a training follows.
@@ -35,6 +49,50 @@ pub enum SaeRecipe {
     /// Losses, schedules and constraints of `dictionary_learning`'s trainers.
     #[default]
     DictionaryLearning,
+    /// Those of `SAELens`' training classes and its `SAETrainer`.
+    Saelens,
+    /// Those of `EleutherAI`'s sparsify.
+    Sparsify,
+    /// Those of `RecSAE`'s runner.
+    Recsae,
+}
+
+/// The rule by which weights follow their gradient.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SaeOptimiser {
+    /// Adam with a schedule of the learning rate.
+    #[default]
+    Adam,
+    /// The gradient's sign at a constant rate, with schedule-free averaging of momentum 0.95.
+    Signum,
+}
+
+/// How rows are brought to one scale before they are encoded; the reconstruction is brought back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum InputScaling {
+    /// As they are.
+    #[default]
+    None,
+    /// Each row less its mean, over its standard deviation (unbiased, plus 1e-5).
+    LayerNorm,
+}
+
+/// What the L0 penalty of `SAELens`' `JumpRelu` counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum L0Penalty {
+    /// Active features.
+    #[default]
+    Step,
+    /// tanh of each activation times its decoder row's length.
+    Tanh,
+    /// The squared distance of the number of active features from `target_l0`.
+    Quadratic,
 }
 
 /// Configuration of one training run. Rows are positions; units are those of the hook activation.
@@ -91,15 +149,49 @@ pub struct SaeConfig {
     pub bandwidth: f32,
     /// `Relu`, `JumpRelu`, `Gated`: steps over which the penalty grows from 0.
     pub sparsity_warmup_steps: u32,
-    /// Whether decoder rows have unit length after each step. `false` only for `Relu`, whose
-    /// penalty then counts an activation with its row's length.
+    /// `dictionary_learning`: whether decoder rows have unit length after each step. `false` only
+    /// for `Relu`, whose penalty then counts an activation with its row's length.
     pub unit_decoder: bool,
+    /// `sparsify`: the rule by which weights are updated.
+    pub optimizer: SaeOptimiser,
+    /// `sparsify`, `TopK`: whether a reconstruction by the 4 `k` highest enters the loss too,
+    /// with weight 1/8.
+    pub multi_topk: bool,
+    /// `saelens`, `TopK` family: whether features are chosen by their activation times the length
+    /// of their decoder row.
+    pub rescale_acts_by_decoder_norm: bool,
+    /// `saelens`, `Matryoshka`: whether the dead features of each group reconstruct the error of
+    /// their own prefix.
+    pub use_matryoshka_aux_loss: bool,
+    /// `saelens`, `JumpRelu`: what the penalty counts.
+    pub l0_penalty: L0Penalty,
+    /// `saelens`, `JumpRelu`: factor within the tanh.
+    pub tanh_scale: f32,
+    /// `saelens`, `JumpRelu`: weight of the loss that lifts dead features towards their threshold;
+    /// `None` for none.
+    pub pre_act_loss: Option<f32>,
+    /// `saelens`, `JumpRelu`: whether the window's gradient reaches the encoder too.
+    pub ste_to_input: bool,
+    /// `JumpRelu`: every threshold at the start, ≥ 0.
+    pub init_threshold: f32,
+    /// Length of decoder rows at the start, > 0.
+    pub decoder_init_norm: f32,
+    /// How rows are scaled before they are encoded.
+    pub normalize_activations: InputScaling,
+    /// Whether `b_dec` is taken off before encoding; `None` for what the variant and recipe do.
+    pub apply_b_dec_to_input: Option<bool>,
+    /// Adam: this many times the weight is added to its gradient, ≥ 0; not for `b_enc`.
+    pub weight_decay: f32,
+    /// `recsae`: steps after which decoder rows are brought to unit length and features are
+    /// declared dead anew.
+    pub epoch_steps: Option<u32>,
     /// Seed of initial weights and of the order of rows.
     pub seed: u64,
 }
 
 impl SaeConfig {
-    /// The settings that the recipe has for a variant, where they differ from variant to variant.
+    /// The settings of `dictionary_learning` for a variant, where they differ from variant to
+    /// variant.
     #[must_use]
     pub fn of_variant(variant: SaeVariant) -> Self {
         let mut config = Self {
@@ -113,6 +205,52 @@ impl SaeConfig {
             config.grad_clip = None;
         }
         config
+    }
+
+    /// The settings that a recipe has for a variant of so many features.
+    #[must_use]
+    pub fn of_recipe(recipe: SaeRecipe, variant: SaeVariant, n_features: u32) -> Self {
+        let plain = Self {
+            variant,
+            recipe,
+            n_features,
+            ..Self::default()
+        };
+        match recipe {
+            SaeRecipe::DictionaryLearning => Self {
+                n_features,
+                ..Self::of_variant(variant)
+            },
+            SaeRecipe::Saelens => Self {
+                lr: 3e-4,
+                auxk_alpha: 1.0,
+                threshold_beta: 0.99,
+                threshold_start_step: 0,
+                l1: 1.0,
+                sparsity_warmup_steps: 0,
+                bandwidth: 0.05,
+                init_threshold: 0.01,
+                decoder_init_norm: 0.1,
+                unit_decoder: false,
+                ..plain
+            },
+            SaeRecipe::Sparsify => Self {
+                lr: 5e-3 / (n_features as f32 / 16384.0).sqrt(),
+                optimizer: SaeOptimiser::Signum,
+                auxk_alpha: 0.0,
+                grad_clip: None,
+                dead_after_rows: 10_000_000,
+                ..plain
+            },
+            SaeRecipe::Recsae => Self {
+                lr: 5e-5,
+                k: 8,
+                warmup_steps: 0,
+                grad_clip: None,
+                weight_decay: 1e-6,
+                ..plain
+            },
+        }
     }
 }
 
@@ -143,6 +281,20 @@ impl Default for SaeConfig {
             bandwidth: 0.001,
             sparsity_warmup_steps: 200,
             unit_decoder: true,
+            optimizer: SaeOptimiser::Adam,
+            multi_topk: false,
+            rescale_acts_by_decoder_norm: true,
+            use_matryoshka_aux_loss: false,
+            l0_penalty: L0Penalty::Step,
+            tanh_scale: 4.0,
+            pre_act_loss: None,
+            ste_to_input: false,
+            init_threshold: 0.001,
+            decoder_init_norm: 1.0,
+            normalize_activations: InputScaling::None,
+            apply_b_dec_to_input: None,
+            weight_decay: 0.0,
+            epoch_steps: None,
             seed: 0,
         }
     }

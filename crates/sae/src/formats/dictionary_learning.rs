@@ -13,6 +13,7 @@ use super::export::transposed;
 use super::tensor_file::TensorFile;
 use crate::autoencoder::{SaeParts, SparseAutoencoder};
 use crate::error::SaeError;
+use crate::extras::SaeExtras;
 use crate::sparsity::{Gate, Sparsity};
 
 /// Name of the settings file.
@@ -262,6 +263,7 @@ impl Reader<'_> {
             b_dec: self.file.floats(b_dec, &[d])?,
             is_centred: true,
             sparsity: Sparsity::Relu,
+            extras: SaeExtras::default(),
         })
     }
 
@@ -280,6 +282,7 @@ impl Reader<'_> {
             b_dec: self.file.floats("b_dec", &[d])?,
             is_centred: true,
             sparsity,
+            extras: SaeExtras::default(),
         })
     }
 
@@ -315,6 +318,6 @@ fn scale_biases(parts: &mut SaeParts, factor: f32) {
             scale(&mut gate.open_bias);
             scale(&mut gate.mag_bias);
         }
-        Sparsity::TopK { .. } | Sparsity::Relu => {}
+        Sparsity::TopK { .. } | Sparsity::GroupMax { .. } | Sparsity::Relu => {}
     }
 }

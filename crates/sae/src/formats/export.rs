@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use schema::InputScaling;
 use serde_json::json;
 
 use super::torch_writer::{self, TorchTensor, Values};
@@ -63,6 +64,7 @@ pub fn export(
     sae: &SparseAutoencoder,
     facts: &ExportFacts,
 ) -> Result<SparseAutoencoder, SaeError> {
+    check_export(format, sae)?;
     match format {
         ExportFormat::Saelens => {
             saelens::save(folder, sae, facts)?;
@@ -73,20 +75,45 @@ pub fn export(
             dictionary_learning::load(folder)
         }
         ExportFormat::Sparsify => {
-            if !matches!(sae.sparsity(), Sparsity::TopK { .. }) {
-                return Err(SaeError::Config {
-                    field: "format",
-                    reason: format!(
-                        "sparsify has topk dictionaries only, not {}",
-                        sae.sparsity().name()
-                    ),
-                });
-            }
-            let parts = recentred(sae.parts(), true);
+            let is_centred = !sae.parts().extras.is_transcoder;
+            let parts = recentred(sae.parts(), is_centred);
             let written = SparseAutoencoder::new(parts)?;
             folder::save(folder, &written, &serde_json::Value::Null)?;
             Ok(folder::load(folder)?.0)
         }
+    }
+}
+
+/// Whether the tool has such a dictionary.
+fn check_export(format: ExportFormat, sae: &SparseAutoencoder) -> Result<(), SaeError> {
+    let extras = &sae.parts().extras;
+    let is_scaled = extras.scaling != InputScaling::None;
+    let passes_by = extras.skip.is_some() || extras.is_transcoder;
+    let is_group_max = matches!(sae.sparsity(), Sparsity::GroupMax { .. });
+    let is_top_k = matches!(sae.sparsity(), Sparsity::TopK { .. });
+    let lacking = match format {
+        ExportFormat::Saelens if is_group_max => Some("saelens has no groupmax dictionaries"),
+        ExportFormat::Saelens if extras.multi_topk => Some("saelens has no multi_topk"),
+        ExportFormat::Saelens if passes_by => Some("transcoders are not written for saelens yet"),
+        ExportFormat::DictionaryLearning
+            if is_group_max || extras.multi_topk || passes_by || is_scaled =>
+        {
+            Some(
+                "dictionary_learning has no groupmax, multi_topk, transcoders or normalised inputs",
+            )
+        }
+        ExportFormat::Sparsify if is_scaled => Some("sparsify has no normalised inputs"),
+        ExportFormat::Sparsify if !is_top_k && !is_group_max => {
+            Some("sparsify has topk dictionaries only (and groupmax)")
+        }
+        _ => None,
+    };
+    match lacking {
+        None => Ok(()),
+        Some(lacking) => Err(SaeError::Config {
+            field: "format",
+            reason: format!("{lacking}; this one is {}", sae.sparsity().name()),
+        }),
     }
 }
 
@@ -149,7 +176,8 @@ fn trainer_config(parts: &SaeParts, facts: &ExportFacts) -> serde_json::Value {
         Sparsity::Relu => ("AutoEncoder", "StandardTrainer"),
         Sparsity::JumpRelu { .. } => ("JumpReluAutoEncoder", "JumpReluTrainer"),
         Sparsity::Gated(_) => ("GatedAutoEncoder", "GatedSAETrainer"),
-        Sparsity::TopK { .. } => ("AutoEncoderTopK", "TopKTrainer"),
+        // Written by `export` only where the library has such a dictionary.
+        Sparsity::TopK { .. } | Sparsity::GroupMax { .. } => ("AutoEncoderTopK", "TopKTrainer"),
         Sparsity::BatchTopK { .. } => ("BatchTopKSAE", "BatchTopKTrainer"),
         Sparsity::Matryoshka { .. } => ("MatryoshkaBatchTopKSAE", "MatryoshkaBatchTopKTrainer"),
     };
@@ -238,7 +266,9 @@ impl Turned {
                 floats("encoder.weight", &[n, d], &parts.w_enc),
                 floats("decoder.weight", &[d, n], &self.decoder),
             ],
-            Sparsity::TopK { k } => with_threshold(linear("b_dec"), *k, &UNSET),
+            Sparsity::TopK { k } | Sparsity::GroupMax { k } => {
+                with_threshold(linear("b_dec"), *k, &UNSET)
+            }
             Sparsity::BatchTopK { k, threshold } => with_threshold(linear("b_dec"), *k, threshold),
             Sparsity::Matryoshka { k, threshold, .. } => {
                 let mut tensors = with_threshold(plain(), *k, threshold);

@@ -5,10 +5,12 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use schema::InputScaling;
 use serde::{Deserialize, Serialize};
 
 use crate::autoencoder::{SaeParts, SparseAutoencoder};
 use crate::error::SaeError;
+use crate::extras::SaeExtras;
 use crate::sparsity::{Gate, Sparsity};
 use crate::tensors::{Named, parse, read_f32, serialize, write_atomically};
 
@@ -20,7 +22,7 @@ pub const WEIGHTS_FILE: &str = "sae.safetensors";
 /// `cfg.json`: sparsify's keys, and ours.
 #[derive(Debug, Serialize, Deserialize)]
 struct FolderConfig {
-    /// `topk`, or one of ours: `batchtopk`, `matryoshka_batchtopk`, `relu`, `jumprelu`, `gated`.
+    /// `topk` or `groupmax`, or one of ours: `batchtopk`, `matryoshka_batchtopk`, `relu`, `jumprelu`, `gated`.
     activation: String,
     d_in: usize,
     /// 0 in sparsify's files means `d_in · expansion_factor`.
@@ -39,7 +41,16 @@ struct FolderConfig {
     /// Where the dictionary comes from: hashes of its parents, training settings; the caller's.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     provenance: serde_json::Value,
-    /// Further keys of sparsify; those of `UNSUPPORTED` must not be true.
+    #[serde(default)]
+    multi_topk: bool,
+    #[serde(default)]
+    skip_connection: bool,
+    #[serde(default)]
+    transcode: bool,
+    /// Ours: how rows are scaled before they are encoded; written only where they are.
+    #[serde(default, skip_serializing_if = "is_unscaled")]
+    normalize_activations: InputScaling,
+    /// Further keys of sparsify.
     #[serde(flatten)]
     further: BTreeMap<String, serde_json::Value>,
 }
@@ -56,8 +67,13 @@ fn is_yes(value: &bool) -> bool {
     *value
 }
 
-/// Keys of sparsify that ask for another kind of autoencoder when true.
-const UNSUPPORTED: [&str; 3] = ["multi_topk", "skip_connection", "transcode"];
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_unscaled(value: &InputScaling) -> bool {
+    *value == InputScaling::None
+}
 
 /// Writes a dictionary into `folder` (made if absent), weights first, each file whole or not at all.
 ///
@@ -84,7 +100,7 @@ pub fn save(
         _ => Vec::new(),
     };
     match &parts.sparsity {
-        Sparsity::TopK { .. } | Sparsity::Relu => {}
+        Sparsity::TopK { .. } | Sparsity::GroupMax { .. } | Sparsity::Relu => {}
         Sparsity::BatchTopK { threshold, .. } | Sparsity::Matryoshka { threshold, .. } => {
             tensors.push(named(
                 "threshold",
@@ -101,6 +117,9 @@ pub fn save(
             tensors.push(named("mag_bias", vec![n], &gate.mag_bias));
         }
     }
+    if let Some(skip) = &parts.extras.skip {
+        tensors.push(named("W_skip", vec![d, d], skip));
+    }
     let weights = folder.join(WEIGHTS_FILE);
     write_atomically(&weights, &serialize(&weights, &tensors, None)?)?;
     let config = FolderConfig {
@@ -112,11 +131,11 @@ pub fn save(
         group_sizes,
         apply_b_dec_to_input: parts.is_centred,
         provenance: provenance.clone(),
-        further: UNSUPPORTED
-            .map(|key| (key.to_owned(), false.into()))
-            .into_iter()
-            .chain([("normalize_decoder".to_owned(), true.into())])
-            .collect(),
+        multi_topk: parts.extras.multi_topk,
+        skip_connection: parts.extras.skip.is_some(),
+        transcode: parts.extras.is_transcoder,
+        normalize_activations: parts.extras.scaling,
+        further: BTreeMap::from([("normalize_decoder".to_owned(), true.into())]),
     };
     let path = folder.join(CONFIG_FILE);
     let text = serde_json::to_string_pretty(&config)
@@ -132,25 +151,21 @@ fn named<'a>(name: &'a str, shape: Vec<usize>, values: &'a [f32]) -> Named<'a> {
     }
 }
 
-/// Reads a dictionary of ours, or of sparsify (plain `topk` only), and its provenance (null in
-/// sparsify's).
+/// Reads a dictionary of ours, or of sparsify, and its provenance (null in sparsify's).
 ///
 /// # Errors
-/// [`SaeError::Io`] if a file cannot be read, [`SaeError::Format`] if one is damaged, its shapes
-/// disagree, or it asks for what we do not have (groupmax, multi-topk, skip connection,
-/// transcoder).
+/// [`SaeError::Io`] if a file cannot be read, [`SaeError::Format`] if one is damaged or its shapes
+/// disagree.
+///
+/// # Source
+/// `sparsify` 1.3.3 (`SparseCoder.load_from_disk`, `encode`, `forward`): `b_dec` is taken off the
+/// input unless it is a transcoder.
 pub fn load(folder: &Path) -> Result<(SparseAutoencoder, serde_json::Value), SaeError> {
     let path = folder.join(CONFIG_FILE);
     let text = fs::read_to_string(&path).map_err(SaeError::io(&path))?;
     let config: FolderConfig = serde_json::from_str(&text).map_err(|error| {
         SaeError::format(&path, format!("its settings cannot be read ({error})"))
     })?;
-    for name in UNSUPPORTED {
-        if config.further.get(name) == Some(&serde_json::Value::Bool(true)) {
-            let reason = format!("{name} is set; such a dictionary cannot be used here yet");
-            return Err(SaeError::format(&path, reason));
-        }
-    }
     let weights_path = folder.join(WEIGHTS_FILE);
     let bytes = fs::read(&weights_path).map_err(SaeError::io(&weights_path))?;
     let tensors = parse(&weights_path, &bytes)?;
@@ -169,8 +184,18 @@ pub fn load(folder: &Path) -> Result<(SparseAutoencoder, serde_json::Value), Sae
         b_enc,
         w_dec: tensor("W_dec", &[Some(n), Some(d)])?,
         b_dec: tensor("b_dec", &[Some(d)])?,
-        is_centred: config.apply_b_dec_to_input,
+        is_centred: config.apply_b_dec_to_input && !config.transcode,
         sparsity,
+        extras: SaeExtras {
+            scaling: config.normalize_activations,
+            multi_topk: config.multi_topk,
+            skip: if config.skip_connection {
+                Some(tensor("W_skip", &[Some(d), Some(d)])?)
+            } else {
+                None
+            },
+            is_transcoder: config.transcode,
+        },
     })
     .map_err(|error| SaeError::format(&weights_path, error.to_string()))?;
     Ok((sae, config.provenance))
@@ -194,6 +219,7 @@ fn rule_of(
     let threshold = || Ok(tensor("threshold", &[])?.first().copied().unwrap_or(-1.0));
     Ok(match config.activation.as_str() {
         "topk" => Sparsity::TopK { k: k()? },
+        "groupmax" => Sparsity::GroupMax { k: k()? },
         "batchtopk" => Sparsity::BatchTopK {
             k: k()?,
             threshold: threshold()?,
@@ -214,8 +240,8 @@ fn rule_of(
         })),
         other => {
             let reason = format!(
-                "its activation is {other}, expected topk, batchtopk, matryoshka_batchtopk, relu, \
-                 jumprelu or gated"
+                "its activation is {other}, expected topk, groupmax, batchtopk, \
+                 matryoshka_batchtopk, relu, jumprelu or gated"
             );
             return Err(SaeError::format(path, reason));
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::autoencoder::{SaeParts, SparseAutoencoder};
 use crate::error::SaeError;
+use crate::extras::SaeExtras;
 use crate::sparsity::Sparsity;
 use crate::tensors::{parse, read_f32};
 
@@ -30,6 +31,7 @@ pub fn load(path: &Path, k: u32) -> Result<SparseAutoencoder, SaeError> {
         b_dec: tensor("b_dec", &[Some(d)])?,
         is_centred: true,
         sparsity: Sparsity::TopK { k },
+        extras: SaeExtras::default(),
     })
     .map_err(|error| SaeError::format(path, error.to_string()))
 }

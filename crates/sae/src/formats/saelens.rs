@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use schema::InputScaling;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -11,8 +12,9 @@ use super::export::{ExportFacts, recentred, transposed};
 use super::tensor_file::TensorFile;
 use crate::autoencoder::{SaeParts, SparseAutoencoder};
 use crate::error::SaeError;
-use crate::kernels::dot;
+use crate::extras::SaeExtras;
 use crate::sparsity::{Gate, Sparsity};
+use crate::trainer::fold_norms;
 use crate::tensors::{Named, serialize, write_atomically};
 
 /// Name of the settings file.
@@ -69,24 +71,38 @@ pub struct SaelensDictionary {
     pub model: Option<String>,
 }
 
+/// As [`load`], with the weights of a training's checkpoint as they are: what a training goes on
+/// from.
+///
+/// # Errors
+/// Those of [`load`].
+pub fn load_for_training(folder: &Path) -> Result<SaeParts, SaeError> {
+    let read = read(folder, false)?;
+    Ok(read.sae.into_parts())
+}
+
 /// Reads a dictionary of `SAELens`: an inference one, or the checkpoint of a training.
 ///
 /// # Errors
 /// [`SaeError::Io`] if a file cannot be read, [`SaeError::Format`] if one is damaged, a tensor is
-/// missing or of another shape, or it asks for what we do not have: normalised inputs, reshaped
-/// heads, transcoders.
+/// missing or of another shape, or it asks for what we do not have: inputs normalised otherwise
+/// than by `layer_norm`, reshaped heads, transcoders.
 ///
 /// # Source
 /// `SAELens` 6.54 (`SAE.load_from_disk` and the classes it makes). Differs: decoder norms by which a
 /// dictionary rescales its activations are folded into the weights, which selects and reconstructs
 /// the same.
 pub fn load(folder: &Path) -> Result<SaelensDictionary, SaeError> {
+    read(folder, true)
+}
+
+fn read(folder: &Path, folds: bool) -> Result<SaelensDictionary, SaeError> {
     let path = folder.join(CONFIG_FILE);
     let text = fs::read_to_string(&path).map_err(SaeError::io(&path))?;
     let config: Config = serde_json::from_str(&text).map_err(|error| {
         SaeError::format(&path, format!("its settings cannot be read ({error})"))
     })?;
-    check(&path, &config)?;
+    let scaling = scaling_of(&path, &config)?;
     let architecture = architecture_of(&config);
     let mut file = TensorFile::open(&folder.join(WEIGHTS_FILE))?;
     let (n, d) = (config.d_sae, config.d_in);
@@ -105,6 +121,10 @@ pub fn load(folder: &Path) -> Result<SaelensDictionary, SaeError> {
         b_dec: file.floats("b_dec", &[d])?,
         is_centred: config.apply_b_dec_to_input,
         sparsity: Sparsity::Relu,
+        extras: SaeExtras {
+            scaling,
+            ..SaeExtras::default()
+        },
     };
     if let Some(factor) = file.find("scaling_factor")? {
         let is_one = matches!(
@@ -116,7 +136,7 @@ pub fn load(folder: &Path) -> Result<SaelensDictionary, SaeError> {
             return Err(SaeError::format(file.path(), reason));
         }
     }
-    if config.rescale_acts_by_decoder_norm {
+    if config.rescale_acts_by_decoder_norm && folds {
         fold_norms(&mut parts);
     }
     parts.sparsity = rule(&path, &config, &architecture, &mut file)?;
@@ -130,20 +150,23 @@ pub fn load(folder: &Path) -> Result<SaelensDictionary, SaeError> {
     })
 }
 
-fn check(path: &Path, config: &Config) -> Result<(), SaeError> {
+/// How the dictionary scales its rows.
+fn scaling_of(path: &Path, config: &Config) -> Result<InputScaling, SaeError> {
     let is_plain = |value: &Value| {
         value.is_null() || value == &Value::Bool(false) || value.as_str() == Some("none")
     };
-    for (key, value) in [
-        ("normalize_activations", &config.normalize_activations),
-        ("reshape_activations", &config.reshape_activations),
-    ] {
-        if !is_plain(value) {
-            let reason = format!("{key} is {value}; such a dictionary cannot be used here yet");
-            return Err(SaeError::format(path, reason));
-        }
+    let refused = |key: &str, value: &Value| {
+        let reason = format!("{key} is {value}; such a dictionary cannot be used here yet");
+        Err(SaeError::format(path, reason))
+    };
+    if !is_plain(&config.reshape_activations) {
+        return refused("reshape_activations", &config.reshape_activations);
     }
-    Ok(())
+    match &config.normalize_activations {
+        value if is_plain(value) => Ok(InputScaling::None),
+        value if value.as_str() == Some("layer_norm") => Ok(InputScaling::LayerNorm),
+        value => refused("normalize_activations", value),
+    }
 }
 
 /// The architecture, which older files tell by their activation function.
@@ -207,26 +230,6 @@ fn rule(
     })
 }
 
-/// Decoder rows of unit length, their lengths moved to the encoder.
-fn fold_norms(parts: &mut SaeParts) {
-    let d = parts.d_model;
-    let rows = parts
-        .w_enc
-        .chunks_exact_mut(d)
-        .zip(parts.w_dec.chunks_exact_mut(d))
-        .zip(&mut parts.b_enc);
-    for ((encoder, decoder), bias) in rows {
-        let norm = dot(decoder, decoder).sqrt();
-        if norm > 0.0 {
-            for (up, down) in encoder.iter_mut().zip(decoder) {
-                *up *= norm;
-                *down /= norm;
-            }
-            *bias *= norm;
-        }
-    }
-}
-
 /// Writes a dictionary as `SAELens` saves one for inference: `BatchTopK` and Matryoshka with a
 /// threshold become `jumprelu`, as there.
 ///
@@ -286,7 +289,10 @@ pub(super) fn save(
         "dtype": "float32",
         "device": "cpu",
         "apply_b_dec_to_input": parts.is_centred,
-        "normalize_activations": "none",
+        "normalize_activations": match parts.extras.scaling {
+            InputScaling::LayerNorm => "layer_norm",
+            _ => "none",
+        },
         "reshape_activations": "none",
         "metadata": {
             "hook_name": facts.hook_name,

@@ -10,7 +10,7 @@ const CHUNK: usize = 16;
 const SMALLEST: f32 = f32::from_bits(1);
 
 /// Keeps the `k` highest of the candidates (ties to the lower index) and sorts them by index.
-fn keep_highest(candidates: &mut Vec<(f32, u32)>, k: usize) {
+pub(crate) fn keep_highest(candidates: &mut Vec<(f32, u32)>, k: usize) {
     if candidates.len() > k {
         if k == 0 {
             candidates.clear();
@@ -21,6 +21,29 @@ fn keep_highest(candidates: &mut Vec<(f32, u32)>, k: usize) {
         }
     }
     candidates.sort_unstable_by_key(|&(_, index)| index);
+}
+
+/// The `k` highest values of a row whatever their sign, ties to the lower index, in ascending
+/// order of index.
+pub(crate) fn highest_of_any_sign(values: &[f32], k: usize, out: &mut Vec<(f32, u32)>) {
+    out.clear();
+    out.extend(values.iter().copied().zip(0..));
+    keep_highest(out, k);
+}
+
+/// The highest value of each group of `size` values, 0 where none is above it, ties to the lower
+/// index, in ascending order of index.
+pub(crate) fn group_maxima(values: &[f32], size: usize, out: &mut Vec<(f32, u32)>) {
+    out.clear();
+    for (group, values) in values.chunks_exact(size).enumerate() {
+        let mut highest = (0.0, 0);
+        for (at, &value) in values.iter().enumerate() {
+            if value > highest.0 {
+                highest = (value, at);
+            }
+        }
+        out.push((highest.0, (group * size + highest.1) as u32));
+    }
 }
 
 /// The `k` highest values above 0 of a row, ties to the lower index, in ascending order of index.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Batch, Selection, Terms, Variant};
+use super::{Batch, Given, Selection, Terms, Variant};
 use crate::codes::SparseCodes;
+use crate::gradients::decoder_lengths;
 use crate::sparsity::{Gate, Sparsity};
 use crate::weights::Weights;
 
@@ -11,9 +12,13 @@ use crate::weights::Weights;
 /// leaves the decoder as it is.
 ///
 /// # Source
-/// Rajamanoharan et al. 2024 (arXiv 2404.16014); `dictionary_learning` 0.1.0, `GatedSAETrainer`.
+/// Rajamanoharan et al. 2024 (arXiv 2404.16014); `dictionary_learning` 0.1.0, `GatedSAETrainer`;
+/// `SAELens` 6.54, `GatedTrainingSAE`.
 pub(super) struct Gated {
     pub(super) n_features: u32,
+    /// In `SAELens` the penalty counts a gate with its decoder row's length, and the decoder
+    /// follows the reconstruction by the gate too.
+    pub(super) is_saelens: bool,
 }
 
 /// The gate's parameters, `[n_features]` each, in the order of [`Weights::extra`].
@@ -49,9 +54,9 @@ impl Variant for Gated {
     }
 
     /// Those whose gate is open.
-    fn places(&self, weights: &Weights, row: &[f32], out: &mut Vec<(f32, u32)>) {
+    fn places(&self, given: &Given<'_>, row: &[f32], out: &mut Vec<(f32, u32)>) {
         out.clear();
-        let biases = self.parameters(weights).open_bias;
+        let biases = self.parameters(given.weights).open_bias;
         for (feature, (&value, &bias)) in (0_u32..).zip(row.iter().zip(biases)) {
             if value + bias > 0.0 {
                 out.push((value, feature));
@@ -93,12 +98,25 @@ impl Variant for Gated {
             .map(|(&feature, &value)| value + parameters.open_bias[feature as usize])
             .collect();
         let scale = f64::from(batch.config.l1) * batch.penalty_share() / batch.n_rows();
-        let sum: f64 = gates.iter().map(|&gate| f64::from(gate)).sum();
-        let (of_gates, by_gate) = batch.decode_again(gates);
+        let lengths = self
+            .is_saelens
+            .then(|| decoder_lengths(&batch.weights.w_dec, batch.weights.d_model));
+        let mut sums_of_gates = vec![0_f64; n];
+        for (&gate, &feature) in gates.iter().zip(&batch.places.features) {
+            sums_of_gates[feature as usize] += f64::from(gate);
+        }
+        let sum: f64 = match &lengths {
+            None => sums_of_gates.iter().sum(),
+            Some(lengths) => std::iter::zip(&sums_of_gates, lengths)
+                .map(|(sum, &length)| sum * f64::from(length))
+                .sum(),
+        };
+        let (by_gate, error) = batch.decode_again(gates);
         let mut sums = vec![0_f64; 3 * n];
         for (at, gradient) in gradients.iter_mut().enumerate() {
             let feature = batch.places.features[at] as usize;
-            let of_gate = of_gates[at] + scale as f32;
+            let length = lengths.as_ref().map_or(1.0, |lengths| lengths[feature]);
+            let of_gate = by_gate.value_gradients[at] + scale as f32 * length;
             sums[feature] += f64::from(of_gate);
             let mut whole = of_gate;
             if batch.codes.values[at] > 0.0 {
@@ -110,9 +128,14 @@ impl Variant for Gated {
             *gradient = whole;
         }
         Terms {
-            loss: scale * sum + by_gate,
+            loss: scale * sum + by_gate.sums.squares / batch.n_rows(),
             extra: sums.iter().map(|&sum| sum as f32).collect(),
-            ..Terms::default()
+            along_decoder: lengths.map_or_else(Vec::new, |lengths| {
+                std::iter::zip(&sums_of_gates, &lengths)
+                    .map(|(sum, &length)| (scale * sum / f64::from(length)) as f32)
+                    .collect()
+            }),
+            decoded: self.is_saelens.then_some((by_gate, error)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Batch, Selection, Terms, Variant};
+use super::{Batch, Given, Selection, Terms, Variant};
 use crate::codes::SparseCodes;
 use crate::sparsity::Sparsity;
 use crate::weights::Weights;
@@ -18,10 +18,9 @@ use crate::weights::Weights;
 pub(super) struct JumpRelu {
     pub(super) n_features: u32,
     pub(super) bandwidth: f32,
+    /// A threshold's value at the start.
+    pub(super) init_threshold: f32,
 }
-
-/// A threshold's value at the start.
-const INITIAL: f32 = 0.001;
 
 impl JumpRelu {
     fn is_within(&self, value: f32, threshold: f32) -> bool {
@@ -42,9 +41,10 @@ impl Variant for JumpRelu {
     }
 
     /// Active ones, and those below their threshold but within its window.
-    fn places(&self, weights: &Weights, row: &[f32], out: &mut Vec<(f32, u32)>) {
+    fn places(&self, given: &Given<'_>, row: &[f32], out: &mut Vec<(f32, u32)>) {
         out.clear();
-        for (feature, (&value, &threshold)) in (0_u32..).zip(row.iter().zip(&weights.extra)) {
+        let thresholds = &given.weights.extra;
+        for (feature, (&value, &threshold)) in (0_u32..).zip(row.iter().zip(thresholds)) {
             if value > threshold.max(0.0) || self.is_within(value, threshold) {
                 out.push((value, feature));
             }
@@ -72,7 +72,7 @@ impl Variant for JumpRelu {
     fn initial_extra(&self, initial: &Sparsity) -> Vec<f32> {
         match initial {
             Sparsity::JumpRelu { thresholds } => thresholds.to_vec(),
-            _ => vec![INITIAL; self.n_features as usize],
+            _ => vec![self.init_threshold; self.n_features as usize],
         }
     }
 

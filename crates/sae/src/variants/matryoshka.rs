@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use schema::SaeConfig;
+use schema::{SaeConfig, SaeRecipe};
 
 use super::{Selection, Variant};
 use crate::error::SaeError;
@@ -14,7 +14,8 @@ use crate::weights::Weights;
 /// # Source
 /// Bussmann et al. 2025 (arXiv 2503.17547); `dictionary_learning` 0.1.0,
 /// `MatryoshkaBatchTopKTrainer`, whose loss divides by the number of prefixes once in the default
-/// weights and once more in the mean.
+/// weights and once more in the mean; `SAELens` 6.54, `MatryoshkaBatchTopKTrainingSAE`, whose loss
+/// is the sum.
 pub(super) struct Matryoshka {
     k: u32,
     group_sizes: Arc<[u32]>,
@@ -38,7 +39,11 @@ impl Matryoshka {
                 format!("they are {sizes:?}, expected numbers above 0 that add up to {n} features");
             return unusable("group_sizes", reason);
         }
-        let n_groups = sizes.len() as f32;
+        // SAELens adds the prefixes' losses; `dictionary_learning` takes a mean of weighted ones.
+        let n_groups = match config.recipe {
+            SaeRecipe::Saelens => 1.0,
+            _ => sizes.len() as f32,
+        };
         let weights = match &config.group_weights {
             None => vec![1.0 / n_groups; sizes.len()],
             Some(weights) => weights.clone(),

@@ -1,10 +1,11 @@
 //! `ReLU` with an L1 penalty.
 
-use rayon::prelude::*;
+use schema::SaeRecipe;
 
-use super::{Batch, Selection, Terms, Variant};
+use super::{Batch, Given, Selection, Terms, Variant};
 use crate::codes::SparseCodes;
-use crate::kernels::{above_threshold, dot};
+use crate::gradients::decoder_lengths;
+use crate::kernels::above_threshold;
 use crate::sparsity::Sparsity;
 use crate::weights::Weights;
 
@@ -13,7 +14,8 @@ use crate::weights::Weights;
 ///
 /// # Source
 /// Bricken et al. 2023 and the update of April 2024; `dictionary_learning` 0.1.0,
-/// `StandardTrainer` (unit decoder rows) and `StandardTrainerAprilUpdate` (free ones).
+/// `StandardTrainer` (unit decoder rows) and `StandardTrainerAprilUpdate` (free ones); `SAELens`
+/// 6.54, `StandardTrainingSAE` with `lp_norm` 1 (free ones).
 pub(super) struct Relu {
     pub(super) n_features: u32,
 }
@@ -27,14 +29,15 @@ impl Variant for Relu {
         Selection::Each
     }
 
-    fn places(&self, _: &Weights, row: &[f32], out: &mut Vec<(f32, u32)>) {
+    fn places(&self, _: &Given<'_>, row: &[f32], out: &mut Vec<(f32, u32)>) {
         above_threshold(row, 0.0, out);
     }
 
     fn terms(&self, batch: &Batch<'_>, gradients: &mut [f32]) -> Terms {
         let scale = f64::from(batch.config.l1) * batch.penalty_share() / batch.n_rows();
         let sums = sums_by_feature(batch.codes, self.n_features);
-        if batch.config.unit_decoder {
+        let is_free = !batch.config.unit_decoder || batch.config.recipe == SaeRecipe::Saelens;
+        if !is_free {
             for gradient in gradients {
                 *gradient += scale as f32;
             }
@@ -43,13 +46,7 @@ impl Variant for Relu {
                 ..Terms::default()
             };
         }
-        let d = batch.weights.d_model;
-        let lengths: Vec<f32> = batch
-            .weights
-            .w_dec
-            .par_chunks(d)
-            .map(|row| dot(row, row).sqrt())
-            .collect();
+        let lengths = decoder_lengths(&batch.weights.w_dec, batch.weights.d_model);
         for (gradient, &feature) in gradients.iter_mut().zip(&batch.codes.features) {
             *gradient += scale as f32 * lengths[feature as usize];
         }
@@ -61,13 +58,7 @@ impl Variant for Relu {
                     .map(|(s, &l)| s * f64::from(l))
                     .sum::<f64>(),
             along_decoder: weighted
-                .map(|(sum, &length)| {
-                    if length > 0.0 {
-                        (scale * sum / f64::from(length)) as f32
-                    } else {
-                        0.0
-                    }
-                })
+                .map(|(sum, &length)| (scale * sum / f64::from(length)) as f32)
                 .collect(),
             ..Terms::default()
         }
@@ -75,7 +66,7 @@ impl Variant for Relu {
 }
 
 /// Sum of each feature's activations.
-fn sums_by_feature(codes: &SparseCodes, n_features: u32) -> Vec<f64> {
+pub(super) fn sums_by_feature(codes: &SparseCodes, n_features: u32) -> Vec<f64> {
     let mut sums = vec![0.0; n_features as usize];
     for (&feature, &value) in codes.features.iter().zip(&codes.values) {
         sums[feature as usize] += f64::from(value);
