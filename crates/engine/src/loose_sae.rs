@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use models::tensor_files::{NamedTensors, TensorValues, read_tensor, write_tensors};
 use sae::formats::export::{ExportFacts, ExportFormat};
-use sae::formats::{folder, trainer_settings};
-use sae::{FvuSum, InMemorySource, SparseAutoencoder, SparseCodes};
+use sae::formats::{folder, saelens, trainer_settings};
+use sae::{FvuSum, InMemorySource, SaeParts, SparseAutoencoder, SparseCodes};
 use schema::{HookPoint, SaeConfig, StepReport};
 use serde::Serialize;
 use store::HarvestReader;
@@ -325,7 +325,7 @@ pub fn train_on_file(request: &LooseTraining, job: &JobContext) -> Result<LooseT
     sae::check_config(&config, d)?;
     let initial = match &request.init {
         None => sae::initial_weights(&config, d)?,
-        Some(path) => open(None, &path.display().to_string(), Some(config.k))?.into_parts(),
+        Some(path) => initial_parts(path, config.k)?,
     };
     let wrong_rows = |error| named(&request.input, &error);
     let mut source = if batch.is_some() {
@@ -344,6 +344,15 @@ pub fn train_on_file(request: &LooseTraining, job: &JobContext) -> Result<LooseT
         resumed_at: trained.resumed_at,
         last,
     })
+}
+
+/// The weights in a folder as a training goes on from them.
+fn initial_parts(path: &Path, k: u32) -> Result<SaeParts> {
+    if path.join(saelens::WEIGHTS_FILE).is_file() {
+        return saelens::load_for_training(path)
+            .map_err(|error| EngineError::request(error.to_string()));
+    }
+    Ok(open(None, &path.display().to_string(), Some(k))?.into_parts())
 }
 
 /// The settings in force: those of the file, else of `init`'s own, else the recipe's.

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use sae::{ActivationSource, CheckpointPlan, Evaluator, SaeParts, SparseAutoencoder, Trained};
-use schema::{DatasetKind, SaeConfig, SaeEvaluation, SaeVariant, Split, StepReport};
+use schema::{DatasetKind, SaeConfig, SaeEvaluation, SaeRecipe, Split, StepReport};
 use serde::{Deserialize, Serialize};
 use store::{ArtefactId, ArtefactKind, HarvestReader, blake3_of_bytes};
 
@@ -318,8 +318,8 @@ impl<'a> MetricsFile<'a> {
 }
 
 /// Reads the settings of a training from TOML text; keys not given are those of `base`, or where
-/// the text names another variant than `base` and the recipe has a value for it, that one. A key
-/// that may be absent is so by the text "none".
+/// the text names another recipe or variant than `base` and that one has a value for it, its own.
+/// A key that may be absent is so by the text "none".
 ///
 /// # Errors
 /// When the text is no TOML, or a key or value is unknown.
@@ -327,20 +327,7 @@ pub fn sae_config_from_toml(text: &str, base: &SaeConfig) -> Result<SaeConfig> {
     let given: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         EngineError::request(format!("settings: {}", error.message()))
     })?;
-    let mut base = base.clone();
-    if let Some(variant) = given.get("variant") {
-        let variant: SaeVariant =
-            variant
-                .clone()
-                .try_into()
-                .map_err(|error: toml::de::Error| {
-                    EngineError::request(format!("settings: variant: {}", error.message()))
-                })?;
-        if variant != base.variant {
-            let usual = SaeConfig::of_variant(variant);
-            (base.betas, base.grad_clip) = (usual.betas, usual.grad_clip);
-        }
-    }
+    let base = usual_settings(&given, base)?;
     // Through JSON, since TOML knows no null.
     let unreadable = |error: serde_json::Error| EngineError::request(format!("settings: {error}"));
     let mut value = serde_json::to_value(base).map_err(unreadable)?;
@@ -354,4 +341,39 @@ pub fn sae_config_from_toml(text: &str, base: &SaeConfig) -> Result<SaeConfig> {
         }
     }
     serde_json::from_value(value).map_err(unreadable)
+}
+
+/// What keys that are not given stand for.
+fn usual_settings(given: &toml::Table, base: &SaeConfig) -> Result<SaeConfig> {
+    let variant = named(given, "variant")?.unwrap_or(base.variant);
+    let recipe: SaeRecipe = named(given, "recipe")?.unwrap_or(base.recipe);
+    let n_features = named(given, "n_features")?.unwrap_or(base.n_features);
+    let usual = SaeConfig::of_recipe(recipe, variant, n_features);
+    if recipe != base.recipe {
+        // Sizes are the user's, everything else the recipe's.
+        return Ok(SaeConfig {
+            k: base.k,
+            batch_rows: base.batch_rows,
+            steps: base.steps,
+            seed: base.seed,
+            group_sizes: base.group_sizes.clone(),
+            dead_after_rows: base.dead_after_rows,
+            ..usual
+        });
+    }
+    let mut base = base.clone();
+    if variant != base.variant {
+        (base.betas, base.grad_clip) = (usual.betas, usual.grad_clip);
+    }
+    Ok(base)
+}
+
+/// A key's value, if the table has the key.
+fn named<T: serde::de::DeserializeOwned>(given: &toml::Table, key: &str) -> Result<Option<T>> {
+    let read = |value: &toml::Value| {
+        value.clone().try_into().map_err(|error: toml::de::Error| {
+            EngineError::request(format!("settings: {key}: {}", error.message()))
+        })
+    };
+    given.get(key).map(read).transpose()
 }

@@ -3,10 +3,8 @@
 use rayon::prelude::*;
 
 use crate::codes::SparseCodes;
-use crate::kernels::{
-    BlockBuffer, PackedEncoder, above_threshold, centre, highest, keep_highest,
-};
 use crate::gradients::Plan;
+use crate::kernels::{BlockBuffer, PackedEncoder, above_threshold, centre, highest, keep_highest};
 use crate::variants::{Given, Selection};
 
 /// Sums over the rows of a batch, all in a fixed order.
@@ -143,8 +141,7 @@ fn keep_over_batch(
     for row in 0..candidates.n_rows() {
         let (features, values) = candidates.row(row);
         if features.len() == per_row && values.iter().all(|&value| value >= bound) {
-            let (mut product, found) =
-                packed.product(&input[row * d..(row + 1) * d], &mut buffer);
+            let (mut product, found) = packed.product(&input[row * d..(row + 1) * d], &mut buffer);
             if let Some(pre_activations) = product.next() {
                 above_threshold(pre_activations, bound.next_down(), found);
             }

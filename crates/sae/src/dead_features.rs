@@ -49,11 +49,7 @@ pub(crate) struct DeadChoice<'a> {
 
 /// For every row of the encoder's `input` `[n_rows, d_model]` the chosen dead features with their
 /// pre-activations.
-pub(crate) fn dead_codes(
-    weights: &Weights,
-    choice: DeadChoice<'_>,
-    input: &[f32],
-) -> SparseCodes {
+pub(crate) fn dead_codes(weights: &Weights, choice: DeadChoice<'_>, input: &[f32]) -> SparseCodes {
     let d = weights.d_model;
     let dead = choice.features;
     let packed = PackedEncoder::of_features(&weights.w_enc, &weights.b_enc, d, dead);

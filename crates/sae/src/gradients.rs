@@ -222,8 +222,7 @@ impl Scratch {
         }
         self.centred.resize(input.len(), 0.0);
         let given = Given::new(weights, dead, plan.variant.looks_at_dead());
-        let (mut places, sums) =
-            select_batch(plan, &given, &self.packed, input, &mut self.centred);
+        let (mut places, sums) = select_batch(plan, &given, &self.packed, input, &mut self.centred);
         let multi = plan.conventions.multi_topk.then(|| {
             let k = plan.config.k as usize;
             let highest = highest_of_rows(&places, k);

@@ -8,11 +8,11 @@ use schema::SaeConfig;
 use crate::autoencoder::SaeParts;
 use crate::batch_selection::RowSums;
 use crate::error::SaeError;
+use crate::extras::SaeExtras;
+use crate::gradients::Plan;
 use crate::kernels::{add_scaled, squared_distance, unit_norm};
 use crate::settings::check_config;
 use crate::sparsity::Sparsity;
-use crate::gradients::Plan;
-use crate::extras::SaeExtras;
 use crate::weights::Weights;
 
 /// Random decoder rows of length `decoder_init_norm` with the encoder as their copy; biases 0.

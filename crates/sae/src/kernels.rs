@@ -19,5 +19,7 @@ pub(crate) use decode::{
 };
 pub(crate) use encode::{BlockBuffer, PackedEncoder};
 pub(crate) use gradient::{Entry, Rows, feature_gradient, remove_parallel, unit_norm};
-pub(crate) use select::{above_threshold, group_maxima, highest, highest_of_any_sign, keep_highest};
+pub(crate) use select::{
+    above_threshold, group_maxima, highest, highest_of_any_sign, keep_highest,
+};
 pub(crate) use vector::{add_scaled, centre, dot, is_finite, squared_distance};

@@ -150,7 +150,8 @@ impl<'a> Evaluator<'a> {
         for &feature in &codes.features {
             self.active_rows[feature as usize] += 1;
         }
-        self.fvu.add(rows, &self.sae.reconstruct_from(rows, &codes)?)
+        self.fvu
+            .add(rows, &self.sae.reconstruct_from(rows, &codes)?)
     }
 
     /// Share of rows on which each feature is active, `[n_features]`.

@@ -3,9 +3,7 @@
 use rayon::prelude::*;
 use schema::{SaeConfig, SaeOptimiser};
 
-use crate::kernels::{
-    AdamStep, SignStep, adam, averaged, dot, remove_parallel, signum, unit_norm,
-};
+use crate::kernels::{AdamStep, SignStep, adam, averaged, dot, remove_parallel, signum, unit_norm};
 use crate::recipe::{Conventions, UnitRows};
 use crate::weights::Weights;
 
@@ -227,6 +225,9 @@ mod tests {
             decay_start: None,
             ..config
         };
-        assert_eq!(shares(&sparsify), [0.0, 0.5, 1.0, 0.275, 0.25, 0.125, 0.025]);
+        assert_eq!(
+            shares(&sparsify),
+            [0.0, 0.5, 1.0, 0.275, 0.25, 0.125, 0.025]
+        );
     }
 }

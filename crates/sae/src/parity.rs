@@ -7,14 +7,16 @@
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
-use schema::{SaeConfig, SaeVariant};
+use schema::{SaeConfig, SaeRecipe, SaeVariant};
 
 use crate::autoencoder::SaeParts;
+use crate::extras::SaeExtras;
 use crate::formats::{dictionary_learning, folder, saelens, trainer_settings};
 use crate::gradients::{Ages, BatchLoss, Plan, Scratch};
 use crate::optimiser::{clip_factor, project_gradients};
 use crate::recipe::Conventions;
 use crate::settings::check_config;
+use crate::sparsity::Sparsity;
 use crate::tensors::read_f32;
 use crate::weights::Weights;
 
@@ -184,7 +186,10 @@ fn same_loss(kind: &str, saved: &serde_json::Value, parts: &[(&str, f64)]) {
         if !name.is_empty() {
             let expected = saved[name].as_f64().unwrap();
             eprintln!("{kind} {name}: {got}, expected {expected}");
-            assert!((got - expected).abs() <= 1e-6 * expected.abs(), "{kind} {name}");
+            assert!(
+                (got - expected).abs() <= 1e-6 * expected.abs(),
+                "{kind} {name}"
+            );
         }
     }
 }
@@ -374,7 +379,12 @@ fn relu_loss_and_gradients() {
 
 #[test]
 fn saelens_loss_and_gradients() {
-    for kind in ["topk", "topk_norescale", "batchtopk", "matryoshka_batchtopk"] {
+    for kind in [
+        "topk",
+        "topk_norescale",
+        "batchtopk",
+        "matryoshka_batchtopk",
+    ] {
         check_saelens(kind);
     }
     check_saelens("matryoshka_batchtopk_maux");
@@ -389,5 +399,54 @@ fn saelens_loss_and_gradients() {
 fn sparsify_loss_and_gradients() {
     for kind in ["topk", "topk_multi", "groupmax"] {
         check_sparsify(kind);
+    }
+}
+
+/// `RecSAE`'s loss of the first epoch, and of later ones with the features that were dead.
+#[test]
+fn recsae_loss_and_gradients() {
+    let Some(shared) = shared() else { return };
+    let folder = shared.join("fixtures/sasrec/sasrec");
+    let weights = Saved::read(folder.join("weights.safetensors"));
+    let tensor = |name: &str| weights.tensor(&format!("sae_module.{name}"));
+    let parts = SaeParts {
+        d_model: 24,
+        n_features: 96,
+        w_enc: tensor("encoder.weight"),
+        b_enc: tensor("encoder.bias"),
+        w_dec: tensor("W_dec"),
+        b_dec: tensor("b_dec"),
+        is_centred: true,
+        sparsity: Sparsity::TopK { k: 5 },
+        extras: SaeExtras::default(),
+    };
+    let config = SaeConfig {
+        k: 5,
+        ..SaeConfig::of_recipe(SaeRecipe::Recsae, SaeVariant::TopK, 96)
+    };
+    let x = Saved::read(folder.join("ref.safetensors")).tensor("seq_repr");
+    let text = std::fs::read_to_string(folder.join("../report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for epoch in ["epoch1", "epoch2plus"] {
+        let saved = Saved::read(folder.join(format!("loss_grads_{epoch}.safetensors")));
+        let alive = saved.counts("previous_activate_latents");
+        let of_epoch: Vec<u32> = alive.map_or_else(Vec::new, |alive| {
+            (0..96)
+                .filter(|&feature| !alive.contains(&u64::from(feature)))
+                .collect()
+        });
+        let ages = Ages {
+            rows_since_active: &mut [0; 96],
+            of_epoch: &of_epoch,
+        };
+        let step = Step::run(&config, parts.clone(), &x, ages);
+        let expected = &report["models"]["sasrec"][format!("loss_{epoch}")];
+        let losses = [
+            ("fvu", step.loss.fvu),
+            ("auxk_loss", step.loss.auxk),
+            ("loss", step.total()),
+        ];
+        same_loss(epoch, expected, &losses);
+        step.compare(epoch, &saved);
     }
 }

@@ -138,7 +138,8 @@ fn check_of_variant(config: &SaeConfig) -> Result<(), SaeError> {
                 "expected 0 ≤ threshold_beta < 1".to_owned(),
             );
         }
-        if config.recipe == SaeRecipe::DictionaryLearning && config.threshold_start_step + 1 >= steps
+        if config.recipe == SaeRecipe::DictionaryLearning
+            && config.threshold_start_step + 1 >= steps
         {
             let reason =
                 format!("it must be at least 2 below steps ({steps}), or there is no threshold");

@@ -189,7 +189,8 @@ impl TrainingState {
             of_epoch: &self.dead_of_epoch,
         };
         let loss = scratch.batch(plan, self.step, weights, rows, ages);
-        let tracks_now = self.step > config.threshold_start_step || plan.conventions.threshold_from_zero;
+        let tracks_now =
+            self.step > config.threshold_start_step || plan.conventions.threshold_from_zero;
         if plan.variant.tracks_threshold() && tracks_now && loss.lowest_activation > 0.0 {
             self.threshold = tracked_threshold(config, self.threshold, &loss);
         }

@@ -9,9 +9,8 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use sae::formats::folder;
 use sae::{
-    SaeExtras,
-    CheckpointPlan, InMemorySource, SaeError, SaeParts, SparseAutoencoder, Sparsity, Trained,
-    evaluate, random_dictionary, train,
+    CheckpointPlan, InMemorySource, SaeError, SaeExtras, SaeParts, SparseAutoencoder, Sparsity,
+    Trained, evaluate, random_dictionary, train,
 };
 use schema::{SaeConfig, SaeVariant, StepReport};
 

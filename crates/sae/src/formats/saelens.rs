@@ -14,8 +14,8 @@ use crate::autoencoder::{SaeParts, SparseAutoencoder};
 use crate::error::SaeError;
 use crate::extras::SaeExtras;
 use crate::sparsity::{Gate, Sparsity};
-use crate::trainer::fold_norms;
 use crate::tensors::{Named, serialize, write_atomically};
+use crate::trainer::fold_norms;
 
 /// Name of the settings file.
 pub const CONFIG_FILE: &str = "cfg.json";

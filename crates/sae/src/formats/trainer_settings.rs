@@ -211,7 +211,10 @@ impl Stated<'_> {
     ) -> Result<(), SaeError> {
         if let Some(value) = self.keys.get(key) {
             *into = serde_json::from_value(value.clone()).map_err(|error| {
-                SaeError::format(self.path, format!("{}{key} cannot be read ({error})", self.part))
+                SaeError::format(
+                    self.path,
+                    format!("{}{key} cannot be read ({error})", self.part),
+                )
             })?;
         }
         Ok(())

@@ -140,13 +140,21 @@ impl JumpRelu {
         let rows = batch.n_rows();
         let weight = f64::from(config.sparsity_penalty) * batch.penalty_share() / rows;
         let codes = batch.codes;
-        let l0 = |row: usize| codes.row(row).1.iter().filter(|&&value| value > 0.0).count() as f64;
+        let l0 = |row: usize| {
+            codes
+                .row(row)
+                .1
+                .iter()
+                .filter(|&&value| value > 0.0)
+                .count() as f64
+        };
         match config.l0_penalty {
             L0Penalty::Tanh => {
                 let scale = f64::from(config.tanh_scale);
                 for (at, gradient) in gradients.iter_mut().enumerate() {
                     let feature = codes.features[at] as usize;
-                    let (value, length) = (f64::from(codes.values[at]), f64::from(lengths[feature]));
+                    let (value, length) =
+                        (f64::from(codes.values[at]), f64::from(lengths[feature]));
                     let t = (scale * value * length).tanh();
                     let slope = weight * scale * (1.0 - t * t);
                     sums.loss += weight * t;
@@ -195,7 +203,11 @@ impl JumpRelu {
                     through = f64::from(threshold) / width * of_activation + of_count / width;
                     sums.thresholds[feature] -= through;
                 }
-                let direct = if value > threshold { of_activation } else { 0.0 };
+                let direct = if value > threshold {
+                    of_activation
+                } else {
+                    0.0
+                };
                 let reached = if batch.config.ste_to_input {
                     through
                 } else {
