@@ -3,7 +3,10 @@
 pub mod dictionary_learning;
 pub mod export;
 pub mod folder;
+pub mod gemma_scope;
 pub mod interpretations;
+mod npz;
+pub mod openai;
 mod pickle;
 mod pickle_names;
 pub mod recsae;

@@ -59,7 +59,10 @@ impl NpzFile {
             .by_name(&entry_name)
             .map_err(|error| fault(&path, format!("cannot be read ({error})")))?;
         let mut bytes = Vec::new();
+        let size = entry.size();
         entry
+            .by_ref()
+            .take(size)
             .read_to_end(&mut bytes)
             .map_err(|error| fault(&path, format!("is damaged ({error})")))?;
         parse(&bytes).map_err(|reason| fault(&path, reason))

@@ -66,6 +66,22 @@ impl TensorFile {
         }
     }
 
+    /// A word that stands beside the tensors of a torch file.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        match &self.content {
+            Content::Safetensors(_) => None,
+            Content::Torch(file) => file.text(name),
+        }
+    }
+
+    /// A whole number in a dictionary that stands beside the tensors of a torch file.
+    pub(crate) fn whole_number(&self, dictionary: &str, name: &str) -> Option<i64> {
+        match &self.content {
+            Content::Safetensors(_) => None,
+            Content::Torch(file) => file.whole_number(dictionary, name),
+        }
+    }
+
     fn names(&self) -> Vec<String> {
         match &self.content {
             Content::Safetensors(bytes) => {

@@ -117,6 +117,23 @@ impl TorchFile {
             .unwrap_or(root)
     }
 
+    /// A word beside the tensors.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        match self.pickle.entry(self.state(), name)? {
+            Value::Text(text) => Some(text.clone()),
+            _ => None,
+        }
+    }
+
+    /// A whole number in a dictionary beside the tensors.
+    pub(crate) fn whole_number(&self, dictionary: &str, name: &str) -> Option<i64> {
+        let dictionary = self.pickle.entry(self.state(), dictionary)?;
+        match self.pickle.entry(dictionary, name)? {
+            Value::Integer(number) => Some(*number),
+            _ => None,
+        }
+    }
+
     /// Names of the tensors.
     pub(crate) fn names(&self) -> Vec<String> {
         let Value::Dictionary(pairs) = self.state() else {
