@@ -572,8 +572,8 @@ pub(crate) struct SaeTrainArguments {
     /// Steps, if not those of the settings.
     #[arg(long)]
     pub(crate) steps: Option<u32>,
-    /// Settings in TOML: variant (`top_k`, `batch_top_k`, matryoshka, relu, `jump_relu`, gated),
-    /// `n_features`, k, lr, steps, `batch_rows` and others; a wrong key lists them all. "none"
+    /// Settings in TOML: recipe (`dictionary_learning`, saelens, sparsify, recsae), variant
+    /// (`top_k`, `batch_top_k`, matryoshka, relu, `jump_relu`, gated, `group_max`), `n_features`, k, lr, steps, `batch_rows` and others; a wrong key lists them all. "none"
     /// leaves out decay or clipping.
     #[arg(long)]
     pub(crate) config: Option<PathBuf>,
@@ -590,7 +590,7 @@ pub(crate) struct SaeImportArguments {
     /// Folder of one dictionary, or of several in sub-folders.
     #[arg(long)]
     pub(crate) path: PathBuf,
-    /// Layout: auto, `dictionary_learning`, recsae, saelens, sparsify.
+    /// Layout: auto, `dictionary_learning`, `gemma_scope`, openai, recsae, saelens, sparsify.
     #[arg(long, default_value = "auto")]
     pub(crate) format: String,
     /// Harvest of the project whose rows it reads.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use sae::SparseAutoencoder;
-use sae::formats::{dictionary_learning, folder, recsae, saelens};
+use sae::formats::{dictionary_learning, folder, gemma_scope, openai, recsae, saelens};
 use schema::HookPoint;
 
 use crate::error::{EngineError, Result};
@@ -12,6 +12,8 @@ use crate::error::{EngineError, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ForeignFormat {
     DictionaryLearning,
+    GemmaScope,
+    OpenAi,
     RecSae,
     Saelens,
     Sparsify,
@@ -22,6 +24,8 @@ impl ForeignFormat {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::DictionaryLearning => "dictionary_learning",
+            Self::GemmaScope => "gemma_scope",
+            Self::OpenAi => "openai",
             Self::RecSae => "recsae",
             Self::Saelens => "saelens",
             Self::Sparsify => "sparsify",
@@ -131,6 +135,22 @@ impl ForeignSae {
                     ..Self::plain(&name, sae)
                 })
             }
+            ForeignFormat::OpenAi => {
+                let sae = openai::load(&place.path).map_err(|error| unusable(&error))?;
+                Ok(Self {
+                    files: vec![place.path.clone()],
+                    ..Self::plain(&name, sae)
+                })
+            }
+            ForeignFormat::GemmaScope => {
+                let read = gemma_scope::load(&place.path).map_err(|error| unusable(&error))?;
+                Ok(Self {
+                    expected: read.hook_name.as_deref().and_then(|hook| hook.parse().ok()),
+                    trained_on: read.model,
+                    files: vec![read.weights],
+                    ..Self::plain(&name, read.sae)
+                })
+            }
             ForeignFormat::RecSae => {
                 let k = k.ok_or_else(|| {
                     EngineError::request(format!(
@@ -183,13 +203,15 @@ pub(crate) fn find_dictionaries(path: &Path, format: &str) -> Result<Vec<Foreign
     let wanted = match format {
         "auto" => None,
         "dictionary_learning" => Some(ForeignFormat::DictionaryLearning),
+        "gemma_scope" => Some(ForeignFormat::GemmaScope),
+        "openai" => Some(ForeignFormat::OpenAi),
         "recsae" => Some(ForeignFormat::RecSae),
         "saelens" => Some(ForeignFormat::Saelens),
         "sparsify" => Some(ForeignFormat::Sparsify),
         other => {
             return Err(EngineError::request(format!(
                 "\"{other}\" is no format this version reads; expected auto, dictionary_learning, \
-                 recsae, saelens or sparsify"
+                 gemma_scope, openai, recsae, saelens or sparsify"
             )));
         }
     };
@@ -225,7 +247,8 @@ pub(crate) fn find_dictionaries(path: &Path, format: &str) -> Result<Vec<Foreign
         return Err(EngineError::request(format!(
             "{}: expected a dictionary in it or in its sub-folders: config.json with ae.pt or \
              ae.safetensors (dictionary_learning), cfg.json with sae.safetensors (sparsify) or with \
-             sae_weights.safetensors (saelens), or a .safetensors file (recsae)",
+             sae_weights.safetensors (saelens), params.npz or params.safetensors (gemma_scope), a \
+             .pt file (openai) or a .safetensors file (recsae)",
             path.display()
         )));
     }
@@ -234,9 +257,15 @@ pub(crate) fn find_dictionaries(path: &Path, format: &str) -> Result<Vec<Foreign
 
 /// What a folder or file is laid out like.
 fn recognise(path: &Path) -> Option<ForeignFormat> {
+    if gemma_scope::weight_file(path).is_some() {
+        return Some(ForeignFormat::GemmaScope);
+    }
     if path.is_file() {
-        let is_tensors = path.extension().is_some_and(|ext| ext == "safetensors");
-        return is_tensors.then_some(ForeignFormat::RecSae);
+        return match path.extension()?.to_str()? {
+            "safetensors" => Some(ForeignFormat::RecSae),
+            "pt" => Some(ForeignFormat::OpenAi),
+            _ => None,
+        };
     }
     if path.join(saelens::WEIGHTS_FILE).is_file() {
         Some(ForeignFormat::Saelens)
