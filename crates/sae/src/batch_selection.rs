@@ -53,7 +53,7 @@ impl RowSums {
 /// All slices of rows are `[n_rows, d_model]`. Returns the places with their pre-activations, and
 /// the sums of `centred`.
 pub(crate) fn select_batch(
-    plan: &Plan<'_>,
+    (plan, selection): (&Plan<'_>, Selection),
     given: &Given<'_>,
     packed: &PackedEncoder,
     rows: &[f32],
@@ -65,7 +65,7 @@ pub(crate) fn select_batch(
     let is_centred = plan.is_centred();
     // For a selection over the batch a row offers twice as many candidates as it has places on
     // average; rows for which that may have been too few are looked at again.
-    let (per_row, of_batch) = match variant.selection() {
+    let (per_row, of_batch) = match selection {
         Selection::OfRow(k) if plan.conventions.multi_topk => (Some(4 * k as usize), None),
         Selection::OfRow(k) => (Some(k as usize), None),
         Selection::OfBatch(k) => (Some(2 * k as usize), Some(k as usize * n_rows)),
@@ -235,7 +235,10 @@ mod tests {
             };
             let plan = Plan::of(&config).unwrap();
             let given = Given::new(&weights, &[], false);
-            let (codes, sums) = select_batch(&plan, &given, &packed, &x, &mut centred);
+            let (codes, sums) = {
+                let selection = plan.selection(0, d);
+                select_batch((&plan, selection), &given, &packed, &x, &mut centred)
+            };
             let plain = reference::pre_activations(&x, &w, &b, d);
             let expected = reference::highest(&plain, k as usize * rows);
             let got: Vec<(f32, u32)> = (0..rows)

@@ -17,7 +17,7 @@ use crate::error::SaeError;
 use crate::kernels::{Levels, PackedEncoder, add_scaled, dot};
 use crate::layer_norm::LayerNorm;
 use crate::recipe::{AuxLoss, Conventions, DeadRule, LossScale};
-use crate::variants::{Batch, Given, Terms, Variant, variant};
+use crate::variants::{Batch, Given, Selection, Terms, Variant, variant};
 use crate::weights::Weights;
 
 /// Weight of the reconstruction by the 4 k highest.
@@ -44,6 +44,28 @@ impl<'a> Plan<'a> {
             conventions: Conventions::of(config),
             epoch_steps: u64::MAX,
         })
+    }
+
+    /// How places are chosen in a step: `k` may fall from a higher start.
+    pub(crate) fn selection(&self, step: u32, d_model: usize) -> Selection {
+        let (config, steps) = (self.config, self.config.k_anneal_steps);
+        let annealed = |k: u32| {
+            if step >= steps {
+                return k;
+            }
+            let start = config
+                .k_start
+                .unwrap_or_else(|| u32::try_from(10 * d_model).unwrap_or(u32::MAX))
+                .min(config.n_features)
+                .max(k);
+            let done = f64::from(step) / f64::from(steps);
+            (f64::from(start) * (1.0 - done) + f64::from(k) * done).round_ties_even() as u32
+        };
+        match self.variant.selection() {
+            Selection::OfRow(k) => Selection::OfRow(annealed(k)),
+            Selection::OfBatch(k) => Selection::OfBatch(annealed(k)),
+            Selection::Each => Selection::Each,
+        }
     }
 
     /// Whether `b_dec` is taken off before encoding.
@@ -125,6 +147,11 @@ impl Scratch {
         }
     }
 
+    /// x̂ − x of the last batch, `[n_rows, d_model]`.
+    pub(crate) fn error(&self) -> &[f32] {
+        &self.error
+    }
+
     /// Loss and gradients (in `self.gradients`, raw) of `rows` `[n_rows, d_model]` after `step`
     /// steps; counts the rows in `ages`.
     ///
@@ -147,7 +174,7 @@ impl Scratch {
             .then(|| LayerNorm::of(rows, weights.d_model));
         let input = norm.as_ref().map_or(rows, |norm| &norm.rows);
         let before = dead_before(plan, &ages);
-        let selected = self.select(plan, weights, input, &before);
+        let selected = self.select(plan, (step, weights), input, &before);
         let fired = selected.multi.as_ref().unwrap_or(&selected.codes);
         // sparsify counts places, also those whose activation is 0.
         let counts_zeros = plan.conventions.aux == AuxLoss::OverVariationDecoderOnly;
@@ -199,7 +226,7 @@ impl Scratch {
     fn select(
         &mut self,
         plan: &Plan<'_>,
-        weights: &Weights,
+        (step, weights): (u32, &Weights),
         input: &[f32],
         dead: &[u32],
     ) -> Selected {
@@ -222,9 +249,19 @@ impl Scratch {
         }
         self.centred.resize(input.len(), 0.0);
         let given = Given::new(weights, dead, plan.variant.looks_at_dead());
-        let (mut places, sums) = select_batch(plan, &given, &self.packed, input, &mut self.centred);
+        let selection = plan.selection(step, d);
+        let (mut places, sums) = select_batch(
+            (plan, selection),
+            &given,
+            &self.packed,
+            input,
+            &mut self.centred,
+        );
         let multi = plan.conventions.multi_topk.then(|| {
-            let k = plan.config.k as usize;
+            let k = match selection {
+                Selection::OfRow(k) => k as usize,
+                _ => plan.config.k as usize,
+            };
             let highest = highest_of_rows(&places, k);
             std::mem::replace(&mut places, highest)
         });

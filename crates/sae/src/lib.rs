@@ -8,6 +8,7 @@ mod codes;
 mod dead_features;
 mod error;
 mod extras;
+mod fold;
 mod gradients;
 mod initial;
 mod kernels;
@@ -17,6 +18,7 @@ mod optimiser;
 #[cfg(test)]
 mod parity;
 mod recipe;
+mod resample;
 mod settings;
 mod source;
 mod sparsity;

@@ -14,8 +14,10 @@ const FEATURES_PER_TASK: usize = 32;
 /// 0 from `decay_start`. Some recipes warm up from 0, others from the first share; some decay
 /// from the end of the warm-up unless told otherwise.
 pub(crate) fn rate_share(config: &SaeConfig, conventions: &Conventions, step: u32) -> f64 {
-    if step < config.warmup_steps {
-        let done = step + u32::from(conventions.warms_from_first);
+    // Where features are resampled the rate warms up after each time.
+    let since = config.resample_steps.map_or(step, |steps| step % steps);
+    if since < config.warmup_steps {
+        let done = since + u32::from(conventions.warms_from_first);
         return f64::from(done) / f64::from(config.warmup_steps);
     }
     let start = match config.decay_start {

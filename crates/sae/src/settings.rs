@@ -95,7 +95,7 @@ fn check_of_recipe(config: &SaeConfig) -> Result<(), SaeError> {
         return unusable("variant", reason);
     }
     let is_penalised = matches!(variant, Relu | JumpRelu);
-    let is_scaled = config.normalize_activations != InputScaling::None;
+    let is_scaled = config.normalize_activations == InputScaling::LayerNorm;
     if is_scaled && !(recipe == SaeRecipe::Saelens && is_penalised) {
         let reason = "layer_norm is for relu and jump_relu of the recipe saelens".to_owned();
         return unusable("normalize_activations", reason);
@@ -111,6 +111,18 @@ fn check_of_recipe(config: &SaeConfig) -> Result<(), SaeError> {
             let least = if may_be_zero { "≥" } else { "above" };
             return unusable(field, format!("it is {value}, expected a number {least} 0"));
         }
+    }
+    if config.centre_rows && config.normalize_activations == InputScaling::LayerNorm {
+        let reason = "layer_norm takes off each row's own mean already".to_owned();
+        return unusable("centre_rows", reason);
+    }
+    let resamples = config.resample_steps.is_some();
+    if resamples && !(variant == Relu && recipe == SaeRecipe::DictionaryLearning) {
+        let reason = "only relu of the recipe dictionary_learning resamples".to_owned();
+        return unusable("resample_steps", reason);
+    }
+    if config.resample_steps == Some(0) {
+        return unusable("resample_steps", "it is 0, expected at least 1".to_owned());
     }
     if config.epoch_steps == Some(0) {
         return unusable("epoch_steps", "it is 0, expected at least 1".to_owned());

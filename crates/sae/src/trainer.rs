@@ -3,17 +3,20 @@
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use schema::{SaeConfig, SaeOptimiser, SaeRecipe, StepReport};
+use schema::{InputScaling, SaeConfig, SaeOptimiser, SaeRecipe, StepReport};
 
 use crate::autoencoder::{SaeParts, SparseAutoencoder};
 use crate::checkpoint::{self, CheckpointPlan};
+use crate::dead_features::dead_features;
 use crate::error::SaeError;
 use crate::extras::SaeExtras;
+use crate::fold::{RowMap, fold_norms};
 use crate::gradients::{Ages, BatchLoss, Plan, Scratch};
 use crate::initial::{geometric_median, initial_weights, mean};
-use crate::kernels::{dot, is_finite};
+use crate::kernels::is_finite;
 use crate::optimiser::{arrived, clip_factor, project_gradients, unit_rows, update};
 use crate::recipe::{BiasStart, DeadRule, UnitRows};
+use crate::resample::{Badly, resample};
 use crate::settings::check_config;
 use crate::source::ActivationSource;
 use crate::sparsity::Sparsity;
@@ -122,6 +125,8 @@ pub fn train_from(
         None => TrainingState::new(initial, &plan_of_steps),
     };
     let resumed_at = state.step;
+    // A function of the source and the settings: the same after every interruption.
+    let row_map = RowMap::of(config, source)?;
     source.seek(u64::from(state.step) * u64::from(config.batch_rows))?;
 
     let mut scratch = Scratch::new(&state.weights);
@@ -130,6 +135,9 @@ pub fn train_from(
     let mut saved_at = state.step;
     while state.step < config.steps {
         source.next_batch(config.batch_rows as usize, &mut rows)?;
+        if let Some(map) = &row_map {
+            map.apply(&mut rows);
+        }
         let mut report = state.step(&plan_of_steps, &rows, &mut scratch)?;
         report.rows_per_second =
             (f64::from(config.batch_rows) / clock.elapsed().as_secs_f64().max(1e-9)) as f32;
@@ -147,7 +155,7 @@ pub fn train_from(
             break;
         }
     }
-    state.finish(&plan_of_steps, resumed_at)
+    state.finish(&plan_of_steps, row_map.as_ref(), resumed_at)
 }
 
 impl TrainingState {
@@ -213,6 +221,7 @@ impl TrainingState {
             &scratch.gradients,
             [first, second],
         );
+        self.resample_dead(config, rows, scratch);
         self.step += 1;
         Ok(StepReport {
             step: self.step - 1,
@@ -222,6 +231,25 @@ impl TrainingState {
             dead: loss.n_dead,
             rows_per_second: 0.0,
         })
+    }
+
+    /// Every so many steps, features that were not active for half of them start anew.
+    fn resample_dead(&mut self, config: &SaeConfig, rows: &[f32], scratch: &Scratch) {
+        let Some(steps) = config.resample_steps else {
+            return;
+        };
+        if !self.step.is_multiple_of(steps) || self.step == 0 {
+            return;
+        }
+        let half = u64::from(steps) * u64::from(config.batch_rows) / 2;
+        let dead = dead_features(&self.rows_since_active, half + 1);
+        let from = Badly {
+            rows,
+            errors: scratch.error(),
+            seed: config.seed,
+            step: self.step,
+        };
+        resample(&from, &dead, &mut self.weights, &mut self.moments);
     }
 
     /// Checks the shape and the values of a batch.
@@ -274,7 +302,12 @@ impl TrainingState {
         plan.variant.prepare(&mut self.weights);
     }
 
-    fn finish(mut self, plan: &Plan<'_>, resumed_at: u32) -> Result<Trained, SaeError> {
+    fn finish(
+        mut self,
+        plan: &Plan<'_>,
+        row_map: Option<&RowMap>,
+        resumed_at: u32,
+    ) -> Result<Trained, SaeError> {
         if plan.conventions.optimiser == SaeOptimiser::Signum && self.step > 0 {
             let [points, _] = &mut self.moments;
             arrived(&mut self.weights, points);
@@ -299,13 +332,20 @@ impl TrainingState {
             is_centred: plan.is_centred(),
             sparsity,
             extras: SaeExtras {
-                scaling: plan.config.normalize_activations,
+                scaling: if plan.conventions.layer_norm {
+                    InputScaling::LayerNorm
+                } else {
+                    InputScaling::None
+                },
                 multi_topk: plan.conventions.multi_topk,
                 ..SaeExtras::default()
             },
         };
         if plan.conventions.rescales {
             fold_norms(&mut parts);
+        }
+        if let Some(map) = row_map {
+            map.fold_into(&mut parts);
         }
         Ok(Trained {
             sae: SparseAutoencoder::new(parts)?,
@@ -314,27 +354,6 @@ impl TrainingState {
             resumed_at,
             rows_since_active: self.rows_since_active,
         })
-    }
-}
-
-/// Decoder rows of unit length, their lengths moved to the encoder: selects by activation times
-/// length of the row, and reconstructs, as before.
-pub(crate) fn fold_norms(parts: &mut SaeParts) {
-    let d = parts.d_model;
-    let rows = parts
-        .w_enc
-        .chunks_exact_mut(d)
-        .zip(parts.w_dec.chunks_exact_mut(d))
-        .zip(&mut parts.b_enc);
-    for ((encoder, decoder), bias) in rows {
-        let norm = dot(decoder, decoder).sqrt();
-        if norm > 0.0 {
-            for (up, down) in encoder.iter_mut().zip(decoder) {
-                *up *= norm;
-                *down /= norm;
-            }
-            *bias *= norm;
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use sae::{
     CheckpointPlan, InMemorySource, SaeError, SaeExtras, SaeParts, SparseAutoencoder, Sparsity,
     Trained, evaluate, random_dictionary, train,
 };
-use schema::{SaeConfig, SaeVariant, StepReport};
+use schema::{InputScaling, L0Penalty, SaeConfig, SaeOptimiser, SaeRecipe, SaeVariant, StepReport};
 
 const D: usize = 20;
 const PLANTED: usize = 30;
@@ -75,6 +75,69 @@ fn config(variant: SaeVariant) -> SaeConfig {
         seed: 5,
         ..SaeConfig::default()
     }
+}
+
+/// Every variant of the first recipe, every recipe, and every option that keeps a state.
+fn all_configs() -> Vec<SaeConfig> {
+    use SaeRecipe::{Recsae, Saelens, Sparsify};
+    let of = |recipe, variant| {
+        let plain = config(variant);
+        let groups = variant == SaeVariant::GroupMax;
+        SaeConfig {
+            lr: plain.lr,
+            k: if groups { 5 } else { plain.k },
+            n_features: 70,
+            warmup_steps: plain.warmup_steps,
+            decay_start: plain.decay_start,
+            batch_rows: plain.batch_rows,
+            steps: plain.steps,
+            dead_after_rows: plain.dead_after_rows,
+            group_sizes: plain.group_sizes,
+            auxk_alpha: 1.0 / 32.0,
+            optimizer: SaeOptimiser::Adam,
+            ..SaeConfig::of_recipe(recipe, variant, 70)
+        }
+    };
+    let mut all: Vec<SaeConfig> = ALL.into_iter().map(config).collect();
+    all.extend(ALL.into_iter().map(|variant| of(Saelens, variant)));
+    all.extend([SaeVariant::TopK, SaeVariant::GroupMax].map(|variant| of(Sparsify, variant)));
+    all.push(of(Recsae, SaeVariant::TopK));
+    all.push(SaeConfig {
+        optimizer: SaeOptimiser::Signum,
+        multi_topk: true,
+        auxk_alpha: 0.0,
+        ..of(Sparsify, SaeVariant::TopK)
+    });
+    all.push(SaeConfig {
+        normalize_activations: InputScaling::LayerNorm,
+        ..of(Saelens, SaeVariant::Relu)
+    });
+    all.push(SaeConfig {
+        use_matryoshka_aux_loss: true,
+        ..of(Saelens, SaeVariant::Matryoshka)
+    });
+    all.push(SaeConfig {
+        pre_act_loss: Some(0.01),
+        ste_to_input: true,
+        l0_penalty: L0Penalty::Quadratic,
+        ..of(Saelens, SaeVariant::JumpRelu)
+    });
+    all.push(SaeConfig {
+        resample_steps: Some(60),
+        ..config(SaeVariant::Relu)
+    });
+    all.push(SaeConfig {
+        normalize_activations: InputScaling::ExpectedAverage,
+        centre_rows: true,
+        k_anneal_steps: 80,
+        ..config(SaeVariant::Matryoshka)
+    });
+    all
+}
+
+/// What tells one configuration from another when a test fails.
+fn name(config: &SaeConfig) -> String {
+    format!("{:?} {:?}", config.recipe, config.variant)
 }
 
 fn plan(dir: &Path) -> CheckpointPlan {
@@ -145,29 +208,32 @@ fn checkpoints(dir: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn two_runs_give_the_same_bytes_on_one_thread_and_on_three() {
-    for variant in ALL {
+    for config in all_configs() {
         let on = |threads| {
             rayon::ThreadPoolBuilder::new()
                 .num_threads(threads)
                 .build()
                 .unwrap()
-                .install(|| run(&config(variant), None, u32::MAX).unwrap())
+                .install(|| run(&config, None, u32::MAX).unwrap())
         };
         let ((one, one_reports), (three, three_reports)) = (on(1), on(3));
-        assert_eq!(bytes(&one), bytes(&three));
-        assert_eq!(one_reports, three_reports);
+        assert_eq!(one_reports, three_reports, "{}", name(&config));
+        assert!(bytes(&one) == bytes(&three), "{}", name(&config));
     }
 }
 
 #[test]
 fn resumed_runs_equal_the_undisturbed_one_to_the_byte() {
-    for variant in ALL {
-        let config = config(variant);
+    for config in all_configs() {
         let (whole, whole_reports) = run(&config, None, u32::MAX).unwrap();
         assert!(whole.completed);
         // The AuxK loss must have had work, or its state is not tested.
-        let has_auxk = whole.sae.sparsity().k().is_some();
-        assert!(!has_auxk || whole_reports.iter().any(|report| report.dead > 0));
+        // Each group of GroupMax has an active feature in almost every row.
+        let has_auxk = config.variant.is_top_k()
+            && config.variant != SaeVariant::GroupMax
+            && config.auxk_alpha > 0.0;
+        let had_dead = whole_reports.iter().any(|report| report.dead > 0);
+        assert!(!has_auxk || had_dead, "{}", name(&config));
         let folder = tempfile::tempdir().unwrap();
         let plan = plan(folder.path());
         let mut reports = Vec::new();
@@ -180,8 +246,8 @@ fn resumed_runs_equal_the_undisturbed_one_to_the_byte() {
         let (last, last_reports) = run(&config, Some(&plan), u32::MAX).unwrap();
         assert_eq!(last.resumed_at, 163);
         reports.extend(last_reports);
-        assert_eq!(bytes(&last), bytes(&whole));
-        assert_eq!(reports, whole_reports);
+        assert_eq!(reports, whole_reports, "{}", name(&config));
+        assert!(bytes(&last) == bytes(&whole), "{}", name(&config));
         // A finished run trains no further.
         let (again, none) = run(&config, Some(&plan), u32::MAX).unwrap();
         assert!(again.completed && none.is_empty());
@@ -298,6 +364,43 @@ fn training_finds_the_planted_directions_and_beats_random_ones() {
             assert!((norm - 1.0).abs() < 1e-5);
         }
     }
+}
+
+/// Rows that lie far from the origin beside their spread leave `ReLU` features dead; taking their
+/// mean off keeps them alive, and the finished dictionary reads rows as they are all the same.
+#[test]
+fn centred_rows_reconstruct_better_where_b_dec_starts_at_the_origin() {
+    let plain = SaeConfig {
+        steps: 600,
+        decay_start: Some(500),
+        ..config(SaeVariant::JumpRelu)
+    };
+    let fvu_of = |config: &SaeConfig| {
+        let (trained, reports) = run(config, None, u32::MAX).unwrap();
+        let held_out = planted_rows(800, 2);
+        let batches = held_out.chunks(100 * D).map(|rows| Ok(rows.to_vec()));
+        let measured = evaluate(&trained.sae, batches).unwrap();
+        let last = reports[599].fvu;
+        // The dictionary of unmapped rows does what the run's last steps saw on mapped ones.
+        assert!(
+            (measured.fvu - f64::from(last)).abs() < 0.1,
+            "{measured:?} {last}"
+        );
+        measured.fvu
+    };
+    let centred = SaeConfig {
+        centre_rows: true,
+        ..plain.clone()
+    };
+    let scaled = SaeConfig {
+        normalize_activations: InputScaling::ExpectedAverage,
+        ..centred.clone()
+    };
+    let [plain, centred, scaled] = [plain, centred, scaled].map(|config| fvu_of(&config));
+    assert!(
+        centred < plain && scaled < 0.5,
+        "{plain} {centred} {scaled}"
+    );
 }
 
 #[test]

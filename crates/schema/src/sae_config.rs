@@ -79,6 +79,10 @@ pub enum InputScaling {
     None,
     /// Each row less its mean, over its standard deviation (unbiased, plus 1e-5).
     LayerNorm,
+    /// All rows by one factor that makes their root mean square length √`d_model`; it is folded
+    /// into the weights when training ends, so that the dictionary reads rows as they are.
+    #[serde(alias = "expected_average_only_in")]
+    ExpectedAverage,
 }
 
 /// What the L0 penalty of `SAELens`' `JumpRelu` counts.
@@ -178,6 +182,17 @@ pub struct SaeConfig {
     pub decoder_init_norm: f32,
     /// How rows are scaled before they are encoded.
     pub normalize_activations: InputScaling,
+    /// Whether the rows' mean is taken off before training; it is folded into the biases when
+    /// training ends. Keeps features alive where rows lie far from the origin.
+    pub centre_rows: bool,
+    /// `TopK` family: active features per row in the first step, falling to `k` over
+    /// `k_anneal_steps`; `None` for 10 times `d_model`, as in sparsify.
+    pub k_start: Option<u32>,
+    /// `TopK` family: steps over which `k` falls from `k_start`; 0 for none.
+    pub k_anneal_steps: u32,
+    /// `Relu`: every so many steps features that were not active for half of them start anew from
+    /// rows that are reconstructed badly; `None` for never.
+    pub resample_steps: Option<u32>,
     /// Whether `b_dec` is taken off before encoding; `None` for what the variant and recipe do.
     pub apply_b_dec_to_input: Option<bool>,
     /// Adam: this many times the weight is added to its gradient, ≥ 0; not for `b_enc`.
@@ -292,6 +307,10 @@ impl Default for SaeConfig {
             init_threshold: 0.001,
             decoder_init_norm: 1.0,
             normalize_activations: InputScaling::None,
+            centre_rows: false,
+            k_start: None,
+            k_anneal_steps: 0,
+            resample_steps: None,
             apply_b_dec_to_input: None,
             weight_decay: 0.0,
             epoch_steps: None,

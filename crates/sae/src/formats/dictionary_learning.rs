@@ -14,6 +14,7 @@ use super::tensor_file::TensorFile;
 use crate::autoencoder::{SaeParts, SparseAutoencoder};
 use crate::error::SaeError;
 use crate::extras::SaeExtras;
+use crate::fold::scale_biases;
 use crate::sparsity::{Gate, Sparsity};
 
 /// Name of the settings file.
@@ -298,26 +299,5 @@ impl Reader<'_> {
         parts.b_enc = vec![0.0; n];
         parts.sparsity = Sparsity::Gated(Arc::new(gate));
         Ok(parts)
-    }
-}
-
-/// From activations divided by `factor` to activations as they are.
-fn scale_biases(parts: &mut SaeParts, factor: f32) {
-    let scale = |values: &mut [f32]| values.iter_mut().for_each(|value| *value *= factor);
-    scale(&mut parts.b_enc);
-    scale(&mut parts.b_dec);
-    match &mut parts.sparsity {
-        Sparsity::BatchTopK { threshold, .. } | Sparsity::Matryoshka { threshold, .. } => {
-            if *threshold >= 0.0 {
-                *threshold *= factor;
-            }
-        }
-        Sparsity::JumpRelu { thresholds } => scale(Arc::make_mut(thresholds)),
-        Sparsity::Gated(gate) => {
-            let gate = Arc::make_mut(gate);
-            scale(&mut gate.open_bias);
-            scale(&mut gate.mag_bias);
-        }
-        Sparsity::TopK { .. } | Sparsity::GroupMax { .. } | Sparsity::Relu => {}
     }
 }

@@ -39,7 +39,9 @@ impl NpzFile {
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.archive.index_for_name(&format!("{name}.npy")).is_some()
+        self.archive
+            .index_for_name(&format!("{name}.npy"))
+            .is_some()
     }
 
     /// Reads one array of floating-point numbers.
@@ -96,9 +98,7 @@ fn parse(bytes: &[u8]) -> Result<Array, String> {
         .ok_or("it does not begin as an array of numpy")?;
     let (length, rest) = match rest {
         [1, _, a, b, rest @ ..] => (usize::from(u16::from_le_bytes([*a, *b])), rest),
-        [2 | 3, _, a, b, c, d, rest @ ..] => {
-            (u32::from_le_bytes([*a, *b, *c, *d]) as usize, rest)
-        }
+        [2 | 3, _, a, b, c, d, rest @ ..] => (u32::from_le_bytes([*a, *b, *c, *d]) as usize, rest),
         _ => return Err("its version is unknown, expected 1 to 3".to_owned()),
     };
     let (header, data) = rest
@@ -134,7 +134,10 @@ fn parse(bytes: &[u8]) -> Result<Array, String> {
         .split(',')
         .map(str::trim)
         .filter(|size| !size.is_empty())
-        .map(|size| size.parse::<usize>().map_err(|_number| format!("its shape has {size}")))
+        .map(|size| {
+            size.parse::<usize>()
+                .map_err(|_number| format!("its shape has {size}"))
+        })
         .collect::<Result<Vec<usize>, String>>()?;
     let expected = shape
         .iter()

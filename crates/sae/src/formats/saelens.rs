@@ -13,9 +13,9 @@ use super::tensor_file::TensorFile;
 use crate::autoencoder::{SaeParts, SparseAutoencoder};
 use crate::error::SaeError;
 use crate::extras::SaeExtras;
+use crate::fold::fold_norms;
 use crate::sparsity::{Gate, Sparsity};
 use crate::tensors::{Named, serialize, write_atomically};
-use crate::trainer::fold_norms;
 
 /// Name of the settings file.
 pub const CONFIG_FILE: &str = "cfg.json";
