@@ -9,6 +9,10 @@ const PANEL: usize = 32;
 /// Rows computed together at most: 14 × 2 registers of sums leave four for operands.
 const TILE: usize = 14;
 
+/// Inputs of a feature that are gone through at a time: a panel's share of them and a tile's fit
+/// the first-level cache.
+const DEPTH: usize = 192;
+
 /// Encoder weights rearranged for the product.
 ///
 /// `panels` holds for every 32 features `[d_model, 32]`; padding features have weight 0 and bias
@@ -71,7 +75,7 @@ impl PackedEncoder {
     /// Rows per block such that a block's pre-activations stay in the second-level cache.
     pub(crate) fn block_rows(&self) -> usize {
         if self.n_padded <= 6144 {
-            2 * TILE
+            4 * TILE
         } else {
             TILE
         }
@@ -102,20 +106,24 @@ impl PackedEncoder {
         }
         let panels = self.panels.chunks_exact(PANEL * d);
         for (at, (panel, bias)) in panels.zip(self.bias.chunks_exact(PANEL)).enumerate() {
-            for &(first, size) in &pieces {
-                let tile = Tile {
-                    rows: &buffer.tiles[first * d..(first + size) * d],
-                    panel,
-                    bias,
-                    stride,
-                };
-                let out = &mut buffer.out[first * stride + at * PANEL..];
-                match size {
-                    14 => tile_14(&tile, out),
-                    8 => tile_8(&tile, out),
-                    4 => tile_4(&tile, out),
-                    2 => tile_2(&tile, out),
-                    _ => tile_1(&tile, out),
+            // A stretch of the panel stays in the first-level cache for all rows of the block.
+            for from in (0..d).step_by(DEPTH) {
+                let to = (from + DEPTH).min(d);
+                for &(first, size) in &pieces {
+                    let tile = Tile {
+                        rows: &buffer.tiles[first * d + from * size..first * d + to * size],
+                        panel: &panel[from * PANEL..to * PANEL],
+                        bias: (from == 0).then_some(bias),
+                        stride,
+                    };
+                    let out = &mut buffer.out[first * stride + at * PANEL..];
+                    match size {
+                        14 => tile_14(&tile, out),
+                        8 => tile_8(&tile, out),
+                        4 => tile_4(&tile, out),
+                        2 => tile_2(&tile, out),
+                        _ => tile_1(&tile, out),
+                    }
                 }
             }
         }
@@ -141,8 +149,8 @@ pub(crate) struct Tile<'a> {
     rows: &'a [f32],
     /// `[d_model, 32]`.
     panel: &'a [f32],
-    /// `[32]`.
-    bias: &'a [f32],
+    /// `[32]`; sums begin here, or where it is absent at what `out` holds.
+    bias: Option<&'a [f32]>,
     /// Distance between rows of the result.
     stride: usize,
 }
@@ -159,8 +167,12 @@ fn tile_portable<const R: usize>(tile: &Tile<'_>, out: &mut [f32]) {
     for half in 0..2 {
         let from = half * 16;
         let mut sums = [[0_f32; 16]; R];
-        for row in &mut sums {
-            row.copy_from_slice(&tile.bias[from..from + 16]);
+        for (row, sums) in sums.iter_mut().enumerate() {
+            let at = row * tile.stride + from;
+            sums.copy_from_slice(match tile.bias {
+                Some(bias) => &bias[from..from + 16],
+                None => &out[at..at + 16],
+            });
         }
         for (x, w) in tile
             .rows
@@ -189,23 +201,29 @@ fn tile_portable<const R: usize>(tile: &Tile<'_>, out: &mut [f32]) {
 )]
 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,fma")]
 fn tile_avx512<const R: usize>(tile: &Tile<'_>, out: &mut [f32]) {
-    use std::arch::x86_64::{_mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps};
+    use std::arch::x86_64::{
+        _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+    };
     let d = tile.rows.len() / R;
     assert!(
         tile.rows.len() == d * R
             && tile.panel.len() == d * PANEL
-            && tile.bias.len() == PANEL
+            && tile.bias.is_none_or(|bias| bias.len() == PANEL)
             && out.len() >= (R - 1) * tile.stride + PANEL,
         "tile operands disagree in shape"
     );
-    // SAFETY: `bias` has 32 values, checked above.
-    let (low, high) = unsafe {
-        (
-            _mm512_loadu_ps(tile.bias.as_ptr()),
-            _mm512_loadu_ps(tile.bias.as_ptr().add(16)),
-        )
-    };
-    let (mut lows, mut highs) = ([low; R], [high; R]);
+    let (mut lows, mut highs) = ([_mm512_setzero_ps(); R], [_mm512_setzero_ps(); R]);
+    for r in 0..R {
+        // SAFETY: `bias` has 32 values, and `out` reaches to `(R − 1) · stride + 32`, checked above.
+        unsafe {
+            let at = match tile.bias {
+                Some(bias) => bias.as_ptr(),
+                None => out.as_ptr().add(r * tile.stride),
+            };
+            lows[r] = _mm512_loadu_ps(at);
+            highs[r] = _mm512_loadu_ps(at.add(16));
+        }
+    }
     let (rows, _) = tile.rows.as_chunks::<R>();
     let (panel, _) = tile.panel.as_chunks::<PANEL>();
     for (x, w) in rows.iter().zip(panel) {
@@ -269,7 +287,7 @@ mod tests {
 
     #[test]
     fn product_equals_the_plain_loop_to_the_bit() {
-        for (d, n) in [(1, 1), (24, 101), (64, 64), (65, 33)] {
+        for (d, n) in [(1, 1), (24, 101), (64, 64), (65, 33), (400, 40)] {
             let (w, b) = (reference::values(n * d, 1), reference::values(n, 2));
             let packed = PackedEncoder::new(&w, &b, d);
             for rows in [1, 2, 3, 7, 13, 14, 15, 28, 29] {
@@ -300,7 +318,7 @@ mod tests {
         let tile = Tile {
             rows: &rows,
             panel: &panel,
-            bias: &bias,
+            bias: Some(&bias),
             stride: 40,
         };
         let (mut a, mut b) = (vec![0.0; 14 * 40], vec![0.0; 14 * 40]);

@@ -1,7 +1,7 @@
 //! Gradients of one feature's weights, gathered from the rows on which it is active.
 
 use super::level::multiversion;
-use super::vector::{add_scaled_4_inline, add_scaled_inline, dot_inline};
+use super::vector::{add_scaled_inline, dot_inline};
 
 /// One active place of a feature.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -21,6 +21,39 @@ pub(crate) struct Rows<'a> {
     pub(crate) step: usize,
 }
 
+/// Columns whose sums stay in registers: four of AVX-512.
+const BLOCK: usize = 64;
+
+/// Σ factor · row over the entries, of 64 columns from `first`; `of` gives an entry's factor and
+/// where its row begins.
+#[expect(
+    clippy::inline_always,
+    reason = "each caller compiles it for its features"
+)]
+#[inline(always)]
+fn sum_of_rows(
+    entries: &[Entry],
+    of: impl Fn(&Entry) -> (f32, usize),
+    values: &[f32],
+    first: usize,
+) -> [f32; BLOCK] {
+    let mut sums = [[0_f32; 16]; 4];
+    for entry in entries {
+        let (factor, at) = of(entry);
+        let (row, _) = values[at + first..at + first + BLOCK].as_chunks::<16>();
+        for (sums, row) in sums.iter_mut().zip(row) {
+            for i in 0..16 {
+                sums[i] = factor.mul_add(row[i], sums[i]);
+            }
+        }
+    }
+    let mut out = [0_f32; BLOCK];
+    for (out, sums) in out.as_chunks_mut::<16>().0.iter_mut().zip(&sums) {
+        *out = *sums;
+    }
+    out
+}
+
 multiversion! {
     /// Gradients of one feature: `decoder = scale · Σ value · error[row]`,
     /// `encoder = Σ value_gradient · centred[row]`; returns the bias gradient `Σ value_gradient`.
@@ -28,25 +61,27 @@ multiversion! {
     /// `centred` is `[n_rows, d_model]`, `decoder` and `encoder` `[d_model]`.
     fn feature_gradient(entries: &[Entry], error: Rows<'_>, scale: f32, centred: &[f32], decoder: &mut [f32], encoder: &mut [f32]) -> f32 {
         let d = decoder.len();
-        decoder.fill(0.0);
-        encoder.fill(0.0);
-        let mut bias = 0_f32;
-        let fours = entries.chunks_exact(4);
-        let rest = fours.remainder();
-        for four in fours {
-            let starts = [four[0], four[1], four[2], four[3]].map(|e| e.row as usize * d);
-            let values = [four[0], four[1], four[2], four[3]].map(|e| e.value);
-            let errors = [four[0], four[1], four[2], four[3]].map(|e| e.row as usize * error.step);
-            add_scaled_4_inline(decoder, values, errors.map(|at| &error.values[at..at + d]));
-            let gradients = [four[0], four[1], four[2], four[3]].map(|e| e.value_gradient);
-            add_scaled_4_inline(encoder, gradients, starts.map(|at| &centred[at..at + d]));
-            bias += (gradients[0] + gradients[1]) + (gradients[2] + gradients[3]);
+        let errors = |entry: &Entry| (entry.value, entry.row as usize * error.step);
+        let rows = |entry: &Entry| (entry.value_gradient, entry.row as usize * d);
+        let (blocks, rest) = decoder.as_chunks_mut::<BLOCK>();
+        for (at, block) in blocks.iter_mut().enumerate() {
+            *block = sum_of_rows(entries, errors, error.values, at * BLOCK);
         }
-        for entry in rest {
+        let done = d - rest.len();
+        rest.fill(0.0);
+        for entry in entries {
             let at = entry.row as usize * error.step;
-            add_scaled_inline(decoder, entry.value, &error.values[at..at + d]);
+            add_scaled_inline(rest, entry.value, &error.values[at + done..at + d]);
+        }
+        let (blocks, rest) = encoder.as_chunks_mut::<BLOCK>();
+        for (at, block) in blocks.iter_mut().enumerate() {
+            *block = sum_of_rows(entries, rows, centred, at * BLOCK);
+        }
+        rest.fill(0.0);
+        let mut bias = 0_f32;
+        for entry in entries {
             let at = entry.row as usize * d;
-            add_scaled_inline(encoder, entry.value_gradient, &centred[at..at + d]);
+            add_scaled_inline(rest, entry.value_gradient, &centred[at + done..at + d]);
             bias += entry.value_gradient;
         }
         for value in decoder.iter_mut() {

@@ -4,6 +4,8 @@ use super::level::multiversion;
 
 /// Lanes of a sum: partial sums are kept in this many lanes, added up in one fixed order.
 const LANES: usize = 32;
+/// Elements handled at once where nothing is added up across them: one AVX-512 register.
+const WIDTH: usize = 16;
 
 /// Σ a·b in 32 lanes of fused multiply-adds. Both slices have the same length.
 #[expect(
@@ -12,10 +14,10 @@ const LANES: usize = 32;
 )]
 #[inline(always)]
 pub(super) fn dot_inline(a: &[f32], b: &[f32]) -> f32 {
+    let (a_chunks, a_rest) = a.as_chunks::<LANES>();
+    let (b_chunks, b_rest) = b.as_chunks::<LANES>();
     let mut lanes = [0_f32; LANES];
-    let (a_chunks, b_chunks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let (a_rest, b_rest) = (a_chunks.remainder(), b_chunks.remainder());
-    for (a, b) in a_chunks.zip(b_chunks) {
+    for (a, b) in a_chunks.iter().zip(b_chunks) {
         for i in 0..LANES {
             lanes[i] = a[i].mul_add(b[i], lanes[i]);
         }
@@ -24,14 +26,22 @@ pub(super) fn dot_inline(a: &[f32], b: &[f32]) -> f32 {
     for (&a, &b) in a_rest.iter().zip(b_rest) {
         rest = a.mul_add(b, rest);
     }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
-        }
-        width /= 2;
-    }
-    lanes[0] + rest
+    sum_of_lanes(&lanes) + rest
+}
+
+/// The lanes in the fixed order: halves onto each other, five times. Written out, so that it stays
+/// in registers.
+#[expect(
+    clippy::inline_always,
+    reason = "each caller compiles it for its features"
+)]
+#[inline(always)]
+fn sum_of_lanes(lanes: &[f32; LANES]) -> f32 {
+    let sixteen: [f32; 16] = std::array::from_fn(|i| lanes[i] + lanes[i + 16]);
+    let eight: [f32; 8] = std::array::from_fn(|i| sixteen[i] + sixteen[i + 8]);
+    let four: [f32; 4] = std::array::from_fn(|i| eight[i] + eight[i + 4]);
+    let two = [four[0] + four[2], four[1] + four[3]];
+    two[0] + two[1]
 }
 
 /// y += a·x.
@@ -41,7 +51,14 @@ pub(super) fn dot_inline(a: &[f32], b: &[f32]) -> f32 {
 )]
 #[inline(always)]
 pub(super) fn add_scaled_inline(y: &mut [f32], a: f32, x: &[f32]) {
-    for (y, &x) in y.iter_mut().zip(x) {
+    let (y_chunks, y_rest) = y.as_chunks_mut::<WIDTH>();
+    let (x_chunks, x_rest) = x.as_chunks::<WIDTH>();
+    for (y, x) in y_chunks.iter_mut().zip(x_chunks) {
+        for i in 0..WIDTH {
+            y[i] = a.mul_add(x[i], y[i]);
+        }
+    }
+    for (y, &x) in y_rest.iter_mut().zip(x_rest) {
         *y = a.mul_add(x, *y);
     }
 }
@@ -53,13 +70,23 @@ pub(super) fn add_scaled_inline(y: &mut [f32], a: f32, x: &[f32]) {
 )]
 #[inline(always)]
 pub(super) fn add_scaled_4_inline(y: &mut [f32], a: [f32; 4], x: [&[f32]; 4]) {
-    let n = y.len();
-    let [x0, x1, x2, x3] = x.map(|x| &x[..n]);
-    for i in 0..n {
-        let mut sum = a[0].mul_add(x0[i], y[i]);
-        sum = a[1].mul_add(x1[i], sum);
-        sum = a[2].mul_add(x2[i], sum);
-        y[i] = a[3].mul_add(x3[i], sum);
+    let (y_chunks, y_rest) = y.as_chunks_mut::<WIDTH>();
+    let [x0, x1, x2, x3] = x.map(|x| x.as_chunks::<WIDTH>());
+    let fours = x0.0.iter().zip(x1.0).zip(x2.0).zip(x3.0);
+    for (y, (((x0, x1), x2), x3)) in y_chunks.iter_mut().zip(fours) {
+        for i in 0..WIDTH {
+            let mut sum = a[0].mul_add(x0[i], y[i]);
+            sum = a[1].mul_add(x1[i], sum);
+            sum = a[2].mul_add(x2[i], sum);
+            y[i] = a[3].mul_add(x3[i], sum);
+        }
+    }
+    let fours = x0.1.iter().zip(x1.1).zip(x2.1).zip(x3.1);
+    for (y, (((x0, x1), x2), x3)) in y_rest.iter_mut().zip(fours) {
+        let mut sum = a[0].mul_add(*x0, *y);
+        sum = a[1].mul_add(*x1, sum);
+        sum = a[2].mul_add(*x2, sum);
+        *y = a[3].mul_add(*x3, sum);
     }
 }
 
