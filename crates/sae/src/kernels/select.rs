@@ -31,11 +31,12 @@ pub(crate) fn keep_highest(candidates: &mut Vec<(f32, u32)>, k: usize) {
         let mut ties = k - above;
         candidates.retain(|&(value, _)| {
             let order = order_of(value);
-            order > lowest || (order == lowest && {
-                let stays = ties > 0;
-                ties = ties.saturating_sub(1);
-                stays
-            })
+            order > lowest
+                || (order == lowest && {
+                    let stays = ties > 0;
+                    ties = ties.saturating_sub(1);
+                    stays
+                })
         });
     });
 }
@@ -178,12 +179,11 @@ fn indices_from_avx512(values: &[f32], bound: f32, found: &mut [u32]) -> usize {
         // SAFETY: `chunk` is 16 values; at most as many indices were written before as values
         // were read, so 16 more have room, checked above.
         unsafe {
+            // Without a branch: which registers hold a candidate cannot be foreseen.
             let mask = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(_mm512_loadu_ps(chunk.as_ptr()), bounds);
-            if mask != 0 {
-                let kept = _mm512_maskz_compress_epi32(mask, places);
-                _mm512_storeu_si512(found.as_mut_ptr().add(n).cast(), kept);
-                n += mask.count_ones() as usize;
-            }
+            let kept = _mm512_maskz_compress_epi32(mask, places);
+            _mm512_storeu_si512(found.as_mut_ptr().add(n).cast(), kept);
+            n += mask.count_ones() as usize;
         }
         places = _mm512_add_epi32(places, step);
     }
@@ -256,7 +256,15 @@ mod tests {
 
     #[test]
     fn floats_of_any_sign_keep_their_order() {
-        let ascending = [f32::NEG_INFINITY, -2.0, -0.0, 0.0, 1e-40, 1.0, f32::INFINITY];
+        let ascending = [
+            f32::NEG_INFINITY,
+            -2.0,
+            -0.0,
+            0.0,
+            1e-40,
+            1.0,
+            f32::INFINITY,
+        ];
         let mut orders = ascending.map(order_of).to_vec();
         assert!(orders.is_sorted());
         orders.dedup();
