@@ -1,5 +1,7 @@
 //! The door of the window: cheap queries, commands that become jobs, and events.
 
+mod training;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -83,6 +85,7 @@ pub struct Engine {
     jobs: Mutex<Jobs>,
     decisions: Worker,
     steering: Worker,
+    reading: Worker,
     films: FilmCache,
     events: Receiver<Event>,
     shared: Arc<Shared>,
@@ -124,6 +127,7 @@ impl Engine {
             jobs: Mutex::new(Jobs::new(sender, wake)),
             decisions: Worker::new("decisions")?,
             steering: Worker::new("steering")?,
+            reading: Worker::new("reading")?,
             films: FilmCache::new(Box::new(move || for_films.send(Event::FilmReady)))?,
             events,
             shared,

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use schema::HarvestManifest;
 use store::{ArtefactKind, Dataset, Project};
 
 use crate::error::{EngineError, Result};
+use crate::forecast::HarvestProbe;
 use crate::indexed::IndexedDictionary;
 use crate::jobs::lock;
 use crate::labels::Labels;
@@ -19,7 +21,12 @@ pub struct Session {
     models: Mutex<BTreeMap<String, Arc<LoadedModel>>>,
     indexes: Mutex<BTreeMap<String, Arc<IndexedDictionary>>>,
     labels: Mutex<BTreeMap<String, Arc<Labels>>>,
+    /// What was last measured of a harvest, for forecasts that differ in the dictionary only.
+    probe: Mutex<Option<(ProbeKey, Arc<HarvestProbe>)>>,
 }
+
+/// What decides a harvest's rows, and the name of the harvest where it is there already.
+pub(crate) type ProbeKey = (HarvestManifest, Option<String>);
 
 impl Session {
     /// Whether the folder holds a project.
@@ -50,7 +57,20 @@ impl Session {
             models: Mutex::default(),
             indexes: Mutex::default(),
             labels: Mutex::default(),
+            probe: Mutex::default(),
         }
+    }
+
+    pub(crate) fn known_probe(&self, key: &ProbeKey) -> Option<Arc<HarvestProbe>> {
+        let known = lock(&self.probe);
+        let (of, probe) = known.as_ref()?;
+        (of == key).then(|| Arc::clone(probe))
+    }
+
+    pub(crate) fn keep_probe(&self, key: ProbeKey, probe: HarvestProbe) -> Arc<HarvestProbe> {
+        let probe = Arc::new(probe);
+        *lock(&self.probe) = Some((key, Arc::clone(&probe)));
+        probe
     }
 
     /// The project's folder.

@@ -89,6 +89,7 @@ impl Backend for Invented {
         self.state().jobs.push(JobView {
             id: job,
             title: "Build the demo project".to_owned(),
+            subject: String::new(),
             stage: "Training dictionary".to_owned(),
             done: 400,
             total: 1000,
