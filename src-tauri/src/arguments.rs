@@ -43,7 +43,7 @@ pub(crate) enum Device {
 /// How the window starts; for pictures of it.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct WindowArguments {
-    /// Screen to start on: start, data, gallery, feature, steer.
+    /// Screen to start on: start, data, train, gallery, feature, steer.
     #[arg(long, global = true, hide = true)]
     pub(crate) screen: Option<String>,
     /// Dictionary to show.

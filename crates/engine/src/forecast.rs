@@ -32,7 +32,7 @@ const INDEX_ROW_BYTES: u64 = 12 + 8;
 /// Bytes that an index keeps per active feature of a row: by row and by feature.
 const INDEX_ENTRY_BYTES: u64 = 16;
 /// Bytes of a feature's summary with its examples and neighbours, about.
-const INDEX_FEATURE_BYTES: u64 = 1500;
+const INDEX_FEATURE_BYTES: u64 = 600;
 /// Seconds to sort, spill and write out one entry of an index, about.
 const INDEX_ENTRY_SECONDS: f64 = 0.4e-6;
 /// Seconds to summarise and write out one feature, about.
@@ -51,8 +51,9 @@ fn n_weights(config: &SaeConfig, d_model: u32) -> u64 {
     2 * n * d + n + d + extra
 }
 
-/// What training takes in memory, with shards of at most `shard_rows` rows.
-fn memory(config: &SaeConfig, d_model: u32, shard_rows: u64) -> MemoryForecast {
+/// What training takes in memory, with shards of at most `shard_rows` rows and `l0` active features
+/// per row.
+fn memory(config: &SaeConfig, d_model: u32, shard_rows: u64, l0: f64) -> MemoryForecast {
     let (n, d) = (u64::from(config.n_features), u64::from(d_model));
     let batch = u64::from(config.batch_rows) * d * F32;
     let weights = n_weights(config, d_model) * F32;
@@ -63,15 +64,24 @@ fn memory(config: &SaeConfig, d_model: u32, shard_rows: u64) -> MemoryForecast {
     };
     // Features, values and gradients of the active features of a batch.
     let codes = u64::from(config.batch_rows) * u64::from(config.k) * 3 * F32;
+    let shard = shard_rows * (d * F32 + REF_BYTES_LOADED);
+    let packed = n * d * F32;
     MemoryForecast {
         weights,
         moments: 2 * weights,
         gradients: weights,
         // The batch, its rows less b_dec, the error and that of the dead features, and the encoder
         // once more in the order of the product.
-        scratch: (4 + n_levels) * batch + codes + n * d * F32,
-        shard: shard_rows * (d * F32 + REF_BYTES_LOADED),
+        scratch: (4 + n_levels) * batch + codes + packed,
+        shard,
         checkpoint: 3 * weights,
+        // Dictionary and random dictionary, the shard, its reconstruction, feature and value of
+        // each activation.
+        evaluation: 2 * weights
+            + packed
+            + shard
+            + shard_rows * d * F32
+            + (shard_rows as f64 * l0) as u64 * 2 * F32,
     }
 }
 
@@ -227,7 +237,7 @@ impl Session {
             epochs: f64::from(request.config.steps) * f64::from(request.config.batch_rows)
                 / rows.n_training.max(1) as f64,
             disk,
-            memory: memory(&request.config, d_model, shard_rows),
+            memory: memory(&request.config, d_model, shard_rows, l0),
             seconds,
             dead: dead_forecast(
                 &request.config,
@@ -295,7 +305,7 @@ mod tests {
     /// 8 features on rows of 4: 2·8·4 + 8 + 4 = 76 weights.
     #[test]
     fn memory_is_the_sum_of_its_parts() {
-        let memory = memory(&request().config, 4, 100);
+        let memory = memory(&request().config, 4, 100, 2.0);
         assert_eq!(memory.weights, 76 * 4);
         assert_eq!(memory.moments, 2 * 76 * 4);
         assert_eq!(memory.gradients, 76 * 4);
@@ -303,7 +313,9 @@ mod tests {
         assert_eq!(memory.scratch, 4 * 160 + 240 + 128);
         assert_eq!(memory.shard, 100 * (16 + 16));
         assert_eq!(memory.checkpoint, 3 * 76 * 4);
-        assert_eq!(memory.total(), 304 + 608 + 304 + 1008 + 3200 + 912);
+        assert_eq!(memory.evaluation, 608 + 128 + 3200 + 1600 + 200 * 8);
+        assert_eq!(memory.training(), 304 + 608 + 304 + 1008 + 3200 + 912);
+        assert_eq!(memory.total(), memory.evaluation);
         let gated = SaeConfig {
             variant: SaeVariant::Gated,
             ..request().config

@@ -215,12 +215,20 @@ pub struct MemoryForecast {
     pub shard: u64,
     /// A checkpoint while it is written.
     pub checkpoint: u64,
+    /// All that measuring the dictionary takes after the training: its weights, a shard, its codes
+    /// and its reconstruction.
+    pub evaluation: u64,
 }
 
 impl MemoryForecast {
-    /// All of it at once.
-    pub fn total(&self) -> u64 {
+    /// All that training takes at once.
+    pub fn training(&self) -> u64 {
         self.weights + self.moments + self.gradients + self.scratch + self.shard + self.checkpoint
+    }
+
+    /// The most that is taken at once.
+    pub fn total(&self) -> u64 {
+        self.training().max(self.evaluation)
     }
 }
 
