@@ -63,6 +63,8 @@ fn wait_for(harness: &mut Harness<'static, App>, part: &str) {
 }
 
 fn click(harness: &mut Harness<'static, App>, label: &str) {
+    harness.get_by_label(label).scroll_to_me();
+    harness.run_steps(3);
     harness.get_by_label(label).click();
     harness.run_steps(3);
 }

@@ -150,11 +150,18 @@ impl Setup {
         }
     }
 
-    /// Keeps the expansion when the width of the rows changes.
+    /// Keeps preset or expansion when the width of the rows changes.
     fn fit_to(&mut self, d_model: u32) {
-        if self.d_model != d_model {
-            self.d_model = d_model;
-            self.set_expansion(self.expansion);
+        if self.d_model == d_model {
+            return;
+        }
+        self.d_model = d_model;
+        let preset = presets()
+            .into_iter()
+            .find(|preset| Some(preset.id) == self.preset);
+        match preset {
+            Some(preset) => self.use_preset(&preset),
+            None => self.set_expansion(self.expansion),
         }
     }
 
