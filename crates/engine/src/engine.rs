@@ -45,6 +45,8 @@ struct Shared {
     settings: Mutex<Settings>,
     latest_steer: AtomicU64,
     latest_trace: AtomicU64,
+    /// Held by the job that trains: one at a time, or all would be slow.
+    training: Mutex<()>,
 }
 
 impl Shared {
@@ -121,6 +123,7 @@ impl Engine {
             settings: Mutex::new(settings),
             latest_steer: AtomicU64::new(0),
             latest_trace: AtomicU64::new(0),
+            training: Mutex::default(),
         });
         let for_films = Arc::clone(&shared);
         Ok(Self {

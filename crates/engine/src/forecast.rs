@@ -334,8 +334,8 @@ mod tests {
         assert_eq!(disk.harvest, 1000 * (16 + 9) + 500);
         assert_eq!(disk.dictionary, 304);
         assert_eq!(disk.checkpoints, 6 * 304);
-        assert_eq!(disk.index, 1000 * 20 + 2000 * 16 + 8 * 1500);
-        assert_eq!(disk.total(), 25_500 + 304 + 64_000);
+        assert_eq!(disk.index, 1000 * 20 + 2000 * 16 + 8 * 600);
+        assert_eq!(disk.total(), 25_500 + 304 + 56_800);
         let probe = TrainingProbe {
             first_step: 1.0,
             step: 0.5,

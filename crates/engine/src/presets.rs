@@ -114,9 +114,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_preset_can_be_trained_at_any_width() {
+    fn every_preset_can_be_trained_at_any_width_from_4() {
         for preset in presets() {
-            for d_model in [1, 16, 64, 4096] {
+            for d_model in [4, 16, 64, 4096] {
                 let config = preset.config(d_model);
                 assert_eq!(config.n_features, d_model * preset.expansion);
                 sae::check_config(&config, d_model as usize)

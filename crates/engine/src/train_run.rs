@@ -190,6 +190,7 @@ impl Session {
                 self.harvest(&request.harvest_request(name), job)?.name
             }
         };
+        job.check_cancelled()?;
         self.train_sae(&request.name, &harvest, &request.config, job)
     }
 

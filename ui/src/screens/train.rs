@@ -35,6 +35,8 @@ pub(crate) struct TrainScreen {
     curves: Curves,
     /// The run looked at.
     chosen: Option<String>,
+    /// The run that was made when one last looked.
+    making: Option<String>,
 }
 
 impl TrainScreen {
@@ -116,17 +118,23 @@ impl TrainScreen {
         });
     }
 
-    /// The run to show: the one that is made now, unless another was chosen since.
+    /// The run to show.
     fn shown<'a>(&self, ctx: &AppContext<'a>) -> Option<&'a RunView> {
         let name = self.chosen.as_ref()?;
         ctx.runs.iter().find(|run| run.name == *name)
     }
 
+    /// Keeps what is seen of running jobs, and looks at what they make.
     fn follow(&mut self, jobs: &[JobView]) {
         self.curves.watch(jobs);
         let making = jobs.iter().find(|job| !job.subject.is_empty());
-        if let (Some(job), None) = (making, &self.chosen) {
-            self.chosen = Some(job.subject.clone());
+        let making = making.map(|job| job.subject.clone());
+        if making != self.making {
+            // From one dictionary to the next, unless another one was chosen meanwhile.
+            if making.is_some() && (self.chosen.is_none() || self.chosen == self.making) {
+                self.chosen.clone_from(&making);
+            }
+            self.making = making;
         }
     }
 }

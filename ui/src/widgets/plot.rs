@@ -7,6 +7,8 @@ use crate::widgets::number;
 
 /// Height of a curve.
 const CURVE_HEIGHT: f32 = 104.0;
+/// Width of the lowest and highest value beside a curve.
+const SCALE_WIDTH: f32 = 40.0;
 /// Height of the plot of runs.
 const SCATTER_HEIGHT: f32 = 232.0;
 /// Radius within which a click takes a point.
@@ -65,8 +67,23 @@ pub(crate) fn curve_ui(ui: &mut Ui, curve: &Curve<'_>) {
         tokens::body_font(),
         theme.text,
     );
-    let plot = Rect::from_min_max(inner.min + Vec2::new(0.0, 22.0), inner.max);
+    let plot = Rect::from_min_max(
+        inner.min + Vec2::new(0.0, 24.0),
+        inner.max - Vec2::new(SCALE_WIDTH, 0.0),
+    );
     let [low, high] = range(curve.points.iter().map(|point| point[1]));
+    for (value, y, align) in [
+        (high, plot.top(), Align2::RIGHT_TOP),
+        (low, plot.bottom(), Align2::RIGHT_BOTTOM),
+    ] {
+        painter.text(
+            Pos2::new(inner.right(), y),
+            align,
+            (curve.format)(value),
+            tokens::small_font(),
+            theme.text_weak,
+        );
+    }
     let x_max = curve.x_max.max(1.0);
     let at = |point: &[f32; 2]| {
         let y = ((point[1] - low) / (high - low)).clamp(0.0, 1.0);
@@ -240,8 +257,8 @@ fn axes(painter: &Painter, theme: &Tokens, plot: Rect, (x, y): ([f32; 2], [f32; 
         Align2::CENTER_TOP,
         "L0, active at one place".to_owned(),
     );
-    let above = Pos2::new(plot.left() - HALF, plot.top() - 14.0);
-    text(above, Align2::RIGHT_CENTER, "FVU".to_owned());
+    let beside = Pos2::new(plot.left() + HALF, plot.top() - HALF);
+    text(beside, Align2::LEFT_CENTER, "FVU".to_owned());
 }
 
 #[cfg(test)]

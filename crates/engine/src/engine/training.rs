@@ -1,14 +1,37 @@
 //! The door's part for training: models to read, forecasts, runs and their curves.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, TryLockError};
+use std::time::Duration;
 
 use schema::JobId;
 use store::ArtefactKind;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Shared};
 use crate::error::Result;
+use crate::jobs::JobContext;
 use crate::train_sae::DictionaryEvaluation;
 use crate::views::{Event, ModelView, RunRequest, RunView};
+
+/// Time between two looks of a waiting job at whether it is its turn.
+const TURN_LOOK: Duration = Duration::from_millis(100);
+
+impl Shared {
+    /// Waits until no other job trains.
+    fn turn_to_train(&self, job: &JobContext) -> Result<MutexGuard<'_, ()>> {
+        loop {
+            match self.training.try_lock() {
+                Ok(turn) => return Ok(turn),
+                // A training that panicked has ended like any other.
+                Err(TryLockError::Poisoned(turn)) => return Ok(turn.into_inner()),
+                Err(TryLockError::WouldBlock) => {
+                    job.report("Waiting for the training before it", 0, 0, "");
+                    job.check_cancelled()?;
+                    std::thread::sleep(TURN_LOOK);
+                }
+            }
+        }
+    }
+}
 
 impl Engine {
     /// Names of the project's models; loads none of them.
@@ -74,6 +97,7 @@ impl Engine {
         self.start(&title, move |job, shared| {
             session.begin_runs(&requests)?;
             shared.changed();
+            let _turn = shared.turn_to_train(job)?;
             let mut made = Vec::new();
             for request in &requests {
                 let evaluation = session.train_run(request, job)?;
@@ -95,6 +119,7 @@ impl Engine {
             several => format!("Train {} dictionaries", several.len()),
         };
         self.start(&title, move |job, shared| {
+            let _turn = shared.turn_to_train(job)?;
             let mut made = Vec::new();
             for name in &names {
                 let evaluation = session.resume_run(name, job)?;

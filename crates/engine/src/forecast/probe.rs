@@ -275,21 +275,25 @@ impl TrainingProbe {
             nearest_directions(&trained.sae, FeatureId(feature));
         }
         let neighbours = clock.elapsed().as_secs_f64() / f64::from(n_neighboured.max(1));
-        let later = seconds.get(1..).unwrap_or_default();
         let first_step = seconds.first().copied().unwrap_or(0.0);
+        let later = seconds.split_off(1.min(seconds.len()));
         Ok(Self {
             first_step,
-            step: if later.is_empty() {
-                first_step
-            } else {
-                later.iter().sum::<f64>() / later.len() as f64
-            },
+            step: middle_mean(later).unwrap_or(first_step),
             evaluate_row,
             encode_row,
             neighbours,
             l0,
         })
     }
+}
+
+/// Mean of the middle half, which a moment's disturbance does not reach; `None` of nothing.
+fn middle_mean(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let quarter = values.len() / 4;
+    let middle = values.get(quarter..values.len() - quarter)?;
+    (!middle.is_empty()).then(|| middle.iter().sum::<f64>() / middle.len() as f64)
 }
 
 /// Seconds that `work` takes, the mean of some times.
@@ -306,7 +310,14 @@ fn repeated(mut work: impl FnMut() -> std::result::Result<(), sae::SaeError>) ->
 
 #[cfg(test)]
 mod tests {
-    use super::spread;
+    use super::{middle_mean, spread};
+
+    #[test]
+    fn a_disturbed_step_does_not_count() {
+        assert_eq!(middle_mean(vec![9.0, 1.0, 2.0, 3.0]), Some(2.5));
+        assert_eq!(middle_mean(vec![4.0]), Some(4.0));
+        assert_eq!(middle_mean(Vec::new()), None);
+    }
 
     #[test]
     fn samples_are_spread_and_each_comes_once() {

@@ -210,6 +210,7 @@ fn forecast_ui(ui: &mut Ui, forecast: &Forecast) {
         )
         .on_hover_text(text);
     }
+    ui.add_space(tokens::HALF);
     dead_ui(ui, forecast);
     for note in &forecast.notes {
         notice::weak_ui(ui, note);

@@ -3,19 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use egui::{RichText, Ui};
+use egui::{Align2, RichText, Role, Sense, Ui, Vec2, WidgetInfo};
 use engine::views::{JobView, RunState, RunView};
 use schema::StepReport;
 
 use crate::app_context::AppContext;
 use crate::commands::Command;
-use crate::jobs_bar::progress_text;
 use crate::screens::train::dictionary::variant_name;
 use crate::screens::train::setup::hook_in_words;
-use crate::tokens::{self, GRID};
+use crate::tokens;
 use crate::widgets::plot::{Curve, curve_ui};
 use crate::widgets::{notice, number};
 use crate::words;
+
+/// Height of a figure with its name.
+const FIGURE_HEIGHT: f32 = 38.0;
 
 type Steps = Arc<Vec<StepReport>>;
 
@@ -80,18 +82,28 @@ fn joined(read: &[StepReport], live: &[StepReport]) -> Vec<StepReport> {
 /// A name in small letters above a figure in large ones.
 pub(super) fn figure_ui(ui: &mut Ui, name: &str, value: &str) {
     let theme = tokens::of(ui);
-    let label = ui.label(
-        RichText::new(name)
-            .font(tokens::small_font())
-            .color(theme.text_weak),
+    let size = Vec2::new(ui.available_width(), FIGURE_HEIGHT);
+    let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
+    let label = format!("{name} {value}");
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &label));
+    let painter = ui.painter_at(rect);
+    painter.text(
+        rect.left_top(),
+        Align2::LEFT_TOP,
+        name,
+        tokens::small_font(),
+        theme.text_weak,
     );
-    ui.add_space(-GRID / 2.0);
-    let text = RichText::new(value).font(tokens::title_font());
-    ui.add(egui::Label::new(text).truncate())
-        .accessible_name(format!("{name} {value}"));
+    painter.text(
+        rect.left_bottom(),
+        Align2::LEFT_BOTTOM,
+        value,
+        tokens::title_font(),
+        theme.text,
+    );
     let sentence = words::of(&[name]);
     if !sentence.is_empty() {
-        label.on_hover_text(sentence);
+        response.on_hover_text(sentence);
     }
 }
 
@@ -121,7 +133,7 @@ pub(super) fn ui(
                 .fill(tokens::of(ui).accent),
         )
         .accessible_name(format!("Progress of training {}", run.name));
-        notice::weak_ui(ui, progress_text(job));
+        notice::weak_ui(ui, stage_text(job));
     } else if let Some(text) = state_text(run) {
         notice::weak_ui(ui, text);
     }
@@ -132,6 +144,23 @@ pub(super) fn ui(
         }
         Err(problem) => notice::error_ui(ui, &problem),
     }
+}
+
+/// Stage and n of N; the figures stand below.
+fn stage_text(job: &JobView) -> String {
+    let mut parts = Vec::new();
+    if job.stopping {
+        parts.push("Stopping…".to_owned());
+    } else if job.paused {
+        parts.push("Paused".to_owned());
+    }
+    parts.push(job.stage.clone());
+    if job.total > 0 {
+        let (done, total) = (number::count(job.done), number::count(job.total));
+        parts.push(format!("{done} of {total} {}", job.unit));
+    }
+    parts.push(format!("{} so far", number::duration(job.seconds)));
+    parts.join("  ·  ")
 }
 
 /// What the run is, in one line.

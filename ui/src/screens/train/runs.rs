@@ -14,6 +14,8 @@ use crate::widgets::{notice, number};
 
 /// Height of a row.
 const ROW: f32 = 28.0;
+/// Width from which list and plot stand side by side.
+const BESIDE: f32 = 1000.0;
 /// Columns: name, and share of the width.
 const COLUMNS: [(&str, f32); 7] = [
     ("Name", 0.30),
@@ -40,18 +42,13 @@ fn state_name(run: &RunView, jobs: &[JobView]) -> String {
 
 /// Draws list and plot; a click changes `chosen`.
 pub(super) fn ui(ctx: &AppContext<'_>, ui: &mut Ui, chosen: &mut Option<String>) {
-    let theme = tokens::of(ui);
     ui.horizontal(|ui| {
         ui.label(egui::RichText::new("Runs").font(tokens::title_font()));
-        let waiting: Vec<String> = ctx
-            .runs
-            .iter()
-            .filter(|run| matches!(run.state, RunState::Recording | RunState::Training))
-            .filter(|run| {
-                !ctx.jobs.iter().any(|job| !job.subject.is_empty()) && !run.name.is_empty()
-            })
-            .map(|run| run.name.clone())
-            .collect();
+        let is_training = ctx.jobs.iter().any(|job| !job.subject.is_empty());
+        let stopped = ctx.runs.iter().filter(|run| {
+            !is_training && matches!(run.state, RunState::Recording | RunState::Training)
+        });
+        let waiting: Vec<String> = stopped.map(|run| run.name.clone()).collect();
         if waiting.len() > 1 {
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 let text = format!("Resume all {}", waiting.len());
@@ -69,6 +66,21 @@ pub(super) fn ui(ctx: &AppContext<'_>, ui: &mut Ui, chosen: &mut Option<String>)
         );
         return;
     }
+    if ui.available_width() < BESIDE {
+        list_ui(ctx, ui, chosen);
+        ui.add_space(tokens::GRID);
+        plot_ui(ctx, ui, chosen);
+    } else {
+        ui.columns(2, |columns| {
+            list_ui(ctx, &mut columns[0], chosen);
+            plot_ui(ctx, &mut columns[1], chosen);
+        });
+    }
+}
+
+fn list_ui(ctx: &AppContext<'_>, ui: &mut Ui, chosen: &mut Option<String>) {
+    let theme = tokens::of(ui);
+    let spacing = std::mem::replace(&mut ui.spacing_mut().item_spacing.y, 0.0);
     let head = COLUMNS.map(|(name, _)| name.to_owned());
     row_ui(ui, &head, theme.text_weak, None);
     for run in ctx.runs {
@@ -77,7 +89,7 @@ pub(super) fn ui(ctx: &AppContext<'_>, ui: &mut Ui, chosen: &mut Option<String>)
             *chosen = Some(run.name.clone());
         }
     }
-    plot_ui(ctx, ui, chosen);
+    ui.spacing_mut().item_spacing.y = spacing;
 }
 
 fn cells(run: &RunView, jobs: &[JobView]) -> [String; 7] {
@@ -103,7 +115,6 @@ fn cells(run: &RunView, jobs: &[JobView]) -> [String; 7] {
 /// One row; `chosen` is `None` for the head. Whether it was clicked.
 fn row_ui(ui: &mut Ui, cells: &[String; 7], colour: egui::Color32, chosen: Option<bool>) -> bool {
     let theme = tokens::of(ui);
-    ui.spacing_mut().item_spacing.y = 0.0;
     let sense = if chosen.is_some() {
         Sense::click()
     } else {
@@ -160,7 +171,6 @@ fn plot_ui(ctx: &AppContext<'_>, ui: &mut Ui, chosen: &mut Option<String>) {
     if alike.is_empty() {
         return;
     }
-    ui.add_space(tokens::GRID);
     let hook = place.hook.map_or_else(String::new, hook_in_words);
     notice::weak_ui(
         ui,
