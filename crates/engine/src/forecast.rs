@@ -34,7 +34,7 @@ const INDEX_ENTRY_BYTES: u64 = 16;
 /// Bytes of a feature's summary with its examples and neighbours, about.
 const INDEX_FEATURE_BYTES: u64 = 600;
 /// Seconds to sort, spill and write out one entry of an index, about.
-const INDEX_ENTRY_SECONDS: f64 = 0.4e-6;
+const INDEX_ENTRY_SECONDS: f64 = 0.15e-6;
 /// Seconds to summarise and write out one feature, about.
 const INDEX_FEATURE_SECONDS: f64 = 60e-6;
 /// Mean over spread from which rows count as far from the origin.
