@@ -8,7 +8,7 @@ use engine::{
 use serde_json::json;
 
 use crate::arguments::SaeTrainArguments;
-use crate::text::{self, Answer};
+use crate::text::Answer;
 
 /// Encodes the rows of a file; a name that is no path is looked for in the project.
 pub(crate) fn encode(request: &EncodeRequest, project: Option<&Path>) -> Result<Answer> {

@@ -54,7 +54,7 @@ fn wait_for(harness: &mut Harness<'static, App>, part: &str) {
     let began = Instant::now();
     while harness.query_all_by_label_contains(part).next().is_none() {
         assert!(
-            began.elapsed() < Duration::from_secs(120),
+            began.elapsed() < Duration::from_mins(2),
             "\"{part}\" did not come"
         );
         std::thread::sleep(Duration::from_millis(5));

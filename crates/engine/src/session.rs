@@ -13,6 +13,7 @@ use crate::indexed::IndexedDictionary;
 use crate::jobs::lock;
 use crate::labels::Labels;
 use crate::model_registry::LoadedModel;
+use crate::views::RunView;
 
 /// An open project. All methods take `&self`, so jobs and queries share it.
 pub struct Session {
@@ -21,6 +22,8 @@ pub struct Session {
     models: Mutex<BTreeMap<String, Arc<LoadedModel>>>,
     indexes: Mutex<BTreeMap<String, Arc<IndexedDictionary>>>,
     labels: Mutex<BTreeMap<String, Arc<Labels>>>,
+    /// Runs that are trained to their end: nothing in them changes any more but their gallery.
+    runs: Mutex<BTreeMap<String, RunView>>,
     /// What was last measured of a harvest, for forecasts that differ in the dictionary only.
     probe: Mutex<Option<(ProbeKey, Arc<HarvestProbe>)>>,
 }
@@ -57,8 +60,17 @@ impl Session {
             models: Mutex::default(),
             indexes: Mutex::default(),
             labels: Mutex::default(),
+            runs: Mutex::default(),
             probe: Mutex::default(),
         }
+    }
+
+    pub(crate) fn known_run(&self, name: &str) -> Option<RunView> {
+        lock(&self.runs).get(name).cloned()
+    }
+
+    pub(crate) fn keep_run(&self, run: &RunView) {
+        lock(&self.runs).insert(run.name.clone(), run.clone());
     }
 
     pub(crate) fn known_probe(&self, key: &ProbeKey) -> Option<Arc<HarvestProbe>> {
@@ -123,6 +135,7 @@ impl Session {
         lock(&self.models).remove(name);
         lock(&self.indexes).remove(name);
         lock(&self.labels).remove(name);
+        lock(&self.runs).remove(name);
     }
 
     pub(crate) fn cached_labels(&self, sae: &str) -> Option<Arc<Labels>> {

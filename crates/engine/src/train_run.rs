@@ -183,12 +183,11 @@ impl Session {
         job: &JobContext,
     ) -> Result<DictionaryEvaluation> {
         let plan = self.plan_harvest(&request.harvest_request(String::new()))?;
-        let harvest = match self.matching_harvest(&plan)? {
-            Some(harvest) => harvest,
-            None => {
-                let name = self.harvest_name(&plan)?;
-                self.harvest(&request.harvest_request(name), job)?.name
-            }
+        let harvest = if let Some(harvest) = self.matching_harvest(&plan)? {
+            harvest
+        } else {
+            let name = self.harvest_name(&plan)?;
+            self.harvest(&request.harvest_request(name), job)?.name
         };
         job.check_cancelled()?;
         self.train_sae(&request.name, &harvest, &request.config, job)
@@ -269,15 +268,19 @@ impl Session {
     }
 
     fn run_view(&self, name: &str) -> Result<RunView> {
-        let folder = self.run_folder(name)?;
         let is_trained = self.project.is_finished(ArtefactKind::Sae, name);
+        let state = match is_trained {
+            true if self.project.is_finished(ArtefactKind::Features, name) => RunState::Ready,
+            true => RunState::Trained,
+            false => RunState::Training,
+        };
+        if is_trained && let Some(known) = self.known_run(name) {
+            return Ok(RunView { state, ..known });
+        }
+        let folder = self.run_folder(name)?;
         let mut view = RunView {
             name: name.to_owned(),
-            state: match is_trained {
-                true if self.project.is_finished(ArtefactKind::Features, name) => RunState::Ready,
-                true => RunState::Trained,
-                false => RunState::Training,
-            },
+            state,
             model: String::new(),
             dataset: String::new(),
             hook: None,
@@ -320,6 +323,7 @@ impl Session {
                 l0: all.l0,
                 dead_share: all.dead_share,
             });
+            self.keep_run(&view);
         }
         Ok(view)
     }
@@ -359,7 +363,8 @@ mod tests {
 
     #[test]
     fn a_curve_keeps_its_ends_and_drops_a_torn_line() {
-        let lines: String = (0..1500).map(|i| format!("{i}\n")).collect();
+        let numbers: Vec<String> = (0..1500).map(|i| i.to_string()).collect();
+        let lines = numbers.join("\n") + "\n";
         let kept: Vec<&str> = thinned(&lines).collect();
         assert!(kept.len() <= MAX_POINTS + 1, "{}", kept.len());
         assert_eq!(kept[..2], ["0", "3"]);

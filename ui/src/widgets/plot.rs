@@ -220,8 +220,9 @@ fn name_beside(
 ) {
     let galley = painter.layout_no_wrap(name.to_owned(), tokens::small_font(), colour);
     let size = galley.size();
-    let right = Vec2::new(GRID, -size.y / 2.0);
-    let left = Vec2::new(-GRID - size.x, -size.y / 2.0);
+    // The front falls from left to right, so it runs below a name that stands to the upper right.
+    let right = Vec2::new(HALF + 2.0, -size.y - 1.0);
+    let left = Vec2::new(-GRID - size.x, 1.0);
     let above = Vec2::new(-size.x / 2.0, -size.y - HALF - 2.0);
     let place = [right, left, above]
         .into_iter()

@@ -53,26 +53,32 @@ fn spread(n: u32) -> impl Iterator<Item = u32> {
 }
 
 impl HarvestProbe {
-    /// Rows of a finished harvest: counted, and those of its first shard at hand.
+    /// Rows of a finished harvest: counted, and those of one shard at hand.
     pub(super) fn of_harvest(
         reader: &HarvestReader,
         is_training: &dyn Fn(u32) -> bool,
     ) -> Result<Self> {
-        let mut n_training = 0;
+        let (mut n_training, mut n_read) = (0_u64, 0_u64);
         let mut rows = Vec::new();
-        for shard in 0..reader.n_shards() {
-            let shard = reader.read_shard(shard)?;
+        let began = Instant::now();
+        for shard in spread(reader.n_shards() as u32) {
+            let shard = reader.read_shard(shard as usize)?;
             let kept = shard.refs.iter().filter(|row| is_training(row.sample));
             n_training += kept.count() as u64;
+            n_read += shard.refs.len() as u64;
             if rows.is_empty() {
                 rows = shard.rows;
                 rows.truncate(MAX_KEPT / reader.d_model() * reader.d_model());
             }
+            if began.elapsed() > COUNT_FOR && !rows.is_empty() {
+                break;
+            }
         }
+        let share = n_training as f64 / n_read.max(1) as f64;
         Ok(Self {
             count: RowForecast {
                 n: reader.n_rows(),
-                n_training,
+                n_training: (reader.n_rows() as f64 * share).round() as u64,
                 is_exact: true,
             },
             rows,

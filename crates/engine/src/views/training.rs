@@ -86,6 +86,7 @@ impl RunRequest {
                     config: SaeConfig {
                         n_features,
                         k,
+                        group_sizes: scaled(&self.config.group_sizes, n_features),
                         ..self.config.clone()
                     },
                     ..self.clone()
@@ -94,6 +95,22 @@ impl RunRequest {
         }
         requests
     }
+}
+
+/// Sizes in the same proportions that add up to `sum`.
+fn scaled(sizes: &[u32], sum: u32) -> Vec<u32> {
+    let before: u64 = sizes.iter().copied().map(u64::from).sum();
+    let (mut given, mut end) = (0, 0_u64);
+    sizes
+        .iter()
+        .map(|&size| {
+            end += u64::from(size);
+            let to = (end * u64::from(sum) / before.max(1)) as u32;
+            let size = to - given;
+            given = to;
+            size
+        })
+        .collect()
 }
 
 /// Where a run stands.
@@ -174,9 +191,10 @@ pub struct Forecast {
 pub struct RowForecast {
     /// All of them.
     pub n: u64,
-    /// Those of samples that may be trained on.
+    /// Those of samples that may be trained on; in a harvest too large to read in a moment,
+    /// estimated from a part of it.
     pub n_training: u64,
-    /// Whether they were counted; else estimated from some samples.
+    /// Whether `n` was counted; else estimated from some samples.
     pub is_exact: bool,
 }
 
@@ -263,4 +281,16 @@ pub struct DeadForecast {
     pub is_risky: bool,
     /// What it means, in words.
     pub sentence: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scaled;
+
+    #[test]
+    fn groups_keep_their_proportions() {
+        assert_eq!(scaled(&[64, 64, 128, 256], 1024), [128, 128, 256, 512]);
+        assert_eq!(scaled(&[1, 1, 1], 10), [3, 3, 4]);
+        assert!(scaled(&[], 10).is_empty());
+    }
 }

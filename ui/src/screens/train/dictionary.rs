@@ -421,13 +421,15 @@ mod tests {
 
     #[test]
     fn what_is_given_in_steps_follows_the_steps() {
-        let mut setup = Setup::default();
-        setup.config = SaeConfig {
-            steps: 1000,
-            warmup_steps: 50,
-            decay_start: Some(800),
-            threshold_start_step: 250,
-            ..SaeConfig::default()
+        let mut setup = Setup {
+            config: SaeConfig {
+                steps: 1000,
+                warmup_steps: 50,
+                decay_start: Some(800),
+                threshold_start_step: 250,
+                ..SaeConfig::default()
+            },
+            ..Setup::default()
         };
         setup.set_steps(100);
         let config = &setup.config;

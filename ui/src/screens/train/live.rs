@@ -19,6 +19,8 @@ use crate::words;
 /// Height of a figure with its name.
 const FIGURE_HEIGHT: f32 = 38.0;
 
+/// Writes a value of a curve.
+type Format = fn(f32) -> String;
 type Steps = Arc<Vec<StepReport>>;
 
 /// Training curves: those read from the project, and the ones that grow.
@@ -296,7 +298,7 @@ fn curves_ui(ui: &mut Ui, run: &RunView, steps: &[StepReport]) {
             .collect()
     };
     // The first batches stand far above the rest and would flatten the curve.
-    let curves: [(&str, Vec<[f32; 2]>, fn(f32) -> String); 3] = [
+    let curves: [(&str, Vec<[f32; 2]>, Format); 3] = [
         (
             "FVU of the batch",
             points(&|step| step.fvu.min(1.0)),

@@ -68,7 +68,7 @@ fn first_hook(model: &ModelView) -> Option<HookPoint> {
                 .collect();
             blocks.get(blocks.len() / 2).copied()
         })
-        .or_else(|| hooks().last())
+        .or_else(|| hooks().next_back())
 }
 
 /// A hook point as a reader calls it.
@@ -194,11 +194,12 @@ impl Setup {
             runs.iter()
                 .any(|run| run.name == name || self.sweep.is_on() && run.name.starts_with(&begins))
         };
-        (1_u32..)
-            .map(|i| match i {
-                1 => base.clone(),
-                i => format!("{base}-{i}"),
-            })
+        if !is_taken(&base) {
+            return base;
+        }
+        // One more than there are runs is always free.
+        (2..=runs.len() + 2)
+            .map(|i| format!("{base}-{i}"))
             .find(|name| !is_taken(name))
             .unwrap_or(base)
     }
