@@ -132,10 +132,12 @@ fn lines(forecast: &Forecast) -> String {
     .ok();
     writeln!(
         lines,
-        "time: {:.0} s (harvest {:.1}, training {:.1}, evaluation {:.1}, index {:.1})",
+        "time: {:.0} s (harvest {:.1}, training {:.1}, at most {:.1} if features die, evaluation \
+         {:.1}, index {:.1})",
         seconds.total(),
         seconds.harvest,
         seconds.training,
+        seconds.training_at_most,
         seconds.evaluation,
         seconds.index
     )

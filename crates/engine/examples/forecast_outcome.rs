@@ -102,6 +102,10 @@ fn compare(session: &Session, request: &RunRequest) -> Result<()> {
     let end = Instant::now();
     let peak = status("VmHWM:").saturating_sub(before);
     print(session, request, &forecast, (&stages, end))?;
+    println!(
+        "  {:22}{:12.1}{:>12} s",
+        "training at most", forecast.seconds.training_at_most, "",
+    );
     line(
         "seconds in all",
         forecast.seconds.total(),

@@ -110,9 +110,11 @@ fn times(config: &SaeConfig, rows: RowForecast, training: &TrainingProbe) -> Tim
     let n = rows.n as f64;
     let held_out = (rows.n - rows.n_training.min(rows.n)) as f64;
     let n_features = f64::from(config.n_features);
+    let steps = |each: f64| training.first_step + each * f64::from(config.steps.saturating_sub(1));
     TimeForecast {
         harvest: 0.0,
-        training: training.first_step + training.step * f64::from(config.steps.saturating_sub(1)),
+        training: steps(training.step),
+        training_at_most: steps(training.step_all_dead.max(training.step)),
         // All rows, those held out once more, and all rows by a random dictionary.
         evaluation: training.evaluate_row * (2.0 * n + held_out),
         index: training.encode_row * n
@@ -339,6 +341,7 @@ mod tests {
         let probe = TrainingProbe {
             first_step: 1.0,
             step: 0.5,
+            step_all_dead: 0.75,
             evaluate_row: 0.01,
             encode_row: 0.001,
             neighbours: 0.25,
@@ -346,6 +349,10 @@ mod tests {
         };
         let times = times(&request().config, rows, &probe);
         assert!((times.training - 51.0).abs() < 1e-9, "1 + 100 x 0.5");
+        assert!(
+            (times.training_at_most - 76.0).abs() < 1e-9,
+            "1 + 100 x 0.75"
+        );
         assert!((times.evaluation - 22.0).abs() < 1e-9, "2200 rows");
         let writing = 2000.0 * INDEX_ENTRY_SECONDS + 8.0 * INDEX_FEATURE_SECONDS;
         assert!((times.index - (1.0 + 2.0 + writing)).abs() < 1e-9);

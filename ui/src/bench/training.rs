@@ -64,6 +64,7 @@ pub(super) fn forecast(request: RunRequest) -> Forecast {
         seconds: TimeForecast {
             harvest: 11.0,
             training: 38.0,
+            training_at_most: 64.0,
             evaluation: 2.0,
             index: 1.5,
         },

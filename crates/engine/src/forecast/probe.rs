@@ -1,10 +1,11 @@
 //! Small measured pieces of harvest and training.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use sae::{Evaluator, InMemorySource};
-use schema::{FeatureId, SaeConfig};
+use sae::{Evaluator, InMemorySource, Trained};
+use schema::{FeatureId, SaeConfig, SaeVariant};
 use store::HarvestReader;
 
 use crate::error::{EngineError, Result};
@@ -19,6 +20,8 @@ const RECORD_FOR: Duration = Duration::from_millis(1500);
 const COUNT_FOR: Duration = Duration::from_millis(1500);
 /// Time given to training steps.
 const TRAIN_FOR: Duration = Duration::from_millis(1500);
+/// Time given to training steps of which every feature is dead.
+const ALL_DEAD_FOR: Duration = Duration::from_millis(500);
 /// Time given to each of encoding and evaluating.
 const ENCODE_FOR: Duration = Duration::from_millis(200);
 /// Numbers of rows kept, at most: 64 MiB.
@@ -229,6 +232,8 @@ pub(super) struct TrainingProbe {
     pub(super) first_step: f64,
     /// Seconds of every other step.
     pub(super) step: f64,
+    /// The same if all features are dead.
+    pub(super) step_all_dead: f64,
     /// Seconds to encode, decode and compare a row.
     pub(super) evaluate_row: f64,
     /// Seconds to encode a row.
@@ -239,17 +244,25 @@ pub(super) struct TrainingProbe {
     pub(super) l0: f64,
 }
 
-impl TrainingProbe {
-    /// Trains the first steps of the very configuration on `rows` `[n, d_model]`, then measures
-    /// what comes after the training on what came of it.
-    pub(super) fn measure(
+/// The first steps of a training.
+struct Steps {
+    trained: Trained,
+    /// Seconds of the first step.
+    first: f64,
+    /// Seconds of every other step.
+    step: f64,
+    /// Active features per row at the last step.
+    l0: f64,
+}
+
+impl Steps {
+    fn train(
         config: &SaeConfig,
-        d_model: u32,
-        rows: &[f32],
+        d_model: usize,
+        (rows, time): (&[f32], Duration),
         job: &JobContext,
     ) -> Result<Self> {
-        let d = d_model as usize;
-        let mut source = InMemorySource::new(rows.to_vec(), d, config.seed)?;
+        let mut source = InMemorySource::new(rows.to_vec(), d_model, config.seed)?;
         let mut seconds = Vec::new();
         let mut l0 = 0.0;
         let began = Instant::now();
@@ -262,8 +275,8 @@ impl TrainingProbe {
                 l0 = f64::from(report.l0);
                 let flow = job.step("Training some steps", seconds.len() as u64, 0, "steps");
                 clock = Instant::now();
-                if began.elapsed() > TRAIN_FOR && seconds.len() > 2 {
-                    std::ops::ControlFlow::Break(())
+                if began.elapsed() > time && seconds.len() > 2 {
+                    ControlFlow::Break(())
                 } else {
                     flow
                 }
@@ -271,6 +284,44 @@ impl TrainingProbe {
             None,
         )?;
         job.check_cancelled()?;
+        let first = seconds.first().copied().unwrap_or(0.0);
+        let later = seconds.split_off(1.min(seconds.len()));
+        Ok(Self {
+            trained,
+            first,
+            step: middle_mean(later).unwrap_or(first),
+            l0,
+        })
+    }
+}
+
+impl TrainingProbe {
+    /// Trains the first steps of the very configuration on `rows` `[n, d_model]`, then measures
+    /// what comes after the training on what came of it.
+    pub(super) fn measure(
+        config: &SaeConfig,
+        d_model: u32,
+        rows: &[f32],
+        job: &JobContext,
+    ) -> Result<Self> {
+        let d = d_model as usize;
+        let steps = Steps::train(config, d, (rows, TRAIN_FOR), job)?;
+        let with_auxk = config.auxk_alpha > 0.0
+            && matches!(
+                config.variant,
+                SaeVariant::TopK | SaeVariant::BatchTopK | SaeVariant::Matryoshka
+            );
+        let step_all_dead = if with_auxk {
+            // Every feature counts as dead from the first row on.
+            let all_dead = SaeConfig {
+                dead_after_rows: 0,
+                ..config.clone()
+            };
+            Steps::train(&all_dead, d, (rows, ALL_DEAD_FOR), job)?.step
+        } else {
+            steps.step
+        };
+        let trained = &steps.trained;
         let some = &rows[..rows.len().min(ENCODE_ROWS * d)];
         let n_some = (some.len() / d) as f64;
         let encode_row = repeated(|| trained.sae.encode(some).map(drop))? / n_some;
@@ -281,15 +332,14 @@ impl TrainingProbe {
             nearest_directions(&trained.sae, FeatureId(feature));
         }
         let neighbours = clock.elapsed().as_secs_f64() / f64::from(n_neighboured.max(1));
-        let first_step = seconds.first().copied().unwrap_or(0.0);
-        let later = seconds.split_off(1.min(seconds.len()));
         Ok(Self {
-            first_step,
-            step: middle_mean(later).unwrap_or(first_step),
+            first_step: steps.first,
+            step: steps.step,
+            step_all_dead,
             evaluate_row,
             encode_row,
             neighbours,
-            l0,
+            l0: steps.l0,
         })
     }
 }

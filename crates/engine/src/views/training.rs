@@ -255,8 +255,10 @@ impl MemoryForecast {
 pub struct TimeForecast {
     /// Recording activations; 0 if the harvest is there already.
     pub harvest: f64,
-    /// Training.
+    /// Training, as long as few features die.
     pub training: f64,
+    /// Training if all features died: bringing them back takes time in every step.
+    pub training_at_most: f64,
     /// Measuring the dictionary, and a random one beside it.
     pub evaluation: f64,
     /// Building the index behind the gallery.

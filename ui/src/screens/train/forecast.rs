@@ -166,9 +166,10 @@ fn forecast_ui(ui: &mut Ui, forecast: &Forecast) {
         (
             "Time",
             format!(
-                "harvest {}, training {}, evaluation {}, gallery {}",
+                "harvest {}, training {} (at most {} if features die), evaluation {}, gallery {}",
                 number::duration(seconds.harvest as f32),
                 number::duration(seconds.training as f32),
+                number::duration(seconds.training_at_most as f32),
                 number::duration(seconds.evaluation as f32),
                 number::duration(seconds.index as f32)
             ),
