@@ -43,7 +43,7 @@ pub(crate) enum Device {
 /// How the window starts; for pictures of it.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct WindowArguments {
-    /// Screen to start on: start, data, gallery, feature, steer.
+    /// Screen to start on: start, data, train, gallery, feature, steer.
     #[arg(long, global = true, hide = true)]
     pub(crate) screen: Option<String>,
     /// Dictionary to show.
@@ -480,9 +480,24 @@ pub(crate) enum HarvestCommand {
 pub(crate) enum SaeCommand {
     /// Train a dictionary; goes on where it stopped.
     #[command(
-        after_help = "Examples:\n  fluoroscope sae train films --harvest films --config sae.toml\n  fluoroscope sae train --input rows.safetensors:x --steps 500 --out my-sae"
+        after_help = "Examples:\n  fluoroscope sae train films --harvest films --preset standard\n  fluoroscope sae train films --harvest films --config sae.toml\n  fluoroscope sae train --input rows.safetensors:x --steps 500 --out my-sae"
     )]
     Train(SaeTrainArguments),
+    /// Go on with a training that was stopped, here or in the window.
+    #[command(after_help = "Example: fluoroscope sae resume films")]
+    Resume {
+        /// Name of the dictionary.
+        name: String,
+    },
+    /// Say what a training would take: rows, disk, memory, time, and whether many features are to
+    /// be expected dead.
+    #[command(
+        after_help = "Example: fluoroscope sae forecast --model phantom-vlm --dataset films --hook vision.ln_final --preset standard"
+    )]
+    Forecast(SaeForecastArguments),
+    /// The presets of `sae train --preset`, each with a sentence.
+    #[command(after_help = "Example: fluoroscope sae presets")]
+    Presets,
     /// Encode the rows of a file: indices, values and reconstruction; prints FVU and L0.
     #[command(
         after_help = "Example: fluoroscope sae encode my-sae --input rows.safetensors:x --output codes.safetensors"
@@ -577,9 +592,42 @@ pub(crate) struct SaeTrainArguments {
     /// leaves out decay or clipping.
     #[arg(long)]
     pub(crate) config: Option<PathBuf>,
+    /// Settings under a name: quick, standard, thorough, matryoshka or recsae; keys of --config
+    /// stand above them.
+    #[arg(long, conflicts_with = "input")]
+    pub(crate) preset: Option<String>,
     /// Seed.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+}
+
+/// What a forecast is made for.
+#[derive(Debug, Args)]
+pub(crate) struct SaeForecastArguments {
+    /// Model to read.
+    #[arg(long)]
+    pub(crate) model: String,
+    /// Dataset to run it over.
+    #[arg(long)]
+    pub(crate) dataset: String,
+    /// Hook point.
+    #[arg(long)]
+    pub(crate) hook: String,
+    /// text, image, report, items or all, several with commas.
+    #[arg(long, default_value = "all")]
+    pub(crate) positions: String,
+    /// The first so many samples only.
+    #[arg(long)]
+    pub(crate) limit: Option<u32>,
+    /// Patches averaged per side.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) pool: u32,
+    /// Settings under a name.
+    #[arg(long)]
+    pub(crate) preset: Option<String>,
+    /// Settings in TOML, as for sae train.
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// What is imported, and which rows it is looked at on.

@@ -388,6 +388,7 @@ fn run_harvest(command: &HarvestCommand, session: &Session, job: &JobContext) ->
 /// What works without a project, and what needs one.
 fn run_sae(command: &SaeCommand, project: Option<&Path>, job: &JobContext) -> Result<Answer> {
     match command {
+        SaeCommand::Presets => Ok(crate::train_sae::presets()),
         SaeCommand::Train(arguments) if arguments.input.is_some() => {
             crate::loose_sae::train(arguments, job)
         }
@@ -425,10 +426,15 @@ fn run_sae(command: &SaeCommand, project: Option<&Path>, job: &JobContext) -> Re
 
 fn run_sae_here(command: &SaeCommand, session: &Session, job: &JobContext) -> Result<Answer> {
     match command {
-        SaeCommand::Encode { .. } | SaeCommand::Export { .. } => {
+        SaeCommand::Encode { .. } | SaeCommand::Export { .. } | SaeCommand::Presets => {
             Err(EngineError::other("this command is run elsewhere"))
         }
-        SaeCommand::Train(arguments) => crate::loose_sae::train_here(arguments, session, job),
+        SaeCommand::Train(arguments) => crate::train_sae::train_here(arguments, session, job),
+        SaeCommand::Resume { name } => {
+            let evaluation = session.resume_sae(name, job)?;
+            Ok(text::evaluation(name, &evaluation))
+        }
+        SaeCommand::Forecast(arguments) => crate::train_sae::forecast(arguments, session, job),
         SaeCommand::Import(arguments) => crate::foreign_sae::import(arguments, session, job),
         SaeCommand::Locate {
             sae,

@@ -1,15 +1,14 @@
-//! `sae encode`, `sae export` and `sae train`, in a project and outside.
+//! `sae encode`, `sae export`, and `sae train` outside a project.
 
 use std::path::Path;
 
 use engine::{
     EncodeRequest, EngineError, ExportRequest, JobContext, LooseTraining, Result, Session,
 };
-use schema::SaeConfig;
 use serde_json::json;
 
 use crate::arguments::SaeTrainArguments;
-use crate::text::{self, Answer};
+use crate::text::Answer;
 
 /// Encodes the rows of a file; a name that is no path is looked for in the project.
 pub(crate) fn encode(request: &EncodeRequest, project: Option<&Path>) -> Result<Answer> {
@@ -75,27 +74,4 @@ pub(crate) fn train(arguments: &SaeTrainArguments, job: &JobContext) -> Result<A
         out.display()
     );
     Ok(Answer::new(json!(trained), lines))
-}
-
-/// Trains on a harvest of the project.
-pub(crate) fn train_here(
-    arguments: &SaeTrainArguments,
-    session: &Session,
-    job: &JobContext,
-) -> Result<Answer> {
-    let (Some(name), Some(harvest)) = (&arguments.name, &arguments.harvest) else {
-        return Err(EngineError::request("expected a name and --harvest"));
-    };
-    let mut settings = SaeConfig::default();
-    if let Some(path) = &arguments.config {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            EngineError::request(format!("cannot read {}: {error}", path.display()))
-        })?;
-        settings = engine::sae_config_from_toml(&text, &settings)
-            .map_err(|error| EngineError::request(format!("{}: {error}", path.display())))?;
-    }
-    settings.seed = arguments.seed.unwrap_or(settings.seed);
-    settings.steps = arguments.steps.unwrap_or(settings.steps);
-    let evaluation = session.train_sae(name, harvest, &settings, job)?;
-    Ok(text::evaluation(name, &evaluation))
 }

@@ -9,6 +9,7 @@ mod open_window;
 mod run;
 mod terminal;
 mod text;
+mod train_sae;
 mod window;
 
 use std::process::ExitCode;

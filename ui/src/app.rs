@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use engine::views::{DatasetView, DictionaryView, JobView, ProjectView, Revision};
+use engine::views::{DatasetView, DictionaryView, JobView, ProjectView, Revision, RunView};
 
 use crate::app_context::{AppContext, CardCache};
 use crate::backend::Backend;
@@ -22,6 +22,7 @@ use crate::screens::feature_page::FeatureScreen;
 use crate::screens::gallery::GalleryScreen;
 use crate::screens::start::StartScreen;
 use crate::screens::steer::SteerScreen;
+use crate::screens::train::TrainScreen;
 use crate::toasts::Toasts;
 use crate::tokens;
 
@@ -29,6 +30,7 @@ use crate::tokens;
 struct Screens {
     start: StartScreen,
     data: DataScreen,
+    train: TrainScreen,
     gallery: GalleryScreen,
     feature: FeatureScreen,
     steer: SteerScreen,
@@ -41,6 +43,7 @@ struct Seen {
     project: Option<ProjectView>,
     dictionaries: Arc<Vec<DictionaryView>>,
     datasets: Arc<Vec<DatasetView>>,
+    runs: Arc<Vec<RunView>>,
     jobs: Vec<JobView>,
     reviewer: String,
 }
@@ -101,6 +104,7 @@ impl App {
             screens: Screens {
                 start: StartScreen::new(options.demo_folder),
                 data: DataScreen::default(),
+                train: TrainScreen::default(),
                 gallery: GalleryScreen::default(),
                 feature: FeatureScreen::default(),
                 steer: SteerScreen::default(),
@@ -167,6 +171,7 @@ impl App {
             project: self.backend.project(),
             dictionaries: self.backend.dictionaries().unwrap_or_default(),
             datasets: self.backend.datasets().unwrap_or_default(),
+            runs: self.backend.runs().unwrap_or_default(),
             jobs: std::mem::take(&mut self.seen.jobs),
             reviewer: self.backend.reviewer(),
         };
@@ -250,6 +255,7 @@ macro_rules! context {
             layout: &$app.layout,
             dictionaries: &$app.seen.dictionaries,
             datasets: &$app.seen.datasets,
+            runs: &$app.seen.runs,
             jobs: &$app.seen.jobs,
             heat: $app.heat,
             revision: $app.seen.revision,

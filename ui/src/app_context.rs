@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use engine::views::{DatasetView, DictionaryView, ExampleKind, FeatureCard, JobView, Revision};
+use engine::views::{
+    DatasetView, DictionaryView, ExampleKind, FeatureCard, JobView, Revision, RunView,
+};
 use schema::FeatureId;
 
 use crate::app::Layout;
@@ -23,6 +25,7 @@ pub(crate) struct AppContext<'a> {
     pub(crate) datasets: &'a [DatasetView],
     pub(crate) heat: HeatStyle,
     pub(crate) revision: Revision,
+    pub(crate) runs: &'a [RunView],
     pub(crate) jobs: &'a [JobView],
     pub(crate) reviewer: &'a str,
     pub(crate) project_open: bool,

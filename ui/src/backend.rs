@@ -6,7 +6,7 @@ use std::sync::Arc;
 use engine::views::{
     DatasetView, DictionaryView, Event, FeatureCard, FeaturePage, FeatureQuery, FilmSize,
     FilmState, ImportRequest, JobView, ModelView, PathPurpose, ProjectView, RecentProject,
-    Revision, SampleView, SteerRequest, SteerTicket, TraceTicket,
+    Revision, RunRequest, RunView, SampleView, SteerRequest, SteerTicket, TraceTicket,
 };
 use engine::{Engine, TraceRequest};
 use schema::{FeatureId, JobId, ReviewState};
@@ -43,6 +43,14 @@ pub trait Backend {
     fn preview_import(&self, request: ImportRequest) -> Answer<JobId>;
     fn import(&self, request: ImportRequest) -> Answer<JobId>;
     fn models(&self) -> Answer<Arc<Vec<ModelView>>>;
+    fn model_names(&self) -> Answer<Vec<String>>;
+    fn read_model(&self, name: &str) -> Answer<()>;
+    fn forecast(&self, request: RunRequest) -> Answer<JobId>;
+    fn train(&self, requests: Vec<RunRequest>) -> Answer<JobId>;
+    fn resume_runs(&self, names: Vec<String>) -> Answer<JobId>;
+    fn discard_run(&self, name: &str) -> Answer<JobId>;
+    fn runs(&self) -> Answer<Arc<Vec<RunView>>>;
+    fn read_curve(&self, name: &str) -> Answer<()>;
     fn dictionaries(&self) -> Answer<Arc<Vec<DictionaryView>>>;
     fn feature_ids(&self, sae: &str, query: &FeatureQuery) -> Answer<Arc<Vec<FeatureId>>>;
     fn feature_card(&self, sae: &str, feature: FeatureId) -> Answer<Arc<FeatureCard>>;
@@ -133,6 +141,38 @@ impl Backend for Engine {
 
     fn models(&self) -> Answer<Arc<Vec<ModelView>>> {
         Self::models(self).map_err(sentence)
+    }
+
+    fn model_names(&self) -> Answer<Vec<String>> {
+        Self::model_names(self).map_err(sentence)
+    }
+
+    fn read_model(&self, name: &str) -> Answer<()> {
+        Self::read_model(self, name).map_err(sentence)
+    }
+
+    fn forecast(&self, request: RunRequest) -> Answer<JobId> {
+        Self::forecast(self, request).map_err(sentence)
+    }
+
+    fn train(&self, requests: Vec<RunRequest>) -> Answer<JobId> {
+        Self::train(self, requests).map_err(sentence)
+    }
+
+    fn resume_runs(&self, names: Vec<String>) -> Answer<JobId> {
+        Self::resume_runs(self, names).map_err(sentence)
+    }
+
+    fn discard_run(&self, name: &str) -> Answer<JobId> {
+        Self::discard_run(self, name).map_err(sentence)
+    }
+
+    fn runs(&self) -> Answer<Arc<Vec<RunView>>> {
+        Self::runs(self).map_err(sentence)
+    }
+
+    fn read_curve(&self, name: &str) -> Answer<()> {
+        Self::read_curve(self, name).map_err(sentence)
     }
 
     fn dictionaries(&self) -> Answer<Arc<Vec<DictionaryView>>> {

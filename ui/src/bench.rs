@@ -12,6 +12,7 @@ use crate::options::{Options, StartAt, Waker};
 mod invented;
 mod invented_backend;
 mod steering;
+mod training;
 
 pub use invented::Invented;
 pub use steering::{SteeringTimes, steering_times};

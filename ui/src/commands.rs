@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use engine::TraceRequest;
-use engine::views::{ImportRequest, PathPurpose, SteerRequest};
+use engine::views::{ImportRequest, PathPurpose, RunRequest, SteerRequest};
 use schema::{FeatureId, JobId, ReviewState};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,8 @@ pub enum Screen {
     Start,
     /// Datasets and their samples.
     Data,
+    /// From model and dataset to a dictionary.
+    Train,
     /// Cards of all features.
     Gallery,
     /// One feature.
@@ -28,9 +30,10 @@ pub enum Screen {
 
 impl Screen {
     /// All, in the order of the rail.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Start,
         Self::Data,
+        Self::Train,
         Self::Gallery,
         Self::Feature,
         Self::Steer,
@@ -41,6 +44,7 @@ impl Screen {
         match self {
             Self::Start => "Start",
             Self::Data => "Data",
+            Self::Train => "Train",
             Self::Gallery => "Gallery",
             Self::Feature => "Feature",
             Self::Steer => "Steer",
@@ -57,7 +61,8 @@ impl std::str::FromStr for Screen {
             .find(|screen| screen.name().eq_ignore_ascii_case(text))
             .ok_or_else(|| {
                 format!(
-                    "\"{text}\" is not a screen; expected start, data, gallery, feature or steer"
+                    "\"{text}\" is not a screen; expected start, data, train, gallery, feature or \
+                     steer"
                 )
             })
     }
@@ -105,6 +110,12 @@ pub(crate) enum Command {
     Decide(DecisionRequest),
     SetReviewer(String),
     ProposeLabels(String),
+    ReadModel(String),
+    Forecast(RunRequest),
+    Train(Vec<RunRequest>),
+    ResumeRuns(Vec<String>),
+    DiscardRun(String),
+    ReadCurve(String),
     DismissToast(u64),
 }
 
@@ -125,9 +136,11 @@ pub(crate) fn palette_entries() -> Vec<PaletteEntry> {
     vec![
         entry("Go to Start", "Ctrl+1", Command::Show(Screen::Start)),
         entry("Go to Data", "Ctrl+2", Command::Show(Screen::Data)),
-        entry("Go to Gallery", "Ctrl+3", Command::Show(Screen::Gallery)),
-        entry("Go to Feature", "Ctrl+4", Command::Show(Screen::Feature)),
-        entry("Go to Steer", "Ctrl+5", Command::Show(Screen::Steer)),
+        entry("Go to Train", "Ctrl+3", Command::Show(Screen::Train)),
+        entry("Go to Gallery", "Ctrl+4", Command::Show(Screen::Gallery)),
+        entry("Go to Feature", "Ctrl+5", Command::Show(Screen::Feature)),
+        entry("Go to Steer", "Ctrl+6", Command::Show(Screen::Steer)),
+        entry("Train a dictionary", "", Command::Show(Screen::Train)),
         entry(
             "Show two dictionaries side by side",
             "Ctrl+D",

@@ -11,7 +11,10 @@ const GROUPS: [(&str, &[(&str, &str)]); 4] = [
         "Everywhere",
         &[
             ("Ctrl+K", "Search features and commands"),
-            ("Ctrl+1 … Ctrl+5", "Start, Data, Gallery, Feature, Steer"),
+            (
+                "Ctrl+1 … Ctrl+6",
+                "Start, Data, Train, Gallery, Feature, Steer",
+            ),
             ("Ctrl+D", "Two dictionaries side by side"),
             ("Ctrl+T", "Dark or light"),
             ("Ctrl+O, Ctrl+N", "Open or make a project"),

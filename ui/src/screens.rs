@@ -5,6 +5,7 @@ pub(crate) mod feature_page;
 pub(crate) mod gallery;
 pub(crate) mod start;
 pub(crate) mod steer;
+pub(crate) mod train;
 
 use egui::Ui;
 use engine::views::Event;

@@ -11,6 +11,7 @@ pub(crate) mod item_strip;
 pub(crate) mod located_report;
 pub(crate) mod notice;
 pub(crate) mod number;
+pub(crate) mod plot;
 pub(crate) mod split;
 pub(crate) mod table;
 pub(crate) mod token_text;

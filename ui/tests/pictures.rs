@@ -31,7 +31,8 @@ fn picture(
             let backend = Arc::new(Invented::new(20_000));
             App::new(&cc.egui_ctx, backend, &Waker::default(), options)
         });
-    harness.run_steps(6);
+    // Long enough for a forecast to be there.
+    harness.run_steps(if name.starts_with("train") { 80 } else { 6 });
     for &(modifiers, key) in keys {
         harness.key_press_modifiers(modifiers, key);
         harness.run_steps(3);
@@ -61,6 +62,8 @@ fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
             let shots = [
                 ("start", Screen::Start, StartAt::default()),
                 ("data", Screen::Data, StartAt::default()),
+                ("train", Screen::Train, StartAt::default()),
+                ("training", Screen::Train, StartAt::default()),
                 ("gallery", Screen::Gallery, films()),
                 (
                     "beside",
@@ -110,7 +113,11 @@ fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
                     size,
                     start,
                     keys,
-                    (name == "trace").then_some("Occlusion"),
+                    match name {
+                        "trace" => Some("Occlusion"),
+                        "training" => Some("Start training"),
+                        _ => None,
+                    },
                 )?;
             }
         }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use models::Architecture;
 use models::recommenders::SasRecTraining;
 use schema::{HookPoint, SaeConfig, Split};
 use serde::Serialize;
@@ -269,13 +268,7 @@ fn build_films(
         import_once(session, &request, job)
     })?;
     if session.model(PHANTOM_MODEL).is_err() {
-        session.keep_model(
-            PHANTOM_MODEL,
-            Architecture::PhantomVlm,
-            None,
-            serde_json::json!({ "shipped": true }),
-            crate::shipped::write_phantom_vlm,
-        )?;
+        session.add_shipped_model(PHANTOM_MODEL)?;
     }
     clock.time("harvesting films", || {
         harvest_once(

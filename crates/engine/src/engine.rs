@@ -1,5 +1,7 @@
 //! The door of the window: cheap queries, commands that become jobs, and events.
 
+mod training;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,6 +45,8 @@ struct Shared {
     settings: Mutex<Settings>,
     latest_steer: AtomicU64,
     latest_trace: AtomicU64,
+    /// Held by the job that trains: one at a time, or all would be slow.
+    training: Mutex<()>,
 }
 
 impl Shared {
@@ -83,6 +87,7 @@ pub struct Engine {
     jobs: Mutex<Jobs>,
     decisions: Worker,
     steering: Worker,
+    reading: Worker,
     films: FilmCache,
     events: Receiver<Event>,
     shared: Arc<Shared>,
@@ -118,12 +123,14 @@ impl Engine {
             settings: Mutex::new(settings),
             latest_steer: AtomicU64::new(0),
             latest_trace: AtomicU64::new(0),
+            training: Mutex::default(),
         });
         let for_films = Arc::clone(&shared);
         Ok(Self {
             jobs: Mutex::new(Jobs::new(sender, wake)),
             decisions: Worker::new("decisions")?,
             steering: Worker::new("steering")?,
+            reading: Worker::new("reading")?,
             films: FilmCache::new(Box::new(move || for_films.send(Event::FilmReady)))?,
             events,
             shared,

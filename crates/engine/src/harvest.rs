@@ -1,5 +1,7 @@
 //! The job that records hook activations of a dataset, shard by shard, resumable.
 
+use std::sync::Arc;
+
 use models::Architecture;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use schema::{Film, HarvestManifest, HookPoint, PatchGrid, PositionClass, RowRef, SampleRecord};
@@ -175,6 +177,46 @@ impl RowReader<'_> {
             })
     }
 
+    /// A sample of a dataset as numbers, ready for the model.
+    fn prepare(
+        &self,
+        dataset: &Dataset,
+        sample: u32,
+        film: Option<&Film>,
+    ) -> Result<models::ModelInput> {
+        let record = record_of(dataset, sample)?;
+        Ok(self.model.hooked.prepare(models::ModelSample {
+            film,
+            report: record.report.as_ref(),
+            items: (!record.items.is_empty()).then(|| training_items(record)),
+            ..models::ModelSample::default()
+        })?)
+    }
+
+    /// How many rows [`RowReader::read`] would give for a sample, without running the model.
+    pub(crate) fn count_rows(&self, dataset: &Dataset, sample: u32) -> Result<u64> {
+        if self.model.recommender.is_some() && self.hook == HookPoint::UserVector {
+            return Ok(training_items(record_of(dataset, sample)?).len() as u64);
+        }
+        let film = load_film_of(dataset, sample)?;
+        let input = self.prepare(dataset, sample, film.as_ref())?;
+        let positions = self.model.hooked.positions(&input, self.hook)?;
+        // Rows of width 1 go the same way as rows that the model gave.
+        let stand_in = models::Captured {
+            hook: self.hook,
+            n_rows: positions.len(),
+            d_model: 1,
+            values: vec![0.0; positions.len()],
+        };
+        let rows = if self.hook.is_vision() {
+            let grid = self.model.hooked.grid(&input, self.hook);
+            self.image_rows(sample, &positions, &stand_in, grid)
+        } else {
+            self.sequence_rows(sample, &positions, &stand_in)
+        };
+        Ok(rows.refs.len() as u64)
+    }
+
     /// Rows of films given in memory; `samples` are their indices.
     pub(crate) fn read_films(&self, samples: &[u32], films: &[Film]) -> Result<Vec<SampleRows>> {
         let inputs = films
@@ -208,13 +250,7 @@ impl RowReader<'_> {
             .collect::<Result<_>>()?;
         let mut inputs = Vec::with_capacity(samples.len());
         for (&sample, film) in samples.iter().zip(&films) {
-            let record = record_of(dataset, sample)?;
-            inputs.push(self.model.hooked.prepare(models::ModelSample {
-                film: film.as_ref(),
-                report: record.report.as_ref(),
-                items: (!record.items.is_empty()).then(|| training_items(record)),
-                ..models::ModelSample::default()
-            })?);
+            inputs.push(self.prepare(dataset, sample, film.as_ref())?);
         }
         self.read_inputs(samples, &inputs)
     }
@@ -421,6 +457,25 @@ pub struct HarvestOutcome {
     pub n_resumed: u32,
 }
 
+/// What a harvest would be: the request checked, model and dataset at hand.
+pub(crate) struct HarvestPlan {
+    pub(crate) model: Arc<LoadedModel>,
+    pub(crate) dataset: Arc<Dataset>,
+    pub(crate) manifest: HarvestManifest,
+}
+
+impl HarvestPlan {
+    /// Reads the rows.
+    pub(crate) fn reader(&self) -> RowReader<'_> {
+        RowReader {
+            model: &self.model,
+            hook: self.manifest.hook,
+            classes: self.manifest.classes.clone(),
+            pool: self.manifest.pool,
+        }
+    }
+}
+
 /// Bytes of rows per shard to aim at.
 const SHARD_BYTES: u64 = 48 << 20;
 
@@ -431,6 +486,51 @@ impl Session {
     /// When model, dataset or hook do not exist or do not fit, a film cannot be read, or the name
     /// is taken by a harvest with other settings.
     pub fn harvest(&self, request: &HarvestRequest, job: &JobContext) -> Result<HarvestOutcome> {
+        let plan = self.plan_harvest(request)?;
+        let reader = plan.reader();
+        let mut writer = HarvestWriter::create_or_resume(&self.project, plan.manifest.clone())?;
+        let n_resumed = writer.n_complete();
+        let recorded = self.record_shards(&reader, &plan.dataset, (request, &mut writer), job);
+        let (n_rows, n_shards) = (writer.n_rows(), writer.n_shards());
+        if writer.n_complete() == 0 || recorded.is_ok() && n_rows == 0 {
+            // Nothing to go on from: the name is free for another try.
+            writer.abandon()?;
+            recorded?;
+            return Err(EngineError::request(format!(
+                "no position of datasets/{} is of the kind \"{}\"; text positions need reports",
+                request.dataset, request.positions
+            )));
+        }
+        recorded?;
+        writer.finish()?;
+        Ok(HarvestOutcome {
+            name: request.name.clone(),
+            n_rows,
+            n_shards,
+            n_resumed,
+        })
+    }
+
+    /// Width of the rows at a hook point of a model; loads the model.
+    ///
+    /// # Errors
+    /// When there is no such model, or it has no such hook point.
+    pub fn d_model_at(&self, model: &str, hook: HookPoint) -> Result<u32> {
+        let model = self.model(model)?;
+        let reader = RowReader {
+            model: &model,
+            hook,
+            classes: Vec::new(),
+            pool: 1,
+        };
+        reader.d_model()
+    }
+
+    /// Checks a request and says what its harvest would be; loads the model.
+    ///
+    /// # Errors
+    /// When model, dataset or hook do not exist or do not fit.
+    pub(crate) fn plan_harvest(&self, request: &HarvestRequest) -> Result<HarvestPlan> {
         if request.pool == 0 {
             return Err(EngineError::request(
                 "--pool is 0; expected 1 (every patch) or more",
@@ -469,26 +569,10 @@ impl Session {
             samples_per_shard: samples_per_shard(&reader, d_model, n_samples),
             n_samples,
         };
-        let mut writer = HarvestWriter::create_or_resume(&self.project, manifest)?;
-        let n_resumed = writer.n_complete();
-        let recorded = self.record_shards(&reader, &dataset, (request, &mut writer), job);
-        let (n_rows, n_shards) = (writer.n_rows(), writer.n_shards());
-        if writer.n_complete() == 0 || recorded.is_ok() && n_rows == 0 {
-            // Nothing to go on from: the name is free for another try.
-            writer.abandon()?;
-            recorded?;
-            return Err(EngineError::request(format!(
-                "no position of datasets/{} is of the kind \"{}\"; text positions need reports",
-                request.dataset, request.positions
-            )));
-        }
-        recorded?;
-        writer.finish()?;
-        Ok(HarvestOutcome {
-            name: request.name.clone(),
-            n_rows,
-            n_shards,
-            n_resumed,
+        Ok(HarvestPlan {
+            model,
+            dataset,
+            manifest,
         })
     }
 

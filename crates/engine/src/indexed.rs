@@ -118,7 +118,7 @@ impl Session {
 const N_NEIGHBOURS: usize = 8;
 
 /// The features whose decoder rows have the highest cosine with that of `feature`.
-fn nearest_directions(sae: &SparseAutoencoder, feature: FeatureId) -> Vec<Neighbour> {
+pub(crate) fn nearest_directions(sae: &SparseAutoencoder, feature: FeatureId) -> Vec<Neighbour> {
     let norm = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
     let own = sae.decoder_row(feature.0);
     let own_norm = norm(own);

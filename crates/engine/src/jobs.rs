@@ -47,6 +47,10 @@ pub trait Observer: Send + Sync {
     fn step(&self, report: StepReport) {
         let _ = report;
     }
+    /// What the job is making now.
+    fn subject(&self, name: &str) {
+        let _ = name;
+    }
 }
 
 /// Handed to the body of a job: report progress, warn, ask whether to stop.
@@ -123,6 +127,11 @@ impl JobContext {
         }
     }
 
+    /// Says what is being made from now on, e.g. the name of a dictionary.
+    pub fn about(&self, name: &str) {
+        self.observer.subject(name);
+    }
+
     /// Adds a step to the training curve.
     pub fn train_step(&self, report: StepReport) {
         self.observer.step(report);
@@ -140,6 +149,7 @@ const PAUSE_LOOK: Duration = Duration::from_millis(50);
 const MAX_CURVE_POINTS: usize = 600;
 
 struct Stage {
+    subject: String,
     progress: Progress,
     began: Instant,
     /// Since when the job is paused.
@@ -175,6 +185,10 @@ impl Observer for Shared {
 
     fn warning(&self, message: String) {
         self.send(Event::JobWarning(self.id, message));
+    }
+
+    fn subject(&self, name: &str) {
+        name.clone_into(&mut lock(&self.stage).subject);
     }
 
     fn step(&self, report: StepReport) {
@@ -240,12 +254,24 @@ impl Jobs {
     where
         F: FnOnce(&JobContext) -> Result<String, EngineError> + Send + 'static,
     {
+        self.start_with_id(title, move |_, context| body(context))
+    }
+
+    /// As [`Jobs::start`], for a body that names itself.
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub(crate) fn start_with_id<F>(&mut self, title: &str, body: F) -> Result<JobId, EngineError>
+    where
+        F: FnOnce(JobId, &JobContext) -> Result<String, EngineError> + Send + 'static,
+    {
         let id = JobId(self.next_id);
         self.next_id += 1;
         let now = Instant::now();
         let shared = Arc::new(Shared {
             id,
             stage: Mutex::new(Stage {
+                subject: String::new(),
                 progress: Progress {
                     stage: "Starting".to_owned(),
                     ..Progress::default()
@@ -270,7 +296,7 @@ impl Jobs {
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name(title.to_owned())
-            .spawn(move || run(&for_thread, &context, body))
+            .spawn(move || run(&for_thread, &context, move |context| body(id, context)))
             .map_err(|error| EngineError::other(format!("cannot start a thread: {error}")))?;
         self.running.push(Job {
             id,
@@ -354,6 +380,7 @@ fn view(job: &Job) -> JobView {
     JobView {
         id: job.id,
         title: job.title.clone(),
+        subject: stage.subject.clone(),
         stage: name,
         done,
         total,

@@ -62,6 +62,14 @@ impl Session {
             .collect()
     }
 
+    /// What a finished harvest holds.
+    ///
+    /// # Errors
+    /// When there is none of that name, or it is damaged.
+    pub fn harvest_manifest(&self, name: &str) -> Result<HarvestManifest> {
+        Ok(HarvestReader::open(&self.project, name)?.manifest().clone())
+    }
+
     /// Name of the dataset whose samples a dictionary's features fire on.
     ///
     /// # Errors

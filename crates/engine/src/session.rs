@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use schema::HarvestManifest;
 use store::{ArtefactKind, Dataset, Project};
 
 use crate::error::{EngineError, Result};
+use crate::forecast::HarvestProbe;
 use crate::indexed::IndexedDictionary;
 use crate::jobs::lock;
 use crate::labels::Labels;
 use crate::model_registry::LoadedModel;
+use crate::views::RunView;
 
 /// An open project. All methods take `&self`, so jobs and queries share it.
 pub struct Session {
@@ -19,7 +22,14 @@ pub struct Session {
     models: Mutex<BTreeMap<String, Arc<LoadedModel>>>,
     indexes: Mutex<BTreeMap<String, Arc<IndexedDictionary>>>,
     labels: Mutex<BTreeMap<String, Arc<Labels>>>,
+    /// Runs that are trained to their end: nothing in them changes any more but their gallery.
+    runs: Mutex<BTreeMap<String, RunView>>,
+    /// What was last measured of a harvest, for forecasts that differ in the dictionary only.
+    probe: Mutex<Option<(ProbeKey, Arc<HarvestProbe>)>>,
 }
+
+/// What decides a harvest's rows, and the name of the harvest where it is there already.
+pub(crate) type ProbeKey = (HarvestManifest, Option<String>);
 
 impl Session {
     /// Whether the folder holds a project.
@@ -50,7 +60,29 @@ impl Session {
             models: Mutex::default(),
             indexes: Mutex::default(),
             labels: Mutex::default(),
+            runs: Mutex::default(),
+            probe: Mutex::default(),
         }
+    }
+
+    pub(crate) fn known_run(&self, name: &str) -> Option<RunView> {
+        lock(&self.runs).get(name).cloned()
+    }
+
+    pub(crate) fn keep_run(&self, run: &RunView) {
+        lock(&self.runs).insert(run.name.clone(), run.clone());
+    }
+
+    pub(crate) fn known_probe(&self, key: &ProbeKey) -> Option<Arc<HarvestProbe>> {
+        let known = lock(&self.probe);
+        let (of, probe) = known.as_ref()?;
+        (of == key).then(|| Arc::clone(probe))
+    }
+
+    pub(crate) fn keep_probe(&self, key: ProbeKey, probe: HarvestProbe) -> Arc<HarvestProbe> {
+        let probe = Arc::new(probe);
+        *lock(&self.probe) = Some((key, Arc::clone(&probe)));
+        probe
     }
 
     /// The project's folder.
@@ -103,6 +135,7 @@ impl Session {
         lock(&self.models).remove(name);
         lock(&self.indexes).remove(name);
         lock(&self.labels).remove(name);
+        lock(&self.runs).remove(name);
     }
 
     pub(crate) fn cached_labels(&self, sae: &str) -> Option<Arc<Labels>> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use sae::{ActivationSource, CheckpointPlan, Evaluator, SaeParts, SparseAutoencoder, Trained};
 use schema::{DatasetKind, SaeConfig, SaeEvaluation, SaeRecipe, Split, StepReport};
 use serde::{Deserialize, Serialize};
-use store::{ArtefactId, ArtefactKind, HarvestReader, blake3_of_bytes};
+use store::{ArtefactId, ArtefactKind, Dataset, HarvestReader, blake3_of_bytes};
 
 use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
@@ -15,13 +15,13 @@ use crate::model_registry::to_json;
 use crate::session::Session;
 use crate::shard_source::ShardSource;
 
-const METRICS: &str = "metrics.jsonl";
+pub(crate) const METRICS: &str = "metrics.jsonl";
 pub(crate) const EVALUATION: &str = "evaluation.json";
-const CHECKPOINTS: &str = "checkpoints";
-const CONFIG: &str = "train.json";
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
+pub(crate) const CONFIG: &str = "train.json";
 
 /// Steps between two checkpoints.
-const CHECKPOINT_EVERY: u32 = 500;
+pub(crate) const CHECKPOINT_EVERY: u32 = 500;
 
 /// How well a dictionary does, beside a random one of the same size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +56,7 @@ impl Session {
         sae::check_config(config, reader.d_model())?;
         let folder = self.project.artefact_dir(ArtefactKind::Sae, name)?;
         begin_or_resume(&folder, harvest, config)?;
+        crate::train_run::forget_request(&folder);
         let is_training = self.training_samples(&reader)?;
         let mut source = ShardSource::new(&reader, &is_training, config.seed)?;
         let initial = sae::initial_weights(config, reader.d_model())?;
@@ -87,7 +88,10 @@ impl Session {
     }
 
     /// What was measured when the dictionary was trained.
-    pub(crate) fn recorded_evaluation(&self, name: &str) -> Result<DictionaryEvaluation> {
+    ///
+    /// # Errors
+    /// When there is no such dictionary, or the file is damaged.
+    pub fn recorded_evaluation(&self, name: &str) -> Result<DictionaryEvaluation> {
         let path = self
             .project
             .artefact_dir(ArtefactKind::Sae, name)?
@@ -102,14 +106,7 @@ impl Session {
     /// items are never harvested), the training patients of any other.
     fn training_samples(&self, reader: &HarvestReader) -> Result<impl Fn(u32) -> bool + use<>> {
         let dataset = self.dataset(&reader.manifest().dataset)?;
-        let everyone = dataset.manifest.kind == DatasetKind::Interactions;
-        Ok(move |sample: u32| {
-            everyone
-                || dataset
-                    .records
-                    .get(sample as usize)
-                    .is_some_and(|record| record.split == Split::Train)
-        })
+        Ok(move |sample: u32| may_train_on(&dataset, sample))
     }
 
     pub(crate) fn evaluate_rows(
@@ -166,6 +163,16 @@ impl Session {
             random: baseline.evaluation()?,
         })
     }
+}
+
+/// Whether a sample of a dataset may be trained on.
+pub(crate) fn may_train_on(dataset: &Dataset, sample: u32) -> bool {
+    let everyone = dataset.manifest.kind == DatasetKind::Interactions;
+    everyone
+        || dataset
+            .records
+            .get(sample as usize)
+            .is_some_and(|record| record.split == Split::Train)
 }
 
 /// The control beside a dictionary: random directions around the rows' mean, as many, with its k;

@@ -1,5 +1,7 @@
 //! What a front end shows, as plain data in the user's words.
 
+mod training;
+
 use std::sync::Arc;
 
 use schema::{
@@ -8,6 +10,11 @@ use schema::{
     StepReport, Window,
 };
 use serde::{Deserialize, Serialize};
+
+pub use training::{
+    DeadForecast, DiskForecast, Forecast, MemoryForecast, RowForecast, RunFigures, RunRequest,
+    RunState, RunView, TimeForecast,
+};
 
 /// Grows whenever anything a query can see has changed; caches are keyed by it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,6 +49,8 @@ pub struct JobView {
     pub id: JobId,
     /// What the user started, e.g. `Build the demo project`.
     pub title: String,
+    /// What is being made now, e.g. the name of a dictionary; empty where that is not said.
+    pub subject: String,
     /// What is being done now, e.g. `Training dictionary`.
     pub stage: String,
     /// Units finished in this stage.
@@ -87,6 +96,12 @@ pub enum Event {
     DecisionFailed(String),
     /// The answer to a steering request.
     Steered(SteerTicket, Box<Result<SteerView, String>>),
+    /// The answer to a forecast that was asked for as this job.
+    Forecast(JobId, Box<Result<Forecast, String>>),
+    /// A model asked for was read: its name, and what it is.
+    ModelRead(String, Box<Result<ModelView, String>>),
+    /// A training curve asked for: its run, and its steps.
+    Curve(String, Result<Arc<Vec<StepReport>>, String>),
     /// The answer to a tracing request.
     Traced(TraceTicket, Box<Result<crate::TraceView, String>>),
     /// A file dialog was closed: what the user chose it for, and the path.

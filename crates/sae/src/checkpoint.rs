@@ -21,6 +21,13 @@ pub struct CheckpointPlan {
     pub every_steps: u32,
 }
 
+impl CheckpointPlan {
+    /// Steps of the newest checkpoint, told from its name; `None` if there is none.
+    pub fn newest_step(&self) -> Option<u32> {
+        list(&self.dir).ok()?.first().map(|&(step, _)| step)
+    }
+}
+
 /// Checkpoints kept: one to resume from, one in case it is damaged.
 const KEPT: usize = 2;
 const HASH_BYTES: usize = 32;

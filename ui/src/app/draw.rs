@@ -46,6 +46,7 @@ impl App {
                 match self.screen {
                     Screen::Start => self.screens.start.ui(&ctx, ui),
                     Screen::Data => self.screens.data.ui(&ctx, ui),
+                    Screen::Train => self.screens.train.ui(&ctx, ui),
                     Screen::Gallery => self.screens.gallery.ui(&ctx, ui),
                     Screen::Feature => self.screens.feature.ui(&ctx, ui),
                     Screen::Steer => self.screens.steer.ui(&ctx, ui),
@@ -64,6 +65,7 @@ impl App {
         match self.screen {
             Screen::Start => self.screens.start.title(),
             Screen::Data => self.screens.data.title(),
+            Screen::Train => self.screens.train.title(),
             Screen::Gallery => self.screens.gallery.title(),
             Screen::Feature => self.screens.feature.title(),
             Screen::Steer => self.screens.steer.title(),

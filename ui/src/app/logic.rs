@@ -69,6 +69,7 @@ impl App {
             let ctx = context!(self);
             self.screens.start.on_event(&ctx, &event);
             self.screens.data.on_event(&ctx, &event);
+            self.screens.train.on_event(&ctx, &event);
             self.screens.gallery.on_event(&ctx, &event);
             self.screens.feature.on_event(&ctx, &event);
             self.screens.steer.on_event(&ctx, &event);
@@ -155,9 +156,10 @@ impl App {
             (Key::N, Command::ChoosePath(PathPurpose::NewProject)),
             (Key::Num1, Command::Show(Screen::Start)),
             (Key::Num2, Command::Show(Screen::Data)),
-            (Key::Num3, Command::Show(Screen::Gallery)),
-            (Key::Num4, Command::Show(Screen::Feature)),
-            (Key::Num5, Command::Show(Screen::Steer)),
+            (Key::Num3, Command::Show(Screen::Train)),
+            (Key::Num4, Command::Show(Screen::Gallery)),
+            (Key::Num5, Command::Show(Screen::Feature)),
+            (Key::Num6, Command::Show(Screen::Steer)),
         ];
         for (key, command) in shortcuts {
             if ctx.input_mut(|input| input.consume_key(Modifiers::COMMAND, key)) {
@@ -294,6 +296,14 @@ impl App {
             Command::Trace(request) => backend.trace(request.clone()).map(|ticket| {
                 self.screens.feature.trace.waits_for(ticket, request);
             }),
+            Command::ReadModel(name) => backend.read_model(&name),
+            Command::ReadCurve(name) => backend.read_curve(&name),
+            Command::Forecast(request) => backend.forecast(request).map(|job| {
+                self.screens.train.forecast.waits_for(job);
+            }),
+            Command::Train(requests) => backend.train(requests).map(drop),
+            Command::ResumeRuns(names) => backend.resume_runs(names).map(drop),
+            Command::DiscardRun(name) => backend.discard_run(&name).map(drop),
             Command::CancelJob(job) => {
                 backend.cancel(job);
                 Ok(())

@@ -4,7 +4,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::views::{
-    Event, ExampleContent, ExampleKind, ExampleView, FilmPixels, ItemView, JobView, TokenView,
+    Event, ExampleContent, ExampleKind, ExampleView, FilmPixels, ItemView, JobView, RunRequest,
+    TokenView,
 };
 use schema::{Decision, FeatureId, PatchGrid, PositionClass, Split};
 
@@ -21,6 +22,8 @@ pub(crate) struct State {
     pub(crate) events: Vec<Event>,
     pub(crate) decisions: Vec<Decision>,
     pub(crate) jobs: Vec<JobView>,
+    /// Trainings that were asked for.
+    pub(crate) begun: Vec<RunRequest>,
     pub(crate) reviewer: String,
     pub(crate) memory: Option<String>,
     pub(crate) place: Option<String>,

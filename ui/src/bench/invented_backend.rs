@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use engine::views::{
     BestAssociation, DatasetView, DictionaryView, Event, ExampleKind, FeatureCard, FeaturePage,
     FeatureQuery, FilmSize, FilmState, ImportPreview, ImportRequest, JobEnd, JobView, ModelView,
-    PathPurpose, ProjectView, RecentProject, Revision, SampleView, SteerOutcome, SteerRequest,
-    SteerTicket, SteerView, TraceTicket, WritesView,
+    PathPurpose, ProjectView, RecentProject, Revision, RunRequest, RunView, SampleView,
+    SteerOutcome, SteerRequest, SteerTicket, SteerView, TraceTicket, WritesView,
 };
 use engine::{LocatedReport, TraceRequest, TraceView};
 use schema::{
@@ -89,6 +89,7 @@ impl Backend for Invented {
         self.state().jobs.push(JobView {
             id: job,
             title: "Build the demo project".to_owned(),
+            subject: String::new(),
             stage: "Training dictionary".to_owned(),
             done: 400,
             total: 1000,
@@ -192,6 +193,63 @@ impl Backend for Invented {
 
     fn models(&self) -> Answer<Arc<Vec<ModelView>>> {
         Ok(Arc::default())
+    }
+
+    fn model_names(&self) -> Answer<Vec<String>> {
+        Ok(super::training::model_names())
+    }
+
+    fn read_model(&self, name: &str) -> Answer<()> {
+        self.send(Event::ModelRead(
+            name.to_owned(),
+            Box::new(Ok(super::training::model(name))),
+        ));
+        Ok(())
+    }
+
+    fn forecast(&self, request: RunRequest) -> Answer<JobId> {
+        self.note(format!("forecast k {}", request.config.k));
+        let job = JobId(20);
+        let answer = Ok(super::training::forecast(request));
+        self.send(Event::Forecast(job, Box::new(answer)));
+        Ok(job)
+    }
+
+    fn train(&self, requests: Vec<RunRequest>) -> Answer<JobId> {
+        let names: Vec<&str> = requests.iter().map(|one| one.name.as_str()).collect();
+        self.note(format!("train {}", names.join(", ")));
+        let first = requests.into_iter().next().ok_or("nothing to train")?;
+        let job = JobId(21);
+        let mut state = self.state();
+        state.jobs.push(super::training::job(job, &first));
+        state.begun.push(first);
+        drop(state);
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        Ok(job)
+    }
+
+    fn resume_runs(&self, names: Vec<String>) -> Answer<JobId> {
+        self.note(format!("resume {}", names.join(", ")));
+        Ok(JobId(22))
+    }
+
+    fn discard_run(&self, name: &str) -> Answer<JobId> {
+        self.note(format!("discard {name}"));
+        Ok(JobId(23))
+    }
+
+    fn runs(&self) -> Answer<Arc<Vec<RunView>>> {
+        let state = self.state();
+        if state.closed {
+            return Err("no project is open".to_owned());
+        }
+        Ok(Arc::new(super::training::runs(&state.begun)))
+    }
+
+    fn read_curve(&self, name: &str) -> Answer<()> {
+        let curve = Arc::new(super::training::curve(2000));
+        self.send(Event::Curve(name.to_owned(), Ok(curve)));
+        Ok(())
     }
 
     fn dictionaries(&self) -> Answer<Arc<Vec<DictionaryView>>> {

@@ -101,6 +101,9 @@ impl Panel for GalleryScreen {
                     if ui.button("Go to Start").clicked() {
                         ctx.send(Command::Show(Screen::Start));
                     }
+                    if ctx.project_open && ui.button("Train a dictionary").clicked() {
+                        ctx.send(Command::Show(Screen::Train));
+                    }
                 },
             );
             return;

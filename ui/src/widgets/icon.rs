@@ -26,6 +26,19 @@ pub(crate) fn paint(painter: &Painter, screen: Screen, centre: Pos2, colour: Col
                 );
             }
         }
+        Screen::Train => {
+            painter.line(
+                vec![
+                    at(-8.0, -7.0),
+                    at(-5.0, 1.0),
+                    at(-1.0, 4.0),
+                    at(3.0, 5.5),
+                    at(9.0, 6.0),
+                ],
+                stroke,
+            );
+            painter.line(vec![at(-9.0, -9.0), at(-9.0, 9.0), at(9.0, 9.0)], stroke);
+        }
         Screen::Gallery => {
             for (x, y) in [(-4.5, -4.5), (4.5, -4.5), (-4.5, 4.5), (4.5, 4.5)] {
                 painter.rect_stroke(

@@ -45,6 +45,18 @@ pub(crate) fn counted(value: u64, [one, many]: [&str; 2]) -> String {
     format!("{} {}", count(value), if value == 1 { one } else { many })
 }
 
+/// Bytes in decimal units, as disks are sold: `950 kB`, `28.8 MB`, `1.4 GB`.
+pub(crate) fn bytes(value: u64) -> String {
+    let value = value as f64;
+    if value < 999_500.0 {
+        format!("{:.0} kB", value / 1e3)
+    } else if value < 999_950_000.0 {
+        format!("{:.1} MB", value / 1e6)
+    } else {
+        format!("{:.1} GB", value / 1e9)
+    }
+}
+
 /// A p or q value: `< 0.001`, or three digits.
 pub(crate) fn p_value(value: f64) -> String {
     if value < 0.001 {
@@ -88,6 +100,9 @@ mod tests {
         assert_eq!(activation(314.1), "314");
         assert_eq!(count(1_234_567), "1\u{a0}234\u{a0}567");
         assert_eq!(count(12), "12");
+        assert_eq!(bytes(950_000), "950 kB");
+        assert_eq!(bytes(28_750_000), "28.8 MB");
+        assert_eq!(bytes(1_400_000_000), "1.4 GB");
         assert_eq!(p_value(0.000_01), "< 0.001");
         assert_eq!(duration(125.2), "2 min 05 s");
         assert_eq!(duration(4320.0), "1 h 12 min");

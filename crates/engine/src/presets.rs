@@ -1,0 +1,131 @@
+//! Settings of a dictionary under a name, each with a sentence that says when to take it.
+
+use schema::{SaeConfig, SaeVariant};
+
+use crate::error::{EngineError, Result};
+
+/// Settings under a name; the number of features follows the width of the rows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preset {
+    /// As the command line calls it.
+    pub id: &'static str,
+    /// As the window calls it.
+    pub name: &'static str,
+    /// When to take it.
+    pub sentence: &'static str,
+    /// Features per dimension of a row.
+    pub expansion: u32,
+    /// Everything but the number of features.
+    base: SaeConfig,
+}
+
+impl Preset {
+    /// The settings for rows of width `d_model`.
+    #[must_use]
+    pub fn config(&self, d_model: u32) -> SaeConfig {
+        let n_features = d_model.max(1).saturating_mul(self.expansion);
+        SaeConfig {
+            n_features,
+            k: self.base.k.min(n_features),
+            ..self.base.clone()
+        }
+    }
+}
+
+/// Settings that decay to 0 over the last fifth.
+fn with_steps(variant: SaeVariant, k: u32, batch_rows: u32, steps: u32) -> SaeConfig {
+    SaeConfig {
+        k,
+        batch_rows,
+        steps,
+        warmup_steps: steps / 20,
+        decay_start: Some(steps / 5 * 4),
+        threshold_start_step: steps / 4,
+        ..SaeConfig::of_variant(variant)
+    }
+}
+
+/// All presets, in the order to show them.
+#[must_use]
+pub fn presets() -> Vec<Preset> {
+    vec![
+        Preset {
+            id: "quick",
+            name: "Quick look",
+            sentence: "Small and short: shows whether a hook point has features worth a longer run.",
+            expansion: 4,
+            base: with_steps(SaeVariant::TopK, 8, 1024, 500),
+        },
+        Preset {
+            id: "standard",
+            name: "Standard",
+            sentence: "A dictionary to work with: eight features per dimension, sixteen active at a \
+                       time.",
+            expansion: 8,
+            base: with_steps(SaeVariant::TopK, 16, 2048, 4000),
+        },
+        Preset {
+            id: "thorough",
+            name: "Thorough",
+            sentence: "Wide and long, for rare findings: sixteen features per dimension, the number \
+                       active free to differ from place to place.",
+            expansion: 16,
+            base: with_steps(SaeVariant::BatchTopK, 32, 4096, 12_000),
+        },
+        Preset {
+            id: "matryoshka",
+            name: "Matryoshka",
+            sentence: "Nested: the first features say the most general things, later ones refine \
+                       them, which keeps general features from being split up.",
+            expansion: 8,
+            base: with_steps(SaeVariant::Matryoshka, 16, 2048, 4000),
+        },
+        Preset {
+            id: "recsae",
+            name: "RecSAE",
+            sentence: "For user vectors of a recommender: wide, eight features active, dead \
+                       features brought back early because there are few rows.",
+            expansion: 16,
+            base: SaeConfig {
+                dead_after_rows: 50_000,
+                ..with_steps(SaeVariant::TopK, 8, 1024, 3000)
+            },
+        },
+    ]
+}
+
+/// The preset of this name.
+///
+/// # Errors
+/// When there is none.
+pub fn preset(id: &str) -> Result<Preset> {
+    let mut all = presets().into_iter();
+    all.find(|preset| preset.id == id).ok_or_else(|| {
+        let known: Vec<&str> = presets().iter().map(|preset| preset.id).collect();
+        EngineError::request(format!(
+            "\"{id}\" is no preset; expected one of {}",
+            known.join(", ")
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_can_be_trained_at_any_width_from_4() {
+        for preset in presets() {
+            for d_model in [4, 16, 64, 4096] {
+                let config = preset.config(d_model);
+                assert_eq!(config.n_features, d_model * preset.expansion);
+                sae::check_config(&config, d_model as usize)
+                    .unwrap_or_else(|error| panic!("{} at {d_model}: {error}", preset.id));
+            }
+            assert!(preset.sentence.ends_with('.'));
+        }
+        assert_eq!(preset("quick").unwrap().config(64).n_features, 256);
+        let refused = preset("quik").unwrap_err();
+        assert!(refused.message.contains("expected one of quick"));
+    }
+}

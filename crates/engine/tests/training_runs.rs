@@ -1,0 +1,245 @@
+//! Runs from samples to gallery: stopped anywhere and gone on with, they give the bytes of an
+//! undisturbed one; forecasts count the rows that are recorded.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails its test")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use engine::views::{ImportRequest, RunRequest, RunState};
+use engine::{HarvestRequest, JobContext, Observer, Progress, Session};
+use schema::{HookPoint, SaeConfig, SaeVariant};
+
+const HOOK: HookPoint = HookPoint::VisionLnFinal;
+
+fn build(root: &Path) -> Session {
+    let session = Session::create(root).unwrap();
+    let films = ImportRequest::PhantomRadiographs {
+        name: "films".to_owned(),
+        count: 16,
+        seed: 5,
+    };
+    session.import(&films, &JobContext::silent()).unwrap();
+    session.add_shipped_model("phantom").unwrap();
+    session
+}
+
+fn request(name: &str) -> RunRequest {
+    RunRequest {
+        name: name.to_owned(),
+        model: "phantom".to_owned(),
+        dataset: "films".to_owned(),
+        hook: HOOK,
+        positions: "image".to_owned(),
+        limit: None,
+        pool: 1,
+        config: SaeConfig {
+            n_features: 64,
+            k: 4,
+            batch_rows: 256,
+            steps: 60,
+            warmup_steps: 5,
+            seed: 11,
+            ..SaeConfig::default()
+        },
+    }
+}
+
+/// Stops its job once a stage whose name begins so has come so far.
+struct StopAt {
+    stage: &'static str,
+    done: u64,
+    cancel: Arc<AtomicBool>,
+}
+
+impl Observer for StopAt {
+    fn progress(&self, progress: Progress) {
+        if progress.stage.starts_with(self.stage) && progress.done >= self.done {
+            self.cancel.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn warning(&self, _: String) {}
+}
+
+fn stopping_at(stage: &'static str, done: u64) -> JobContext {
+    let cancel = Arc::new(AtomicBool::new(false));
+    let observer = StopAt {
+        stage,
+        done,
+        cancel: Arc::clone(&cancel),
+    };
+    JobContext::new(cancel, Arc::new(observer))
+}
+
+fn weights(root: &Path, name: &str) -> Vec<u8> {
+    std::fs::read(root.join("saes").join(name).join("sae.safetensors")).unwrap()
+}
+
+fn state(session: &Session, name: &str) -> (RunState, u32) {
+    let views = session.run_views().unwrap();
+    let view = views.iter().find(|view| view.name == name).unwrap();
+    assert_eq!(view.config.as_ref().unwrap().seed, 11);
+    assert_eq!(view.hook, Some(HOOK));
+    (view.state, view.steps_done)
+}
+
+#[test]
+fn a_run_that_is_stopped_twice_ends_with_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, other) = (dir.path().join("a"), dir.path().join("b"));
+    let session = build(&root);
+    session.begin_runs(&[request("one")]).unwrap();
+    let stopped = session.train_run(&request("one"), &stopping_at("Recording", 0));
+    assert!(stopped.unwrap_err().is_cancelled());
+    assert_eq!(state(&session, "one"), (RunState::Recording, 0));
+    assert_eq!(session.harvests().unwrap().len(), 0);
+
+    // The program ends and starts again.
+    drop(session);
+    let session = Session::open(&root).unwrap();
+    let stopped = session.resume_run("one", &stopping_at("Training dictionary", 23));
+    assert!(stopped.unwrap_err().is_cancelled());
+    assert_eq!(state(&session, "one"), (RunState::Training, 23));
+    assert_eq!(session.training_curve("one").unwrap().len(), 23);
+
+    drop(session);
+    let session = Session::open(&root).unwrap();
+    let job = JobContext::silent();
+    session.resume_run("one", &job).unwrap();
+    assert_eq!(state(&session, "one"), (RunState::Ready, 60));
+    assert_eq!(session.training_curve("one").unwrap().len(), 60);
+    let again = session.resume_run("one", &job).unwrap_err();
+    assert!(again.message.contains("nothing to resume"), "{again}");
+
+    // The way of the command line: harvest run, then sae train.
+    let plain = build(&other);
+    let harvest = HarvestRequest {
+        name: "rows".to_owned(),
+        model: "phantom".to_owned(),
+        dataset: "films".to_owned(),
+        hook: HOOK,
+        positions: "image".to_owned(),
+        limit: None,
+        pool: 1,
+    };
+    plain.harvest(&harvest, &job).unwrap();
+    let config = request("one").config;
+    plain.train_sae("one", "rows", &config, &job).unwrap();
+    assert!(weights(&root, "one") == weights(&other, "one"));
+}
+
+#[test]
+fn a_second_run_takes_the_harvest_of_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let session = build(&dir.path().join("a"));
+    let job = JobContext::silent();
+    let requests = request("many").sweep(&[2, 4], &[]);
+    session.begin_runs(&requests).unwrap();
+    let names = |state| -> Vec<String> {
+        let views = session.run_views().unwrap();
+        let views = views.into_iter().filter(|view| view.state == state);
+        views.map(|view| view.name).collect()
+    };
+    assert_eq!(names(RunState::Recording), ["many-k2", "many-k4"]);
+    for request in &requests {
+        session.train_run(request, &job).unwrap();
+    }
+    assert_eq!(names(RunState::Ready), ["many-k2", "many-k4"]);
+    let harvests = session.harvests().unwrap();
+    assert_eq!(harvests.len(), 1);
+    assert_eq!(harvests[0].name, "films-vision.ln_final");
+    let other_place = RunRequest {
+        name: "other".to_owned(),
+        pool: 2,
+        ..request("other")
+    };
+    session.train_run(&other_place, &job).unwrap();
+    let mut names: Vec<_> = session.harvests().unwrap();
+    names.sort_by(|a, b| a.name.cmp(&b.name));
+    assert_eq!(names[1].name, "films-vision.ln_final-2");
+    assert_eq!(names[1].pool, 2);
+}
+
+#[test]
+fn what_cannot_be_trained_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("a");
+    let session = build(&root);
+    let mut wrong = request("one");
+    wrong.config.k = 65;
+    let refused = session.begin_runs(&[request("two"), wrong]).unwrap_err();
+    assert!(refused.message.contains("expected 1 to 64"), "{refused}");
+    assert!(session.run_views().unwrap().is_empty());
+    assert!(session.begin_runs(&[]).is_err());
+    let mut nameless = request(" ");
+    assert!(session.begin_runs(&[nameless.clone()]).is_err());
+    nameless.name = "../up".to_owned();
+    assert!(session.begin_runs(&[nameless]).is_err());
+
+    session.begin_runs(&[request("one")]).unwrap();
+    let taken = session.begin_runs(&[request("one")]).unwrap_err();
+    assert!(taken.message.contains("resume or discard it"), "{taken}");
+    session.discard_run("one").unwrap();
+    assert!(session.run_views().unwrap().is_empty());
+    let never = session.resume_sae("one", &JobContext::silent());
+    assert!(never.unwrap_err().message.contains("never begun"));
+    let mut nowhere = request("one");
+    nowhere.hook = HookPoint::VisionNeck;
+    let refused = session.begin_runs(&[nowhere]).unwrap_err();
+    assert!(refused.message.contains("no hook point"), "{refused}");
+}
+
+#[test]
+fn a_forecast_counts_the_rows_that_are_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let session = build(&dir.path().join("a"));
+    let job = JobContext::silent();
+    let text_hook = HookPoint::ResidPost(0);
+    for (name, hook, positions, pool) in [
+        ("patches", HOOK, "image", 1),
+        ("pooled", HOOK, "image", 3),
+        ("report", text_hook, "report", 1),
+        ("both", text_hook, "image,text", 1),
+    ] {
+        let asked = RunRequest {
+            hook,
+            positions: positions.to_owned(),
+            pool,
+            ..request(name)
+        };
+        let before = session.forecast(&asked, &job).unwrap();
+        assert!(before.rows.is_exact && before.harvest.is_none(), "{name}");
+        assert!(before.seconds.harvest > 0.0 && before.seconds.training > 0.0);
+        let harvest = session.root().join("activations");
+        let n_before = std::fs::read_dir(&harvest).map_or(0, Iterator::count);
+        let outcome = session.train_run(&asked, &job).unwrap();
+        assert_eq!(before.rows.n, outcome.all.n_rows, "{name}");
+        let n_held_out = outcome.held_out.map_or(0, |held_out| held_out.n_rows);
+        assert_eq!(before.rows.n - before.rows.n_training, n_held_out, "{name}");
+        assert_eq!(std::fs::read_dir(&harvest).unwrap().count(), n_before + 1);
+        let after = session.forecast(&asked, &job).unwrap();
+        assert_eq!(after.rows, before.rows, "{name}");
+        assert!(after.harvest.is_some() && after.seconds.harvest == 0.0);
+        assert_eq!(after.disk.harvest, 0);
+    }
+}
+
+#[test]
+fn a_forecast_refuses_what_a_run_would() {
+    let dir = tempfile::tempdir().unwrap();
+    let session = build(&dir.path().join("a"));
+    let mut wrong = request("one");
+    wrong.config.variant = SaeVariant::BatchTopK;
+    wrong.config.threshold_start_step = 60;
+    let refused = session.forecast(&wrong, &JobContext::silent());
+    assert!(
+        refused
+            .unwrap_err()
+            .message
+            .contains("threshold_start_step")
+    );
+    let mut wrong = request("one");
+    wrong.positions = "items".to_owned();
+    assert!(session.forecast(&wrong, &JobContext::silent()).is_err());
+}
