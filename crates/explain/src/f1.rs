@@ -12,6 +12,24 @@ pub struct F1Counts {
 }
 
 impl F1Counts {
+    /// Counts what was said against the truth, each sample as often as its weight.
+    ///
+    /// # Shapes
+    /// - all three: `[n_samples]`
+    pub fn weighted(said: &[bool], truth: &[bool], weights: &[u32]) -> Self {
+        let mut counts = Self::default();
+        for ((&said, &with), &weight) in said.iter().zip(truth).zip(weights) {
+            let slot = match (said, with) {
+                (true, true) => &mut counts.true_positive,
+                (true, false) => &mut counts.false_positive,
+                (false, true) => &mut counts.false_negative,
+                (false, false) => continue,
+            };
+            *slot += u64::from(weight);
+        }
+        counts
+    }
+
     /// `tp / (tp + fp)`; 0 if nothing was said.
     pub fn precision(self) -> f64 {
         ratio(self.true_positive, self.true_positive + self.false_positive)
@@ -58,5 +76,11 @@ mod tests {
         assert_eq!(counts.recall(), 0.8);
         assert_eq!(counts.f1(), 16.0 / 18.0);
         assert_eq!(F1Counts::default().f1(), 0.0);
+        let weighted = F1Counts::weighted(
+            &[true, true, false, false],
+            &[true, false, true, false],
+            &[8, 0, 2, 5],
+        );
+        assert_eq!(weighted, counts);
     }
 }
