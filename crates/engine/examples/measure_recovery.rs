@@ -12,7 +12,9 @@ use std::time::Instant;
 
 use engine::demo::{FRESH, N_FILMS};
 use engine::views::ImportRequest;
-use engine::{ConceptRecovery, EngineError, HarvestRequest, JobContext, Result, Session};
+use engine::{
+    ConceptRecovery, EngineError, EvaluateRequest, HarvestRequest, JobContext, Result, Session,
+};
 use schema::SaeConfig;
 
 fn once(done: bool, work: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -64,7 +66,9 @@ fn measure(
         session.train_sae(&name, &harvest, settings, &job).map(drop)
     })?;
     let seconds = began.elapsed().as_secs_f32();
-    let evaluation = session.evaluate_sae(&name, &job)?;
+    let evaluation = session
+        .evaluate_sae(&EvaluateRequest::of(&name), &job)?
+        .evaluation;
     let findings = session.recover_findings(&name, seed ^ FRESH, &job)?;
     let own = findings.values().filter(|it| it.has_own_feature()).count();
     let good = findings.values().filter(|it| it.best_f1 >= 0.8).count();

@@ -9,6 +9,8 @@ use schema::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use crate::metric_views::{MetricView, metric_view, metric_views};
+
 /// Grows whenever anything a query can see has changed; caches are keyed by it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Revision(pub u64);

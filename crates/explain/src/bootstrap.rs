@@ -45,6 +45,17 @@ impl ClusterBootstrap {
         }
     }
 
+    /// The cluster of each unit, numbered from 0 in the order they are met.
+    pub fn cluster_of(&self) -> &[u32] {
+        &self.cluster_of
+    }
+
+    /// Draws the same clusters, each of them one unit.
+    #[must_use]
+    pub fn of_clusters(&self) -> Self {
+        Self::of_units(self.n_clusters, self.seed)
+    }
+
     /// Clusters that are drawn from.
     pub fn n_clusters(&self) -> usize {
         self.n_clusters
@@ -71,24 +82,36 @@ impl ClusterBootstrap {
     /// Two patients, one film each, with the values 0 and 1: means of 0, ½ and 1 are drawn with
     /// chances ¼, ½ and ¼, so the interval of the mean is 0 to 1.
     pub fn interval(&self, statistic: &dyn Fn(&[u32]) -> Option<f64>) -> Option<[f64; 2]> {
+        Self::interval_of_draws(&self.draws(statistic))
+    }
+
+    /// The value of a statistic in each resample; no values with fewer than two clusters. Two
+    /// statistics see the same resamples, in the same order.
+    pub fn draws(&self, statistic: &dyn Fn(&[u32]) -> Option<f64>) -> Vec<Option<f64>> {
         if self.n_clusters < 2 {
-            return None;
+            return Vec::new();
         }
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         let mut drawn = vec![0_u32; self.n_clusters];
         let mut weights = vec![0_u32; self.cluster_of.len()];
-        let mut values = Vec::with_capacity(N_RESAMPLES);
-        for _ in 0..N_RESAMPLES {
-            drawn.fill(0);
-            for _ in 0..self.n_clusters {
-                drawn[rng.random_range(0..self.n_clusters)] += 1;
-            }
-            for (weight, &cluster) in weights.iter_mut().zip(&self.cluster_of) {
-                *weight = drawn[cluster as usize];
-            }
-            values.extend(statistic(&weights));
-        }
-        if (values.len() as f64) < MIN_DEFINED * N_RESAMPLES as f64 {
+        (0..N_RESAMPLES)
+            .map(|_| {
+                drawn.fill(0);
+                for _ in 0..self.n_clusters {
+                    drawn[rng.random_range(0..self.n_clusters)] += 1;
+                }
+                for (weight, &cluster) in weights.iter_mut().zip(&self.cluster_of) {
+                    *weight = drawn[cluster as usize];
+                }
+                statistic(&weights)
+            })
+            .collect()
+    }
+
+    /// The interval that resamples give.
+    pub fn interval_of_draws(draws: &[Option<f64>]) -> Option<[f64; 2]> {
+        let mut values: Vec<f64> = draws.iter().copied().flatten().collect();
+        if values.is_empty() || (values.len() as f64) < MIN_DEFINED * draws.len() as f64 {
             return None;
         }
         values.sort_unstable_by(f64::total_cmp);

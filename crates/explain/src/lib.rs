@@ -24,7 +24,7 @@ pub use association::{Outcome, adjust_together, associate};
 pub use auroc::{AurocEstimate, WeightedAuroc, auroc, auroc_interval};
 pub use bootstrap::ClusterBootstrap;
 pub use error::ExplainError;
-pub use f1::F1Counts;
+pub use f1::{ClusteredF1, F1Counts};
 pub use keywords::{KeywordOptions, Keywords};
 pub use logistic::Logistic;
 pub use recovery::{ColumnSource, DenseColumns, Recovery, SparseColumns, recover, shuffled};

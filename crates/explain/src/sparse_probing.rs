@@ -144,6 +144,14 @@ impl SparseProbe {
         score >= self.threshold
     }
 
+    /// The direction it reads in units of the columns, one number for each.
+    pub fn direction(&self) -> Vec<f64> {
+        let weights = self.model.weights.iter().zip(&self.scales);
+        weights
+            .map(|(weight, [_, deviation])| weight / deviation)
+            .collect()
+    }
+
     /// The columns it reads.
     pub fn columns(&self) -> &[u32] {
         &self.columns
@@ -184,6 +192,11 @@ impl ProbeOutcome {
             said: scores.iter().map(|&score| probe.says(score)).collect(),
             truth: truth.to_vec(),
         })
+    }
+
+    /// What it said of each sample.
+    pub fn said(&self) -> &[bool] {
+        &self.said
     }
 
     /// AUROC with each sample counted `weights` times; `None` where one group is empty.

@@ -211,7 +211,7 @@ static DEFINITIONS: [MetricDefinition; 23] = [
         range: "0 to 1",
         direction: Direction::Lower,
         tooltip: "Features that are active nowhere on these rows: capacity that is not used.",
-        resampled: "patients or users",
+        resampled: "not resampled",
         source: "Gao et al. 2024, arXiv 2406.04093 (there, over a window of training)",
     },
     MetricDefinition {
@@ -360,7 +360,7 @@ static DEFINITIONS: [MetricDefinition; 23] = [
     MetricDefinition {
         id: "absorption",
         name: "Absorption",
-        formula: "positions with the concept, found by a dense probe, on which none of its features is active and one other feature carries at least 0.4 of the probe's direction / positions with the concept that the probe finds",
+        formula: "mean over planted concepts of: positions with the concept, found by a dense probe, on which none of its features is active and one other feature carries at least 0.4 of the projection on the probe / positions with the concept that the probe finds",
         unit: "share of positions",
         range: "0 to 1",
         direction: Direction::Lower,
