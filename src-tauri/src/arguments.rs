@@ -554,15 +554,37 @@ pub(crate) enum SaeCommand {
         #[arg(long)]
         hooks: Option<String>,
     },
-    /// FVU, L0, density, dead share, beside a random dictionary.
-    #[command(after_help = "Example: fluoroscope sae evaluate films")]
-    Evaluate {
-        /// The dictionary.
-        name: String,
-    },
+    /// Every metric that applies to a dictionary, with intervals, beside its baselines.
+    #[command(after_help = "Example: fluoroscope sae evaluate films --against films-seed-1")]
+    Evaluate(SaeEvaluateArguments),
     /// Dictionaries of the project.
     #[command(after_help = "Example: fluoroscope sae list --project my-project")]
     List,
+}
+
+/// What is evaluated, on what, and beside what.
+#[derive(Debug, Args)]
+pub(crate) struct SaeEvaluateArguments {
+    /// The dictionary.
+    pub(crate) name: String,
+    /// Harvest whose rows to evaluate on (default: the one it was trained on).
+    #[arg(long)]
+    pub(crate) harvest: Option<String>,
+    /// Dictionary of another training, to tell how stable the features are.
+    #[arg(long)]
+    pub(crate) against: Option<String>,
+    /// Harvest, best of another model, whose rows tell which samples are alike.
+    #[arg(long)]
+    pub(crate) embeddings: Option<String>,
+    /// Samples whose reports the model is run on, four times each; 0 leaves the loss out.
+    #[arg(long, default_value_t = 16)]
+    pub(crate) loss_samples: u32,
+    /// Seed of random dictionary, shuffles and resamples.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Say below the table what each metric is.
+    #[arg(long)]
+    pub(crate) definitions: bool,
 }
 
 /// What is trained, on what, and from where.

@@ -451,10 +451,7 @@ fn run_sae_here(command: &SaeCommand, session: &Session, job: &JobContext) -> Re
             session,
             job,
         ),
-        SaeCommand::Evaluate { name } => {
-            let evaluation = session.evaluate_sae(name, job)?;
-            Ok(text::evaluation(name, &evaluation))
-        }
+        SaeCommand::Evaluate(arguments) => crate::evaluation::evaluate(arguments, session, job),
         SaeCommand::List => {
             let views = session.dictionary_views()?;
             Ok(Answer::new(

@@ -1,6 +1,7 @@
 //! The program: reads the command line, opens the window or runs a command without one.
 
 mod arguments;
+mod evaluation;
 mod foreign_sae;
 mod headless;
 mod installation;

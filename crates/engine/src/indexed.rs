@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use models::Architecture;
 use sae::SparseAutoencoder;
-use schema::{DatasetKind, FeatureId, HarvestManifest, Neighbour, PatchGrid};
+use schema::{DatasetKind, FeatureId, HarvestManifest, PatchGrid};
 use store::{ArtefactKind, Dataset, FeatureIndex, HarvestReader, RowCodes};
 
 use crate::error::{EngineError, Result};
@@ -99,7 +99,7 @@ impl Session {
         job.check_cancelled()?;
         let sae = &dictionary.sae;
         writer.finish(
-            &mut |feature| nearest_directions(sae, feature),
+            &mut |feature| sae::nearest_directions(sae, feature, N_NEIGHBOURS),
             &mut |progress| {
                 job.step(
                     "Indexing features",
@@ -115,32 +115,7 @@ impl Session {
 }
 
 /// Neighbours kept per feature.
-const N_NEIGHBOURS: usize = 8;
-
-/// The features whose decoder rows have the highest cosine with that of `feature`.
-pub(crate) fn nearest_directions(sae: &SparseAutoencoder, feature: FeatureId) -> Vec<Neighbour> {
-    let norm = |row: &[f32]| row.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
-    let own = sae.decoder_row(feature.0);
-    let own_norm = norm(own);
-    let mut best: Vec<Neighbour> = Vec::with_capacity(N_NEIGHBOURS + 1);
-    for other in (0..sae.n_features() as u32).filter(|&other| other != feature.0) {
-        let row = sae.decoder_row(other);
-        let dot: f32 = own.iter().zip(row).map(|(a, b)| a * b).sum();
-        let cosine = dot / (own_norm * norm(row));
-        if best.len() < N_NEIGHBOURS || best.last().is_some_and(|last| cosine > last.cosine) {
-            let at = best.partition_point(|known| known.cosine >= cosine);
-            best.insert(
-                at,
-                Neighbour {
-                    feature: FeatureId(other),
-                    cosine,
-                },
-            );
-            best.truncate(N_NEIGHBOURS);
-        }
-    }
-    best
-}
+pub(crate) const N_NEIGHBOURS: usize = 8;
 
 /// Tokens shown on each side of the strongest one.
 const CONTEXT_TOKENS: usize = 24;

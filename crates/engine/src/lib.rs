@@ -11,6 +11,7 @@ mod device;
 mod edits;
 mod engine;
 mod error;
+mod evaluate_sae;
 mod films;
 mod forecast;
 mod foreign_sae;
@@ -27,6 +28,7 @@ mod labels;
 mod locate_sae;
 mod located;
 mod loose_sae;
+mod metric_views;
 mod model_registry;
 mod presets;
 mod project_views;
@@ -55,6 +57,10 @@ pub use bench_sae::{SpeedOfTraining, SpeedsOfTraining, bench_sae};
 pub use device::{DeviceChoice, DeviceView, device, set_device};
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind, Result};
+pub use evaluate_sae::{
+    DensityBar, EvaluateRequest, EvaluationReport, MeasuredMetric, PlantedConcept, ProbedConcept,
+    WithInterval,
+};
 pub use gallery::parse_state;
 pub use harvest::{HarvestOutcome, HarvestRequest};
 pub use import_sae::{ImportedSae, ImportedTable, SaeImport, SaeImportRequest};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use explain::ClusterBootstrap;
 use schema::{PatchGrid, PositionClass, SampleRecord, Split};
 use store::HarvestReader;
 
@@ -9,7 +10,7 @@ use crate::error::{EngineError, Result};
 use crate::harvest::{RowReader, training_items};
 use crate::import::{PHANTOM_SIDE, TRUTH};
 use crate::jobs::JobContext;
-use crate::recovery::{ConceptRecovery, Unit, Views, peak_inside, score_concepts};
+use crate::recovery::{ConceptRecovery, ScoredConcepts, Unit, Views, peak_inside, score_concepts};
 use crate::session::Session;
 use crate::train_sae::random_control;
 
@@ -30,6 +31,16 @@ impl Session {
         fresh_seed: u64,
         job: &JobContext,
     ) -> Result<BTreeMap<String, ConceptRecovery>> {
+        Ok(self.score_findings(dictionary, fresh_seed, job)?.concepts)
+    }
+
+    /// [`Session::recover_findings`] with intervals of the mean.
+    pub(crate) fn score_findings(
+        &self,
+        dictionary: &str,
+        fresh_seed: u64,
+        job: &JobContext,
+    ) -> Result<ScoredConcepts> {
         let trained = self.dictionary(dictionary)?;
         let manifest = HarvestReader::open(&self.project, &trained.harvest)?
             .manifest()
@@ -84,13 +95,12 @@ impl Session {
         });
         let mut scored = score_concepts(
             names,
-            &train,
-            &train_truth,
-            &fresh,
-            &fresh_truth,
+            (&train, &train_truth),
+            (&fresh, &fresh_truth),
+            &ClusterBootstrap::of_units(films.len(), fresh_seed),
             fresh_seed,
         )?;
-        for (name, recovery) in &mut scored {
+        for (name, recovery) in &mut scored.concepts {
             if !datasets::phantom::WITHOUT_LOCAL_MASK.contains(&name.as_str()) {
                 recovery.peak_inside = peak_inside(recovery, name, &fresh, &films);
             }
@@ -110,6 +120,17 @@ impl Session {
         n_fresh: u32,
         job: &JobContext,
     ) -> Result<BTreeMap<String, ConceptRecovery>> {
+        Ok(self.score_tastes(dictionary, seed, n_fresh, job)?.concepts)
+    }
+
+    /// [`Session::recover_tastes`] with intervals of the mean.
+    pub(crate) fn score_tastes(
+        &self,
+        dictionary: &str,
+        seed: u64,
+        n_fresh: u32,
+        job: &JobContext,
+    ) -> Result<ScoredConcepts> {
         job.report("Scoring on shoppers not seen before", 0, 0, "shoppers");
         let trained = self.dictionary(dictionary)?;
         let manifest = HarvestReader::open(&self.project, &trained.harvest)?
@@ -153,6 +174,13 @@ impl Session {
         }
         let fresh_tastes = at_work(&drawn.records, &drawn.truth, &fresh_samples);
         let names = &dataset.manifest.findings;
+        let shoppers: Vec<&str> = fresh_samples
+            .iter()
+            .flat_map(|&sample| {
+                let record = &drawn.records[sample as usize];
+                std::iter::repeat_n(record.id.as_str(), training_items(record).len())
+            })
+            .collect();
         let is_at_work = |tastes: &[Option<u8>]| {
             truth_of(names, tastes.len(), |unit, name| {
                 tastes[unit]
@@ -161,10 +189,9 @@ impl Session {
         };
         score_concepts(
             names,
-            &train,
-            &is_at_work(&train_tastes),
-            &fresh,
-            &is_at_work(&fresh_tastes),
+            (&train, &is_at_work(&train_tastes)),
+            (&fresh, &is_at_work(&fresh_tastes)),
+            &ClusterBootstrap::of_names(shoppers, seed),
             seed,
         )
     }
@@ -176,7 +203,7 @@ pub(crate) fn text_recovery(
     session: &Session,
     dictionary: &str,
     seed: u64,
-) -> Result<BTreeMap<String, ConceptRecovery>> {
+) -> Result<ScoredConcepts> {
     let manifest = session.harvest_of(dictionary)?.manifest().clone();
     let dataset = session.dataset(&manifest.dataset)?;
     let is_training = |sample: u32| dataset.records[sample as usize].split == Split::Train;
@@ -192,12 +219,14 @@ pub(crate) fn text_recovery(
             dataset.records[samples[unit] as usize].has_finding(name)
         })
     };
+    let groups = held_out_samples
+        .iter()
+        .map(|&sample| dataset.records[sample as usize].group.as_str());
     score_concepts(
         names,
-        &train,
-        &truth(&train_samples),
-        &held_out,
-        &truth(&held_out_samples),
+        (&train, &truth(&train_samples)),
+        (&held_out, &truth(&held_out_samples)),
+        &ClusterBootstrap::of_names(groups, seed),
         seed,
     )
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use explain::{ColumnSource, Recovery, recover, shuffled};
+use explain::{ClusterBootstrap, ClusteredF1, ColumnSource, Recovery, recover, shuffled};
 use sae::SparseAutoencoder;
 use schema::{PatchGrid, SampleRecord};
 use serde::Serialize;
@@ -33,6 +33,33 @@ impl Maxima {
             }
         }
         self.n_units += 1;
+    }
+
+    /// In which units a column reaches a threshold, `[n_units]`.
+    fn at_least(&self, column: u32, threshold: f32) -> Vec<bool> {
+        let mut said = vec![0.0 >= threshold; self.n_units as usize];
+        for &(unit, value) in &self.columns[column as usize] {
+            said[unit as usize] = value >= threshold;
+        }
+        said
+    }
+
+    /// This side's units and then those of another, as one source.
+    pub(crate) fn followed_by(&self, next: &Self) -> Self {
+        let shifted = |entries: &[(u32, f32)]| -> Vec<(u32, f32)> {
+            let each = entries.iter();
+            each.map(|&(unit, value)| (unit + self.n_units, value))
+                .collect()
+        };
+        Self {
+            columns: self
+                .columns
+                .iter()
+                .zip(&next.columns)
+                .map(|(own, next)| [own.as_slice(), &shifted(next)].concat())
+                .collect(),
+            n_units: self.n_units + next.n_units,
+        }
     }
 
     /// The value of a column in a unit.
@@ -67,6 +94,7 @@ pub(crate) struct Views {
     pub(crate) raw: Maxima,
     /// Per unit and feature of the dictionary: the row within the unit where it is highest.
     peaks: Vec<Vec<u32>>,
+    keeps_peaks: bool,
 }
 
 /// Which rows form one unit.
@@ -85,6 +113,15 @@ impl Views {
             random: Maxima::with_columns(random.n_features()),
             raw: Maxima::with_columns(2 * trained.d_model()),
             peaks: Vec::new(),
+            keeps_peaks: true,
+        }
+    }
+
+    /// Without the places of the highest activations, which take a number per unit and feature.
+    pub(crate) fn without_peaks(trained: &SparseAutoencoder, random: &SparseAutoencoder) -> Self {
+        Self {
+            keeps_peaks: false,
+            ..Self::new(trained, random)
         }
     }
 
@@ -130,7 +167,7 @@ impl Views {
             self.dictionary.push(&highest[0]);
             self.random.push(&highest[1]);
             self.raw.push(&raw);
-            if unit == Unit::Sample {
+            if unit == Unit::Sample && self.keeps_peaks {
                 self.peaks.push(peaks);
             }
         }
@@ -147,6 +184,8 @@ pub struct ConceptRecovery {
     pub threshold: f32,
     /// F1 of "feature above threshold" on units of another seed.
     pub best_f1: f64,
+    /// Its 95 % interval over films or shoppers.
+    pub f1_interval: Option<[f64; 2]>,
     /// The same procedure on a dictionary of random directions.
     pub random_dictionary_f1: f64,
     /// The same procedure on raw dimensions of the hook, either sign.
@@ -160,18 +199,34 @@ pub struct ConceptRecovery {
     pub peak_inside: Option<f64>,
 }
 
+/// All concepts, and how certain their mean is.
+pub(crate) struct ScoredConcepts {
+    /// By name.
+    pub(crate) concepts: BTreeMap<String, ConceptRecovery>,
+    /// 95 % intervals of the mean F1 and of the share with F1 of [`RECOVERED_F1`].
+    pub(crate) intervals: [Option<[f64; 2]>; 2],
+    /// Films or shoppers that F1 was measured on.
+    pub(crate) n_clusters: u64,
+}
+
+/// F1 from which a planted concept counts as recovered.
+pub(crate) const RECOVERED_F1: f64 = crate::demo::OWN_FEATURE_F1;
+
+/// Views of some units, and for each concept which of them have it.
+pub(crate) type Labelled<'a> = (&'a Views, &'a [Vec<bool>]);
+
 /// Scores every concept: feature and threshold chosen on `train`, F1 measured on `held_out`.
 ///
 /// # Shapes
 /// - the truths: for each name, one flag per unit of its side
+/// - `clusters`: of the held-out units
 pub(crate) fn score_concepts(
     names: &[String],
-    train: &Views,
-    train_truth: &[Vec<bool>],
-    held_out: &Views,
-    held_out_truth: &[Vec<bool>],
+    (train, train_truth): Labelled<'_>,
+    (held_out, held_out_truth): Labelled<'_>,
+    clusters: &ClusterBootstrap,
     seed: u64,
-) -> Result<BTreeMap<String, ConceptRecovery>> {
+) -> Result<ScoredConcepts> {
     let score = |on: &Maxima, of: &Maxima| recover(on, train_truth, of, held_out_truth);
     let own = score(&train.dictionary, &held_out.dictionary)?;
     let random = score(&train.random, &held_out.random)?;
@@ -189,7 +244,26 @@ pub(crate) fn score_concepts(
         &mix(held_out_truth, 1 << 33),
     )?;
     let f1 = |of: Option<Recovery>| of.map_or(0.0, |recovery| recovery.f1);
-    Ok(names
+    let drawn = clusters.of_clusters();
+    let counts: Vec<ClusteredF1> = own
+        .iter()
+        .zip(held_out_truth)
+        .map(|(found, truth)| {
+            let said = found.map_or(vec![false; truth.len()], |found| {
+                held_out.dictionary.at_least(found.column, found.threshold)
+            });
+            ClusteredF1::new(&said, truth, clusters.cluster_of())
+        })
+        .collect();
+    let mean = |of: &dyn Fn(&ClusteredF1) -> f64| {
+        counts.iter().map(of).sum::<f64>() / counts.len().max(1) as f64
+    };
+    let recovered = |f1: f64| f64::from(u8::from(f1 >= RECOVERED_F1));
+    let intervals = [
+        drawn.interval(&|weights| Some(mean(&|one| one.f1_weighted(weights)))),
+        drawn.interval(&|weights| Some(mean(&|one| recovered(one.f1_weighted(weights))))),
+    ];
+    let concepts = names
         .iter()
         .enumerate()
         .map(|(at, name)| {
@@ -198,6 +272,7 @@ pub(crate) fn score_concepts(
                 best_feature: best.column,
                 threshold: best.threshold,
                 best_f1: best.f1,
+                f1_interval: drawn.interval(&|weights| Some(counts[at].f1_weighted(weights))),
                 random_dictionary_f1: f1(random[at]),
                 raw_dimension_f1: f1(raw[at]),
                 shuffled_f1: f1(by_chance[at]),
@@ -206,7 +281,12 @@ pub(crate) fn score_concepts(
             };
             (name.clone(), recovery)
         })
-        .collect())
+        .collect();
+    Ok(ScoredConcepts {
+        concepts,
+        intervals,
+        n_clusters: clusters.n_clusters() as u64,
+    })
 }
 
 /// Share of the films on which the feature reaches its threshold whose highest patch overlaps the

@@ -173,7 +173,7 @@ impl Session {
             )));
         }
         let model = self.model(&indexed.harvest.model)?;
-        let found = text_recovery(self, dictionary, seed)?;
+        let found = text_recovery(self, dictionary, seed)?.concepts;
         let held_out: Vec<u32> = (0_u32..)
             .zip(&indexed.dataset.records)
             .filter(|(_, record)| record.split != Split::Train)

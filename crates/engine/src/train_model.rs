@@ -50,7 +50,7 @@ fn by_name(metrics: &RankingMetrics) -> BTreeMap<String, f64> {
 }
 
 impl Session {
-    fn interactions(&self, dataset: &str) -> Result<InteractionData> {
+    pub(crate) fn interactions(&self, dataset: &str) -> Result<InteractionData> {
         let loaded = self.dataset(dataset)?;
         if loaded.manifest.kind != DatasetKind::Interactions {
             return Err(EngineError::request(format!(

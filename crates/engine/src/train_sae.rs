@@ -77,16 +77,6 @@ impl Session {
         Ok(evaluation)
     }
 
-    /// FVU, L0 and dead share of a dictionary on its harvest, beside a random one.
-    ///
-    /// # Errors
-    /// When the dictionary or its harvest does not exist or is damaged.
-    pub fn evaluate_sae(&self, name: &str, job: &JobContext) -> Result<DictionaryEvaluation> {
-        let dictionary = self.dictionary(name)?;
-        let reader = HarvestReader::open(&self.project, &dictionary.harvest)?;
-        self.evaluate_rows(&dictionary.sae, &reader, 0, job)
-    }
-
     /// What was measured when the dictionary was trained.
     ///
     /// # Errors

@@ -12,6 +12,27 @@ pub struct F1Counts {
 }
 
 impl F1Counts {
+    /// Counts what was said against the truth, each sample as often as its weight.
+    ///
+    /// # Shapes
+    /// - all three: `[n_samples]`
+    pub fn weighted(said: &[bool], truth: &[bool], weights: &[u32]) -> Self {
+        let mut counts = Self::default();
+        for ((&said, &with), &weight) in said.iter().zip(truth).zip(weights) {
+            counts.count((said, with), u64::from(weight));
+        }
+        counts
+    }
+
+    fn count(&mut self, said_and_with: (bool, bool), weight: u64) {
+        match said_and_with {
+            (true, true) => self.true_positive += weight,
+            (true, false) => self.false_positive += weight,
+            (false, true) => self.false_negative += weight,
+            (false, false) => {}
+        }
+    }
+
     /// `tp / (tp + fp)`; 0 if nothing was said.
     pub fn precision(self) -> f64 {
         ratio(self.true_positive, self.true_positive + self.false_positive)
@@ -32,6 +53,47 @@ impl F1Counts {
             2 * self.true_positive,
             2 * self.true_positive + self.false_positive + self.false_negative,
         )
+    }
+}
+
+/// Counts by cluster (patient, user), so that a resample of clusters costs no pass over the samples.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClusteredF1 {
+    by_cluster: Vec<F1Counts>,
+}
+
+impl ClusteredF1 {
+    /// Counts what was said against the truth.
+    ///
+    /// # Shapes
+    /// - `said`, `truth`, `cluster_of`: `[n_samples]`; clusters are numbered from 0
+    pub fn new(said: &[bool], truth: &[bool], cluster_of: &[u32]) -> Self {
+        let n = cluster_of.iter().max().map_or(0, |&last| last as usize + 1);
+        let mut by_cluster = vec![F1Counts::default(); n];
+        for ((&said, &with), &cluster) in said.iter().zip(truth).zip(cluster_of) {
+            by_cluster[cluster as usize].count((said, with), 1);
+        }
+        Self { by_cluster }
+    }
+
+    /// F1 over all clusters.
+    pub fn f1(&self) -> f64 {
+        self.f1_weighted(&vec![1; self.by_cluster.len()])
+    }
+
+    /// F1 with each cluster counted `weights` times.
+    ///
+    /// # Example
+    /// A patient found rightly and one missed: 2/3; the first counted twice: 4/5.
+    pub fn f1_weighted(&self, weights: &[u32]) -> f64 {
+        let mut all = F1Counts::default();
+        for (counts, &weight) in self.by_cluster.iter().zip(weights) {
+            let weight = u64::from(weight);
+            all.true_positive += weight * counts.true_positive;
+            all.false_positive += weight * counts.false_positive;
+            all.false_negative += weight * counts.false_negative;
+        }
+        all.f1()
     }
 }
 
@@ -58,5 +120,19 @@ mod tests {
         assert_eq!(counts.recall(), 0.8);
         assert_eq!(counts.f1(), 16.0 / 18.0);
         assert_eq!(F1Counts::default().f1(), 0.0);
+        let weighted = F1Counts::weighted(
+            &[true, true, false, false],
+            &[true, false, true, false],
+            &[8, 0, 2, 5],
+        );
+        assert_eq!(weighted, counts);
+    }
+
+    #[test]
+    fn clusters_count_as_a_whole() {
+        let by_patient = ClusteredF1::new(&[true, false], &[true, true], &[0, 1]);
+        assert_eq!(by_patient.f1(), 2.0 / 3.0);
+        assert_eq!(by_patient.f1_weighted(&[2, 1]), 4.0 / 5.0);
+        assert_eq!(by_patient.f1_weighted(&[0, 3]), 0.0);
     }
 }

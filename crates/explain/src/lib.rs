@@ -1,25 +1,36 @@
-//! What features go with: keywords, associations with findings, recovery of planted concepts.
+//! What features go with: keywords, associations with findings, probes, planted concepts, and how
+//! certain that is.
 //!
 //! Plain functions on plain numbers; it knows no model, no file and no tensor.
 
+mod absorption;
 mod association;
 mod auroc;
+mod bootstrap;
 mod error;
 mod f1;
 mod keywords;
+mod logistic;
 mod recovery;
 mod significance;
+mod sparse_probing;
+mod splitting;
 mod term_table;
 mod terms;
 mod two_by_two;
 
+pub use absorption::{ABSORBING_COSINE, ABSORBING_SHARE, ProbedFeatures};
 pub use association::{Outcome, adjust_together, associate};
-pub use auroc::{AurocEstimate, auroc, auroc_interval};
+pub use auroc::{AurocEstimate, WeightedAuroc, auroc, auroc_interval};
+pub use bootstrap::ClusterBootstrap;
 pub use error::ExplainError;
-pub use f1::F1Counts;
+pub use f1::{ClusteredF1, F1Counts};
 pub use keywords::{KeywordOptions, Keywords};
+pub use logistic::Logistic;
 pub use recovery::{ColumnSource, DenseColumns, Recovery, SparseColumns, recover, shuffled};
 pub use significance::{benjamini_hochberg, chi_square_p};
+pub use sparse_probing::{ProbeOutcome, SparseProbe, rank_columns};
+pub use splitting::{SPLIT_GAIN, n_split};
 pub use term_table::TermTable;
 pub use terms::{text_terms, title_terms};
 pub use two_by_two::TwoByTwo;

@@ -180,14 +180,14 @@ pub fn shuffled(truth: &[bool], seed: u64) -> Vec<bool> {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Choice {
+pub(crate) struct Choice {
     column: u32,
-    threshold: f32,
+    pub(crate) threshold: f32,
     f1: f64,
 }
 
 /// The threshold with the highest F1 on a column sorted from the highest value.
-fn best_threshold(column: u32, sorted: &[(u32, f32)], truth: &[bool]) -> Option<Choice> {
+pub(crate) fn best_threshold(column: u32, sorted: &[(u32, f32)], truth: &[bool]) -> Option<Choice> {
     let n_with = truth.iter().filter(|&&with| with).count() as u64;
     let mut counts = F1Counts {
         false_negative: n_with,
@@ -259,7 +259,10 @@ fn measure(
     })
 }
 
-fn checked_column(source: &dyn ColumnSource, column: u32) -> Result<Vec<(u32, f32)>, ExplainError> {
+pub(crate) fn checked_column(
+    source: &dyn ColumnSource,
+    column: u32,
+) -> Result<Vec<(u32, f32)>, ExplainError> {
     let entries = source.column(column);
     for &(sample, value) in &entries {
         if sample as usize >= source.n_samples() {

@@ -36,7 +36,12 @@ pub use codes::SparseCodes;
 pub use error::SaeError;
 pub use extras::SaeExtras;
 pub use initial::initial_weights;
-pub use metrics::{Evaluator, FvuSum, evaluate};
+pub use metrics::{
+    CentreSums, Centres, DENSE_ABOVE, DensityBin, Direction, Embeddings, Evaluator, FeatureMatch,
+    FvuSum, MAX_MATCHED, Metric, MetricDefinition, RowSums, SHARED_FROM, best_assignment,
+    dead_share, dense_share, density_histogram, evaluate, loss_recovered, match_features,
+    mean_cosine, mean_neighbour_cosine, nearest_directions, row_sums, share_kept, shared_share,
+};
 pub use settings::check_config;
 pub use source::{ActivationSource, InMemorySource};
 pub use sparsity::{Gate, Sparsity};

@@ -10,7 +10,7 @@ use store::HarvestReader;
 
 use crate::error::{EngineError, Result};
 use crate::harvest::HarvestPlan;
-use crate::indexed::nearest_directions;
+use crate::indexed::N_NEIGHBOURS;
 use crate::jobs::JobContext;
 use crate::views::RowForecast;
 
@@ -329,7 +329,7 @@ impl TrainingProbe {
         let n_neighboured = config.n_features.min(N_NEIGHBOURED);
         let clock = Instant::now();
         for feature in 0..n_neighboured {
-            nearest_directions(&trained.sae, FeatureId(feature));
+            sae::nearest_directions(&trained.sae, FeatureId(feature), N_NEIGHBOURS);
         }
         let neighbours = clock.elapsed().as_secs_f64() / f64::from(n_neighboured.max(1));
         Ok(Self {
