@@ -11,11 +11,11 @@ use schema::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use crate::metric_views::{MetricView, metric_view, metric_views};
 pub use training::{
     DeadForecast, DiskForecast, Forecast, MemoryForecast, RowForecast, RunFigures, RunRequest,
     RunState, RunView, TimeForecast,
 };
-pub use crate::metric_views::{MetricView, metric_view, metric_views};
 
 /// Grows whenever anything a query can see has changed; caches are keyed by it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -24,6 +24,7 @@ mod source;
 mod sparsity;
 mod tensors;
 mod trainer;
+mod training;
 mod variants;
 mod weights;
 
@@ -45,4 +46,4 @@ pub use metrics::{
 pub use settings::check_config;
 pub use source::{ActivationSource, InMemorySource};
 pub use sparsity::{Gate, Sparsity};
-pub use trainer::{Trained, train, train_from};
+pub use training::{RunSpec, Trained, train, train_from, train_together};

@@ -1,42 +1,21 @@
-//! Training of a sparse autoencoder, step by step, resumable. Knows no jobs and no project.
-
-use std::ops::ControlFlow;
-use std::time::Instant;
+//! The state of a training, and what one step does to it.
 
 use schema::{InputScaling, SaeConfig, SaeOptimiser, SaeRecipe, StepReport};
 
 use crate::autoencoder::{SaeParts, SparseAutoencoder};
-use crate::checkpoint::{self, CheckpointPlan};
 use crate::dead_features::dead_features;
 use crate::error::SaeError;
 use crate::extras::SaeExtras;
 use crate::fold::{RowMap, fold_norms};
 use crate::gradients::{Ages, BatchLoss, Plan, Scratch};
-use crate::initial::{geometric_median, initial_weights, mean};
+use crate::initial::{geometric_median, mean};
 use crate::kernels::is_finite;
 use crate::optimiser::{arrived, clip_factor, project_gradients, unit_rows, update};
 use crate::recipe::{BiasStart, DeadRule, UnitRows};
 use crate::resample::{Badly, resample};
-use crate::settings::check_config;
-use crate::source::ActivationSource;
 use crate::sparsity::Sparsity;
+use crate::training::Trained;
 use crate::weights::Weights;
-
-/// Result of a training run.
-#[derive(Debug)]
-pub struct Trained {
-    /// The dictionary as it is now.
-    pub sae: SparseAutoencoder,
-    /// Steps done, over all sittings.
-    pub steps_done: u32,
-    /// Whether all steps of the configuration are done; otherwise the observer stopped the run.
-    pub completed: bool,
-    /// The step at which this sitting began: 0, or that of the checkpoint it resumed from.
-    /// Reports of earlier steps are not repeated.
-    pub resumed_at: u32,
-    /// Rows seen since each feature was last active, `[n_features]`.
-    pub rows_since_active: Vec<u64>,
-}
 
 /// Everything that decides how a run goes on; what a checkpoint keeps.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,109 +32,6 @@ pub(crate) struct TrainingState {
     pub(crate) dead_of_epoch: Vec<u32>,
     /// Rows of the epoch so far.
     pub(crate) rows_of_epoch: u64,
-}
-
-/// Trains a dictionary on the rows of `source`, by the recipe of the configuration.
-///
-/// Decoder rows start in random directions with the encoder as their copy. By the recipe of
-/// `dictionary_learning` then Adam on the loss of the variant, the gradient freed of its component
-/// along each decoder row and clipped, decoder rows of unit length after each step; for the `TopK`
-/// family `b_dec` starts at the geometric median of the first batch and the loss is
-/// ‖x − x̂‖² + α·`AuxK`. What the other recipes do differently is in `Conventions`.
-/// With a `checkpoint` plan the run resumes from the newest usable checkpoint in its folder.
-///
-/// `observer` is called after every step. When it breaks, a checkpoint is written (if there is a
-/// plan) and the dictionary so far is returned.
-///
-/// # Errors
-/// [`SaeError::Config`] for settings out of range, [`SaeError::NotFinite`] if the rows hold NaN
-/// or the loss is no longer finite, those of the source, and [`SaeError::Io`] or
-/// [`SaeError::Format`] for checkpoints.
-///
-/// # Determinism
-/// The result is a function of the configuration and the rows: the same bytes on any number of
-/// threads and however often the run was interrupted.
-///
-/// # Source
-/// `dictionary_learning` 0.1.0, `SAELens` 6.54, `sparsify` 1.3.3 and `RecSAE`'s runner. Differs:
-/// zeros that fill a place among the k highest count neither for deadness nor for L0; no threshold
-/// is tracked for `TopK`.
-pub fn train(
-    config: &SaeConfig,
-    source: &mut dyn ActivationSource,
-    observer: &mut dyn FnMut(&StepReport) -> ControlFlow<()>,
-    checkpoint: Option<&CheckpointPlan>,
-) -> Result<Trained, SaeError> {
-    let initial = initial_weights(config, source.d_model())?;
-    train_from(config, initial, source, observer, checkpoint)
-}
-
-/// The same from given initial weights; the `TopK` family replaces `b_dec` at the first step.
-///
-/// # Errors
-/// Those of [`train`], and those of [`SparseAutoencoder::new`] for the weights.
-pub fn train_from(
-    config: &SaeConfig,
-    initial: SaeParts,
-    source: &mut dyn ActivationSource,
-    observer: &mut dyn FnMut(&StepReport) -> ControlFlow<()>,
-    checkpoint: Option<&CheckpointPlan>,
-) -> Result<Trained, SaeError> {
-    check_config(config, source.d_model())?;
-    let initial = SparseAutoencoder::new(initial)?.into_parts();
-    if initial.d_model != source.d_model() || initial.n_features != config.n_features as usize {
-        return Err(SaeError::shape(
-            "the initial weights [n_features, d_model]",
-            format!("[{}, {}]", config.n_features, source.d_model()),
-            format!("[{}, {}]", initial.n_features, initial.d_model),
-        ));
-    }
-    let resumed = match checkpoint {
-        Some(plan) => checkpoint::newest(plan, config, source.d_model())?,
-        None => None,
-    };
-    let mut plan_of_steps = Plan::of(config)?;
-    plan_of_steps.epoch_steps = match config.epoch_steps {
-        Some(steps) => u64::from(steps),
-        None => source.n_rows().div_ceil(u64::from(config.batch_rows)),
-    }
-    .max(1);
-    let mut state = match resumed {
-        Some(state) => state,
-        None => TrainingState::new(initial, &plan_of_steps),
-    };
-    let resumed_at = state.step;
-    // A function of the source and the settings: the same after every interruption.
-    let row_map = RowMap::of(config, source)?;
-    source.seek(u64::from(state.step) * u64::from(config.batch_rows))?;
-
-    let mut scratch = Scratch::new(&state.weights);
-    let mut rows = Vec::new();
-    let mut clock = Instant::now();
-    let mut saved_at = state.step;
-    while state.step < config.steps {
-        source.next_batch(config.batch_rows as usize, &mut rows)?;
-        if let Some(map) = &row_map {
-            map.apply(&mut rows);
-        }
-        let mut report = state.step(&plan_of_steps, &rows, &mut scratch)?;
-        report.rows_per_second =
-            (f64::from(config.batch_rows) / clock.elapsed().as_secs_f64().max(1e-9)) as f32;
-        clock = Instant::now();
-        let flow = observer(&report);
-        if let Some(plan) = checkpoint
-            && (state.step == config.steps
-                || flow.is_break()
-                || state.step - saved_at >= plan.every_steps.max(1))
-        {
-            checkpoint::write(plan, config, &state)?;
-            saved_at = state.step;
-        }
-        if flow.is_break() {
-            break;
-        }
-    }
-    state.finish(&plan_of_steps, row_map.as_ref(), resumed_at)
 }
 
 impl TrainingState {
@@ -182,7 +58,7 @@ impl TrainingState {
     }
 
     /// One step on `rows` `[batch_rows, d_model]`.
-    fn step(
+    pub(crate) fn step(
         &mut self,
         plan: &Plan<'_>,
         rows: &[f32],
@@ -302,7 +178,7 @@ impl TrainingState {
         plan.variant.prepare(&mut self.weights);
     }
 
-    fn finish(
+    pub(crate) fn finish(
         mut self,
         plan: &Plan<'_>,
         row_map: Option<&RowMap>,

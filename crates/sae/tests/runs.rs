@@ -9,8 +9,8 @@ use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use sae::formats::folder;
 use sae::{
-    CheckpointPlan, InMemorySource, SaeError, SaeExtras, SaeParts, SparseAutoencoder, Sparsity,
-    Trained, evaluate, random_dictionary, train,
+    CheckpointPlan, InMemorySource, RunSpec, SaeError, SaeExtras, SaeParts, SparseAutoencoder,
+    Sparsity, Trained, evaluate, initial_weights, random_dictionary, train, train_together,
 };
 use schema::{InputScaling, L0Penalty, SaeConfig, SaeOptimiser, SaeRecipe, SaeVariant, StepReport};
 
@@ -253,6 +253,67 @@ fn resumed_runs_equal_the_undisturbed_one_to_the_byte() {
         assert!(again.completed && none.is_empty());
         assert_eq!(bytes(&again), bytes(&whole));
     }
+}
+
+#[test]
+fn dictionaries_trained_on_one_pass_end_as_they_would_alone() {
+    let configs = [
+        config(SaeVariant::TopK),
+        SaeConfig {
+            k: 5,
+            n_features: 40,
+            steps: 120,
+            decay_start: None,
+            ..config(SaeVariant::TopK)
+        },
+        SaeConfig {
+            centre_rows: true,
+            ..config(SaeVariant::JumpRelu)
+        },
+    ];
+    let folders = [0; 3].map(|_| tempfile::tempdir().unwrap());
+    let plans = folders.each_ref().map(|folder| plan(folder.path()));
+    // The second begins ahead of the others, as after an interruption of its own.
+    run(&configs[1], Some(&plans[1]), 50).unwrap();
+    let together = |stop: u32| {
+        let mut source = InMemorySource::new(planted_rows(1000, 1), D, 5).unwrap();
+        let runs = configs.iter().zip(&plans).map(|(config, plan)| RunSpec {
+            config,
+            initial: initial_weights(config, D).unwrap(),
+            checkpoint: Some(plan),
+        });
+        let mut steps = [0; 3];
+        let trained = train_together(runs.collect(), &mut source, &mut |run, report| {
+            steps[run] += 1;
+            if report.step + 1 == stop {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        (trained.unwrap(), steps)
+    };
+    let (_, steps) = together(70);
+    assert_eq!(steps, [70, 20, 70]);
+    let (trained, steps) = together(u32::MAX);
+    assert_eq!(steps, [130, 50, 130]);
+    for (config, trained) in configs.iter().zip(&trained) {
+        let (alone, _) = run(config, None, u32::MAX).unwrap();
+        assert!(bytes(trained) == bytes(&alone), "{}", name(config));
+    }
+    let other = SaeConfig {
+        batch_rows: 100,
+        ..configs[0].clone()
+    };
+    let runs = [&configs[0], &other].map(|config| RunSpec {
+        config,
+        initial: initial_weights(config, D).unwrap(),
+        checkpoint: None,
+    });
+    let mut source = InMemorySource::new(planted_rows(1000, 1), D, 5).unwrap();
+    let continues = &mut |_: usize, _: &StepReport| ControlFlow::Continue(());
+    let error = train_together(runs.into(), &mut source, continues).unwrap_err();
+    assert!(error.to_string().contains("150 and 100"), "{error}");
 }
 
 #[test]

@@ -35,7 +35,8 @@ impl<'a> Evaluator<'a> {
         for &feature in &codes.features {
             self.active_rows[feature as usize] += 1;
         }
-        self.fvu.add(rows, &self.sae.reconstruct_from(rows, &codes)?)
+        self.fvu
+            .add(rows, &self.sae.reconstruct_from(rows, &codes)?)
     }
 
     /// Rows on which each feature was active so far, `[n_features]`.
