@@ -593,7 +593,7 @@ pub(crate) struct SaeTrainArguments {
     /// Name of the dictionary in the project.
     #[arg(required_unless_present = "input", conflicts_with = "input")]
     pub(crate) name: Option<String>,
-    /// The harvest of the project.
+    /// The harvest of the project; of several with commas, each gives a dictionary NAME-HARVEST.
     #[arg(long, required_unless_present = "input", conflicts_with = "input")]
     pub(crate) harvest: Option<String>,
     /// Outside a project: rows in FILE.safetensors:KEY, `[n_batches, batch, d_model]` taken batch
@@ -610,10 +610,11 @@ pub(crate) struct SaeTrainArguments {
     #[arg(long)]
     pub(crate) steps: Option<u32>,
     /// Settings in TOML: recipe (`dictionary_learning`, saelens, sparsify, recsae), variant
-    /// (`top_k`, `batch_top_k`, matryoshka, relu, `jump_relu`, gated, `group_max`), `n_features`, k, lr, steps, `batch_rows` and others; a wrong key lists them all. "none"
-    /// leaves out decay or clipping.
+    /// (`top_k`, `batch_top_k`, matryoshka, relu, `jump_relu`, gated, `group_max`), `n_features`,
+    /// k, lr, steps, `batch_rows` and others; a wrong key lists them all. "none" leaves out decay
+    /// or clipping. In a project repeatable: dictionaries NAME-FILE from one pass over the rows.
     #[arg(long)]
-    pub(crate) config: Option<PathBuf>,
+    pub(crate) config: Vec<PathBuf>,
     /// Settings under a name: quick, standard, thorough, matryoshka or recsae; keys of --config
     /// stand above them.
     #[arg(long, conflicts_with = "input")]

@@ -56,7 +56,14 @@ pub(crate) fn train(arguments: &SaeTrainArguments, job: &JobContext) -> Result<A
     let request = LooseTraining {
         input: input.clone(),
         init: arguments.init.clone(),
-        config: arguments.config.clone(),
+        config: match arguments.config.as_slice() {
+            [] => None,
+            [file] => Some(file.clone()),
+            _ => {
+                let reason = "outside a project --config is given once at most";
+                return Err(EngineError::request(reason));
+            }
+        },
         steps: arguments.steps,
         seed: arguments.seed,
         out: out.clone(),

@@ -32,6 +32,13 @@ impl Answer {
             failed: false,
         }
     }
+
+    /// Several answers as one, under a key.
+    pub(crate) fn joined(key: &str, answers: Vec<Self>) -> Self {
+        let lines = answers.iter().map(|answer| answer.lines.as_str()).collect();
+        let list: Vec<Value> = answers.into_iter().map(|answer| answer.json).collect();
+        Self::new(json!({ key: list }), lines)
+    }
 }
 
 /// Words joined by commas, or `none`.

@@ -27,22 +27,60 @@ fn settings(preset: Option<&str>, config: Option<&PathBuf>, d_model: u32) -> Res
         .map_err(|error| EngineError::request(format!("{}: {error}", path.display())))
 }
 
-/// Trains on a harvest of the project.
+/// Trains on harvests of the project, with one set of settings or several on one pass.
 pub(crate) fn train_here(
     arguments: &SaeTrainArguments,
     session: &Session,
     job: &JobContext,
 ) -> Result<Answer> {
-    let (Some(name), Some(harvest)) = (&arguments.name, &arguments.harvest) else {
+    let (Some(name), Some(harvests)) = (&arguments.name, &arguments.harvest) else {
         return Err(EngineError::request("expected a name and --harvest"));
     };
+    let harvests: Vec<&str> = harvests.split(',').map(str::trim).collect();
+    let mut answers = Vec::new();
+    for harvest in &harvests {
+        let name = match harvests.len() {
+            1 => name.clone(),
+            _ => format!("{name}-{harvest}"),
+        };
+        let runs = runs_on(arguments, session, &name, harvest)?;
+        let evaluations = session.train_saes(harvest, &runs, job)?;
+        let each = runs.iter().zip(&evaluations);
+        answers.extend(each.map(|((name, _), evaluation)| text::evaluation(name, evaluation)));
+    }
+    Ok(match answers.len() {
+        1 => answers.remove(0),
+        _ => Answer::joined("dictionaries", answers),
+    })
+}
+
+/// Names and settings of what is trained on one harvest.
+fn runs_on(
+    arguments: &SaeTrainArguments,
+    session: &Session,
+    name: &str,
+    harvest: &str,
+) -> Result<Vec<(String, SaeConfig)>> {
     let d_model = session.harvest_manifest(harvest)?.d_model;
     let preset = arguments.preset.as_deref();
-    let mut settings = settings(preset, arguments.config.as_ref(), d_model)?;
-    settings.seed = arguments.seed.unwrap_or(settings.seed);
-    settings.steps = arguments.steps.unwrap_or(settings.steps);
-    let evaluation = session.train_sae(name, harvest, &settings, job)?;
-    Ok(text::evaluation(name, &evaluation))
+    let files: Vec<Option<&PathBuf>> = match arguments.config.as_slice() {
+        [] => vec![None],
+        files => files.iter().map(Some).collect(),
+    };
+    let n_files = files.len();
+    let mut runs = Vec::with_capacity(n_files);
+    for file in files {
+        let mut settings = settings(preset, file, d_model)?;
+        settings.seed = arguments.seed.unwrap_or(settings.seed);
+        settings.steps = arguments.steps.unwrap_or(settings.steps);
+        let stem = file.and_then(|file| file.file_stem()?.to_str());
+        let name = match stem {
+            Some(stem) if n_files > 1 => format!("{name}-{stem}"),
+            _ => name.to_owned(),
+        };
+        runs.push((name, settings));
+    }
+    Ok(runs)
 }
 
 /// The presets.

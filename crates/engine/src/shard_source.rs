@@ -1,4 +1,7 @@
-//! Training rows out of a harvest's shards: one shard in memory, order a function of the seed.
+//! Training rows out of a harvest's shards, read ahead of the trainer: one shard that rows are
+//! taken from and the next one in memory; the order is a function of the seed.
+
+use std::thread::JoinHandle;
 
 use rand::SeedableRng as _;
 use rand::seq::SliceRandom as _;
@@ -19,6 +22,13 @@ pub(crate) struct ShardSource<'a> {
     n_rows: u64,
     position: u64,
     current: Option<Current>,
+    ahead: Option<Ahead>,
+}
+
+/// The shard that is read while rows are taken from the one before.
+struct Ahead {
+    index: usize,
+    reading: JoinHandle<Result<Shard, String>>,
 }
 
 /// The shard being read.
@@ -66,6 +76,7 @@ impl<'a> ShardSource<'a> {
             n_rows,
             position: 0,
             current: None,
+            ahead: None,
         })
     }
 
@@ -84,14 +95,21 @@ impl<'a> ShardSource<'a> {
         order
     }
 
-    /// Loads the shard that holds row `within` of `epoch`.
+    /// Loads the shard that holds row `within` of `epoch`, and begins to read the one after it.
     fn load(&mut self, epoch: u64, within: u64) -> Result<(), SaeError> {
         let mut begins_at = 0;
-        for shard_index in self.shard_order(epoch) {
+        let order = self.shard_order(epoch);
+        for (at, &shard_index) in order.iter().enumerate() {
             let n = self.kept[shard_index];
             if within < begins_at + n {
+                // Freed before another is read, so that there are never more than two.
                 self.current = None;
-                let shard = self.reader.read_shard(shard_index).map_err(unreadable)?;
+                let shard = self.read(shard_index)?;
+                let next = match order.get(at + 1) {
+                    Some(&next) => Some(next),
+                    None => self.shard_order(epoch + 1).first().copied(),
+                };
+                self.read_ahead(next.filter(|&next| next != shard_index));
                 let mut order: Vec<u32> = (0..shard.refs.len() as u32)
                     .filter(|&row| (self.keep)(shard.refs[row as usize].sample))
                     .collect();
@@ -109,6 +127,33 @@ impl<'a> ShardSource<'a> {
         Err(SaeError::Source {
             reason: format!("row {within} lies past the end of the harvest"),
         })
+    }
+
+    /// A shard: the one that was read ahead, or another, which then is read now.
+    fn read(&mut self, index: usize) -> Result<Shard, SaeError> {
+        match self.ahead.take() {
+            Some(ahead) if ahead.index == index => {
+                let read = ahead.reading.join().unwrap_or_else(|_panic| {
+                    Err(format!(
+                        "shard {index} could not be read: its reader failed"
+                    ))
+                });
+                read.map_err(|reason| SaeError::Source { reason })
+            }
+            _ => self.reader.read_shard(index).map_err(unreadable),
+        }
+    }
+
+    /// Begins to read a shard on a thread of its own; without one the shard is read when needed.
+    fn read_ahead(&mut self, index: Option<usize>) {
+        let Some(index) = index else { return };
+        let reader = self.reader.clone();
+        let read = move || reader.read_shard(index).map_err(|error| error.to_string());
+        self.ahead = std::thread::Builder::new()
+            .name(format!("shard {index}"))
+            .spawn(read)
+            .ok()
+            .map(|reading| Ahead { index, reading });
     }
 }
 

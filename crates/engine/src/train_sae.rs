@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use sae::{ActivationSource, CheckpointPlan, Evaluator, SaeParts, SparseAutoencoder, Trained};
+use sae::{
+    ActivationSource, CheckpointPlan, Evaluator, RunSpec, SaeParts, SparseAutoencoder, Trained,
+};
 use schema::{DatasetKind, SaeConfig, SaeEvaluation, SaeRecipe, Split, StepReport};
 use serde::{Deserialize, Serialize};
 use store::{ArtefactId, ArtefactKind, Dataset, HarvestReader, blake3_of_bytes};
@@ -46,35 +48,90 @@ impl Session {
         config: &SaeConfig,
         job: &JobContext,
     ) -> Result<DictionaryEvaluation> {
-        if self.project.is_finished(ArtefactKind::Sae, name) {
-            return Err(EngineError::request(format!(
-                "saes/{name} is already there; choose another name"
-            )));
-        }
+        let runs = [(name.to_owned(), config.clone())];
+        let mut evaluations = self.train_saes(harvest, &runs, job)?;
+        evaluations
+            .pop()
+            .ok_or_else(|| EngineError::other("no dictionary was trained"))
+    }
+
+    /// Trains several dictionaries, by name and settings, on one pass over the training samples of
+    /// a harvest; each is what [`Self::train_sae`] makes of it alone. Goes on where it stopped.
+    ///
+    /// # Errors
+    /// Those of [`Self::train_sae`], and when seeds or batches differ, or a name is given twice.
+    /// Nothing is begun then.
+    pub fn train_saes(
+        &self,
+        harvest: &str,
+        runs: &[(String, SaeConfig)],
+        job: &JobContext,
+    ) -> Result<Vec<DictionaryEvaluation>> {
         let reader = HarvestReader::open(&self.project, harvest)?;
         // Before anything is written: a refused setting must not count as a run begun with it.
-        sae::check_config(config, reader.d_model())?;
-        let folder = self.project.artefact_dir(ArtefactKind::Sae, name)?;
-        begin_or_resume(&folder, harvest, config)?;
-        crate::train_run::forget_request(&folder);
+        let seed = self.check_runs(runs, &reader)?;
+        let mut folders = Vec::with_capacity(runs.len());
+        for (name, config) in runs {
+            let folder = self.project.artefact_dir(ArtefactKind::Sae, name)?;
+            begin_or_resume(&folder, harvest, config)?;
+            crate::train_run::forget_request(&folder);
+            folders.push(folder);
+        }
         let is_training = self.training_samples(&reader)?;
-        let mut source = ShardSource::new(&reader, &is_training, config.seed)?;
-        let initial = sae::initial_weights(config, reader.d_model())?;
-        let (trained, _) = train_in(&folder, config, initial, &mut source, job)?;
+        let mut source = ShardSource::new(&reader, &is_training, seed)?;
+        let mut specs = Vec::with_capacity(runs.len());
+        for ((_, config), folder) in runs.iter().zip(&folders) {
+            let initial = sae::initial_weights(config, reader.d_model())?;
+            specs.push((folder.as_path(), config, initial));
+        }
+        let trained = train_all_in(specs, &mut source, job)?;
+        drop(source);
         let harvest_hash = harvest_hash(self, harvest)?;
-        let provenance = serde_json::json!({
-            "harvest": harvest,
-            "harvest_blake3": harvest_hash,
-            "config": config,
-        });
-        sae::formats::folder::save(&folder, &trained.sae, &provenance)?;
-        let evaluation = self.evaluate_rows(&trained.sae, &reader, config.seed, job)?;
-        write(&folder.join(EVALUATION), &to_json(&evaluation)?)?;
-        remove_checkpoints(&folder);
         let parent = ArtefactId::new(ArtefactKind::Harvest, harvest)?;
-        self.project.seal(ArtefactKind::Sae, name, &[parent], &[])?;
-        self.forget(name);
-        Ok(evaluation)
+        let mut evaluations = Vec::with_capacity(runs.len());
+        for (((name, config), folder), (trained, _)) in runs.iter().zip(&folders).zip(&trained) {
+            let provenance = serde_json::json!({
+                "harvest": harvest,
+                "harvest_blake3": harvest_hash,
+                "config": config,
+            });
+            sae::formats::folder::save(folder, &trained.sae, &provenance)?;
+            let evaluation = self.evaluate_rows(&trained.sae, &reader, config.seed, job)?;
+            write(&folder.join(EVALUATION), &to_json(&evaluation)?)?;
+            remove_checkpoints(folder);
+            let parents = std::slice::from_ref(&parent);
+            self.project.seal(ArtefactKind::Sae, name, parents, &[])?;
+            self.forget(name);
+            evaluations.push(evaluation);
+        }
+        Ok(evaluations)
+    }
+
+    /// Checks that these runs can be begun on the rows; returns their seed.
+    fn check_runs(&self, runs: &[(String, SaeConfig)], reader: &HarvestReader) -> Result<u64> {
+        let Some((_, first)) = runs.first() else {
+            return Err(EngineError::request("no dictionary is to be trained"));
+        };
+        for (at, (name, config)) in runs.iter().enumerate() {
+            if self.project.is_finished(ArtefactKind::Sae, name) {
+                return Err(EngineError::request(format!(
+                    "saes/{name} is already there; choose another name"
+                )));
+            }
+            sae::check_config(config, reader.d_model())?;
+            if runs[..at].iter().any(|(before, _)| before == name) {
+                let reason = format!("two dictionaries are to be called {name}");
+                return Err(EngineError::request(reason));
+            }
+            if (config.seed, config.batch_rows) != (first.seed, first.batch_rows) {
+                return Err(EngineError::request(format!(
+                    "dictionaries trained on one pass have one seed and batches of one size; {name} \
+                     has seed {} and batch_rows {}, {} has {} and {}",
+                    config.seed, config.batch_rows, runs[0].0, first.seed, first.batch_rows
+                )));
+            }
+        }
+        Ok(first.seed)
     }
 
     /// What was measured when the dictionary was trained.
@@ -216,44 +273,63 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     )?)
 }
 
-/// Trains with checkpoints and metrics in `folder`, going on where it stopped; returns the last
-/// step's report too, if there was a step left to do.
+/// What a run came to: its dictionary, and the last step's report if there was a step left to do.
+pub(crate) type RunOutcome = (Trained, Option<StepReport>);
+
+/// Trains with checkpoints and metrics in `folder`, going on where it stopped.
 pub(crate) fn train_in(
     folder: &Path,
     config: &SaeConfig,
     initial: SaeParts,
     source: &mut dyn ActivationSource,
     job: &JobContext,
-) -> Result<(Trained, Option<StepReport>)> {
-    let plan = CheckpointPlan {
-        dir: folder.join(CHECKPOINTS),
-        every_steps: CHECKPOINT_EVERY,
-    };
-    let metrics_path = folder.join(METRICS);
-    let mut metrics = MetricsFile::new(&metrics_path);
-    let mut last = None;
-    let trained = sae::train_from(
-        config,
-        initial,
-        source,
-        &mut |report| {
-            metrics.add(report);
-            last = Some(*report);
-            job.train_step(*report);
-            job.step(
-                "Training dictionary",
-                u64::from(report.step) + 1,
-                u64::from(config.steps),
-                "steps",
-            )
-        },
-        Some(&plan),
-    )?;
-    metrics.finish()?;
-    if !trained.completed {
+) -> Result<RunOutcome> {
+    let mut all = train_all_in(vec![(folder, config, initial)], source, job)?;
+    all.pop()
+        .ok_or_else(|| EngineError::other("no dictionary was trained"))
+}
+
+/// The same for several runs on one pass over the rows, each in a folder of its own.
+pub(crate) fn train_all_in(
+    runs: Vec<(&Path, &SaeConfig, SaeParts)>,
+    source: &mut dyn ActivationSource,
+    job: &JobContext,
+) -> Result<Vec<RunOutcome>> {
+    let plans: Vec<CheckpointPlan> = runs
+        .iter()
+        .map(|(folder, ..)| CheckpointPlan {
+            dir: folder.join(CHECKPOINTS),
+            every_steps: CHECKPOINT_EVERY,
+        })
+        .collect();
+    let paths: Vec<PathBuf> = runs.iter().map(|run| run.0.join(METRICS)).collect();
+    let mut metrics: Vec<MetricsFile<'_>> =
+        paths.iter().map(|path| MetricsFile::new(path)).collect();
+    let mut last: Vec<Option<StepReport>> = vec![None; runs.len()];
+    let total = runs.iter().map(|run| u64::from(run.1.steps)).max();
+    let specs = runs.into_iter().zip(&plans).map(|(run, plan)| RunSpec {
+        config: run.1,
+        initial: run.2,
+        checkpoint: Some(plan),
+    });
+    let trained = sae::train_together(specs.collect(), source, &mut |run, report| {
+        metrics[run].add(report);
+        last[run] = Some(*report);
+        job.train_step(*report);
+        job.step(
+            "Training dictionary",
+            u64::from(report.step) + 1,
+            total.unwrap_or(0),
+            "steps",
+        )
+    })?;
+    for file in metrics {
+        file.finish()?;
+    }
+    if trained.iter().any(|run| !run.completed) {
         return Err(EngineError::cancelled());
     }
-    Ok((trained, last))
+    Ok(trained.into_iter().zip(last).collect())
 }
 
 /// Removes what [`train_in`] would go on from, once its dictionary is written.

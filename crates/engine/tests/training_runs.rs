@@ -243,3 +243,50 @@ fn a_forecast_refuses_what_a_run_would() {
     wrong.positions = "items".to_owned();
     assert!(session.forecast(&wrong, &JobContext::silent()).is_err());
 }
+
+#[test]
+fn dictionaries_trained_on_one_pass_are_those_trained_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, other) = (dir.path().join("a"), dir.path().join("b"));
+    let job = JobContext::silent();
+    let runs = [4, 6].map(|k| {
+        let config = SaeConfig {
+            k,
+            ..request("").config
+        };
+        (format!("k{k}"), config)
+    });
+    let harvest = HarvestRequest {
+        name: "tokens".to_owned(),
+        model: "phantom".to_owned(),
+        dataset: "films".to_owned(),
+        hook: HOOK,
+        positions: "image".to_owned(),
+        limit: None,
+        pool: 1,
+    };
+    let [session, alone] = [&root, &other].map(|root| {
+        let session = build(root);
+        session.harvest(&harvest, &job).unwrap();
+        session
+    });
+    let evaluations = session.train_saes("tokens", &runs, &job).unwrap();
+    assert!(evaluations[1].all.l0 > evaluations[0].all.l0);
+    for (name, config) in &runs {
+        alone.train_sae(name, "tokens", config, &job).unwrap();
+        assert_eq!(weights(&root, name), weights(&other, name));
+    }
+    let mut twice = runs.clone();
+    twice[1].0 = "k4".to_owned();
+    let refused = session.train_saes("tokens", &twice, &job).unwrap_err();
+    assert!(
+        refused.message.contains("already there"),
+        "{}",
+        refused.message
+    );
+    let mut seeds = runs.map(|(name, config)| (format!("{name}-again"), config));
+    seeds[1].1.seed = 3;
+    let refused = session.train_saes("tokens", &seeds, &job).unwrap_err();
+    assert!(refused.message.contains("one seed"), "{}", refused.message);
+    assert!(!root.join("saes/k4-again").exists());
+}
