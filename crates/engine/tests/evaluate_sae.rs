@@ -143,7 +143,12 @@ fn films_beside_their_baselines() {
     let n_dead = report.metric("dead_share").unwrap().value * 64.0;
     assert_eq!(bars.sum::<u64>(), 64 - n_dead.round() as u64);
     assert_eq!(evaluate(&session, &request), report);
+    what_does_not_fit_is_refused(&session);
+}
 
+/// A dictionary beside itself, one that is not there, embeddings of other samples.
+fn what_does_not_fit_is_refused(session: &Session) {
+    let job = JobContext::silent();
     let refused = |request: EvaluateRequest| {
         let error = session.evaluate_sae(&request, &job).unwrap_err();
         error.to_string()
@@ -155,13 +160,7 @@ fn films_beside_their_baselines() {
     assert!(itself.contains("--against first"), "{itself}");
     assert!(!refused(EvaluateRequest::of("third")).is_empty());
     session.import(&films_named("others"), &job).unwrap();
-    harvest(
-        &session,
-        "others",
-        "phantom-vlm",
-        "vision.ln_final",
-        "image",
-    );
+    harvest(session, "others", "phantom-vlm", "vision.ln_final", "image");
     let apart = refused(EvaluateRequest {
         embeddings: Some("others".to_owned()),
         ..EvaluateRequest::of("first")
