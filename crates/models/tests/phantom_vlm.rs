@@ -260,6 +260,7 @@ fn generation_with_a_cache_equals_the_whole_pass() {
     let mut whole = prompt.clone();
     whole.ids.extend(&generated.ids);
     whole.classes.resize(whole.ids.len(), PositionClass::Report);
+    let (scores, _) = model.logits(&whole, &HookSpec::default()).unwrap();
     let states = model.capture(&[whole], &[HookPoint::LnFinal]).unwrap();
     let n_vocab = model.config().vocabulary.n_tokens();
     for (i, expected) in generated.logits.chunks(n_vocab).enumerate() {
@@ -268,6 +269,10 @@ fn generation_with_a_cache_equals_the_whole_pass() {
         let logits = model.logit_lens(state, HookPoint::LnFinal).unwrap();
         for (a, b) in logits.unwrap().iter().zip(expected) {
             assert!((a - b).abs() < 1e-3, "step {i}: {a} against {b}");
+        }
+        let at = (prompt.ids.len() - 1 + i) * n_vocab;
+        for (a, b) in scores[at..at + n_vocab].iter().zip(expected) {
+            assert!((a - b).abs() < 1e-3, "step {i}: {a} against {b} at once");
         }
     }
 }

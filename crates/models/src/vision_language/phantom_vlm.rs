@@ -259,7 +259,7 @@ impl PhantomVlm {
             .collect())
     }
 
-    /// Runs the prompt; the state of its last position, and the cache.
+    /// Runs the prompt; the states of all its positions after the final norm, and the cache.
     fn read_prompt(
         &self,
         input: &ModelInput,
@@ -275,10 +275,16 @@ impl PhantomVlm {
             .decoder
             .forward(x, Some(&mut cache), run, &positions, None)?
             .ok_or_else(unreached)?;
-        Ok((
-            normed.narrow(1, input.ids.len() - 1, 1)?.contiguous()?,
-            cache,
-        ))
+        Ok((normed, cache))
+    }
+
+    /// Refuses a spec that names a hook point the model lacks.
+    fn check_hooks(&self, spec: &HookSpec) -> Result<(), ModelError> {
+        let edited = spec.edits.iter().map(|(hook, _)| hook);
+        for &hook in spec.capture.iter().chain(edited) {
+            self.order(hook)?;
+        }
+        Ok(())
     }
 }
 
@@ -463,15 +469,10 @@ impl HookedModel for PhantomVlm {
         options: GenerationOptions,
         on_token: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generation, ModelError> {
-        let asked = spec
-            .capture
-            .iter()
-            .chain(spec.edits.iter().map(|(hook, _)| hook));
-        for &hook in asked {
-            self.order(hook)?;
-        }
+        self.check_hooks(spec)?;
         let mut run = HookRun::new(spec);
-        let (mut state, mut cache) = self.read_prompt(input, &mut run)?;
+        let (normed, mut cache) = self.read_prompt(input, &mut run)?;
+        let mut state = normed.narrow(1, input.ids.len() - 1, 1)?.contiguous()?;
         let mut generation = Generation {
             captured: run.into_captured(),
             ..Generation::default()
@@ -520,6 +521,18 @@ impl HookedModel for PhantomVlm {
             }
         }
         Ok(generation)
+    }
+
+    fn logits(
+        &self,
+        input: &ModelInput,
+        spec: &HookSpec,
+    ) -> Result<(Vec<f32>, Vec<Captured>), ModelError> {
+        self.check_hooks(spec)?;
+        let mut run = HookRun::new(spec);
+        let (normed, _) = self.read_prompt(input, &mut run)?;
+        let scores = self.decoder.logits(&normed)?.flatten_all()?;
+        Ok((scores.to_vec1::<f32>()?, run.into_captured()))
     }
 
     fn image_attribution(
