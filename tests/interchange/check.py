@@ -27,13 +27,34 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 D, N, K, ROWS = 24, 96, 6, 512
+# Settings of a training here, and the tools that have such a dictionary.
+EVERY = ("saelens", "dictionary_learning", "sparsify")
+TWO = EVERY[:2]
 VARIANTS = {
-    "top_k": "",
-    "batch_top_k": "threshold_start_step = 5\n",
-    "matryoshka": "threshold_start_step = 5\ngroup_sizes = [16, 32, 48]\n",
-    "relu": "l1 = 0.2\nsparsity_warmup_steps = 5\n",
-    "jump_relu": "bandwidth = 0.2\nsparsity_warmup_steps = 5\n",
-    "gated": "l1 = 0.2\nsparsity_warmup_steps = 5\n",
+    "top_k": ("top_k", "", EVERY),
+    "batch_top_k": ("batch_top_k", "threshold_start_step = 5\n", TWO),
+    "matryoshka": ("matryoshka", "threshold_start_step = 5\ngroup_sizes = [16, 32, 48]\n", TWO),
+    "relu": ("relu", "l1 = 0.2\nsparsity_warmup_steps = 5\n", TWO),
+    "jump_relu": ("jump_relu", "bandwidth = 0.2\nsparsity_warmup_steps = 5\n", TWO),
+    "gated": ("gated", "l1 = 0.2\nsparsity_warmup_steps = 5\n", TWO),
+    "saelens_batch_top_k": ("batch_top_k", 'recipe = "saelens"\nlr = 0.01\n', TWO),
+    "saelens_layer_norm": (
+        "relu",
+        'recipe = "saelens"\nl1 = 0.2\nlr = 0.003\nnormalize_activations = "layer_norm"\n',
+        ("saelens",),
+    ),
+    "centred_and_scaled": (
+        "relu",
+        'l1 = 0.2\nsparsity_warmup_steps = 5\ncentre_rows = true\n'
+        'normalize_activations = "expected_average"\n',
+        TWO,
+    ),
+    "sparsify_group_max": ("group_max", 'recipe = "sparsify"\n', ("sparsify",)),
+    "sparsify_multi_topk": (
+        "top_k",
+        'recipe = "sparsify"\nmulti_topk = true\n',
+        ("sparsify",),
+    ),
 }
 ABSOLUTE, RELATIVE = 1e-6, 1e-5
 
@@ -105,9 +126,10 @@ def in_sparsify(folder, x):
     from sparsify import SparseCoder
 
     sae = SparseCoder.load_from_disk(str(folder), device="cpu")
-    out = sae(x)
-    dense = torch.zeros(len(x), N).scatter_(1, out.latent_indices, out.latent_acts)
-    return dense, out.sae_out
+    # With multi_topk the forward pass returns four times as many codes as the encoder.
+    codes = sae.encode(x)
+    dense = torch.zeros(len(x), N).scatter_(1, codes.top_indices, codes.top_acts)
+    return dense, sae(x).sae_out
 
 
 TOOLS = {
@@ -119,23 +141,22 @@ TOOLS = {
 
 def out_of_here(check):
     x = torch.from_numpy(check.rows)
-    for variant, settings in VARIANTS.items():
+    for variant, (rule, settings, tools) in VARIANTS.items():
         config = check.folder / f"{variant}.toml"
         config.write_text(
-            f'variant = "{variant}"\nn_features = {N}\nk = {K}\nbatch_rows = 256\nsteps = 60\n'
+            f'variant = "{rule}"\nn_features = {N}\nk = {K}\nbatch_rows = 256\nsteps = 60\n'
             f"warmup_steps = 5\n{settings}"
         )
         sae = check.folder / variant
         rows = f"{check.folder / 'rows.safetensors'}:x"
         check.run("sae", "train", "--input", rows, "--config", config, "--out", sae)
         ours = check.encode(sae)
-        for tool, load in TOOLS.items():
-            if tool == "sparsify" and variant != "top_k":
-                continue
+        for tool in tools:
+            load = TOOLS[tool]
             folder = check.folder / f"{variant}-{tool}"
             check.run("sae", "export", sae, "--format", tool, "--out", folder)
             theirs = load(folder, x)
-            if variant == "relu" and tool == "dictionary_learning":
+            if rule == "relu" and tool == "dictionary_learning":
                 # The library makes decoder columns unit length and activations larger in return.
                 norms = np.linalg.norm(load_file(sae / "sae.safetensors")["W_dec"], axis=1)
                 theirs = (theirs[0] / torch.from_numpy(norms), theirs[1])
@@ -179,14 +200,77 @@ def into_here(check):
         loaded = in_saelens(folder, x)
         check.compare(f"SAELens {name} read here", check.encode(folder), loaded)
 
-    from sparsify import SparseCoder, SparseCoderConfig
-
-    sae = SparseCoder(D, SparseCoderConfig(num_latents=N, k=K), device="cpu")
+    sae = StandardSAE(StandardSAEConfig(d_in=D, d_sae=N, normalize_activations="layer_norm"))
     for parameter in sae.parameters():
         parameter.data = random(*parameter.shape)
-    folder = check.folder / "sparsify-topk"
-    sae.save_to_disk(str(folder))
-    check.compare("sparsify topk read here", check.encode(folder), in_sparsify(folder, x))
+    folder = check.folder / "saelens-layer-norm"
+    sae.save_model(str(folder))
+    loaded = in_saelens(folder, x)
+    check.compare("SAELens layer_norm read here", check.encode(folder), loaded)
+
+    from sparsify import SparseCoder, SparseCoderConfig
+
+    for name, more in {
+        "topk": {},
+        "multi_topk": dict(multi_topk=True),
+        "groupmax": dict(activation="groupmax"),
+        "transcoder": dict(transcode=True, skip_connection=True),
+    }.items():
+        sae = SparseCoder(D, SparseCoderConfig(num_latents=N, k=K, **more), device="cpu")
+        for parameter in sae.parameters():
+            parameter.data = random(*parameter.shape)
+        folder = check.folder / f"sparsify-{name}"
+        sae.save_to_disk(str(folder))
+        loaded = in_sparsify(folder, x)
+        check.compare(f"sparsify {name} read here", check.encode(folder), loaded)
+    published(check, x, random)
+
+
+def published(check, x, random):
+    """Files as OpenAI and Google publish them, by their own formulas; neither is a package."""
+    weights = dict(pre_bias=random(D), latent_bias=random(N))
+    weights |= {"encoder.weight": random(N, D), "decoder.weight": random(D, N)}
+    for name, activation in {"topk": "TopK", "relu_tied": "ReLU"}.items():
+        file = dict(weights, stats_last_nonzero=torch.zeros(N, dtype=torch.long))
+        file |= dict(activation=activation, activation_state_dict={})
+        decoder = file["decoder.weight"]
+        if activation == "TopK":
+            file["activation_state_dict"] = dict(k=K)
+        else:
+            del file["decoder.weight"]
+            decoder = file["encoder.weight"].T
+        path = check.folder / f"openai-{name}.pt"
+        torch.save(file, path)
+        rows, mean, std = x, 0, 1
+        if activation == "TopK":
+            mean = x.mean(-1, keepdim=True)
+            std = (x - mean).std(-1, keepdim=True)
+            rows = (x - mean) / (std + 1e-5)
+        pre = (rows - file["pre_bias"]) @ file["encoder.weight"].T + file["latent_bias"]
+        if activation == "TopK":
+            top = pre.topk(K, dim=-1)
+            pre = torch.zeros_like(pre).scatter_(-1, top.indices, top.values)
+        features = pre.relu()
+        recon = (features @ decoder.T + file["pre_bias"]) * std + mean
+        check.compare(f"OpenAI {name} read here", check.encode(path), (features, recon))
+
+    gemma = dict(W_enc=random(D, N), W_dec=random(N, D), b_enc=random(N), b_dec=random(D))
+    gemma["threshold"] = random(N).abs()
+    pre = x @ gemma["W_enc"] + gemma["b_enc"]
+    features = pre.relu() * (pre > gemma["threshold"])
+    recon = features @ gemma["W_dec"] + gemma["b_dec"]
+    folder = check.folder / "gemma-1"
+    folder.mkdir()
+    np.savez(folder / "params.npz", **{name: value.numpy() for name, value in gemma.items()})
+    check.compare("Gemma Scope read here", check.encode(folder), (features, recon))
+    folder = check.folder / "gemma-2"
+    folder.mkdir()
+    skip = random(D, D)
+    tensors = {name.lower(): value.numpy() for name, value in gemma.items()}
+    save_file(tensors | dict(affine_skip_connection=skip.numpy()), folder / "params.safetensors")
+    (folder / "config.json").write_text('{"architecture": "jump_relu"}')
+    theirs = (features, recon + x @ skip)
+    check.compare("Gemma Scope 2 with a skip path read here", check.encode(folder), theirs)
 
 
 def main():
