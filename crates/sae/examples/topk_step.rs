@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use sae::{InMemorySource, train};
-use schema::{SaeConfig, SaeVariant};
+use schema::{SaeConfig, SaeRecipe, SaeVariant};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -107,21 +107,20 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn measure(sizes: Sizes, time: Clock, variant: SaeVariant) -> Outcome {
+fn measure(sizes: Sizes, time: Clock, (recipe, variant): (SaeRecipe, SaeVariant)) -> Outcome {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random::<f32>() - 0.5).collect() };
     let rows = random(sizes.rows * sizes.d_model * 2);
     let weights = random(sizes.n_features * sizes.d_model);
     let mut out = vec![0.0; sizes.rows * sizes.n_features];
     let config = SaeConfig {
-        variant,
         n_features: u32::try_from(sizes.n_features)?,
         k: u32::try_from(sizes.k)?,
         batch_rows: u32::try_from(sizes.rows)?,
         steps: u32::try_from(sizes.steps)?,
         warmup_steps: 1,
         threshold_start_step: 1,
-        ..SaeConfig::default()
+        ..SaeConfig::of_recipe(recipe, variant, u32::try_from(sizes.n_features)?)
     };
     let mut source = InMemorySource::new(rows.clone(), sizes.d_model, 0)?;
     let (mut steps, mut products) = (Vec::new(), Vec::new());
@@ -143,8 +142,8 @@ fn measure(sizes: Sizes, time: Clock, variant: SaeVariant) -> Outcome {
     let flop = 2.0 * (sizes.rows * sizes.d_model * sizes.n_features) as f64;
     writeln!(
         std::io::stdout(),
-        "{variant:?} {} rows, d_model {}, {} features, k {}: {step:.1} ms a step, encoder product \
-         alone (gemm) {product:.1} ms = {:.0} GFLOP/s, ratio {:.2}",
+        "{recipe:?} {variant:?} {} rows, d_model {}, {} features, k {}: {step:.3} ms a step, \
+         encoder product alone (gemm) {product:.3} ms = {:.0} GFLOP/s, ratio {:.2}",
         sizes.rows,
         sizes.d_model,
         sizes.n_features,
@@ -182,8 +181,12 @@ fn main() -> Outcome {
                 k,
                 steps,
             };
-            for variant in [SaeVariant::TopK, SaeVariant::BatchTopK] {
-                measure(sizes, time, variant).map_err(|error| error.to_string())?;
+            for kind in [
+                (SaeRecipe::DictionaryLearning, SaeVariant::TopK),
+                (SaeRecipe::DictionaryLearning, SaeVariant::BatchTopK),
+                (SaeRecipe::Recsae, SaeVariant::TopK),
+            ] {
+                measure(sizes, time, kind).map_err(|error| error.to_string())?;
             }
         }
         Ok(())

@@ -17,7 +17,7 @@ use crate::weights::Weights;
 pub struct CheckpointPlan {
     /// Folder of the checkpoints; made if absent. One run per folder.
     pub dir: PathBuf,
-    /// Steps between two checkpoints, ≥ 1.
+    /// Steps between two checkpoints, ≥ 1; where they take longer than two minutes there are more.
     pub every_steps: u32,
 }
 

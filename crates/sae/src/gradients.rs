@@ -165,7 +165,7 @@ impl Scratch {
         step: u32,
         weights: &Weights,
         rows: &[f32],
-        ages: Ages<'_>,
+        ages: &mut Ages<'_>,
     ) -> BatchLoss {
         let n_rows = rows.len() / weights.d_model;
         let norm = plan
@@ -173,7 +173,7 @@ impl Scratch {
             .layer_norm
             .then(|| LayerNorm::of(rows, weights.d_model));
         let input = norm.as_ref().map_or(rows, |norm| &norm.rows);
-        let before = dead_before(plan, &ages);
+        let before = dead_before(plan, ages);
         let selected = self.select(plan, (step, weights), input, &before);
         let fired = selected.multi.as_ref().unwrap_or(&selected.codes);
         // sparsify counts places, also those whose activation is 0.

@@ -7,8 +7,13 @@ use crate::kernels::{AdamStep, SignStep, adam, averaged, dot, remove_parallel, s
 use crate::recipe::{Conventions, UnitRows};
 use crate::weights::Weights;
 
-/// Features updated by one task at least.
-const FEATURES_PER_TASK: usize = 32;
+/// Values updated by one task at least: fewer cost more to hand out than to update.
+const VALUES_PER_TASK: usize = 16384;
+
+/// Rows of width `d` that one task goes through at least.
+fn rows_per_task(d: usize) -> usize {
+    (VALUES_PER_TASK / d).max(8)
+}
 
 /// The share of the peak learning rate at a step: linear warm-up, constant, linear decay towards
 /// 0 from `decay_start`. Some recipes warm up from 0, others from the first share; some decay
@@ -39,27 +44,31 @@ pub(crate) fn unit_rows(weights: &mut Weights) {
     weights
         .w_dec
         .par_chunks_mut(d)
-        .with_min_len(FEATURES_PER_TASK)
+        .with_min_len(rows_per_task(d))
         .for_each(unit_norm);
 }
 
 /// Takes the component along each decoder row from the decoder's gradient; returns the global
 /// norm of all gradients afterwards.
 ///
-/// Where decoder rows are free, nothing is taken.
+/// Where decoder rows are free, nothing is taken; where nothing is clipped either, the norm is not
+/// needed, and 0.
 pub(crate) fn project_gradients(
-    conventions: &Conventions,
+    (config, conventions): (&SaeConfig, &Conventions),
     weights: &Weights,
     gradients: &mut Weights,
 ) -> f64 {
     let d = weights.d_model;
     let is_unit = conventions.projects;
+    if !is_unit && config.grad_clip.is_none() {
+        return 0.0;
+    }
     let squares: Vec<f64> = gradients
         .w_dec
         .par_chunks_mut(d)
         .zip(weights.w_dec.par_chunks(d))
         .zip(gradients.w_enc.par_chunks(d))
-        .with_min_len(FEATURES_PER_TASK)
+        .with_min_len(rows_per_task(d))
         .map(|((decoder, row), encoder)| {
             if is_unit {
                 remove_parallel(decoder, row);
@@ -107,12 +116,13 @@ pub(crate) fn update(
     };
     let d = weights.d_model;
     let [first, second] = moments;
+    let rows = rows_per_task(d);
     weights
         .w_enc
-        .par_chunks_mut(d * FEATURES_PER_TASK)
-        .zip(gradients.w_enc.par_chunks(d * FEATURES_PER_TASK))
-        .zip(first.w_enc.par_chunks_mut(d * FEATURES_PER_TASK))
-        .zip(second.w_enc.par_chunks_mut(d * FEATURES_PER_TASK))
+        .par_chunks_mut(d * rows)
+        .zip(gradients.w_enc.par_chunks(d * rows))
+        .zip(first.w_enc.par_chunks_mut(d * rows))
+        .zip(second.w_enc.par_chunks_mut(d * rows))
         .for_each(|(((w, g), m), v)| adam(w, g, m, v, adam_step));
     let keeps_unit = conventions.unit_rows == UnitRows::AfterStep;
     weights
@@ -121,7 +131,7 @@ pub(crate) fn update(
         .zip(gradients.w_dec.par_chunks(d))
         .zip(first.w_dec.par_chunks_mut(d))
         .zip(second.w_dec.par_chunks_mut(d))
-        .with_min_len(FEATURES_PER_TASK)
+        .with_min_len(rows)
         .for_each(|(((w, g), m), v)| {
             adam(w, g, m, v, adam_step);
             if keeps_unit {
@@ -167,7 +177,6 @@ fn follow_signs(
     gradients: &Weights,
     points: &mut Weights,
 ) {
-    const VALUES_PER_TASK: usize = 8192;
     if step == 0 {
         points.clone_from(weights);
     }

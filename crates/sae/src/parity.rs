@@ -134,13 +134,13 @@ struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    fn run(config: &'a SaeConfig, parts: SaeParts, x: &[f32], ages: Ages<'_>) -> Self {
+    fn run(config: &'a SaeConfig, parts: SaeParts, x: &[f32], mut ages: Ages<'_>) -> Self {
         check_config(config, 24).unwrap();
         let plan = Plan::of(config).unwrap();
         let extra = plan.variant.initial_extra(&parts.sparsity);
         let weights = Weights::from_parts(parts, extra);
         let mut scratch = Scratch::new(&weights);
-        let loss = scratch.batch(&plan, 25, &weights, x, ages);
+        let loss = scratch.batch(&plan, 25, &weights, x, &mut ages);
         Self {
             config,
             weights,
@@ -161,7 +161,11 @@ impl<'a> Step<'a> {
         let mut names = tensors.names().into_iter();
         if names.any(|name| name.starts_with("grad_processed")) {
             let conventions = Conventions::of(self.config);
-            let norm = project_gradients(&conventions, &self.weights, &mut self.gradients);
+            let norm = project_gradients(
+                (self.config, &conventions),
+                &self.weights,
+                &mut self.gradients,
+            );
             let clip = clip_factor(self.config, norm);
             for tensor in self.gradients.tensors_mut() {
                 for value in tensor.iter_mut() {

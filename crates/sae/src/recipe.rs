@@ -57,6 +57,10 @@ pub(crate) enum AuxLoss {
 
 /// The conventions of one training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a table of choices, each read in one place"
+)]
 pub(crate) struct Conventions {
     pub(crate) loss: LossScale,
     pub(crate) unit_rows: UnitRows,

@@ -68,18 +68,18 @@ impl TrainingState {
         self.check_rows(config, rows)?;
         self.prepare(plan, rows);
         let weights = &mut self.weights;
-        let ages = Ages {
+        let mut ages = Ages {
             rows_since_active: &mut self.rows_since_active,
             of_epoch: &self.dead_of_epoch,
         };
-        let loss = scratch.batch(plan, self.step, weights, rows, ages);
+        let loss = scratch.batch(plan, self.step, weights, rows, &mut ages);
         let tracks_now =
             self.step > config.threshold_start_step || plan.conventions.threshold_from_zero;
         if plan.variant.tracks_threshold() && tracks_now && loss.lowest_activation > 0.0 {
             self.threshold = tracked_threshold(config, self.threshold, &loss);
         }
         let total = loss.reconstruction + loss.penalty + f64::from(config.auxk_alpha) * loss.auxk;
-        let norm = project_gradients(&plan.conventions, weights, &mut scratch.gradients);
+        let norm = project_gradients((config, &plan.conventions), weights, &mut scratch.gradients);
         if !total.is_finite() || !norm.is_finite() {
             return Err(SaeError::NotFinite {
                 what: format!(

@@ -2,7 +2,7 @@
 //! jobs and no project.
 
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use schema::{SaeConfig, StepReport};
 
@@ -155,6 +155,9 @@ pub fn train_together(
     runs.into_iter().map(Training::finish).collect()
 }
 
+/// A killed run loses no more than this, however long its steps are.
+const AT_LEAST_EVERY: Duration = Duration::from_mins(2);
+
 /// One run between two steps.
 struct Training<'a> {
     plan: Plan<'a>,
@@ -165,6 +168,7 @@ struct Training<'a> {
     checkpoint: Option<&'a CheckpointPlan>,
     resumed_at: u32,
     saved_at: u32,
+    saved_when: Instant,
     clock: Instant,
 }
 
@@ -205,6 +209,7 @@ impl<'a> Training<'a> {
             row_map: RowMap::of(config, source)?,
             mapped: Vec::new(),
             checkpoint: run.checkpoint,
+            saved_when: Instant::now(),
             clock: Instant::now(),
         })
     }
@@ -239,9 +244,12 @@ impl<'a> Training<'a> {
         };
         let since = self.state.step - self.saved_at;
         let is_last = self.state.step == self.plan.config.steps;
-        if since > 0 && (now || is_last || since >= plan.every_steps.max(1)) {
+        let is_due =
+            since >= plan.every_steps.max(1) || self.saved_when.elapsed() >= AT_LEAST_EVERY;
+        if since > 0 && (now || is_last || is_due) {
             checkpoint::write(plan, self.plan.config, &self.state)?;
             self.saved_at = self.state.step;
+            self.saved_when = Instant::now();
         }
         Ok(())
     }

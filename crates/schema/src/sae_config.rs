@@ -102,6 +102,10 @@ pub enum L0Penalty {
 /// Configuration of one training run. Rows are positions; units are those of the hook activation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a key of a settings file, as the tools name it"
+)]
 pub struct SaeConfig {
     /// Sparsity rule.
     pub variant: SaeVariant,

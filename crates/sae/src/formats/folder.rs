@@ -21,8 +21,10 @@ pub const WEIGHTS_FILE: &str = "sae.safetensors";
 
 /// `cfg.json`: sparsify's keys, and ours.
 #[derive(Debug, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "the keys of sparsify's file")]
 struct FolderConfig {
-    /// `topk` or `groupmax`, or one of ours: `batchtopk`, `matryoshka_batchtopk`, `relu`, `jumprelu`, `gated`.
+    /// `topk` or `groupmax`, or one of ours: `batchtopk`, `matryoshka_batchtopk`, `relu`,
+    /// `jumprelu`, `gated`.
     activation: String,
     d_in: usize,
     /// 0 in sparsify's files means `d_in · expansion_factor`.

@@ -8,6 +8,8 @@ use crate::kernels::{Entry, Rows, add_scaled, feature_gradient};
 use crate::variants::Terms;
 use crate::weights::Weights;
 
+/// Values of gradients that one task fills at least.
+const VALUES_PER_TASK: usize = 16384;
 /// Features whose contributions to a sum are added up by one task.
 const FEATURES_PER_SUM: usize = 128;
 
@@ -71,7 +73,7 @@ pub(super) fn collect(common: &Common<'_>, from: &[Contribution<'_>], gradients:
         .zip(gradients.w_enc.par_chunks_mut(d))
         .zip(gradients.b_enc.par_iter_mut())
         .enumerate()
-        .with_min_len(8)
+        .with_min_len((VALUES_PER_TASK / d).max(8))
         .for_each(|(feature, ((decoder, encoder), bias))| {
             *bias = of_feature(feature, &sorted, common.input, decoder, encoder);
             if let Some(&along) = common.terms.along_decoder.get(feature) {

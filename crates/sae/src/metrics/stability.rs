@@ -139,6 +139,7 @@ pub(super) mod tests {
             b_dec: vec![0.0; d_model],
             is_centred: true,
             sparsity: Sparsity::Relu,
+            extras: crate::extras::SaeExtras::default(),
         })
         .unwrap()
     }

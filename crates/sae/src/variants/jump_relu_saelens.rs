@@ -110,7 +110,7 @@ impl Variant for JumpRelu {
             lengths: vec![0.0; self.n_features],
             loss: 0.0,
         };
-        let of_counts = self.of_activations(batch, &lengths, gradients, &mut sums);
+        let of_counts = penalise(batch, &lengths, gradients, &mut sums);
         self.through_window(batch, &of_counts, gradients, &mut sums);
         if let Some(weight) = batch.config.pre_act_loss {
             lift_dead(batch, f64::from(weight), &lengths, gradients, &mut sums);
@@ -127,61 +127,6 @@ impl Variant for JumpRelu {
 }
 
 impl JumpRelu {
-    /// Adds the penalty, and its derivatives with respect to the activations to `gradients`;
-    /// returns that with respect to each row's count of active features.
-    fn of_activations(
-        &self,
-        batch: &Batch<'_>,
-        lengths: &[f32],
-        gradients: &mut [f32],
-        sums: &mut Sums,
-    ) -> Vec<f64> {
-        let config = batch.config;
-        let rows = batch.n_rows();
-        let weight = f64::from(config.sparsity_penalty) * batch.penalty_share() / rows;
-        let codes = batch.codes;
-        let l0 = |row: usize| {
-            codes
-                .row(row)
-                .1
-                .iter()
-                .filter(|&&value| value > 0.0)
-                .count() as f64
-        };
-        match config.l0_penalty {
-            L0Penalty::Tanh => {
-                let scale = f64::from(config.tanh_scale);
-                for (at, gradient) in gradients.iter_mut().enumerate() {
-                    let feature = codes.features[at] as usize;
-                    let (value, length) =
-                        (f64::from(codes.values[at]), f64::from(lengths[feature]));
-                    let t = (scale * value * length).tanh();
-                    let slope = weight * scale * (1.0 - t * t);
-                    sums.loss += weight * t;
-                    sums.lengths[feature] += slope * value;
-                    *gradient += (slope * length) as f32;
-                }
-                vec![0.0; codes.n_rows()]
-            }
-            L0Penalty::Quadratic => {
-                let target = config.target_l0.map_or(f64::from(config.k), f64::from);
-                (0..codes.n_rows())
-                    .map(|row| {
-                        let excess = l0(row) - target;
-                        sums.loss += weight * 2.0 / target * excess * excess;
-                        weight * 4.0 / target * excess
-                    })
-                    .collect()
-            }
-            _ => (0..codes.n_rows())
-                .map(|row| {
-                    sums.loss += weight * l0(row);
-                    weight
-                })
-                .collect(),
-        }
-    }
-
     /// Turns derivatives with respect to activations and counts into those with respect to
     /// pre-activations and thresholds.
     fn through_window(
@@ -194,10 +139,12 @@ impl JumpRelu {
         let width = f64::from(self.bandwidth);
         let thresholds = &batch.weights.extra;
         for (row, &of_count) in of_counts.iter().enumerate() {
-            for at in batch.places.offsets[row]..batch.places.offsets[row + 1] {
+            let range = batch.places.offsets[row]..batch.places.offsets[row + 1];
+            let places = range.clone().zip(&mut gradients[range]);
+            for (at, gradient) in places {
                 let feature = batch.places.features[at] as usize;
                 let (value, threshold) = (batch.places.values[at], thresholds[feature]);
-                let of_activation = f64::from(gradients[at]);
+                let of_activation = f64::from(*gradient);
                 let mut through = 0.0;
                 if self.is_within(value, threshold) {
                     through = f64::from(threshold) / width * of_activation + of_count / width;
@@ -213,9 +160,62 @@ impl JumpRelu {
                 } else {
                     0.0
                 };
-                gradients[at] = (direct + reached) as f32;
+                *gradient = (direct + reached) as f32;
             }
         }
+    }
+}
+
+/// Adds the penalty, and its derivatives with respect to the activations to `gradients`;
+/// returns that with respect to each row's count of active features.
+fn penalise(
+    batch: &Batch<'_>,
+    lengths: &[f32],
+    gradients: &mut [f32],
+    sums: &mut Sums,
+) -> Vec<f64> {
+    let config = batch.config;
+    let rows = batch.n_rows();
+    let weight = f64::from(config.sparsity_penalty) * batch.penalty_share() / rows;
+    let codes = batch.codes;
+    let l0 = |row: usize| {
+        codes
+            .row(row)
+            .1
+            .iter()
+            .filter(|&&value| value > 0.0)
+            .count() as f64
+    };
+    match config.l0_penalty {
+        L0Penalty::Tanh => {
+            let scale = f64::from(config.tanh_scale);
+            for (at, gradient) in gradients.iter_mut().enumerate() {
+                let feature = codes.features[at] as usize;
+                let (value, length) = (f64::from(codes.values[at]), f64::from(lengths[feature]));
+                let t = (scale * value * length).tanh();
+                let slope = weight * scale * (1.0 - t * t);
+                sums.loss += weight * t;
+                sums.lengths[feature] += slope * value;
+                *gradient += (slope * length) as f32;
+            }
+            vec![0.0; codes.n_rows()]
+        }
+        L0Penalty::Quadratic => {
+            let target = config.target_l0.map_or(f64::from(config.k), f64::from);
+            (0..codes.n_rows())
+                .map(|row| {
+                    let excess = l0(row) - target;
+                    sums.loss += weight * 2.0 / target * excess * excess;
+                    weight * 4.0 / target * excess
+                })
+                .collect()
+        }
+        _ => (0..codes.n_rows())
+            .map(|row| {
+                sums.loss += weight * l0(row);
+                weight
+            })
+            .collect(),
     }
 }
 
