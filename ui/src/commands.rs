@@ -115,6 +115,7 @@ pub(crate) enum Command {
     Train(Vec<RunRequest>),
     ResumeRuns(Vec<String>),
     DiscardRun(String),
+    TakeOut(String),
     ReadCurve(String),
     DismissToast(u64),
 }

@@ -304,6 +304,7 @@ impl App {
             Command::Train(requests) => backend.train(requests).map(drop),
             Command::ResumeRuns(names) => backend.resume_runs(names).map(drop),
             Command::DiscardRun(name) => backend.discard_run(&name).map(drop),
+            Command::TakeOut(name) => backend.take_out(&name),
             Command::CancelJob(job) => {
                 backend.cancel(job);
                 Ok(())

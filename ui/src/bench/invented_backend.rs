@@ -90,6 +90,7 @@ impl Backend for Invented {
             id: job,
             title: "Build the demo project".to_owned(),
             subject: String::new(),
+            queued: Vec::new(),
             stage: "Training dictionary".to_owned(),
             done: 400,
             total: 1000,
@@ -218,11 +219,10 @@ impl Backend for Invented {
     fn train(&self, requests: Vec<RunRequest>) -> Answer<JobId> {
         let names: Vec<&str> = requests.iter().map(|one| one.name.as_str()).collect();
         self.note(format!("train {}", names.join(", ")));
-        let first = requests.into_iter().next().ok_or("nothing to train")?;
         let job = JobId(21);
         let mut state = self.state();
-        state.jobs.push(super::training::job(job, &first));
-        state.begun.push(first);
+        state.jobs.extend(super::training::job(job, &requests));
+        state.begun.extend(requests);
         drop(state);
         self.revision.fetch_add(1, Ordering::AcqRel);
         Ok(job)
@@ -236,6 +236,14 @@ impl Backend for Invented {
     fn discard_run(&self, name: &str) -> Answer<JobId> {
         self.note(format!("discard {name}"));
         Ok(JobId(23))
+    }
+
+    fn take_out(&self, name: &str) -> Answer<()> {
+        self.note(format!("take out {name}"));
+        for job in &mut self.state().jobs {
+            job.queued.retain(|queued| queued != name);
+        }
+        Ok(())
     }
 
     fn runs(&self) -> Answer<Arc<Vec<RunView>>> {
