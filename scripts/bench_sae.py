@@ -9,7 +9,9 @@ Not part of CI. Needs torch, dictionary_learning, eai-sparsify, safetensors and 
 All train on the same saved batches with the same learning rate. The programs run by turns in
 processes of their own; of each the median step but the first two counts, of all turns the best.
 sparsify's step is its SparseCoder's forward and backward with fvu and auxk as its Trainer does it,
-Adam, decoder normalised and the parallel gradient removed.
+Adam, decoder normalised and the parallel gradient removed. RecSAE's step, at its own setting, is
+written here from its published description (it is no package): top-k of relu, FVU, Adam with weight
+decay, in the faster of two ways to decode.
 """
 
 import argparse
@@ -23,10 +25,18 @@ import tempfile
 import time
 
 BATCH, N_BATCHES, LR = 4096, 3, 1e-3
+PEERS = ("dictionary_learning", "sparsify", "recsae")
+# Each by the recipe of one peer, which is the only one to run it.
+WIDE = dict(d=576, n=4608, k=32, steps=12)
+NARROW = dict(d=64, n=2048, k=32, steps=60)
 PRESETS = {
-    "top_k_576": dict(d=576, n=4608, k=32, steps=12),
-    "matryoshka_576": dict(d=576, n=4608, k=32, steps=12),
-    "top_k_64": dict(d=64, n=2048, k=32, steps=60),
+    "top_k_576": WIDE | dict(peer="dictionary_learning"),
+    "sparsify_576": WIDE | dict(peer="sparsify"),
+    "matryoshka_576": WIDE | dict(peer="dictionary_learning"),
+    "top_k_64": NARROW | dict(peer="dictionary_learning"),
+    "sparsify_64": NARROW | dict(peer="sparsify"),
+    # Four histories have 33 positions on average.
+    "recsae_64": dict(d=64, n=1024, k=8, steps=600, batch=33, peer="recsae"),
 }
 
 
@@ -48,13 +58,13 @@ def batches(path):
     save_file(tensors, path)
 
 
-def steps_of(update, x, steps):
+def steps_of(update, x, preset):
     seconds = []
-    for step in range(steps):
+    for step in range(preset["steps"]):
         start = time.perf_counter()
         update(step, x[step % len(x)])
         seconds.append(time.perf_counter() - start)
-    return BATCH / statistics.median(seconds[2:])
+    return preset.get("batch", BATCH) / statistics.median(seconds[2:])
 
 
 def fvu(x, recon):
@@ -83,14 +93,12 @@ def with_dictionary_learning(name, x, preset):
         trainer = MatryoshkaBatchTopKTrainer(group_fractions=fractions, **common)
     else:
         trainer = TopKTrainer(**common)
-    rate = steps_of(lambda step, rows: trainer.update(step, rows), x, preset["steps"])
+    rate = steps_of(lambda step, rows: trainer.update(step, rows), x, preset)
     last = x[(preset["steps"] - 1) % len(x)]
     return rate, fvu(last, trainer.ae(last).detach())
 
 
 def with_sparsify(name, x, preset):
-    if name.startswith("matryoshka"):
-        return None
     import torch
     from sparsify import SparseCoder, SparseCoderConfig
 
@@ -106,9 +114,50 @@ def with_sparsify(name, x, preset):
         sae.remove_gradient_parallel_to_decoder_directions()
         optimiser.step()
 
-    rate = steps_of(update, x, preset["steps"])
+    rate = steps_of(update, x, preset)
     last = x[(preset["steps"] - 1) % len(x)]
     return rate, fvu(last, sae(last).sae_out.detach())
+
+
+def with_recsae(name, x, preset):
+    import torch
+
+    def coder(bag):
+        encoder = torch.nn.Linear(preset["d"], preset["n"])
+        torch.nn.init.zeros_(encoder.bias)
+        w_dec = encoder.weight.detach().clone()
+        w_dec = torch.nn.Parameter(w_dec / w_dec.norm(dim=1, keepdim=True))
+        b_dec = torch.nn.Parameter(torch.zeros(preset["d"]))
+        decayed = [encoder.weight, w_dec, b_dec]
+        optimiser = torch.optim.Adam(
+            [dict(params=decayed, weight_decay=1e-6), dict(params=[encoder.bias])], lr=LR
+        )
+
+        def forward(rows):
+            pre = torch.relu(encoder(rows - b_dec))
+            values, indices = pre.topk(preset["k"], dim=-1)
+            if bag:
+                return torch.nn.functional.embedding_bag(
+                    indices, w_dec, per_sample_weights=values, mode="sum"
+                ) + b_dec
+            return torch.zeros_like(pre).scatter(-1, indices, values) @ w_dec + b_dec
+
+        def update(_, rows):
+            optimiser.zero_grad()
+            loss = (forward(rows) - rows).pow(2).sum() / (rows - rows.mean(0)).pow(2).sum()
+            loss.backward()
+            optimiser.step()
+
+        return update, forward
+
+    best = None
+    for bag in (False, True):
+        update, forward = coder(bag)
+        rate = steps_of(update, x, preset)
+        last = x[(preset["steps"] - 1) % len(x)]
+        if best is None or rate > best[0]:
+            best = rate, fvu(last, forward(last).detach())
+    return best
 
 
 def peer(arguments):
@@ -118,12 +167,21 @@ def peer(arguments):
 
     torch.set_num_threads(arguments.threads)
     tensors = load_file(arguments.input)
-    run = {"dictionary_learning": with_dictionary_learning, "sparsify": with_sparsify}
+    run = {
+        "dictionary_learning": with_dictionary_learning,
+        "sparsify": with_sparsify,
+        "recsae": with_recsae,
+    }
     results = {}
     for name, preset in PRESETS.items():
-        result = run[arguments.peer](name, tensors[f"x_{preset['d']}"], preset)
-        if result:
-            results[name] = result
+        if preset["peer"] != arguments.peer:
+            continue
+        x = tensors[f"x_{preset['d']}"]
+        if "batch" in preset:
+            whole = x.reshape(-1, x.shape[-1])
+            n = len(whole) // preset["batch"]
+            x = whole[: n * preset["batch"]].reshape(n, preset["batch"], -1)
+        results[name] = run[arguments.peer](name, x, preset)
     side, start = 2048, time.perf_counter()
     a = torch.randn(side, side)
     best = float("inf")
@@ -161,7 +219,7 @@ def main():
             ours = json.loads(ours.stdout)
             found = {s["name"]: (s["rows_per_second"], s["last_fvu"]) for s in ours["speeds"]}
             runs = [("fluoroscope", found | {"product_rate": ours["product_rate"]})]
-            for tool in ("dictionary_learning", "sparsify"):
+            for tool in PEERS:
                 words = [sys.executable, __file__, "--peer", tool, "--input", path]
                 words += ["--threads", str(arguments.threads)]
                 result = subprocess.run(words, capture_output=True, text=True)
@@ -176,17 +234,21 @@ def main():
     print(f"load {os.getloadavg()[0]:.1f}; large f32 products, GFLOP/s: " + ", ".join(
         f"{tool} {rate / 1e9:.0f}" for tool, rate in products.items()))
     best = max(products.values())
-    print("| rows a second | Fluoroscope | dictionary_learning | sparsify | ratio to the fastest peer"
-          " | share of the product's limit | FVU, in the same order |")
-    print("|---|---|---|---|---|---|---|")
+    print("| rows a second | Fluoroscope | the peer | ratio | share of the product's limit"
+          " | FVU here, there |")
+    print("|---|---|---|---|---|---|")
     for name, preset in PRESETS.items():
-        tools = ["fluoroscope", "dictionary_learning", "sparsify"]
-        rates = [speeds.get((name, tool)) for tool in tools]
-        limit = best / (2 * preset["d"] * preset["n"])
-        shown = [f"{rate:,.0f}" if rate else "" for rate in rates]
-        last = [f"{fvus[name, tool]:.3f}" for tool in tools if (name, tool) in fvus]
-        ratio = rates[0] / max(rate for rate in rates[1:] if rate)
-        print(f"| {name} | {' | '.join(shown)} | {ratio:.2f} | {rates[0] / limit:.2f} | {', '.join(last)} |")
+        tools = ["fluoroscope", preset["peer"]]
+        ours, theirs = [speeds[name, tool] for tool in tools]
+        share = ours * 2 * preset["d"] * preset["n"] / best
+        last = ", ".join(f"{fvus[name, tool]:.3f}" for tool in tools)
+        print(f"| {name} | {ours:,.0f} | {preset['peer']} {theirs:,.0f} | {ours / theirs:.2f}"
+              f" | {share:.2f} | {last} |")
+    for size in ("576", "64"):
+        fastest = max(speeds[f"{kind}_{size}", tool] for kind, tool in
+                      (("top_k", "dictionary_learning"), ("sparsify", "sparsify")))
+        print(f"TopK at width {size}: {speeds[f'top_k_{size}', 'fluoroscope'] / fastest:.2f} of the"
+              " fastest peer")
 
 
 if __name__ == "__main__":

@@ -15,12 +15,14 @@ use engine::{JobContext, Session};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use schema::{HarvestManifest, HookPoint, PositionClass, RowRef, SaeConfig};
-use store::{HarvestWriter, Project};
+use store::{ArtefactKind, HarvestWriter, Project};
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 const SAMPLES: u32 = 64;
 const DATASET: &str = "films";
+/// A harvest hangs off a model; this one is never run.
+const MODEL: &str = "phantom";
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -37,6 +39,7 @@ fn main() -> Outcome<()> {
         seed: 0,
     };
     session.import(&films, &JobContext::silent())?;
+    session.add_shipped_model(MODEL)?;
     drop(session);
     write_harvest(&root, rows, d_model)?;
     let session = Session::open(&root)?;
@@ -74,10 +77,10 @@ fn write_harvest(root: &Path, rows: u32, d_model: u32) -> Outcome<()> {
     let project = Project::open(root)?;
     let manifest = HarvestManifest {
         name: "rows".to_owned(),
-        model: "none".to_owned(),
+        model: MODEL.to_owned(),
         model_hash: String::new(),
         dataset: DATASET.to_owned(),
-        dataset_hash: String::new(),
+        dataset_hash: project.file_hash(ArtefactKind::Dataset, DATASET, "samples.jsonl")?,
         hook: HookPoint::VisionLnFinal,
         classes: vec![PositionClass::Image],
         d_model,

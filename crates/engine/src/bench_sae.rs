@@ -8,7 +8,7 @@ use std::time::Instant;
 use models::limits;
 use models::tensor_files::read_tensor;
 use sae::{InMemorySource, train};
-use schema::{SaeConfig, SaeVariant};
+use schema::{SaeConfig, SaeOptimiser, SaeRecipe, SaeVariant};
 use serde::Serialize;
 
 use crate::error::{EngineError, Result};
@@ -18,7 +18,9 @@ use crate::jobs::JobContext;
 #[derive(Debug, Clone, Copy)]
 struct Preset {
     name: &'static str,
+    recipe: SaeRecipe,
     variant: SaeVariant,
+    batch: u32,
     d_model: usize,
     n_features: u32,
     k: u32,
@@ -28,31 +30,57 @@ struct Preset {
 /// Rows of a step.
 const BATCH: u32 = 4096;
 
-/// What the peers are compared at.
-const PRESETS: [Preset; 3] = [
+/// Rows of a step of `RecSAE`: four histories of 8.2 positions on average.
+const FOUR_HISTORIES: u32 = 33;
+
+/// `TopK` at the wider size; the others differ from it.
+const WIDE: Preset = Preset {
+    name: "top_k_576",
+    recipe: SaeRecipe::DictionaryLearning,
+    variant: SaeVariant::TopK,
+    batch: BATCH,
+    d_model: 576,
+    n_features: 4608,
+    k: 32,
+    steps: 12,
+};
+
+/// `TopK` at the narrower size.
+const NARROW: Preset = Preset {
+    name: "top_k_64",
+    d_model: 64,
+    n_features: 2048,
+    steps: 60,
+    ..WIDE
+};
+
+/// What the peers are compared at, each by the recipe of the peer that has it.
+const PRESETS: [Preset; 6] = [
+    WIDE,
     Preset {
-        name: "top_k_576",
-        variant: SaeVariant::TopK,
-        d_model: 576,
-        n_features: 4608,
-        k: 32,
-        steps: 12,
+        name: "sparsify_576",
+        recipe: SaeRecipe::Sparsify,
+        ..WIDE
     },
     Preset {
         name: "matryoshka_576",
         variant: SaeVariant::Matryoshka,
-        d_model: 576,
-        n_features: 4608,
-        k: 32,
-        steps: 12,
+        ..WIDE
+    },
+    NARROW,
+    Preset {
+        name: "sparsify_64",
+        recipe: SaeRecipe::Sparsify,
+        ..NARROW
     },
     Preset {
-        name: "top_k_64",
-        variant: SaeVariant::TopK,
-        d_model: 64,
-        n_features: 2048,
-        k: 32,
-        steps: 60,
+        name: "recsae_64",
+        recipe: SaeRecipe::Recsae,
+        batch: FOUR_HISTORIES,
+        n_features: 1024,
+        k: 8,
+        steps: 600,
+        ..NARROW
     },
 ];
 
@@ -140,14 +168,16 @@ fn random_rows(n: usize) -> Vec<f32> {
 }
 
 fn time(preset: Preset, rows: Vec<f32>, job: &JobContext) -> Result<SpeedOfTraining> {
+    let usual = SaeConfig::of_recipe(preset.recipe, preset.variant, preset.n_features);
     let config = SaeConfig {
-        n_features: preset.n_features,
         k: preset.k,
-        batch_rows: BATCH,
+        batch_rows: preset.batch,
         steps: preset.steps,
+        lr: 1e-3,
         warmup_steps: 1,
         threshold_start_step: 1,
-        ..SaeConfig::of_variant(preset.variant)
+        optimizer: SaeOptimiser::Adam,
+        ..usual
     };
     let mut source = InMemorySource::in_order(rows, preset.d_model)?;
     let mut seconds = Vec::new();
@@ -179,11 +209,11 @@ fn time(preset: Preset, rows: Vec<f32>, job: &JobContext) -> Result<SpeedOfTrain
     later.sort_by(f64::total_cmp);
     Ok(SpeedOfTraining {
         name: preset.name,
-        batch_rows: BATCH,
+        batch_rows: preset.batch,
         d_model: preset.d_model,
         n_features: preset.n_features,
         k: preset.k,
-        rows_per_second: f64::from(BATCH) / later[later.len() / 2],
+        rows_per_second: f64::from(preset.batch) / later[later.len() / 2],
         limit_rows_per_second: 0.0,
         last_fvu,
         steps: preset.steps,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use engine::views::{Event, ImportRequest, JobEnd, JobView, RunRequest, RunState};
 use engine::{Engine, HarvestRequest, JobContext, Observer, Progress, Session};
+use safetensors::SafeTensors;
 use schema::{HookPoint, SaeConfig, SaeVariant};
 
 const HOOK: HookPoint = HookPoint::VisionLnFinal;
@@ -344,4 +345,57 @@ fn a_run_taken_out_of_a_running_job_is_not_made() {
     engine.discard_run("many-k3").unwrap();
     wait_until(&engine, <[JobView]>::is_empty);
     assert_eq!(engine.runs().unwrap().len(), 2);
+}
+
+/// A shard that holds NaN, or rows of another width, ends the training in a sentence that names the
+/// file and the place; the last checkpoint is kept, and with the file mended the run goes on to the
+/// same bytes.
+#[test]
+fn a_damaged_shard_is_named_and_costs_no_step() {
+    let dir = tempfile::tempdir().unwrap();
+    let (root, other) = (dir.path().join("a"), dir.path().join("b"));
+    let job = JobContext::silent();
+    for root in [&root, &other] {
+        let session = build(root);
+        session.begin_runs(&[request("one")]).unwrap();
+        if root == &other {
+            session.resume_run("one", &job).unwrap();
+        }
+    }
+    let session = Session::open(&root).unwrap();
+    let stopped = session.resume_run("one", &stopping_at("Training dictionary", 23));
+    assert!(stopped.unwrap_err().is_cancelled());
+    let harvests = session.harvests().unwrap();
+    let shard = root
+        .join("activations")
+        .join(&harvests[0].name)
+        .join("00000.safetensors");
+    let whole = std::fs::read(&shard).unwrap();
+    let rows = SafeTensors::deserialize(&whole).unwrap();
+    let view = rows.tensor("rows").unwrap();
+    let start = view.data().as_ptr() as usize - whole.as_ptr() as usize;
+    let d = view.shape()[1];
+    let mut not_finite = whole.clone();
+    let at = start + 4 * (2 * d + 3);
+    not_finite[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let narrower = String::from_utf8_lossy(&whole[8..start]).replace(
+        &format!("[{},{d}]", view.shape()[0]),
+        &format!("[{},{}]", view.shape()[0] * 2, d / 2),
+    );
+    let mut of_another_width = whole.clone();
+    of_another_width[8..start].copy_from_slice(narrower.as_bytes());
+    for (damage, expected) in [
+        (&not_finite, "row 2 (sample 0, position 2), dimension 3 is NaN"),
+        (&of_another_width, "rows"),
+    ] {
+        std::fs::write(&shard, damage).unwrap();
+        let error = session.resume_run("one", &job).unwrap_err().message;
+        assert!(error.contains("00000.safetensors"), "{error}");
+        assert!(error.contains(expected), "{error}");
+        assert_eq!(error.lines().count(), 1);
+        assert_eq!(state(&session, "one"), (RunState::Training, 23));
+    }
+    std::fs::write(&shard, &whole).unwrap();
+    session.resume_run("one", &job).unwrap();
+    assert!(weights(&root, "one") == weights(&other, "one"));
 }

@@ -3,7 +3,7 @@
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use schema::SaeConfig;
+use schema::{SaeConfig, SaeRecipe};
 
 use crate::autoencoder::SaeParts;
 use crate::batch_selection::RowSums;
@@ -15,27 +15,40 @@ use crate::settings::check_config;
 use crate::sparsity::Sparsity;
 use crate::weights::Weights;
 
-/// Random decoder rows of length `decoder_init_norm` with the encoder as their copy; biases 0.
+/// Where a recipe's training starts; biases 0.
+///
+/// Decoder rows point in random directions. By the recipes `dictionary_learning` and `saelens` the
+/// encoder is their copy, of length `decoder_init_norm`; by `sparsify` and `recsae` encoder weights
+/// are uniform in ±1/√`d_model`, and decoder rows their copy of unit length.
 ///
 /// # Errors
 /// [`SaeError::Config`] for settings out of range.
 ///
 /// # Determinism
-/// A function of `config.seed`, `n_features` and `d_model`.
+/// A function of the recipe, `config.seed`, `n_features` and `d_model`.
 pub fn initial_weights(config: &SaeConfig, d_model: usize) -> Result<SaeParts, SaeError> {
     check_config(config, d_model)?;
     let plan = Plan::of(config)?;
     let n_features = config.n_features as usize;
-    let mut w_dec = random_directions(n_features, d_model, config.seed);
-    if config.decoder_init_norm != 1.0 {
-        for value in &mut w_dec {
-            *value *= config.decoder_init_norm;
+    let (w_enc, w_dec) = match config.recipe {
+        SaeRecipe::Sparsify | SaeRecipe::Recsae => {
+            let bound = 1.0 / (d_model as f32).sqrt();
+            let mut w_enc = uniform(n_features * d_model, config.seed);
+            scale(&mut w_enc, bound);
+            let mut w_dec = w_enc.clone();
+            w_dec.chunks_exact_mut(d_model).for_each(unit_norm);
+            (w_enc, w_dec)
         }
-    }
+        _ => {
+            let mut w_dec = random_directions(n_features, d_model, config.seed);
+            scale(&mut w_dec, config.decoder_init_norm);
+            (w_dec.clone(), w_dec)
+        }
+    };
     let mut parts = SaeParts {
         d_model,
         n_features,
-        w_enc: w_dec.clone(),
+        w_enc,
         b_enc: vec![0.0; n_features],
         w_dec,
         b_dec: vec![0.0; d_model],
@@ -49,12 +62,25 @@ pub fn initial_weights(config: &SaeConfig, d_model: usize) -> Result<SaeParts, S
     Ok(parts)
 }
 
+fn scale(values: &mut [f32], factor: f32) {
+    if factor != 1.0 {
+        for value in values {
+            *value *= factor;
+        }
+    }
+}
+
+/// Values uniform in −1..1.
+fn uniform(n: usize, seed: u64) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..n)
+        .map(|_| rng.random::<f32>().mul_add(2.0, -1.0))
+        .collect()
+}
+
 /// `n` rows of unit length, `[n, d]`: uniform in −1..1, then normalised.
 pub(crate) fn random_directions(n: usize, d: usize, seed: u64) -> Vec<f32> {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let mut rows: Vec<f32> = (0..n * d)
-        .map(|_| rng.random::<f32>().mul_add(2.0, -1.0))
-        .collect();
+    let mut rows = uniform(n * d, seed);
     for row in rows.chunks_exact_mut(d) {
         unit_norm(row);
     }
@@ -111,6 +137,29 @@ pub(crate) fn geometric_median(rows: &[f32], d: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn recipes_start_with_encoders_of_their_own_length() {
+        let (n, d) = (400, 16);
+        let length = |row: &[f32]| squared_distance(row, &[0.0; 16]).sqrt();
+        for (recipe, expected) in [
+            (SaeRecipe::DictionaryLearning, 1.0),
+            (SaeRecipe::Saelens, 0.1),
+            // √(d · bound² / 3) = 1/√3 on average.
+            (SaeRecipe::Sparsify, 1.0 / 3_f32.sqrt()),
+        ] {
+            let config = SaeConfig {
+                k: 2,
+                ..SaeConfig::of_recipe(recipe, schema::SaeVariant::TopK, n)
+            };
+            let parts = initial_weights(&config, d).unwrap();
+            let sum: f32 = parts.w_enc.chunks_exact(d).map(length).sum();
+            assert!((sum / n as f32 - expected).abs() < 0.02, "{recipe:?}");
+            let decoder = length(&parts.w_dec[..d]);
+            let unit = recipe != SaeRecipe::Saelens;
+            assert!((decoder - if unit { 1.0 } else { 0.1 }).abs() < 1e-5);
+        }
+    }
 
     #[test]
     fn median_is_less_moved_by_an_outlier_than_the_mean() {

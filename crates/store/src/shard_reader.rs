@@ -165,6 +165,18 @@ impl HarvestReader {
         let mut classes = vec![0_u8; n];
         file.read_into("class", Dtype::U8, &[n], &mut classes)?;
         let refs = self.refs(&path, entry.shard, &samples, &positions, &classes)?;
+        if let Some(i) = rows.iter().position(|value| !value.is_finite()) {
+            let at = refs[i / d_model];
+            let what = format!(
+                "row {} (sample {}, position {}), dimension {} is {}, expected a finite number",
+                i / d_model,
+                at.sample,
+                at.position,
+                i % d_model,
+                rows[i]
+            );
+            return Err(StoreError::damaged(&path, what));
+        }
         Ok(Shard {
             rows,
             d_model,
