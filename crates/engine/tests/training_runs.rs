@@ -385,7 +385,10 @@ fn a_damaged_shard_is_named_and_costs_no_step() {
     let mut of_another_width = whole.clone();
     of_another_width[8..start].copy_from_slice(narrower.as_bytes());
     for (damage, expected) in [
-        (&not_finite, "row 2 (sample 0, position 2), dimension 3 is NaN"),
+        (
+            &not_finite,
+            "row 2 (sample 0, position 2), dimension 3 is NaN",
+        ),
         (&of_another_width, "rows"),
     ] {
         std::fs::write(&shard, damage).unwrap();
