@@ -111,7 +111,7 @@ pub(crate) enum Command {
     SetReviewer(String),
     ProposeLabels(String),
     ReadModel(String),
-    Forecast(RunRequest),
+    Forecast(Box<RunRequest>),
     Train(Vec<RunRequest>),
     ResumeRuns(Vec<String>),
     DiscardRun(String),

@@ -298,7 +298,7 @@ impl App {
             }),
             Command::ReadModel(name) => backend.read_model(&name),
             Command::ReadCurve(name) => backend.read_curve(&name),
-            Command::Forecast(request) => backend.forecast(request).map(|job| {
+            Command::Forecast(request) => backend.forecast(*request).map(|job| {
                 self.screens.train.forecast.waits_for(job);
             }),
             Command::Train(requests) => backend.train(requests).map(drop),

@@ -81,7 +81,9 @@ impl TrainScreen {
     fn run_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, request: &RunRequest) {
         card(ui, |ui| {
             step_ui(ui, 5, "Forecast");
-            if self.forecast.ui(ctx, ui, request) {
+            if let Some(problem) = self.setup.problem() {
+                notice::error_ui(ui, &problem);
+            } else if self.forecast.ui(ctx, ui, request) {
                 self.setup.take_mean_off();
             }
             ui.add_space(GRID);
@@ -114,7 +116,7 @@ impl TrainScreen {
             && refused.is_none()
             && !request.name.is_empty()
             && !self.forecast.refuses(request);
-        if let Some(problem) = refused.filter(|_| requests.len() > 1) {
+        if let Some(problem) = refused.filter(|_| self.setup.sweep.is_on()) {
             notice::error_ui(ui, &problem);
         }
         ui.horizontal(|ui| {

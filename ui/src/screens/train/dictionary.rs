@@ -148,9 +148,6 @@ impl Setup {
         CollapsingHeader::new("Advanced settings")
             .id_salt("train advanced")
             .show(ui, |ui| self.advanced_ui(ui));
-        if let Some(problem) = self.problem() {
-            notice::error_ui(ui, &problem);
-        }
         let seed_apart = SaeConfig {
             seed: before.seed,
             ..self.config.clone()

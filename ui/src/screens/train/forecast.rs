@@ -97,7 +97,7 @@ impl Forecasting {
     fn start(&mut self, ctx: &AppContext<'_>, request: &RunRequest) {
         self.asked = Some((request.clone(), None));
         self.answer = None;
-        ctx.send(Command::Forecast(request.clone()));
+        ctx.send(Command::Forecast(Box::new(request.clone())));
     }
 
     /// Draws the forecast of `request`. Whether the mean is to be taken off the rows.

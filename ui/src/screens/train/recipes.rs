@@ -76,7 +76,7 @@ pub(super) fn variant_name(variant: SaeVariant) -> &'static str {
 }
 
 /// Name and sentence of one of `all`.
-fn named<T: PartialEq>(
+fn named<T: Copy + PartialEq>(
     all: &[(T, &'static str, &'static str)],
     one: T,
 ) -> (&'static str, &'static str) {
