@@ -143,6 +143,8 @@ pub(super) fn ui(
         notice::weak_ui(ui, text);
     }
     match curves.of(ctx, &run.name) {
+        // Nothing is known of a run that is not begun.
+        Ok(steps) if steps.is_empty() && run.figures.is_none() && job.is_none() => {}
         Ok(steps) => {
             figures_ui(ui, run, job, &steps);
             curves_ui(ui, run, &steps);
