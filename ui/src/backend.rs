@@ -49,6 +49,7 @@ pub trait Backend {
     fn train(&self, requests: Vec<RunRequest>) -> Answer<JobId>;
     fn resume_runs(&self, names: Vec<String>) -> Answer<JobId>;
     fn discard_run(&self, name: &str) -> Answer<JobId>;
+    fn take_out(&self, name: &str) -> Answer<()>;
     fn runs(&self) -> Answer<Arc<Vec<RunView>>>;
     fn read_curve(&self, name: &str) -> Answer<()>;
     fn dictionaries(&self) -> Answer<Arc<Vec<DictionaryView>>>;
@@ -165,6 +166,10 @@ impl Backend for Engine {
 
     fn discard_run(&self, name: &str) -> Answer<JobId> {
         Self::discard_run(self, name).map_err(sentence)
+    }
+
+    fn take_out(&self, name: &str) -> Answer<()> {
+        Self::take_out(self, name).map_err(sentence)
     }
 
     fn runs(&self) -> Answer<Arc<Vec<RunView>>> {

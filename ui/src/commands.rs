@@ -111,10 +111,11 @@ pub(crate) enum Command {
     SetReviewer(String),
     ProposeLabels(String),
     ReadModel(String),
-    Forecast(RunRequest),
+    Forecast(Box<RunRequest>),
     Train(Vec<RunRequest>),
     ResumeRuns(Vec<String>),
     DiscardRun(String),
+    TakeOut(String),
     ReadCurve(String),
     DismissToast(u64),
 }

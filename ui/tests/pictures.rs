@@ -6,10 +6,44 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
 use ui::bench::Invented;
 use ui::{App, Options, Screen, StartAt, Waker};
+
+/// What is done before a picture is taken.
+#[derive(Clone, Copy)]
+enum Act {
+    Click(&'static str),
+    Type(&'static str, &'static str),
+    Set(&'static str, f64),
+}
+
+fn act(harness: &mut Harness<'static, App>, act: Act) {
+    let (Act::Click(label) | Act::Type(label, _) | Act::Set(label, _)) = act;
+    {
+        // A list has the name of the label before it.
+        let list = harness.query_by_role_and_label(Role::ComboBox, label);
+        let node = list.unwrap_or_else(|| harness.get_by_label(label));
+        node.scroll_to_me();
+    }
+    harness.run_steps(3);
+    {
+        let list = harness.query_by_role_and_label(Role::ComboBox, label);
+        let node = list.unwrap_or_else(|| harness.get_by_label(label));
+        match act {
+            Act::Click(_) => node.click(),
+            Act::Type(..) => node.focus(),
+            Act::Set(_, value) => node.set_value_accesskit(value),
+        }
+    }
+    harness.run_steps(4);
+    if let Act::Type(_, text) = act {
+        harness.get_by_label(label).type_text(text);
+    }
+    harness.run_steps(4);
+}
 
 fn picture(
     folder: &std::path::Path,
@@ -17,7 +51,7 @@ fn picture(
     size: [f32; 2],
     start: StartAt,
     keys: &[(egui::Modifiers, egui::Key)],
-    click: Option<&str>,
+    acts: &[Act],
 ) -> Result<(), Box<dyn std::error::Error>> {
     let options = Options {
         start,
@@ -37,11 +71,10 @@ fn picture(
         harness.key_press_modifiers(modifiers, key);
         harness.run_steps(3);
     }
-    if let Some(label) = click {
-        harness.get_by_label(label).click();
-        harness.run_steps(8);
+    for &one in acts {
+        act(&mut harness, one);
     }
-    harness.run_steps(4);
+    harness.run_steps(if acts.len() > 1 { 80 } else { 4 });
     let image = harness.render()?;
     image.save(folder.join(name))?;
     Ok(())
@@ -114,11 +147,55 @@ fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
                     start,
                     keys,
                     match name {
-                        "trace" => Some("Occlusion"),
-                        "training" => Some("Start training"),
-                        _ => None,
+                        "trace" => &[Act::Click("Occlusion")],
+                        "training" => &[Act::Click("Start training")],
+                        _ => &[],
                     },
                 )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn pictures_of_training() -> Result<(), Box<dyn std::error::Error>> {
+    let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES").map(PathBuf::from) else {
+        return Ok(());
+    };
+    let mean = [
+        Act::Click("Variant"),
+        Act::Click("ReLU"),
+        Act::Click("Advanced settings"),
+    ];
+    let recipe = [
+        Act::Click("Advanced settings"),
+        Act::Click("Recipe"),
+        Act::Click("sparsify"),
+        Act::Click("Variant"),
+        Act::Click("GroupMax"),
+        Act::Set("Active features k", 7.0),
+    ];
+    let queued = [
+        Act::Click("Several at once"),
+        Act::Type("Values of k", "4, 8, 12"),
+        Act::Click("Train 3 dictionaries"),
+        Act::Click("Run films-standard-k8, Queued"),
+    ];
+    for (light, theme) in [(false, "dark"), (true, "light")] {
+        for (size, size_name) in [([1280.0, 800.0], "1280"), ([1920.0, 1080.0], "1920")] {
+            for (name, acts) in [
+                ("train-mean", &mean[..]),
+                ("train-recipe", &recipe),
+                ("train-queued", &queued),
+            ] {
+                let start = StartAt {
+                    screen: Some(Screen::Train),
+                    light: Some(light),
+                    ..StartAt::default()
+                };
+                let file = format!("{name}-{theme}-{size_name}.png");
+                picture(&folder, &file, size, start, &[], acts)?;
             }
         }
     }

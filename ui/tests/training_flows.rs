@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use egui_kittest::Harness;
+use egui::accesskit::Role;
 use egui_kittest::kittest::Queryable as _;
+use egui_kittest::{Harness, Node};
 use ui::bench::Invented;
 use ui::{App, Options, Screen, StartAt, Waker};
 
@@ -104,6 +105,99 @@ fn a_run_starts_pauses_and_stops() {
         ["pause 21 true", "pause 21 false", "cancel 21"]
     );
     harness.get_by_label("Resume");
+}
+
+fn open_list(harness: &mut Harness<'static, App>, list: &str) {
+    let node = |harness: &Harness<'static, App>, act: &dyn Fn(&Node<'_>)| {
+        act(&harness.get_by_role_and_label(Role::ComboBox, list));
+    };
+    node(harness, &|node| node.scroll_to_me());
+    harness.run_steps(3);
+    node(harness, &|node| node.click());
+    harness.run_steps(4);
+}
+
+/// Opens a list and takes one of its entries.
+fn choose(harness: &mut Harness<'static, App>, list: &str, entry: &str) {
+    open_list(harness, list);
+    harness.get_by_label(entry).click();
+    harness.run_steps(4);
+}
+
+#[test]
+fn the_mean_is_taken_off_the_rows_in_one_click_and_put_back() {
+    let (mut harness, _) = open();
+    choose(&mut harness, "Variant", "ReLU");
+    rest(&mut harness);
+    harness.get_by_label_contains("many may stay dead");
+    click(&mut harness, "Take the mean off the rows");
+    rest(&mut harness);
+    harness.get_by_label_contains("Their mean is taken off them before training");
+    let button = |harness: &Harness<'static, App>| {
+        harness
+            .query_by_label("Take the mean off the rows")
+            .is_some()
+    };
+    assert!(!button(&harness));
+    click(&mut harness, "Advanced settings");
+    rest(&mut harness);
+    // Shown, and undone there.
+    click(&mut harness, "Train on rows less their mean");
+    rest(&mut harness);
+    harness.get_by_label_contains("many may stay dead");
+    assert!(button(&harness));
+}
+
+#[test]
+fn a_recipe_offers_its_own_variants_and_what_does_not_fit_is_said() {
+    let (mut harness, backend) = open();
+    choose(&mut harness, "Variant", "Gated");
+    click(&mut harness, "Advanced settings");
+    rest(&mut harness);
+    choose(&mut harness, "Recipe", "sparsify");
+    harness.get_by_label_contains("TopK and GroupMax as EleutherAI trains them");
+    open_list(&mut harness, "Variant");
+    assert!(harness.query_by_label("Gated").is_none());
+    harness.get_by_label("GroupMax").click();
+    harness.run_steps(4);
+    harness.get_by_label_contains("The strongest of each of k equal groups");
+    harness.get_by_label("768 features");
+    harness
+        .get_by_label("Active features k")
+        .set_value_accesskit(7.0);
+    harness.run_steps(4);
+    harness.get_by_label_contains("expected a divisor of the 768 features");
+    click(&mut harness, "Start training");
+    assert!(asked(&backend).is_empty());
+    harness
+        .get_by_label("Active features k")
+        .set_value_accesskit(8.0);
+    harness.run_steps(4);
+    click(&mut harness, "Start training");
+    assert_eq!(asked(&backend), ["train films-own"]);
+}
+
+#[test]
+fn a_queued_run_can_only_be_taken_out() {
+    let (mut harness, backend) = open();
+    click(&mut harness, "Several at once");
+    harness.get_by_label("Values of k").focus();
+    harness.run_steps(2);
+    harness.get_by_label("Values of k").type_text("4, 8, 12");
+    harness.run_steps(4);
+    click(&mut harness, "Train 3 dictionaries");
+    harness.get_by_label("Run films-standard-k12, Queued");
+    click(&mut harness, "Run films-standard-k8, Queued");
+    harness.get_by_label_contains("it begins when the runs before it are done");
+    for absent in ["Resume", "Discard", "Stop and keep"] {
+        assert!(harness.query_by_label(absent).is_none(), "{absent}");
+    }
+    click(&mut harness, "Take out");
+    assert_eq!(asked(&backend)[1..], ["take out films-standard-k8"]);
+    harness.get_by_label("Run films-standard-k12, Queued");
+    harness.get_by_label("Run films-standard-k8, Not begun");
+    click(&mut harness, "Discard");
+    assert_eq!(asked(&backend)[2..], ["discard films-standard-k8"]);
 }
 
 #[test]

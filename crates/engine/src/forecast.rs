@@ -51,9 +51,14 @@ fn n_weights(config: &SaeConfig, d_model: u32) -> u64 {
     2 * n * d + n + d + extra
 }
 
-/// What training takes in memory, with shards of at most `shard_rows` rows and `l0` active features
-/// per row.
-fn memory(config: &SaeConfig, d_model: u32, shard_rows: u64, l0: f64) -> MemoryForecast {
+/// What training takes in memory, with so many shards of at most `shard_rows` rows and `l0` active
+/// features per row.
+fn memory(
+    config: &SaeConfig,
+    d_model: u32,
+    (n_shards, shard_rows): (u32, u64),
+    l0: f64,
+) -> MemoryForecast {
     let (n, d) = (u64::from(config.n_features), u64::from(d_model));
     let batch = u64::from(config.batch_rows) * d * F32;
     let weights = n_weights(config, d_model) * F32;
@@ -73,7 +78,8 @@ fn memory(config: &SaeConfig, d_model: u32, shard_rows: u64, l0: f64) -> MemoryF
         // The batch, its rows less b_dec, the error and that of the dead features, and the encoder
         // once more in the order of the product.
         scratch: (4 + n_levels) * batch + codes + packed,
-        shard,
+        // The one that rows are taken from, and the next one, read ahead.
+        shards: u64::from(n_shards.clamp(1, 2)) * shard,
         checkpoint: 3 * weights,
         // Dictionary and random dictionary, the shard, its reconstruction, feature and value of
         // each activation.
@@ -147,30 +153,34 @@ fn mean_to_spread(rows: &[f32], d_model: usize) -> f64 {
 
 /// What the ratio means for these settings.
 fn dead_forecast(config: &SaeConfig, mean_to_spread: f64, n_rows: u64) -> DeadForecast {
-    let starts_in_the_middle = matches!(
-        config.variant,
-        SaeVariant::TopK | SaeVariant::BatchTopK | SaeVariant::Matryoshka
-    );
     let is_far = mean_to_spread >= FAR;
-    let sentence = match (is_far, starts_in_the_middle) {
+    let is_off = sae::starts_off_the_mean(config);
+    let sentence = match (is_far, is_off) {
+        (false, _) if config.centre_rows => {
+            "The rows lie around the origin, and their mean is taken off them before training, so \
+             it is no reason for features to die."
+        }
         (false, _) => {
             "The rows lie around the origin, so their mean is no reason for features to die."
         }
+        (true, true) if config.centre_rows => {
+            "The rows lie far from the origin. Their mean is taken off them before training and \
+             folded back into the dictionary afterwards, so it is no reason for features to die."
+        }
         (true, true) => {
             "The rows lie far from the origin, which leaves many features dead unless b_dec takes \
-             the mean away. This variant starts b_dec in the middle of the first batch, so the \
+             the mean away. These settings start b_dec in the middle of the first batch, so the \
              mean is taken away from the first step on."
         }
         (true, false) => {
-            "The rows lie far from the origin, and this variant starts b_dec at 0: until it has \
-             learnt their mean, all features see the same offset, and many may stay dead. TopK, \
-             BatchTopK and Matryoshka start in the middle of the rows."
+            "The rows lie far from the origin, and these settings start b_dec at 0: until it has \
+             learnt their mean, all features see the same offset, and many may stay dead."
         }
     };
     DeadForecast {
         mean_to_spread,
         n_rows,
-        is_risky: is_far && !starts_in_the_middle,
+        is_risky: is_far && !is_off,
         sentence: sentence.to_owned(),
     }
 }
@@ -204,10 +214,7 @@ impl Session {
         if !rows.is_exact {
             notes.push("The number of rows is an estimate from some of the samples.".to_owned());
         }
-        if !matches!(
-            request.config.variant,
-            SaeVariant::TopK | SaeVariant::BatchTopK | SaeVariant::Matryoshka
-        ) {
+        if !request.config.variant.is_top_k() {
             notes.push(
                 "How many features this variant has active changes while it trains, and its time \
                  with it."
@@ -239,7 +246,7 @@ impl Session {
             epochs: f64::from(request.config.steps) * f64::from(request.config.batch_rows)
                 / rows.n_training.max(1) as f64,
             disk,
-            memory: memory(&request.config, d_model, shard_rows, l0),
+            memory: memory(&request.config, d_model, (n_shards, shard_rows), l0),
             seconds,
             dead: dead_forecast(
                 &request.config,
@@ -273,7 +280,7 @@ impl Session {
 /// Active features per row to reckon with: what the settings ask for, else what the probe had.
 fn expected_l0(config: &SaeConfig, probed: f64) -> f64 {
     match config.variant {
-        SaeVariant::TopK | SaeVariant::BatchTopK | SaeVariant::Matryoshka => f64::from(config.k),
+        variant if variant.is_top_k() => f64::from(config.k),
         SaeVariant::JumpRelu => config.target_l0.map_or(f64::from(config.k), f64::from),
         _ => probed,
     }
@@ -281,7 +288,7 @@ fn expected_l0(config: &SaeConfig, probed: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use schema::HookPoint;
+    use schema::{HookPoint, SaeRecipe};
 
     use super::*;
 
@@ -307,17 +314,24 @@ mod tests {
     /// 8 features on rows of 4: 2·8·4 + 8 + 4 = 76 weights.
     #[test]
     fn memory_is_the_sum_of_its_parts() {
-        let memory = memory(&request().config, 4, 100, 2.0);
+        let few = memory(&request().config, 4, (1, 100), 2.0);
+        assert_eq!(few.shards, 100 * (16 + 16));
+        let memory = memory(&request().config, 4, (7, 100), 2.0);
         assert_eq!(memory.weights, 76 * 4);
         assert_eq!(memory.moments, 2 * 76 * 4);
         assert_eq!(memory.gradients, 76 * 4);
         // Four batches of 10 rows of 4 numbers, 20 codes of three numbers, an encoder of 8 x 4.
         assert_eq!(memory.scratch, 4 * 160 + 240 + 128);
-        assert_eq!(memory.shard, 100 * (16 + 16));
+        // Of seven shards two: one is read while rows are taken from the other.
+        assert_eq!(memory.shards, 2 * 100 * (16 + 16));
         assert_eq!(memory.checkpoint, 3 * 76 * 4);
         assert_eq!(memory.evaluation, 608 + 128 + 3200 + 1600 + 200 * 8);
-        assert_eq!(memory.training(), 304 + 608 + 304 + 1008 + 3200 + 912);
-        assert_eq!(memory.total(), memory.evaluation);
+        // Weights, moments, gradients, working memory, shards, checkpoint.
+        let parts = [304, 608, 304, 1008, 6400, 912];
+        assert_eq!(memory.training(), parts.iter().sum::<u64>());
+        assert_eq!(memory.total(), 9536);
+        assert_eq!(few.training(), 9536 - 3200);
+        assert_eq!(few.total(), few.evaluation);
         let gated = SaeConfig {
             variant: SaeVariant::Gated,
             ..request().config
@@ -373,6 +387,35 @@ mod tests {
         assert!(!dead_forecast(&top_k, 5.0, 10).is_risky);
         assert!(dead_forecast(&relu, 5.0, 10).is_risky);
         assert!(!dead_forecast(&relu, 0.2, 10).is_risky);
+        // SAELens and RecSAE start b_dec at 0 whatever the variant.
+        for (recipe, is_risky) in [
+            (SaeRecipe::Saelens, true),
+            (SaeRecipe::Recsae, true),
+            (SaeRecipe::Sparsify, false),
+        ] {
+            let config = SaeConfig::of_recipe(recipe, SaeVariant::TopK, 64);
+            assert_eq!(dead_forecast(&config, 5.0, 10).is_risky, is_risky);
+        }
+    }
+
+    #[test]
+    fn rows_less_their_mean_are_at_no_risk_from_it() {
+        for variant in [SaeVariant::Relu, SaeVariant::JumpRelu, SaeVariant::Gated] {
+            let plain = SaeConfig::of_variant(variant);
+            assert!(dead_forecast(&plain, 5.0, 10).is_risky);
+            let centred = SaeConfig {
+                centre_rows: true,
+                ..plain
+            };
+            let dead = dead_forecast(&centred, 5.0, 10);
+            assert!(!dead.is_risky, "{variant:?}");
+            assert!(
+                dead.sentence.contains("mean is taken off them"),
+                "{}",
+                dead.sentence
+            );
+            assert_eq!(dead.mean_to_spread, 5.0);
+        }
     }
 
     #[test]

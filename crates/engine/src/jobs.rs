@@ -4,6 +4,7 @@
 //! - progress is *latest value wins*: the window reads it when it draws, a slow window skips values;
 //! - events are *never lost*: start, warnings, end.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,11 +54,15 @@ pub trait Observer: Send + Sync {
     }
 }
 
+/// Names of what a job makes one after another, those not begun yet.
+type Queue = Arc<Mutex<VecDeque<String>>>;
+
 /// Handed to the body of a job: report progress, warn, ask whether to stop.
 #[derive(Clone)]
 pub struct JobContext {
     cancel: Arc<AtomicBool>,
     paused: Arc<AtomicBool>,
+    queue: Queue,
     observer: Arc<dyn Observer>,
 }
 
@@ -67,6 +72,7 @@ impl JobContext {
         Self {
             cancel,
             paused: Arc::default(),
+            queue: Arc::default(),
             observer,
         }
     }
@@ -130,6 +136,14 @@ impl JobContext {
     /// Says what is being made from now on, e.g. the name of a dictionary.
     pub fn about(&self, name: &str) {
         self.observer.subject(name);
+    }
+
+    /// Begins what is next in the queue: says that it is being made, and returns its name.
+    pub(crate) fn next_queued(&self) -> Option<String> {
+        let mut queue = lock(&self.queue);
+        // Said before the name leaves the queue, so that the job holds it at every moment.
+        self.about(queue.front()?);
+        queue.pop_front()
     }
 
     /// Adds a step to the training curve.
@@ -222,6 +236,7 @@ struct Job {
     began: Instant,
     cancel: Arc<AtomicBool>,
     paused: Arc<AtomicBool>,
+    queue: Queue,
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
 }
@@ -257,11 +272,35 @@ impl Jobs {
         self.start_with_id(title, move |_, context| body(context))
     }
 
+    /// As [`Jobs::start`], for a body that makes what is named one after another, by
+    /// [`JobContext::next_queued`].
+    ///
+    /// # Errors
+    /// If no thread can be started.
+    pub(crate) fn start_queue<F>(
+        &mut self,
+        title: &str,
+        names: Vec<String>,
+        body: F,
+    ) -> Result<JobId, EngineError>
+    where
+        F: FnOnce(&JobContext) -> Result<String, EngineError> + Send + 'static,
+    {
+        self.spawn(title, names, move |_, context| body(context))
+    }
+
     /// As [`Jobs::start`], for a body that names itself.
     ///
     /// # Errors
     /// If no thread can be started.
     pub(crate) fn start_with_id<F>(&mut self, title: &str, body: F) -> Result<JobId, EngineError>
+    where
+        F: FnOnce(JobId, &JobContext) -> Result<String, EngineError> + Send + 'static,
+    {
+        self.spawn(title, Vec::new(), body)
+    }
+
+    fn spawn<F>(&mut self, title: &str, names: Vec<String>, body: F) -> Result<JobId, EngineError>
     where
         F: FnOnce(JobId, &JobContext) -> Result<String, EngineError> + Send + 'static,
     {
@@ -288,9 +327,11 @@ impl Jobs {
         });
         let cancel = Arc::new(AtomicBool::new(false));
         let paused = Arc::new(AtomicBool::new(false));
+        let queue: Queue = Arc::new(Mutex::new(names.into()));
         let context = JobContext {
             cancel: Arc::clone(&cancel),
             paused: Arc::clone(&paused),
+            queue: Arc::clone(&queue),
             observer: Arc::clone(&shared) as Arc<dyn Observer>,
         };
         let for_thread = Arc::clone(&shared);
@@ -304,6 +345,7 @@ impl Jobs {
             began: now,
             cancel,
             paused,
+            queue,
             shared,
             thread,
         });
@@ -334,6 +376,24 @@ impl Jobs {
         job.paused.store(paused, Ordering::Relaxed);
     }
 
+    /// Takes something out of the queue it waits in; whether it waited in one.
+    pub(crate) fn take_out(&self, name: &str) -> bool {
+        self.running.iter().any(|job| {
+            let mut queue = lock(&job.queue);
+            let before = queue.len();
+            queue.retain(|queued| queued != name);
+            queue.len() < before
+        })
+    }
+
+    /// Whether a running job makes this now or later.
+    pub(crate) fn holds(&self, name: &str) -> bool {
+        self.running.iter().any(|job| {
+            let waits = lock(&job.queue).iter().any(|queued| queued == name);
+            !job.thread.is_finished() && (waits || lock(&job.shared.stage).subject == name)
+        })
+    }
+
     /// Every job still running, oldest first.
     pub(crate) fn views(&self) -> Vec<JobView> {
         self.running.iter().map(view).collect()
@@ -357,6 +417,7 @@ impl Drop for Jobs {
 }
 
 fn view(job: &Job) -> JobView {
+    let queued = lock(&job.queue).iter().cloned().collect();
     let stage = lock(&job.shared.stage);
     let now_idle = stage.paused_at.map_or(Duration::ZERO, |at| at.elapsed());
     let seconds_in_stage = stage
@@ -381,6 +442,7 @@ fn view(job: &Job) -> JobView {
         id: job.id,
         title: job.title.clone(),
         subject: stage.subject.clone(),
+        queued,
         stage: name,
         done,
         total,
@@ -517,6 +579,40 @@ mod tests {
             until_end(&events).last(),
             Some(&Event::JobEnded(id, JobEnd::Cancelled))
         );
+    }
+
+    #[test]
+    fn what_waits_in_a_queue_can_be_taken_out_and_what_is_begun_cannot() {
+        let (mut jobs, events) = jobs();
+        let (go_on, wait) = unbounded::<()>();
+        let names = ["a", "b", "c"].map(str::to_owned).to_vec();
+        jobs.start_queue("make", names, move |job| {
+            let mut made = String::new();
+            while let Some(name) = job.next_queued() {
+                made += &name;
+                wait.recv().unwrap();
+            }
+            Ok(made)
+        })
+        .unwrap();
+        while jobs.views()[0].subject != "a" {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // The subject is said before the name leaves the queue.
+        while jobs.views()[0].queued.len() > 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(jobs.views()[0].queued, ["b", "c"]);
+        assert!(jobs.holds("a") && jobs.holds("b"));
+        assert!(jobs.take_out("b"));
+        assert!(!jobs.take_out("b") && !jobs.take_out("a"));
+        assert!(jobs.holds("a") && !jobs.holds("b"));
+        go_on.send(()).unwrap();
+        go_on.send(()).unwrap();
+        assert!(matches!(
+            until_end(&events).last(),
+            Some(Event::JobEnded(_, JobEnd::Finished(made))) if made == "ac"
+        ));
     }
 
     #[test]

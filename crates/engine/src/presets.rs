@@ -109,6 +109,14 @@ pub fn preset(id: &str) -> Result<Preset> {
     })
 }
 
+/// Checks settings for rows of width `d_model` against their ranges and each other. Takes no time.
+///
+/// # Errors
+/// One sentence that names the first setting that does not fit.
+pub fn check_settings(config: &SaeConfig, d_model: u32) -> Result<()> {
+    Ok(sae::check_config(config, d_model as usize)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -52,6 +52,8 @@ pub struct JobView {
     pub title: String,
     /// What is being made now, e.g. the name of a dictionary; empty where that is not said.
     pub subject: String,
+    /// What is made after it, in order, as long as it is not begun or taken out.
+    pub queued: Vec<String>,
     /// What is being done now, e.g. `Training dictionary`.
     pub stage: String,
     /// Units finished in this stage.

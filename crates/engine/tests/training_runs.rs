@@ -5,9 +5,10 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use engine::views::{ImportRequest, RunRequest, RunState};
-use engine::{HarvestRequest, JobContext, Observer, Progress, Session};
+use engine::views::{Event, ImportRequest, JobEnd, JobView, RunRequest, RunState};
+use engine::{Engine, HarvestRequest, JobContext, Observer, Progress, Session};
 use safetensors::SafeTensors;
 use schema::{HookPoint, SaeConfig, SaeVariant};
 
@@ -290,6 +291,60 @@ fn dictionaries_trained_on_one_pass_are_those_trained_alone() {
     let refused = session.train_saes("tokens", &seeds, &job).unwrap_err();
     assert!(refused.message.contains("one seed"), "{}", refused.message);
     assert!(!root.join("saes/k4-again").exists());
+}
+
+/// Waits until the jobs of the engine are as asked for, or ended.
+fn wait_until(engine: &Engine, what: impl Fn(&[JobView]) -> bool) -> Vec<Event> {
+    let mut events = engine.poll();
+    let began = Instant::now();
+    while !what(&engine.jobs()) {
+        assert!(began.elapsed() < Duration::from_mins(2), "it did not come");
+        std::thread::sleep(Duration::from_millis(2));
+        events.extend(engine.poll());
+    }
+    events
+}
+
+#[test]
+fn a_run_taken_out_of_a_running_job_is_not_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("a");
+    drop(build(&root));
+    let engine = Engine::forgetful(Arc::new(|| {})).unwrap();
+    engine.open_project(&root).unwrap();
+    let job = engine
+        .train(request("many").sweep(&[2, 3, 4], &[]))
+        .unwrap();
+    // Paused where it first looks, it cannot run ahead of the test.
+    engine.pause(job, true);
+    wait_until(&engine, |jobs| {
+        jobs[0].subject == "many-k2" && jobs[0].queued.len() == 2
+    });
+    assert_eq!(engine.jobs()[0].queued, ["many-k3", "many-k4"]);
+    for held in ["many-k2", "many-k3"] {
+        let refused = engine.discard_run(held).unwrap_err();
+        assert!(refused.message.contains("a running job"), "{refused}");
+        let refused = engine.resume_runs(vec![held.to_owned()]).unwrap_err();
+        assert!(refused.message.contains("a running job"), "{refused}");
+    }
+    engine.take_out("many-k3").unwrap();
+    let again = engine.take_out("many-k3").unwrap_err();
+    assert!(again.message.contains("does not wait"), "{again}");
+    engine.pause(job, false);
+    let events = wait_until(&engine, <[JobView]>::is_empty);
+    let made = events.iter().find_map(|event| match event {
+        Event::JobEnded(id, JobEnd::Finished(made)) if *id == job => Some(made.clone()),
+        _ => None,
+    });
+    let made = made.unwrap();
+    assert!(made.contains("many-k2") && made.contains("many-k4"));
+    assert!(!made.contains("many-k3"), "{made}");
+    let states: Vec<RunState> = engine.runs().unwrap().iter().map(|run| run.state).collect();
+    let expected = [RunState::Ready, RunState::Recording, RunState::Ready];
+    assert_eq!(states, expected);
+    engine.discard_run("many-k3").unwrap();
+    wait_until(&engine, <[JobView]>::is_empty);
+    assert_eq!(engine.runs().unwrap().len(), 2);
 }
 
 /// A shard that holds NaN, or rows of another width, ends the training in a sentence that names the

@@ -43,7 +43,8 @@ pub use metrics::{
     dead_share, dense_share, density_histogram, evaluate, loss_recovered, match_features,
     mean_cosine, mean_neighbour_cosine, nearest_directions, row_sums, share_kept, shared_share,
 };
-pub use settings::check_config;
+pub use recipe::starts_off_the_mean;
+pub use settings::{check_config, variants_of};
 pub use source::{ActivationSource, InMemorySource};
 pub use sparsity::{Gate, Sparsity};
 pub use training::{RunSpec, Trained, train, train_from, train_together};

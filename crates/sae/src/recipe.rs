@@ -55,6 +55,13 @@ pub(crate) enum AuxLoss {
     Recsae,
 }
 
+/// Whether the rows' mean is out of the way of the first step: taken off the rows, or held by
+/// `b_dec`, which starts in the middle of the first batch. Else `b_dec` starts at 0.
+#[must_use]
+pub fn starts_off_the_mean(config: &SaeConfig) -> bool {
+    config.centre_rows || Conventions::of(config).bias_start != BiasStart::Given
+}
+
 /// The conventions of one training.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(

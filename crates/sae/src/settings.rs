@@ -74,22 +74,28 @@ pub fn check_config(config: &SaeConfig, d_model: usize) -> Result<(), SaeError> 
     variant(config).map(drop)
 }
 
+/// The variants that a recipe has, its usual one first.
+#[must_use]
+pub fn variants_of(recipe: SaeRecipe) -> &'static [SaeVariant] {
+    use SaeVariant::{BatchTopK, Gated, GroupMax, JumpRelu, Matryoshka, Relu, TopK};
+    match recipe {
+        SaeRecipe::Sparsify => &[TopK, GroupMax],
+        SaeRecipe::Recsae => &[TopK],
+        _ => &[TopK, BatchTopK, Matryoshka, Relu, JumpRelu, Gated],
+    }
+}
+
 /// Checks that the recipe has the variant, and the settings that only some recipes have.
 fn check_of_recipe(config: &SaeConfig) -> Result<(), SaeError> {
-    use SaeVariant::{BatchTopK, Gated, GroupMax, JumpRelu, Matryoshka, Relu, TopK};
+    use SaeVariant::{JumpRelu, Relu};
     let (recipe, variant) = (config.recipe, config.variant);
-    let (name, variants): (_, &[SaeVariant]) = match recipe {
-        SaeRecipe::Saelens => (
-            "saelens",
-            &[TopK, BatchTopK, Matryoshka, Relu, JumpRelu, Gated],
-        ),
-        SaeRecipe::Sparsify => ("sparsify", &[TopK, GroupMax]),
-        SaeRecipe::Recsae => ("recsae", &[TopK]),
-        _ => (
-            "dictionary_learning",
-            &[TopK, BatchTopK, Matryoshka, Relu, JumpRelu, Gated],
-        ),
+    let name = match recipe {
+        SaeRecipe::Saelens => "saelens",
+        SaeRecipe::Sparsify => "sparsify",
+        SaeRecipe::Recsae => "recsae",
+        _ => "dictionary_learning",
     };
+    let variants = variants_of(recipe);
     if !variants.contains(&variant) {
         let reason = format!("the recipe {name} has no {variant:?}; it has {variants:?}");
         return unusable("variant", reason);
@@ -200,6 +206,23 @@ fn check_of_variant(config: &SaeConfig) -> Result<(), SaeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_recipe_trains_the_variants_that_it_lists_and_no_other() {
+        use SaeVariant::{BatchTopK, Gated, GroupMax, JumpRelu, Matryoshka, Relu, TopK};
+        for recipe in [
+            SaeRecipe::DictionaryLearning,
+            SaeRecipe::Saelens,
+            SaeRecipe::Sparsify,
+            SaeRecipe::Recsae,
+        ] {
+            for variant in [TopK, BatchTopK, Matryoshka, Relu, JumpRelu, Gated, GroupMax] {
+                let checked = check_config(&SaeConfig::of_recipe(recipe, variant, 128), 8);
+                let is_listed = variants_of(recipe).contains(&variant);
+                assert_eq!(checked.is_ok(), is_listed, "{recipe:?} {variant:?}");
+            }
+        }
+    }
 
     #[test]
     fn settings_out_of_range_are_named() {

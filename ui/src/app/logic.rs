@@ -298,12 +298,13 @@ impl App {
             }),
             Command::ReadModel(name) => backend.read_model(&name),
             Command::ReadCurve(name) => backend.read_curve(&name),
-            Command::Forecast(request) => backend.forecast(request).map(|job| {
+            Command::Forecast(request) => backend.forecast(*request).map(|job| {
                 self.screens.train.forecast.waits_for(job);
             }),
             Command::Train(requests) => backend.train(requests).map(drop),
             Command::ResumeRuns(names) => backend.resume_runs(names).map(drop),
             Command::DiscardRun(name) => backend.discard_run(&name).map(drop),
+            Command::TakeOut(name) => backend.take_out(&name),
             Command::CancelJob(job) => {
                 backend.cancel(job);
                 Ok(())

@@ -90,6 +90,7 @@ impl Backend for Invented {
             id: job,
             title: "Build the demo project".to_owned(),
             subject: String::new(),
+            queued: Vec::new(),
             stage: "Training dictionary".to_owned(),
             done: 400,
             total: 1000,
@@ -218,11 +219,10 @@ impl Backend for Invented {
     fn train(&self, requests: Vec<RunRequest>) -> Answer<JobId> {
         let names: Vec<&str> = requests.iter().map(|one| one.name.as_str()).collect();
         self.note(format!("train {}", names.join(", ")));
-        let first = requests.into_iter().next().ok_or("nothing to train")?;
         let job = JobId(21);
         let mut state = self.state();
-        state.jobs.push(super::training::job(job, &first));
-        state.begun.push(first);
+        state.jobs.extend(super::training::job(job, &requests));
+        state.begun.extend(requests);
         drop(state);
         self.revision.fetch_add(1, Ordering::AcqRel);
         Ok(job)
@@ -238,6 +238,14 @@ impl Backend for Invented {
         Ok(JobId(23))
     }
 
+    fn take_out(&self, name: &str) -> Answer<()> {
+        self.note(format!("take out {name}"));
+        for job in &mut self.state().jobs {
+            job.queued.retain(|queued| queued != name);
+        }
+        Ok(())
+    }
+
     fn runs(&self) -> Answer<Arc<Vec<RunView>>> {
         let state = self.state();
         if state.closed {
@@ -247,7 +255,8 @@ impl Backend for Invented {
     }
 
     fn read_curve(&self, name: &str) -> Answer<()> {
-        let curve = Arc::new(super::training::curve(2000));
+        let begun = self.state().begun.iter().any(|run| run.name == name);
+        let curve = Arc::new(super::training::curve(if begun { 0 } else { 2000 }));
         self.send(Event::Curve(name.to_owned(), Ok(curve)));
         Ok(())
     }

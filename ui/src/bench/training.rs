@@ -57,7 +57,7 @@ pub(super) fn forecast(request: RunRequest) -> Forecast {
             moments: 2 * weights,
             gradients: weights,
             scratch: 4_000_000,
-            shard: 48_000_000,
+            shards: 48_000_000,
             checkpoint: 3 * weights,
             evaluation: 112_000_000,
         },
@@ -68,17 +68,31 @@ pub(super) fn forecast(request: RunRequest) -> Forecast {
             evaluation: 2.0,
             index: 1.5,
         },
-        dead: DeadForecast {
-            mean_to_spread: 2.31,
-            n_rows: 4096,
-            is_risky: false,
-            sentence: "The rows lie far from the origin, which leaves many features dead unless \
-                       b_dec takes the mean away. This variant starts b_dec in the middle of the \
-                       first batch, so the mean is taken away from the first step on."
-                .to_owned(),
-        },
+        dead: dead(&request.config),
         notes: Vec::new(),
         request,
+    }
+}
+
+/// Rows far from the origin.
+fn dead(config: &SaeConfig) -> DeadForecast {
+    let is_risky = !config.centre_rows && !config.variant.is_top_k();
+    let sentence = if config.centre_rows {
+        "The rows lie far from the origin. Their mean is taken off them before training and folded \
+         back into the dictionary afterwards, so it is no reason for features to die."
+    } else if is_risky {
+        "The rows lie far from the origin, and these settings start b_dec at 0: until it has learnt \
+         their mean, all features see the same offset, and many may stay dead."
+    } else {
+        "The rows lie far from the origin, which leaves many features dead unless b_dec takes the \
+         mean away. These settings start b_dec in the middle of the first batch, so the mean is \
+         taken away from the first step on."
+    };
+    DeadForecast {
+        mean_to_spread: 2.31,
+        n_rows: 4096,
+        is_risky,
+        sentence: sentence.to_owned(),
     }
 }
 
@@ -101,12 +115,14 @@ pub(super) fn curve(n: u32) -> Vec<StepReport> {
         .collect()
 }
 
-/// The job of a training that was asked for.
-pub(super) fn job(id: JobId, request: &RunRequest) -> JobView {
-    JobView {
+/// The job of trainings that were asked for.
+pub(super) fn job(id: JobId, requests: &[RunRequest]) -> Option<JobView> {
+    let (request, later) = requests.split_first()?;
+    Some(JobView {
         id,
         title: format!("Train {}", request.name),
         subject: request.name.clone(),
+        queued: later.iter().map(|request| request.name.clone()).collect(),
         stage: "Training dictionary".to_owned(),
         done: 1200,
         total: u64::from(request.config.steps),
@@ -117,7 +133,7 @@ pub(super) fn job(id: JobId, request: &RunRequest) -> JobView {
         paused: false,
         stopping: false,
         curve: Arc::new(curve(1200)),
-    }
+    })
 }
 
 /// Finished and unfinished runs, and those that were asked for.
@@ -159,7 +175,7 @@ pub(super) fn runs(begun: &[RunRequest]) -> Vec<RunView> {
     ];
     runs.extend(begun.iter().map(|request| RunView {
         name: request.name.clone(),
-        state: RunState::Training,
+        state: RunState::Recording,
         model: request.model.clone(),
         dataset: request.dataset.clone(),
         hook: Some(request.hook),

@@ -3,6 +3,7 @@
 mod dictionary;
 mod forecast;
 mod live;
+mod recipes;
 mod runs;
 mod setup;
 
@@ -80,7 +81,11 @@ impl TrainScreen {
     fn run_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, request: &RunRequest) {
         card(ui, |ui| {
             step_ui(ui, 5, "Forecast");
-            self.forecast.ui(ctx, ui, request);
+            if let Some(problem) = self.setup.problem() {
+                notice::error_ui(ui, &problem);
+            } else if self.forecast.ui(ctx, ui, request) {
+                self.setup.take_mean_off();
+            }
             ui.add_space(GRID);
             step_ui(ui, 6, "Run");
             self.setup.name_ui(ui, ctx.runs);
@@ -96,14 +101,24 @@ impl TrainScreen {
         let is_taken = requests
             .iter()
             .any(|request| ctx.runs.iter().any(|run| run.name == request.name));
+        let width = self.setup.d_model.max(1);
+        let refused = requests.iter().find_map(|request| {
+            let checked = engine::check_settings(&request.config, width);
+            let problem = checked.err()?.message;
+            Some(format!("{}: {problem}", request.name))
+        });
         let text = match requests.len() {
             0 | 1 => "Start training".to_owned(),
             n => format!("Train {n} dictionaries"),
         };
         let can_start = !requests.is_empty()
             && !is_taken
+            && refused.is_none()
             && !request.name.is_empty()
             && !self.forecast.refuses(request);
+        if let Some(problem) = refused.filter(|_| self.setup.sweep.is_on()) {
+            notice::error_ui(ui, &problem);
+        }
         ui.horizontal(|ui| {
             ui.add_enabled_ui(can_start, |ui| {
                 if live::accent_ui(ui, &text) {

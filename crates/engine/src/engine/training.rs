@@ -7,7 +7,7 @@ use schema::JobId;
 use store::ArtefactKind;
 
 use crate::engine::{Engine, Shared};
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
 use crate::train_sae::DictionaryEvaluation;
 use crate::views::{Event, ModelView, RunRequest, RunView};
@@ -30,6 +30,21 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Makes what waits in the job's queue, one after another, when it is the job's turn.
+    fn train_queued(
+        &self,
+        job: &JobContext,
+        train: impl Fn(&str) -> Result<DictionaryEvaluation>,
+    ) -> Result<String> {
+        let _turn = self.turn_to_train(job)?;
+        let mut made = Vec::new();
+        while let Some(name) = job.next_queued() {
+            made.push(sentence(&name, &train(&name)?));
+            self.changed();
+        }
+        Ok(made.join(". "))
     }
 }
 
@@ -90,52 +105,82 @@ impl Engine {
         for request in &requests {
             session.check_run_name(&request.name)?;
         }
-        let title = match requests.as_slice() {
-            [only] => format!("Train {}", only.name),
-            several => format!("Train {} dictionaries", several.len()),
-        };
-        self.start(&title, move |job, shared| {
+        let names = requests.iter().map(|request| request.name.clone());
+        self.start_runs(names.collect(), move |job, shared| {
             session.begin_runs(&requests)?;
             shared.changed();
-            let _turn = shared.turn_to_train(job)?;
-            let mut made = Vec::new();
-            for request in &requests {
-                let evaluation = session.train_run(request, job)?;
-                made.push(sentence(&request.name, &evaluation));
-                shared.changed();
-            }
-            Ok(made.join(". "))
+            shared.train_queued(job, |name| {
+                let mut requests = requests.iter();
+                match requests.find(|request| request.name == name) {
+                    Some(request) => session.train_run(request, job),
+                    None => session.resume_run(name, job),
+                }
+            })
         })
     }
 
     /// Goes on with runs that were stopped, one after another, as one job.
     ///
     /// # Errors
-    /// When no project is open or the job cannot be started.
+    /// When no project is open, a job makes one of them already, or the job cannot be started.
     pub fn resume_runs(&self, names: Vec<String>) -> Result<JobId> {
         let session = self.shared.session()?;
+        for name in &names {
+            self.check_free(name)?;
+        }
+        self.start_runs(names, move |job, shared| {
+            shared.train_queued(job, |name| session.resume_run(name, job))
+        })
+    }
+
+    /// Starts a job that makes these dictionaries, unless they are taken out before their turn.
+    fn start_runs<F>(&self, names: Vec<String>, body: F) -> Result<JobId>
+    where
+        F: FnOnce(&JobContext, &Shared) -> Result<String> + Send + 'static,
+    {
         let title = match names.as_slice() {
             [only] => format!("Train {only}"),
             several => format!("Train {} dictionaries", several.len()),
         };
-        self.start(&title, move |job, shared| {
-            let _turn = shared.turn_to_train(job)?;
-            let mut made = Vec::new();
-            for name in &names {
-                let evaluation = session.resume_run(name, job)?;
-                made.push(sentence(name, &evaluation));
-                shared.changed();
-            }
-            Ok(made.join(". "))
+        let shared = Arc::clone(&self.shared);
+        crate::jobs::lock(&self.jobs).start_queue(&title, names, move |job| {
+            let made = body(job, &shared);
+            shared.changed();
+            made
         })
+    }
+
+    /// Refuses a run that a job makes now or later.
+    fn check_free(&self, name: &str) -> Result<()> {
+        if crate::jobs::lock(&self.jobs).holds(name) {
+            return Err(EngineError::request(format!(
+                "saes/{name} belongs to a running job; stop the job, or take {name} out of it, first"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Takes a run out of the job that would make it later. What is noted of it stays: it can be
+    /// resumed or discarded.
+    ///
+    /// # Errors
+    /// When it waits in no job.
+    pub fn take_out(&self, name: &str) -> Result<()> {
+        if crate::jobs::lock(&self.jobs).take_out(name) {
+            return Ok(());
+        }
+        Err(EngineError::request(format!(
+            "saes/{name} does not wait in a job any more"
+        )))
     }
 
     /// Removes a run that was not trained to its end, as a job.
     ///
     /// # Errors
-    /// When no project is open, the run is finished, or the job cannot be started.
+    /// When no project is open, the run is finished, a job makes it, or the job cannot be started.
     pub fn discard_run(&self, name: &str) -> Result<JobId> {
         self.shared.session()?.check_unfinished(name)?;
+        self.check_free(name)?;
         let name = name.to_owned();
         self.start_in_project(&format!("Discard {name}"), move |_, session| {
             session.discard_run(&name)?;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use sae::{Evaluator, InMemorySource, Trained};
-use schema::{FeatureId, SaeConfig, SaeVariant};
+use schema::{FeatureId, SaeConfig};
 use store::HarvestReader;
 
 use crate::error::{EngineError, Result};
@@ -306,11 +306,7 @@ impl TrainingProbe {
     ) -> Result<Self> {
         let d = d_model as usize;
         let steps = Steps::train(config, d, (rows, TRAIN_FOR), job)?;
-        let with_auxk = config.auxk_alpha > 0.0
-            && matches!(
-                config.variant,
-                SaeVariant::TopK | SaeVariant::BatchTopK | SaeVariant::Matryoshka
-            );
+        let with_auxk = config.auxk_alpha > 0.0 && config.variant.is_top_k();
         let step_all_dead = if with_auxk {
             // Every feature counts as dead from the first row on.
             let all_dead = SaeConfig {

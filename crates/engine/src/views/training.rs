@@ -229,8 +229,8 @@ pub struct MemoryForecast {
     pub gradients: u64,
     /// Working memory of a step: batches, codes, the encoder in the product's order.
     pub scratch: u64,
-    /// One shard of the harvest.
-    pub shard: u64,
+    /// Shards of the harvest: the one that rows are taken from and the next one, read ahead.
+    pub shards: u64,
     /// A checkpoint while it is written.
     pub checkpoint: u64,
     /// All that measuring the dictionary takes after the training: its weights, a shard, its codes
@@ -241,7 +241,7 @@ pub struct MemoryForecast {
 impl MemoryForecast {
     /// All that training takes at once.
     pub fn training(&self) -> u64 {
-        self.weights + self.moments + self.gradients + self.scratch + self.shard + self.checkpoint
+        self.weights + self.moments + self.gradients + self.scratch + self.shards + self.checkpoint
     }
 
     /// The most that is taken at once.

@@ -138,6 +138,7 @@ pub(super) mod tests {
             w_dec: w_dec.to_vec(),
             b_dec: vec![0.0; d_model],
             is_centred: true,
+            extras: crate::SaeExtras::default(),
             sparsity: Sparsity::Relu,
             extras: crate::extras::SaeExtras::default(),
         })

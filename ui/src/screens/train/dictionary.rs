@@ -1,54 +1,12 @@
 //! The fourth step: presets, size and sparsity of the dictionary, and its settings in full.
 
-use egui::{CollapsingHeader, ComboBox, DragValue, Slider, Ui};
+use egui::{CollapsingHeader, DragValue, Slider, Ui};
 use engine::presets;
 use schema::{SaeConfig, SaeVariant};
 
 use crate::screens::start::field_label_ui;
 use crate::screens::train::setup::{Setup, step_ui};
 use crate::widgets::{notice, number};
-
-/// Variants, as the user calls them and in one sentence.
-pub(super) const VARIANTS: [(SaeVariant, &str, &str); 6] = [
-    (
-        SaeVariant::TopK,
-        "TopK",
-        "The k strongest features at every place.",
-    ),
-    (
-        SaeVariant::BatchTopK,
-        "BatchTopK",
-        "k features on average; places differ in how many they need.",
-    ),
-    (
-        SaeVariant::Matryoshka,
-        "Matryoshka",
-        "Nested prefixes: each first part of the dictionary reconstructs by itself.",
-    ),
-    (
-        SaeVariant::Relu,
-        "ReLU",
-        "Every feature above 0, with an L1 penalty.",
-    ),
-    (
-        SaeVariant::JumpRelu,
-        "JumpReLU",
-        "Every feature above its own threshold, with an L0 penalty.",
-    ),
-    (
-        SaeVariant::Gated,
-        "Gated",
-        "A gate says which features are active, with an L1 penalty.",
-    ),
-];
-
-/// What a variant is called.
-pub(super) fn variant_name(variant: SaeVariant) -> &'static str {
-    VARIANTS
-        .iter()
-        .find(|(known, _, _)| *known == variant)
-        .map_or("", |(_, name, _)| name)
-}
 
 /// Several values of k or of the expansion at once.
 #[derive(Default)]
@@ -123,13 +81,21 @@ fn prefix_widths(config: &SaeConfig) -> Vec<u32> {
 
 impl Setup {
     pub(super) fn set_expansion(&mut self, expansion: u32) {
+        let usual = |config: &SaeConfig| {
+            SaeConfig::of_recipe(config.recipe, config.variant, config.n_features).lr
+        };
+        // Some recipes' rate follows the number of features, unless the user changed it.
+        let is_usual = self.config.lr == usual(&self.config);
         self.expansion = expansion.max(1);
         self.config.n_features = self.expansion.saturating_mul(self.d_model.max(1));
         self.config.k = self.config.k.clamp(1, self.config.n_features);
+        if is_usual {
+            self.config.lr = usual(&self.config);
+        }
         self.set_prefixes(self.prefixes);
     }
 
-    fn set_prefixes(&mut self, prefixes: Option<u32>) {
+    pub(super) fn set_prefixes(&mut self, prefixes: Option<u32>) {
         self.prefixes = prefixes;
         self.config.group_sizes = match prefixes {
             Some(n) if self.config.variant == SaeVariant::Matryoshka => {
@@ -153,17 +119,6 @@ impl Setup {
         config.threshold_start_step = scaled(config.threshold_start_step);
         config.sparsity_warmup_steps = scaled(config.sparsity_warmup_steps);
         config.steps = steps;
-    }
-
-    fn set_variant(&mut self, variant: SaeVariant) {
-        let usual = SaeConfig::of_variant(variant);
-        let config = &mut self.config;
-        config.variant = variant;
-        (config.betas, config.grad_clip) = (usual.betas, usual.grad_clip);
-        let last = config.steps.saturating_sub(2);
-        config.threshold_start_step = config.threshold_start_step.min(last);
-        config.sparsity_warmup_steps = config.sparsity_warmup_steps.min(last);
-        self.set_prefixes(None);
     }
 
     /// The whole step.
@@ -233,32 +188,7 @@ impl Setup {
                     .changed()
             });
         }
-        row_ui(ui, "Variant", |ui| {
-            let mut variant = self.config.variant;
-            ComboBox::from_id_salt("train variant")
-                .selected_text(variant_name(variant))
-                .width(160.0)
-                .show_ui(ui, |ui| {
-                    for (known, name, sentence) in VARIANTS {
-                        ui.selectable_value(&mut variant, known, name)
-                            .on_hover_text(sentence);
-                    }
-                })
-                .response
-                .accessible_name("Variant");
-            if variant != self.config.variant {
-                self.set_variant(variant);
-            }
-            false
-        });
-        let sentence = VARIANTS
-            .iter()
-            .find(|(known, _, _)| *known == self.config.variant)
-            .map_or("", |(_, _, sentence)| sentence);
-        row_ui(ui, "", |ui| {
-            notice::weak_ui(ui, sentence);
-            false
-        });
+        self.variant_ui(ui);
         if self.config.variant == SaeVariant::Matryoshka {
             self.prefixes_ui(ui);
         }
@@ -308,6 +238,8 @@ impl Setup {
     }
 
     fn advanced_ui(&mut self, ui: &mut Ui) {
+        self.recipe_ui(ui);
+        self.mean_ui(ui);
         let config = &mut self.config;
         let last = config.steps.saturating_sub(2);
         let rate = DragValue::new(&mut config.lr)
@@ -337,10 +269,10 @@ impl Setup {
         let dead = DragValue::new(&mut config.dead_after_rows).range(1_000..=100_000_000_u64);
         drag_row_ui(ui, "Dead after rows", dead.speed(1000));
         match config.variant {
-            SaeVariant::TopK | SaeVariant::BatchTopK | SaeVariant::Matryoshka => {
+            variant if variant.is_top_k() => {
                 let auxk = DragValue::new(&mut config.auxk_alpha).range(0.0..=1.0);
                 drag_row_ui(ui, "AuxK weight", auxk.speed(0.001).max_decimals(4));
-                if config.variant != SaeVariant::TopK {
+                if matches!(variant, SaeVariant::BatchTopK | SaeVariant::Matryoshka) {
                     let start = DragValue::new(&mut config.threshold_start_step).range(0..=last);
                     drag_row_ui(ui, "Threshold from step", start);
                 }
@@ -387,7 +319,7 @@ impl Setup {
 }
 
 /// A control with its name in a column of its own; what the control says of itself.
-fn row_ui(ui: &mut Ui, name: &str, control: impl FnOnce(&mut Ui) -> bool) -> bool {
+pub(super) fn row_ui(ui: &mut Ui, name: &str, control: impl FnOnce(&mut Ui) -> bool) -> bool {
     ui.horizontal(|ui| {
         field_label_ui(ui, name);
         ui.spacing_mut().slider_width = (ui.available_width() - 84.0).clamp(80.0, 240.0);

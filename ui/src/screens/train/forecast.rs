@@ -97,15 +97,15 @@ impl Forecasting {
     fn start(&mut self, ctx: &AppContext<'_>, request: &RunRequest) {
         self.asked = Some((request.clone(), None));
         self.answer = None;
-        ctx.send(Command::Forecast(request.clone()));
+        ctx.send(Command::Forecast(Box::new(request.clone())));
     }
 
-    /// Draws the forecast of `request`.
-    pub(super) fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, request: &RunRequest) {
+    /// Draws the forecast of `request`. Whether the mean is to be taken off the rows.
+    pub(super) fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, request: &RunRequest) -> bool {
         let request = nameless(request);
         self.ask(ctx, ui, &request);
         match self.answer_to(&request) {
-            Some(Ok(forecast)) => forecast_ui(ui, forecast),
+            Some(Ok(forecast)) => return forecast_ui(ui, forecast),
             Some(Err(problem)) => notice::error_ui(ui, problem),
             None if self.is_on_its_way() => {
                 notice::weak_ui(
@@ -124,6 +124,7 @@ impl Forecasting {
                 }
             }
         }
+        false
     }
 
     fn is_on_its_way(&self) -> bool {
@@ -139,7 +140,8 @@ fn nameless(request: &RunRequest) -> RunRequest {
     }
 }
 
-fn forecast_ui(ui: &mut Ui, forecast: &Forecast) {
+/// Draws a forecast. Whether the mean is to be taken off the rows.
+fn forecast_ui(ui: &mut Ui, forecast: &Forecast) -> bool {
     let rows = &forecast.rows;
     let about = if rows.is_exact { "" } else { "about " };
     let seconds = &forecast.seconds;
@@ -212,13 +214,15 @@ fn forecast_ui(ui: &mut Ui, forecast: &Forecast) {
         .on_hover_text(text);
     }
     ui.add_space(tokens::HALF);
-    dead_ui(ui, forecast);
+    let takes_off = dead_ui(ui, forecast);
     for note in &forecast.notes {
         notice::weak_ui(ui, note);
     }
+    takes_off
 }
 
-fn dead_ui(ui: &mut Ui, forecast: &Forecast) {
+/// What the rows say about dead features. Whether the mean is to be taken off the rows.
+fn dead_ui(ui: &mut Ui, forecast: &Forecast) -> bool {
     let dead = &forecast.dead;
     let text = format!(
         "Dead features: mean to spread {:.2}. {}",
@@ -226,12 +230,18 @@ fn dead_ui(ui: &mut Ui, forecast: &Forecast) {
     );
     if dead.is_risky {
         notice::warning_ui(ui, &text);
-    } else {
-        let colour = tokens::of(ui).text_weak;
-        ui.add(egui::Label::new(RichText::new(text).color(colour)).wrap())
+        return ui
+            .button("Take the mean off the rows")
             .on_hover_text(
-                "Length of the mean row over the spread of rows around it, on the rows of the \
-                 forecast",
-            );
+                "Trains on rows less their mean and folds it back into the dictionary afterwards; \
+                 undone under Advanced settings",
+            )
+            .clicked();
     }
+    let colour = tokens::of(ui).text_weak;
+    ui.add(egui::Label::new(RichText::new(text).color(colour)).wrap())
+        .on_hover_text(
+            "Length of the mean row over the spread of rows around it, on the rows of the forecast",
+        );
+    false
 }

@@ -9,7 +9,8 @@ use schema::StepReport;
 
 use crate::app_context::AppContext;
 use crate::commands::Command;
-use crate::screens::train::dictionary::variant_name;
+use crate::screens::train::recipes::variant_name;
+use crate::screens::train::runs;
 use crate::screens::train::setup::hook_in_words;
 use crate::tokens;
 use crate::widgets::plot::{Curve, curve_ui};
@@ -136,10 +137,14 @@ pub(super) fn ui(
         )
         .accessible_name(format!("Progress of training {}", run.name));
         notice::weak_ui(ui, stage_text(job));
+    } else if runs::is_queued(run, ctx.jobs) {
+        notice::weak_ui(ui, "Queued; it begins when the runs before it are done.");
     } else if let Some(text) = state_text(run) {
         notice::weak_ui(ui, text);
     }
     match curves.of(ctx, &run.name) {
+        // Nothing is known of a run that is not begun.
+        Ok(steps) if steps.is_empty() && run.figures.is_none() && job.is_none() => {}
         Ok(steps) => {
             figures_ui(ui, run, job, &steps);
             curves_ui(ui, run, &steps);
@@ -210,6 +215,15 @@ fn buttons_ui(ctx: &AppContext<'_>, ui: &mut Ui, run: &RunView, job: Option<&Job
             .accessible_name(format!("{word} training"));
         if pause.clicked() {
             ctx.send(Command::PauseJob(job.id, !job.paused));
+        }
+        return;
+    }
+    if runs::is_queued(run, ctx.jobs) {
+        let take_out = ui.button("Take out").on_hover_text(
+            "Leaves it out of the running job; it stays listed, to be resumed or discarded",
+        );
+        if take_out.clicked() {
+            ctx.send(Command::TakeOut(run.name.clone()));
         }
         return;
     }

@@ -5,7 +5,7 @@ use engine::views::{JobView, RunState, RunView};
 
 use crate::app_context::AppContext;
 use crate::commands::Command;
-use crate::screens::train::dictionary::variant_name;
+use crate::screens::train::recipes::variant_name;
 use crate::screens::train::setup::hook_in_words;
 use crate::tokens;
 use crate::widgets::item_strip::truncated;
@@ -27,10 +27,18 @@ const COLUMNS: [(&str, f32); 7] = [
     ("Dead", 0.08),
 ];
 
+/// Whether a running job makes this run later.
+pub(super) fn is_queued(run: &RunView, jobs: &[JobView]) -> bool {
+    jobs.iter().any(|job| job.queued.contains(&run.name))
+}
+
 /// Where a run stands, in words.
 fn state_name(run: &RunView, jobs: &[JobView]) -> String {
     if let Some(job) = jobs.iter().find(|job| job.subject == run.name) {
         return if job.paused { "Paused" } else { "Running" }.to_owned();
+    }
+    if is_queued(run, jobs) {
+        return "Queued".to_owned();
     }
     match run.state {
         RunState::Recording => "Not begun".to_owned(),
@@ -44,7 +52,8 @@ fn state_name(run: &RunView, jobs: &[JobView]) -> String {
 pub(super) fn ui(ctx: &AppContext<'_>, ui: &mut Ui, chosen: &mut Option<String>) {
     ui.horizontal(|ui| {
         ui.label(egui::RichText::new("Runs").font(tokens::title_font()));
-        let is_training = ctx.jobs.iter().any(|job| !job.subject.is_empty());
+        let mut jobs = ctx.jobs.iter();
+        let is_training = jobs.any(|job| !job.subject.is_empty() || !job.queued.is_empty());
         let stopped = ctx.runs.iter().filter(|run| {
             !is_training && matches!(run.state, RunState::Recording | RunState::Training)
         });

@@ -1,0 +1,37 @@
+//! The benchmarks.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// CPU time of a gallery frame against the 8 ms budget.
+    #[command(after_help = "Example: fluoroscope bench ui")]
+    Ui {
+        /// Features in the gallery.
+        #[arg(long, default_value_t = 20_000)]
+        features: u32,
+    },
+    /// Time from letting go of a slider to the frame that shows the answer, on a project.
+    #[command(after_help = "Example: fluoroscope bench steer --project my-demo")]
+    Steer,
+    /// Speed of training dictionaries, against a limit of this machine.
+    #[command(after_help = "Example: fluoroscope bench sae --threads 2")]
+    Sae {
+        /// Batches: a .safetensors file with `x_576` and `x_64`, `[n, 4096, width]` (default:
+        /// random rows).
+        #[arg(long, value_name = "FILE")]
+        input: Option<String>,
+    },
+    /// Speed and memory of a text model, against limits of this machine.
+    #[command(after_help = "Example: fluoroscope bench models --gguf model.gguf --threads 2")]
+    Models {
+        /// The model.
+        #[arg(long, value_name = "FILE")]
+        gguf: PathBuf,
+        /// Rounds; the best one counts.
+        #[arg(long, default_value_t = 5, value_name = "N")]
+        rounds: usize,
+    },
+}

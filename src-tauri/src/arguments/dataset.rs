@@ -1,0 +1,111 @@
+//! Commands that bring data into the project.
+
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DatasetCommand {
+    /// Films from a folder, with tables.
+    #[command(
+        after_help = "Example: fluoroscope dataset import-radiographs nih --images films --table films/images.csv --columns image=image,patient=patient_id,labels=labels"
+    )]
+    ImportRadiographs {
+        /// Name of the new dataset.
+        name: String,
+        /// Folder of images.
+        #[arg(long)]
+        images: PathBuf,
+        /// Table with one row per image.
+        #[arg(long)]
+        table: Option<PathBuf>,
+        /// Which columns hold what, as part=column with commas. Parts: image, patient, labels,
+        /// label-source, set, report, indication, technique, comparison, findings, impression,
+        /// view, age, sex, licence; usual names are found unasked.
+        #[arg(long, default_value = "")]
+        columns: String,
+        /// Table of radiologists' boxes.
+        #[arg(long)]
+        boxes: Option<PathBuf>,
+        /// Only say what would be imported; write nothing.
+        #[arg(long)]
+        preview: bool,
+    },
+    /// Report texts from a table.
+    #[command(
+        after_help = "Example: fluoroscope dataset import-reports iu --table iu_reports.csv --labels openi_gold_std14.csv"
+    )]
+    ImportReports {
+        /// Name of the new dataset.
+        name: String,
+        /// The table.
+        #[arg(long)]
+        table: PathBuf,
+        /// Which columns hold what, as part=column with commas. Parts: id, patient, report,
+        /// indication, technique, comparison, findings, impression, licence; usual names are found
+        /// unasked.
+        #[arg(long, default_value = "")]
+        columns: String,
+        /// Table of findings.
+        #[arg(long)]
+        labels: Option<PathBuf>,
+        /// Only say what would be imported; write nothing.
+        #[arg(long)]
+        preview: bool,
+    },
+    /// Item histories of users.
+    #[command(
+        after_help = "Example: fluoroscope dataset import-interactions grocery --path amazon-grocery --layout rechorus"
+    )]
+    ImportInteractions {
+        /// Name of the new dataset.
+        name: String,
+        /// The folder.
+        #[arg(long)]
+        path: PathBuf,
+        /// Layout of the folder: rechorus or movielens.
+        #[arg(long)]
+        layout: String,
+        /// Only say what would be imported; write nothing.
+        #[arg(long)]
+        preview: bool,
+    },
+    /// Planted data with ground truth.
+    #[command(
+        after_help = "Example: fluoroscope dataset phantom films --kind radiographs --count 1000"
+    )]
+    Phantom {
+        /// Name of the new dataset.
+        name: String,
+        /// What is generated.
+        #[arg(long, value_enum)]
+        kind: PhantomKind,
+        /// How many.
+        #[arg(long)]
+        count: u32,
+        /// Seed.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
+    /// Datasets of the project.
+    #[command(after_help = "Example: fluoroscope dataset list --project my-project")]
+    List,
+    /// What a dataset or one of its samples holds.
+    #[command(after_help = "Example: fluoroscope dataset show films --sample 12")]
+    Show {
+        /// The dataset.
+        name: String,
+        /// Sample: its number or its name in the source.
+        #[arg(long)]
+        sample: Option<String>,
+    },
+}
+
+/// Phantoms there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PhantomKind {
+    /// Frontal chest radiographs with planted findings.
+    Radiographs,
+    /// Shoppers with planted tastes.
+    Shoppers,
+}
