@@ -69,6 +69,15 @@ impl RunRequest {
             values.dedup();
             values
         };
+        // Where the rate is the recipe's own for this width, it is so for every width.
+        let rate = |n_features: u32| {
+            let usual = |n| SaeConfig::of_recipe(self.config.recipe, self.config.variant, n).lr;
+            if self.config.lr == usual(self.config.n_features) {
+                usual(n_features)
+            } else {
+                self.config.lr
+            }
+        };
         let ks = own(ks, self.config.k);
         let widths = own(widths, self.config.n_features);
         let mut requests = Vec::new();
@@ -86,6 +95,7 @@ impl RunRequest {
                     config: SaeConfig {
                         n_features,
                         k,
+                        lr: rate(n_features),
                         group_sizes: scaled(&self.config.group_sizes, n_features),
                         ..self.config.clone()
                     },

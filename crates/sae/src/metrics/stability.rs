@@ -140,7 +140,6 @@ pub(super) mod tests {
             is_centred: true,
             extras: crate::SaeExtras::default(),
             sparsity: Sparsity::Relu,
-            extras: crate::extras::SaeExtras::default(),
         })
         .unwrap()
     }
