@@ -95,6 +95,19 @@ pub struct Engine {
     cards: Mutex<(Revision, BTreeMap<CardKey, Arc<FeatureCard>>)>,
 }
 
+impl Drop for Engine {
+    /// The project is closed by name: threads that decode films hold what is shared a moment longer,
+    /// and its lock with it.
+    fn drop(&mut self) {
+        let mut session = self
+            .shared
+            .session
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *session = None;
+    }
+}
+
 impl Engine {
     /// `wake` is called from any thread whenever [`Engine::poll`] has something new.
     ///

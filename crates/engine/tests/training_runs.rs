@@ -402,3 +402,16 @@ fn a_damaged_shard_is_named_and_costs_no_step() {
     session.resume_run("one", &job).unwrap();
     assert!(weights(&root, "one") == weights(&other, "one"));
 }
+
+#[test]
+fn a_project_is_free_as_soon_as_its_engine_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("a");
+    drop(Session::create(&root).unwrap());
+    for _ in 0..50 {
+        let engine = Engine::forgetful(Arc::new(|| {})).unwrap();
+        engine.open_project(&root).unwrap();
+        drop(engine);
+        drop(Session::open(&root).unwrap());
+    }
+}
