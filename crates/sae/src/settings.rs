@@ -1,6 +1,6 @@
 //! The ranges of training settings.
 
-use schema::{InputScaling, SaeConfig, SaeRecipe, SaeVariant};
+use schema::{InputScaling, L0Penalty, SaeConfig, SaeOptimiser, SaeRecipe, SaeVariant};
 
 use crate::error::SaeError;
 use crate::variants::variant;
@@ -122,11 +122,7 @@ fn check_of_recipe(config: &SaeConfig) -> Result<(), SaeError> {
         let reason = "layer_norm takes off each row's own mean already".to_owned();
         return unusable("centre_rows", reason);
     }
-    let resamples = config.resample_steps.is_some();
-    if resamples && !(variant == Relu && recipe == SaeRecipe::DictionaryLearning) {
-        let reason = "only relu of the recipe dictionary_learning resamples".to_owned();
-        return unusable("resample_steps", reason);
-    }
+    check_nothing_is_ignored(config)?;
     if config.resample_steps == Some(0) {
         return unusable("resample_steps", "it is 0, expected at least 1".to_owned());
     }
@@ -141,6 +137,78 @@ fn check_of_recipe(config: &SaeConfig) -> Result<(), SaeError> {
             config.n_features
         );
         return unusable("multi_topk", reason);
+    }
+    Ok(())
+}
+
+/// Refuses settings that were changed and would do nothing here.
+fn check_nothing_is_ignored(config: &SaeConfig) -> Result<(), SaeError> {
+    let (recipe, variant) = (config.recipe, config.variant);
+    let is = |wanted: SaeRecipe, of: &[SaeVariant]| recipe == wanted && of.contains(&variant);
+    let saelens_jump = is(SaeRecipe::Saelens, &[SaeVariant::JumpRelu]);
+    let sparsify = recipe == SaeRecipe::Sparsify;
+    let is_signum = config.optimizer == SaeOptimiser::Signum;
+    for (field, is_set, works, whose) in [
+        ("optimizer", is_signum, sparsify, "the recipe sparsify"),
+        (
+            "multi_topk",
+            config.multi_topk,
+            is(SaeRecipe::Sparsify, &[SaeVariant::TopK]),
+            "top_k of the recipe sparsify",
+        ),
+        (
+            "use_matryoshka_aux_loss",
+            config.use_matryoshka_aux_loss,
+            is(SaeRecipe::Saelens, &[SaeVariant::Matryoshka]),
+            "matryoshka of the recipe saelens",
+        ),
+        (
+            "l0_penalty",
+            config.l0_penalty != L0Penalty::Step,
+            saelens_jump,
+            "jump_relu of the recipe saelens",
+        ),
+        (
+            "pre_act_loss",
+            config.pre_act_loss.is_some(),
+            saelens_jump,
+            "jump_relu of the recipe saelens",
+        ),
+        (
+            "ste_to_input",
+            config.ste_to_input,
+            saelens_jump,
+            "jump_relu of the recipe saelens",
+        ),
+        (
+            "resample_steps",
+            config.resample_steps.is_some(),
+            is(SaeRecipe::DictionaryLearning, &[SaeVariant::Relu]),
+            "relu of the recipe dictionary_learning",
+        ),
+        (
+            "epoch_steps",
+            config.epoch_steps.is_some(),
+            recipe == SaeRecipe::Recsae,
+            "the recipe recsae",
+        ),
+        (
+            "k_anneal_steps",
+            config.k_anneal_steps > 0,
+            variant.is_top_k() && variant != SaeVariant::GroupMax,
+            "top_k, batch_top_k and matryoshka",
+        ),
+        (
+            "weight_decay",
+            config.weight_decay > 0.0,
+            !is_signum,
+            "Adam, not signum",
+        ),
+    ] {
+        if is_set && !works {
+            let reason = format!("it is set, but only {whose} heeds it");
+            return unusable(field, reason);
+        }
     }
     Ok(())
 }
@@ -290,6 +358,34 @@ mod tests {
                 SaeConfig {
                     variant: SaeVariant::BatchTopK,
                     threshold_start_step: 5000,
+                    ..good.clone()
+                },
+            ),
+            (
+                "optimizer",
+                SaeConfig {
+                    optimizer: SaeOptimiser::Signum,
+                    ..good.clone()
+                },
+            ),
+            (
+                "multi_topk",
+                SaeConfig {
+                    multi_topk: true,
+                    ..good.clone()
+                },
+            ),
+            (
+                "k_anneal_steps",
+                SaeConfig {
+                    k_anneal_steps: 5,
+                    ..SaeConfig::of_variant(SaeVariant::Relu)
+                },
+            ),
+            (
+                "resample_steps",
+                SaeConfig {
+                    resample_steps: Some(5),
                     ..good
                 },
             ),
