@@ -72,7 +72,12 @@ fn runs_on(
     for file in files {
         let mut settings = settings(preset, file, d_model)?;
         settings.seed = arguments.seed.unwrap_or(settings.seed);
-        settings.steps = arguments.steps.unwrap_or(settings.steps);
+        if let Some(steps) = arguments.steps {
+            settings = match preset {
+                Some(_) => engine::over_steps(&settings, steps),
+                None => SaeConfig { steps, ..settings },
+            };
+        }
         let stem = file.and_then(|file| file.file_stem()?.to_str());
         let name = match stem {
             Some(stem) if n_files > 1 => format!("{name}-{stem}"),

@@ -371,3 +371,46 @@ fn exports_say_how_far_what_was_written_differs() {
     }
     assert!(!dir.join("o").exists());
 }
+
+#[test]
+fn nothing_that_is_read_is_written_over_and_a_run_goes_on_with_its_own_rows_only() {
+    let Some(fixtures) = shared("fixtures/sae") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    std::fs::copy(
+        fixtures.join("data.safetensors"),
+        dir.join("data.safetensors"),
+    )
+    .unwrap();
+    let model = fixtures.join("dictionary_learning/topk/model");
+    let before = std::fs::read(dir.join("data.safetensors")).unwrap();
+    std::fs::write(dir.join("notes.txt"), "kept").unwrap();
+    for output in ["data.safetensors", "notes.txt"] {
+        let input = ["--input", "data.safetensors:eval_x", "--output", output];
+        let refused = run(dir, &[&["encode", text(&model)][..], &input].concat());
+        let message = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{message}");
+        assert!(message.contains("choose another output"), "{message}");
+    }
+    assert_eq!(std::fs::read(dir.join("data.safetensors")).unwrap(), before);
+    assert_eq!(
+        std::fs::read_to_string(dir.join("notes.txt")).unwrap(),
+        "kept"
+    );
+    // A run that was begun on other rows and has a checkpoint.
+    std::fs::create_dir_all(dir.join("o/checkpoints")).unwrap();
+    std::fs::write(dir.join("o/checkpoints/step-0000000010.checkpoint"), "x").unwrap();
+    std::fs::write(dir.join("o/train.json"), "{}").unwrap();
+    std::fs::write(dir.join("c.toml"), "n_features = 48\nk = 4\n").unwrap();
+    let on = ["train", "--input", "data.safetensors:train_batches"];
+    let train = [&on[..], &["--config", "c.toml", "--out", "o"]].concat();
+    let refused = run(dir, &train);
+    let message = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{message}");
+    assert!(message.contains("begun with other settings"), "{message}");
+    // Without the checkpoint there is nothing to go on from, and the name is free.
+    std::fs::remove_dir_all(dir.join("o/checkpoints")).unwrap();
+    succeed(dir, &train);
+}

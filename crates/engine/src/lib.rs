@@ -74,7 +74,7 @@ pub use loose_sae::{
     encode_file, export_sae, train_on_file,
 };
 pub use models::AttributionMethod as TraceMethod;
-pub use presets::{Preset, check_settings, preset, presets};
+pub use presets::{Preset, check_settings, over_steps, preset, presets};
 pub use recovery::ConceptRecovery;
 pub use run_model::{RunAnswer, RunRequest, StudyRequest, run_model};
 pub use sae::variants_of;

@@ -14,7 +14,7 @@ use crate::error::{EngineError, Result};
 use crate::foreign_sae::{ForeignSae, find_dictionaries};
 use crate::jobs::JobContext;
 use crate::session::Session;
-use crate::train_sae::{remove_checkpoints, sae_config_from_toml, train_in};
+use crate::train_sae::{note_run, remove_checkpoints, sae_config_from_toml, train_in};
 
 /// What is to be encoded.
 #[derive(Debug, Clone)]
@@ -49,6 +49,7 @@ pub struct EncodeAnswer {
 pub fn encode_file(session: Option<&Session>, request: &EncodeRequest) -> Result<EncodeAnswer> {
     check_output(&request.output)?;
     let place = with_key(&request.input, "x");
+    keep_what_is_read(&request.output, &place, &request.sae)?;
     let (shape, rows) = read_tensor(&place)?;
     let sae = open(session, &request.sae, request.k)?;
     let d = sae.d_model();
@@ -73,6 +74,27 @@ pub fn encode_file(session: Option<&Session>, request: &EncodeRequest) -> Result
         fvu: sum.value()?,
         l0: codes.n_active() as f64 / n_rows.max(1) as f64,
     })
+}
+
+/// Refuses to write codes over the rows, the dictionary, or a file that holds no tensors.
+fn keep_what_is_read(output: &Path, place: &str, sae: &str) -> Result<()> {
+    let Ok(output) = output.canonicalize() else {
+        return Ok(());
+    };
+    let rows = place.rsplit_once(':').map_or(place, |(file, _)| file);
+    let is_rows = Path::new(rows)
+        .canonicalize()
+        .is_ok_and(|rows| rows == output);
+    let sae = Path::new(sae).canonicalize();
+    let is_dictionary = sae.is_ok_and(|sae| output.starts_with(sae));
+    let is_other = output.extension().is_none_or(|end| end != "safetensors");
+    if is_rows || is_dictionary || is_other {
+        return Err(EngineError::request(format!(
+            "{} is there already and no file of codes; choose another output",
+            output.display()
+        )));
+    }
+    Ok(())
 }
 
 fn most_active(codes: &SparseCodes) -> usize {
@@ -327,14 +349,22 @@ pub fn train_on_file(request: &LooseTraining, job: &JobContext) -> Result<LooseT
         None => sae::initial_weights(&config, d)?,
         Some(path) => initial_parts(path, config.k)?,
     };
+    let fingerprint = fingerprint(&rows);
     let wrong_rows = |error| named(&request.input, &error);
     let mut source = if batch.is_some() {
         InMemorySource::in_order(rows, d).map_err(wrong_rows)?
     } else {
         InMemorySource::new(rows, d, config.seed).map_err(wrong_rows)?
     };
-    std::fs::create_dir_all(&request.out)
-        .map_err(|error| EngineError::request(format!("{}: {error}", request.out.display())))?;
+    note_run(
+        &request.out,
+        &serde_json::json!({
+            "input": request.input,
+            "rows": fingerprint,
+            "init": request.init,
+            "config": config,
+        }),
+    )?;
     let (trained, last) = train_in(&request.out, &config, initial, &mut source, job)?;
     let provenance = serde_json::json!({ "input": request.input, "config": config });
     folder::save(&request.out, &trained.sae, &provenance)?;
@@ -344,6 +374,15 @@ pub fn train_on_file(request: &LooseTraining, job: &JobContext) -> Result<LooseT
         resumed_at: trained.resumed_at,
         last,
     })
+}
+
+/// A number that changes with any value of the rows, so that a run does not go on with others.
+fn fingerprint(rows: &[f32]) -> String {
+    // FNV-1a.
+    let hash = rows.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, value| {
+        (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
 }
 
 /// The weights in a folder as a training goes on from them.

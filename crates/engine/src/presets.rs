@@ -109,6 +109,23 @@ pub fn preset(id: &str) -> Result<Preset> {
     })
 }
 
+/// The same settings over other steps: warm-up, decay and the threshold's start keep their shares.
+#[must_use]
+pub fn over_steps(config: &SaeConfig, steps: u32) -> SaeConfig {
+    let share = |at: u32| {
+        let scaled = u64::from(at) * u64::from(steps) / u64::from(config.steps.max(1));
+        u32::try_from(scaled).unwrap_or(u32::MAX)
+    };
+    SaeConfig {
+        steps,
+        warmup_steps: share(config.warmup_steps),
+        decay_start: config.decay_start.map(share),
+        threshold_start_step: share(config.threshold_start_step),
+        sparsity_warmup_steps: share(config.sparsity_warmup_steps),
+        ..config.clone()
+    }
+}
+
 /// Checks settings for rows of width `d_model` against their ranges and each other. Takes no time.
 ///
 /// # Errors
@@ -120,6 +137,16 @@ pub fn check_settings(config: &SaeConfig, d_model: u32) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_preset_over_fewer_steps_keeps_its_shares() {
+        for preset in presets() {
+            let short = over_steps(&preset.config(64), 100);
+            assert_eq!((short.warmup_steps, short.decay_start), (5, Some(80)));
+            assert_eq!(short.threshold_start_step, 25);
+            sae::check_config(&short, 64).unwrap();
+        }
+    }
 
     #[test]
     fn every_preset_can_be_trained_at_any_width_from_4() {

@@ -246,13 +246,29 @@ pub(crate) fn harvest_hash(session: &Session, harvest: &str) -> Result<String> {
     ))
 }
 
-/// Notes what is trained; a run begun with other settings is an error.
+/// Notes what is trained; a run that was begun with other settings, and has a checkpoint, is an
+/// error.
 fn begin_or_resume(folder: &Path, harvest: &str, config: &SaeConfig) -> Result<()> {
-    let wanted = to_json(&serde_json::json!({ "harvest": harvest, "config": config }))?;
+    note_run(
+        folder,
+        &serde_json::json!({ "harvest": harvest, "config": config }),
+    )
+}
+
+/// The same for whatever says what a run is made from.
+pub(crate) fn note_run(folder: &Path, run: &serde_json::Value) -> Result<()> {
+    let wanted = to_json(run)?;
     let path = folder.join(CONFIG);
     if let Ok(found) = fs::read(&path) {
         if found == wanted {
             return Ok(());
+        }
+        // Without a checkpoint there is nothing that other settings could not go on from.
+        let has_checkpoint = fs::read_dir(folder.join(CHECKPOINTS))
+            .is_ok_and(|mut entries| entries.next().is_some());
+        if !has_checkpoint {
+            fs::remove_file(folder.join(METRICS)).ok();
+            return write(&path, &wanted);
         }
         return Err(EngineError::request(format!(
             "{} was begun with other settings; give the dictionary another name, or remove the \
@@ -423,14 +439,22 @@ fn usual_settings(given: &toml::Table, base: &SaeConfig) -> Result<SaeConfig> {
     let n_features = named(given, "n_features")?.unwrap_or(base.n_features);
     let usual = SaeConfig::of_recipe(recipe, variant, n_features);
     if recipe != base.recipe {
-        // Sizes are the user's, everything else the recipe's.
+        // Sizes are the user's where a preset or an initial dictionary gave them, everything else
+        // is the recipe's.
+        let default = SaeConfig::default();
+        let k = if base.k == default.k { usual.k } else { base.k };
+        let is_usual = base.dead_after_rows == default.dead_after_rows;
         return Ok(SaeConfig {
-            k: base.k,
+            k,
             batch_rows: base.batch_rows,
             steps: base.steps,
             seed: base.seed,
             group_sizes: base.group_sizes.clone(),
-            dead_after_rows: base.dead_after_rows,
+            dead_after_rows: if is_usual {
+                usual.dead_after_rows
+            } else {
+                base.dead_after_rows
+            },
             ..usual
         });
     }

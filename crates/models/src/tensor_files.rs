@@ -54,8 +54,12 @@ pub fn write_tensors(path: &Path, tensors: &NamedTensors) -> Result<(), ModelErr
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temporary = path.with_file_name(name);
-    std::fs::write(&temporary, file).map_err(write)?;
-    std::fs::rename(&temporary, path).map_err(write)
+    let written = std::fs::write(&temporary, file).and_then(|()| std::fs::rename(&temporary, path));
+    written.map_err(|error| {
+        // On a full disk half a file helps nobody.
+        std::fs::remove_file(&temporary).ok();
+        write(error)
+    })
 }
 
 /// Reads the tensor `FILE:KEY`: shape and values, f32 or f16.

@@ -43,6 +43,9 @@ impl RowSums {
 
     /// Σ‖row − mean‖² over `n_rows` rows.
     pub(crate) fn variation(&self, n_rows: usize) -> f64 {
+        if n_rows < 2 {
+            return 0.0;
+        }
         let of_mean: f64 = self.columns.iter().map(|sum| sum * sum).sum();
         (self.squares - of_mean / n_rows as f64).max(0.0)
     }

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::kernels::dot;
 use crate::weights::Weights;
 
-/// Length of a new encoder row beside those of living ones.
+/// Factor on a new encoder row, beside the mean length of living ones.
 const SHARE_OF_LIVING: f32 = 0.2;
 
 /// What a resampling draws from.
@@ -21,8 +21,9 @@ pub(crate) struct Badly<'a> {
 }
 
 /// Gives each feature of `dead` (as many as there are rows at most) a row drawn without
-/// replacement by the length of its error: as decoder row of unit length, as encoder row of a
-/// fifth of the mean length of living ones; bias 0, and moments of the optimiser too.
+/// replacement by the length of its error: as decoder row of unit length, as encoder row
+/// times a fifth of the mean length of living encoder rows; bias 0, and moments of the optimiser
+/// too.
 ///
 /// # Source
 /// `dictionary_learning` 0.1.0, `StandardTrainer.resample_neurons`. Differs: errors are those of

@@ -5,6 +5,9 @@ use schema::{InputScaling, L0Penalty, SaeConfig, SaeOptimiser, SaeRecipe, SaeVar
 use crate::error::SaeError;
 use crate::variants::variant;
 
+/// Weights of an encoder at most: with gradients and moments ten times as many numbers are kept.
+const MOST_WEIGHTS: u64 = 1 << 32;
+
 fn unusable(field: &'static str, reason: String) -> Result<(), SaeError> {
     Err(SaeError::Config { field, reason })
 }
@@ -20,6 +23,11 @@ pub fn check_config(config: &SaeConfig, d_model: usize) -> Result<(), SaeError> 
             "n_features",
             format!("[{n}, {d_model}] leaves nothing to train"),
         );
+    }
+    if u64::from(n) * d_model as u64 > MOST_WEIGHTS {
+        let reason =
+            format!("{n} features of width {d_model} are more weights than any workstation trains");
+        return unusable("n_features", reason);
     }
     if k == 0 || k > n {
         return unusable("k", format!("it is {k}, expected 1 to {n} (n_features)"));
@@ -123,6 +131,14 @@ fn check_of_recipe(config: &SaeConfig) -> Result<(), SaeError> {
         return unusable("centre_rows", reason);
     }
     check_nothing_is_ignored(config)?;
+    if config.k_anneal_steps > 0 && config.k_anneal_steps + 1 >= config.steps {
+        let reason = format!("it must be at least 2 below steps ({})", config.steps);
+        return unusable("k_anneal_steps", reason);
+    }
+    if config.use_matryoshka_aux_loss && config.group_weights.is_some() {
+        let reason = "use_matryoshka_aux_loss needs prefixes of equal weight".to_owned();
+        return unusable("group_weights", reason);
+    }
     if config.resample_steps == Some(0) {
         return unusable("resample_steps", "it is 0, expected at least 1".to_owned());
     }
@@ -197,6 +213,12 @@ fn check_nothing_is_ignored(config: &SaeConfig) -> Result<(), SaeError> {
             config.k_anneal_steps > 0,
             variant.is_top_k() && variant != SaeVariant::GroupMax,
             "top_k, batch_top_k and matryoshka",
+        ),
+        (
+            "k_start",
+            config.k_start.is_some(),
+            config.k_anneal_steps > 0,
+            "a run with k_anneal_steps",
         ),
         (
             "weight_decay",

@@ -16,11 +16,16 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), SaeError
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temporary = path.with_file_name(name);
-    let mut file = File::create(&temporary).map_err(SaeError::io(&temporary))?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(SaeError::io(&temporary))?;
-    fs::rename(&temporary, path).map_err(SaeError::io(path))?;
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    if let Err(error) = write().and_then(|()| fs::rename(&temporary, path)) {
+        // On a full disk half a file helps nobody, and may stand in the way of the next try.
+        fs::remove_file(&temporary).ok();
+        return Err(SaeError::io(path)(error));
+    }
     // The rename itself is durable once the folder is; not every system can flush a folder.
     if let Some(Ok(folder)) = path.parent().map(File::open) {
         match folder.sync_all() {

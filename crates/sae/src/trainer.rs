@@ -75,6 +75,8 @@ impl TrainingState {
         let loss = scratch.batch(plan, self.step, weights, rows, &mut ages);
         let tracks_now =
             self.step > config.threshold_start_step || plan.conventions.threshold_from_zero;
+        // While k still falls, the lowest activation says nothing of the finished dictionary.
+        let tracks_now = tracks_now && self.step >= config.k_anneal_steps;
         if plan.variant.tracks_threshold() && tracks_now && loss.lowest_activation > 0.0 {
             self.threshold = tracked_threshold(config, self.threshold, &loss);
         }
