@@ -380,9 +380,21 @@ mod tests {
                 SaeConfig {
                     variant: SaeVariant::BatchTopK,
                     threshold_start_step: 5000,
-                    ..good.clone()
+                    ..good
                 },
             ),
+        ] {
+            match check_config(&config, 8) {
+                Err(SaeError::Config { field: found, .. }) => assert_eq!(found, field),
+                other => panic!("{field}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn settings_that_nothing_heeds_are_named() {
+        let good = SaeConfig::default();
+        for (field, config) in [
             (
                 "optimizer",
                 SaeConfig {
