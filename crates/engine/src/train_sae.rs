@@ -419,15 +419,22 @@ pub fn sae_config_from_toml(text: &str, base: &SaeConfig) -> Result<SaeConfig> {
     let base = usual_settings(&given, base)?;
     // Through JSON, since TOML knows no null.
     let unreadable = |error: serde_json::Error| EngineError::request(format!("settings: {error}"));
-    let mut value = serde_json::to_value(base).map_err(unreadable)?;
-    if let Some(settings) = value.as_object_mut() {
-        for (key, given) in given {
-            let given = match given.as_str() {
-                Some("none") => serde_json::Value::Null,
-                _ => serde_json::to_value(given).map_err(unreadable)?,
-            };
-            settings.insert(key, given);
+    let base = serde_json::to_value(base).map_err(unreadable)?;
+    let mut value = base.clone();
+    for (key, given) in given {
+        let given = match given.as_str() {
+            Some("none") => serde_json::Value::Null,
+            _ => serde_json::to_value(given).map_err(unreadable)?,
+        };
+        // Alone first, so that a value of the wrong kind is told with its key.
+        let mut alone = base.clone();
+        for settings in [&mut alone, &mut value] {
+            if let Some(settings) = settings.as_object_mut() {
+                settings.insert(key.clone(), given.clone());
+            }
         }
+        serde_json::from_value::<SaeConfig>(alone)
+            .map_err(|error| EngineError::request(format!("settings: {key}: {error}")))?;
     }
     serde_json::from_value(value).map_err(unreadable)
 }
@@ -473,4 +480,28 @@ fn named<T: serde::de::DeserializeOwned>(given: &toml::Table, key: &str) -> Resu
         })
     };
     given.get(key).map(read).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_told_with_its_key() {
+        let read = |text: &str| sae_config_from_toml(text, &SaeConfig::default());
+        for (text, expected) in [
+            ("k = \"many\"", "settings: k: "),
+            ("steps = 10\nseed = -1", "settings: seed: "),
+            ("betas = [0.9]", "settings: betas: "),
+            ("no_such_key = 1", "no_such_key"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.message.contains(expected), "{}", error.message);
+        }
+        let config = read("recipe = \"recsae\"\nn_features = 64\ndecay_start = \"none\"").unwrap();
+        assert_eq!((config.k, config.n_features), (8, 64));
+        assert_eq!(config.decay_start, None);
+        let named = read("recipe = \"sparsify\"\nk = 3").unwrap();
+        assert_eq!((named.k, named.dead_after_rows), (3, 10_000_000));
+    }
 }
