@@ -2,7 +2,7 @@
 //! names that scripts rely on.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails its test")]
 
-#[path = "support/shared.rs"]
+#[path = "../../tests/support/shared.rs"]
 mod shared;
 
 use std::path::Path;

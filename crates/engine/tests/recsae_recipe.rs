@@ -5,8 +5,11 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails its test")]
 
+#[path = "../../../tests/support/shared.rs"]
+mod shared;
+
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use models::recommenders::{SasRec, StateDictOptions};
 use models::{HookedModel as _, ModelSample};
@@ -14,23 +17,7 @@ use sae::formats::recsae;
 use sae::{ActivationSource, SaeError, train_from};
 use safetensors::SafeTensors;
 use schema::{HookPoint, SaeConfig, SaeRecipe, SaeVariant};
-
-fn shared() -> Option<PathBuf> {
-    let given = std::env::var_os("FLUOROSCOPE_SHARED").map(PathBuf::from);
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let found = given
-        .into_iter()
-        .chain([beside])
-        .find(|path| path.join("fixtures").is_dir());
-    if found.is_none() {
-        assert!(
-            std::env::var_os("FLUOROSCOPE_REQUIRE_SHARED").is_none(),
-            "the shared folder is required and absent"
-        );
-        eprintln!("skipped: no shared folder (FLUOROSCOPE_SHARED or ../shared)");
-    }
-    found
-}
+use shared::shared;
 
 /// Batches of their own sizes, in order.
 struct Batches(Vec<Vec<f32>>, usize);
@@ -99,8 +86,9 @@ fn batches(folder: &Path) -> Batches {
 
 #[test]
 fn fifty_steps_of_its_runner() {
-    let Some(shared) = shared() else { return };
-    let folder = shared.join("fixtures/sasrec/sasrec");
+    let Some(folder) = shared("fixtures/sasrec/sasrec") else {
+        return;
+    };
     let load = |name: &str| recsae::load(&folder.join("train50").join(name), 5).unwrap();
     let config = SaeConfig {
         k: 5,

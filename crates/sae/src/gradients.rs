@@ -359,7 +359,7 @@ impl Scratch {
         if let Some((pass, _)) = &multi {
             loss.penalty += MULTI_TOPK_WEIGHT * pass.sums.squares / denominator;
         }
-        let auxiliary = if plan.variant.has_aux_loss() {
+        let auxiliary = if plan.config.variant.is_top_k() {
             let left = Left {
                 error: &self.error,
                 input: &self.centred,

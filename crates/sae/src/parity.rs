@@ -4,10 +4,14 @@
     reason = "says how close, and why a test is skipped"
 )]
 
+#[path = "../../../tests/support/shared.rs"]
+mod shared;
+
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use schema::{SaeConfig, SaeRecipe, SaeVariant};
+use shared::shared;
 
 use crate::autoencoder::SaeParts;
 use crate::extras::SaeExtras;
@@ -19,24 +23,6 @@ use crate::settings::check_config;
 use crate::sparsity::Sparsity;
 use crate::tensors::read_f32;
 use crate::weights::Weights;
-
-/// The shared folder, or `None` after saying that the test is skipped.
-fn shared() -> Option<PathBuf> {
-    let given = std::env::var_os("FLUOROSCOPE_SHARED").map(PathBuf::from);
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let found = given
-        .into_iter()
-        .chain([beside])
-        .find(|path| path.join("fixtures").is_dir());
-    if found.is_none() {
-        assert!(
-            std::env::var_os("FLUOROSCOPE_REQUIRE_SHARED").is_none(),
-            "the shared folder is required and absent"
-        );
-        eprintln!("skipped: no shared folder (FLUOROSCOPE_SHARED or ../shared)");
-    }
-    found
-}
 
 fn close(name: &str, got: &[f32], expected: &[f32], factor: f32) {
     assert_eq!(got.len(), expected.len(), "{name}");
@@ -201,7 +187,7 @@ fn same_loss(kind: &str, saved: &serde_json::Value, parts: &[(&str, f64)]) {
 /// Loss and gradients at step 25 against the fixture; names of `report.json`'s parts of the loss
 /// for reconstruction, `AuxK` and the variant's own terms.
 fn check(kind: &str, config: &SaeConfig, loss_parts: [&str; 3]) {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("") else { return };
     let fixtures = shared.join("fixtures/sae");
     let folder = fixtures.join("dictionary_learning").join(kind);
     let parts = dictionary_learning::load(&folder.join("model"))
@@ -230,7 +216,7 @@ fn check(kind: &str, config: &SaeConfig, loss_parts: [&str; 3]) {
 
 /// The same for a fixture of `SAELens`, whose settings its own files state.
 fn check_saelens(kind: &str) {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("") else { return };
     let fixtures = shared.join("fixtures/sae");
     let folder = fixtures.join("saelens").join(kind);
     let checkpoint = folder.join("training_checkpoint");
@@ -269,7 +255,7 @@ fn check_saelens(kind: &str) {
 
 /// The same for a fixture of sparsify.
 fn check_sparsify(kind: &str) {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("") else { return };
     let fixtures = shared.join("fixtures/sae");
     let folder = fixtures.join("sparsify").join(kind);
     let config = SaeConfig {
@@ -409,7 +395,7 @@ fn sparsify_loss_and_gradients() {
 /// `RecSAE`'s loss of the first epoch, and of later ones with the features that were dead.
 #[test]
 fn recsae_loss_and_gradients() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = shared("") else { return };
     let folder = shared.join("fixtures/sasrec/sasrec");
     let weights = Saved::read(folder.join("weights.safetensors"));
     let tensor = |name: &str| weights.tensor(&format!("sae_module.{name}"));

@@ -146,12 +146,6 @@ pub(crate) trait Variant: Sync {
         true
     }
 
-    /// Whether so many features are active whatever the weights are, so that dead ones need an
-    /// auxiliary loss.
-    fn has_aux_loss(&self) -> bool {
-        self.selection() != Selection::Each
-    }
-
     /// Whether `b_enc` is learnt; otherwise it stays as it is.
     fn has_encoder_bias(&self) -> bool {
         true

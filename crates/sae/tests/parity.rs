@@ -5,32 +5,19 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../../tests/support/shared.rs"]
+mod shared;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sae::formats::export::{ExportFacts, ExportFormat, export};
 use sae::formats::{dictionary_learning, folder, recsae, saelens, trainer_settings};
 use sae::{InMemorySource, SaeParts, SparseAutoencoder, Sparsity, train_from};
 use safetensors::{Dtype, SafeTensors};
 use schema::{SaeConfig, SaeOptimiser, SaeRecipe, SaeVariant, StepReport};
-
-fn shared() -> Option<PathBuf> {
-    let given = std::env::var_os("FLUOROSCOPE_SHARED").map(PathBuf::from);
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let found = given
-        .into_iter()
-        .chain([beside])
-        .find(|path| path.join("fixtures").is_dir());
-    if found.is_none() {
-        assert!(
-            std::env::var_os("FLUOROSCOPE_REQUIRE_SHARED").is_none(),
-            "the shared folder is required and absent"
-        );
-        eprintln!("skipped: no shared folder (FLUOROSCOPE_SHARED or ../shared)");
-    }
-    found.map(|path| path.join("fixtures"))
-}
+use shared::shared;
 
 /// All tensors of a file as f32 (integers included; they are small here).
 fn tensors(path: &Path) -> BTreeMap<String, Vec<f32>> {
@@ -101,7 +88,9 @@ const KINDS: [&str; 7] = [
 ];
 
 fn forward(kind: &str, latents: &str, recon: &str) {
-    let Some(fixtures) = shared() else { return };
+    let Some(fixtures) = shared("fixtures") else {
+        return;
+    };
     let root = fixtures.join("sae/dictionary_learning").join(kind);
     let sae = dictionary_learning::load(&root.join("model")).unwrap();
     let saved = tensors(&root.join("forward.safetensors"));
@@ -152,7 +141,9 @@ fn standard_april_forward() {
 /// Without a threshold the reference keeps the `k · rows` highest of the batch.
 #[test]
 fn batch_rules_without_a_threshold_keep_the_highest_of_the_batch() {
-    let Some(fixtures) = shared() else { return };
+    let Some(fixtures) = shared("fixtures") else {
+        return;
+    };
     for kind in ["batch_topk", "matryoshka_batch_topk"] {
         let root = fixtures.join("sae/dictionary_learning").join(kind);
         let mut parts = dictionary_learning::load(&root.join("model"))
@@ -191,7 +182,9 @@ fn batch_rules_without_a_threshold_keep_the_highest_of_the_batch() {
 
 #[test]
 fn torch_files_equal_their_safetensors_copies() {
-    let Some(fixtures) = shared() else { return };
+    let Some(fixtures) = shared("fixtures") else {
+        return;
+    };
     let root = fixtures.join("sae/dictionary_learning");
     for kind in KINDS {
         let model = root.join(kind).join("model");
@@ -207,7 +200,9 @@ fn torch_files_equal_their_safetensors_copies() {
 
 #[test]
 fn our_folder_keeps_every_class() {
-    let Some(fixtures) = shared() else { return };
+    let Some(fixtures) = shared("fixtures") else {
+        return;
+    };
     for kind in KINDS {
         let root = fixtures.join("sae/dictionary_learning").join(kind);
         let sae = dictionary_learning::load(&root.join("model")).unwrap();
@@ -221,7 +216,9 @@ fn our_folder_keeps_every_class() {
 /// A truncated file, or one with any byte changed, is refused or read; it never panics.
 #[test]
 fn damaged_torch_files_never_panic() {
-    let Some(fixtures) = shared() else { return };
+    let Some(fixtures) = shared("fixtures") else {
+        return;
+    };
     let model = fixtures.join("sae/dictionary_learning/topk/model");
     let bytes = std::fs::read(model.join("ae.pt")).unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -254,7 +251,9 @@ fn batch_top_k_forward_with_its_threshold() {
 
 #[test]
 fn top_k_with_a_threshold_equals_the_reference_with_one() {
-    let Some(fixtures) = shared() else { return };
+    let Some(fixtures) = shared("fixtures") else {
+        return;
+    };
     let root = fixtures.join("sae/dictionary_learning/topk");
     let mut parts = dictionary_learning::load(&root.join("model"))
         .unwrap()
@@ -270,7 +269,9 @@ fn top_k_with_a_threshold_equals_the_reference_with_one() {
 
 #[test]
 fn sparsify_forward() {
-    let Some(fixtures) = shared() else { return };
+    let Some(fixtures) = shared("fixtures") else {
+        return;
+    };
     for kind in ["topk", "topk_multi", "groupmax", "transcoder_skip"] {
         let root = fixtures.join("sae/sparsify").join(kind);
         let (sae, _) = folder::load(&root.join("model")).unwrap();
@@ -288,7 +289,9 @@ fn sparsify_forward() {
 
 #[test]
 fn recsae_grocery_codes_and_reconstruction() {
-    let Some(fixtures) = shared() else { return };
+    let Some(fixtures) = shared("fixtures") else {
+        return;
+    };
     let root = fixtures.join("recsae");
     let sae = recsae::load(&root.join("grocery_sae_k8_s16.safetensors"), 8).unwrap();
     assert_eq!((sae.d_model(), sae.n_features()), (64, 1024));
@@ -330,7 +333,9 @@ impl Run<'_> {
     /// Trains on the saved batches in their order; compares every step's loss (by `loss` of a
     /// report) and the weights at the end.
     fn check(self, loss: (&str, fn(&StepReport) -> f32)) {
-        let Some(fixtures) = shared() else { return };
+        let Some(fixtures) = shared("fixtures") else {
+            return;
+        };
         let rows = tensors(&fixtures.join("sae/data.safetensors"))["train_batches"].clone();
         let mut source = InMemorySource::in_order(rows, 24).unwrap();
         let mut reports = Vec::new();
@@ -403,7 +408,9 @@ fn curve(folder: &Path) -> serde_json::Value {
 /// 50 steps from the reference's initial weights, batches in their saved order.
 /// Settings come from the reference's own file, but for what not every trainer writes.
 fn train_50(kind: &str) {
-    let Some(fixtures) = shared() else { return };
+    let Some(fixtures) = shared("fixtures") else {
+        return;
+    };
     let root = fixtures
         .join("sae/dictionary_learning")
         .join(kind)
@@ -436,7 +443,9 @@ fn train_50(kind: &str) {
 
 #[test]
 fn saelens_50_steps() {
-    let Some(fixtures) = shared() else { return };
+    let Some(fixtures) = shared("fixtures") else {
+        return;
+    };
     for kind in SAELENS {
         let root = fixtures.join("sae/saelens").join(kind).join("train50");
         let run = Run {
@@ -460,7 +469,9 @@ fn saelens_50_steps() {
 
 #[test]
 fn sparsify_50_steps() {
-    let Some(fixtures) = shared() else { return };
+    let Some(fixtures) = shared("fixtures") else {
+        return;
+    };
     for (kind, optimizer) in [
         ("topk", SaeOptimiser::Adam),
         ("topk_multi", SaeOptimiser::Signum),
@@ -539,7 +550,9 @@ const SAELENS: [&str; 10] = [
 
 #[test]
 fn saelens_forward() {
-    let Some(fixtures) = shared() else { return };
+    let Some(fixtures) = shared("fixtures") else {
+        return;
+    };
     for kind in SAELENS {
         let root = fixtures.join("sae/saelens").join(kind);
         let sae = saelens::load(&root.join("inference")).unwrap().sae;
@@ -555,7 +568,9 @@ fn saelens_forward() {
 /// A training's own save rescales activations by decoder norms; folded, it selects the same.
 #[test]
 fn saelens_checkpoints_reconstruct_as_their_training_class() {
-    let Some(fixtures) = shared() else { return };
+    let Some(fixtures) = shared("fixtures") else {
+        return;
+    };
     for kind in [
         "topk",
         "topk_norescale",
@@ -580,7 +595,9 @@ fn saelens_checkpoints_reconstruct_as_their_training_class() {
 /// Every class written for every tool that has it, and read back, gives the same features.
 #[test]
 fn exports_read_back_give_the_same_features() {
-    let Some(fixtures) = shared() else { return };
+    let Some(fixtures) = shared("fixtures") else {
+        return;
+    };
     let facts = ExportFacts {
         hook_name: Some("blocks.3.hook_resid_post".to_owned()),
         layer: Some(3),

@@ -5,28 +5,15 @@
 )]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::{Path, PathBuf};
+#[path = "../../../tests/support/shared.rs"]
+mod shared;
+
+use std::path::Path;
 
 use sae::formats::{dictionary_learning, saelens};
 use sae::{CentreSums, FvuSum, RowSums, SparseAutoencoder, dead_share, row_sums};
 use safetensors::SafeTensors;
-
-fn shared() -> Option<PathBuf> {
-    let given = std::env::var_os("FLUOROSCOPE_SHARED").map(PathBuf::from);
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let found = given
-        .into_iter()
-        .chain([beside])
-        .find(|path| path.join("fixtures").is_dir());
-    if found.is_none() {
-        assert!(
-            std::env::var_os("FLUOROSCOPE_REQUIRE_SHARED").is_none(),
-            "the shared folder is required and absent"
-        );
-        eprintln!("skipped: no shared folder (FLUOROSCOPE_SHARED or ../shared)");
-    }
-    found.map(|path| path.join("fixtures/sae"))
-}
+use shared::shared;
 
 fn evaluation_rows(fixtures: &Path) -> Vec<f32> {
     let bytes = std::fs::read(fixtures.join("data.safetensors")).unwrap();
@@ -85,7 +72,9 @@ fn check(name: &str, sae: &SparseAutoencoder, x: &[f32], expected: &serde_json::
 
 #[test]
 fn metrics_equal_those_of_dictionary_learning() {
-    let Some(fixtures) = shared() else { return };
+    let Some(fixtures) = shared("fixtures/sae") else {
+        return;
+    };
     let (x, report) = (evaluation_rows(&fixtures), report(&fixtures));
     // The batch rules are saved with a threshold, which is what runs after training.
     for (kind, key) in [
@@ -106,7 +95,9 @@ fn metrics_equal_those_of_dictionary_learning() {
 
 #[test]
 fn metrics_equal_those_of_saelens() {
-    let Some(fixtures) = shared() else { return };
+    let Some(fixtures) = shared("fixtures/sae") else {
+        return;
+    };
     let (x, report) = (evaluation_rows(&fixtures), report(&fixtures));
     // `standard_nobdec_ln` normalises its input, which is refused here.
     for kind in [

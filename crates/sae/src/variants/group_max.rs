@@ -45,10 +45,6 @@ impl Variant for GroupMax {
         Selection::Each
     }
 
-    fn has_aux_loss(&self) -> bool {
-        true
-    }
-
     fn places(&self, given: &Given<'_>, row: &[f32], out: &mut Vec<(f32, u32)>) {
         group_maxima(&row[..given.weights.n_features()], self.size, out);
     }
