@@ -195,10 +195,12 @@ impl Scratch {
             Some(_) => RowSums::of_rows(rows, weights.d_model).variation(n_rows),
             None => selected.sums.variation(n_rows),
         };
+        let row_weights = norm.as_ref().map(LayerNorm::weights);
+        let scaled = norm.as_ref().zip(row_weights.as_deref());
         let passes = self.passes(
             plan,
             (step, weights),
-            (selected, norm.as_ref(), variation),
+            (selected, scaled, variation),
             &dead,
             &mut loss,
         );
@@ -210,7 +212,6 @@ impl Scratch {
             is_centred,
             terms: &passes.terms,
         };
-        let row_weights = norm.as_ref().map(LayerNorm::weights);
         let mut gradients = std::mem::replace(&mut self.gradients, Weights::empty());
         let contributions = self.contributions(plan, &passes, row_weights.as_deref());
         collect(&common, &contributions, &mut gradients);
@@ -302,7 +303,7 @@ impl Scratch {
         &mut self,
         plan: &Plan<'_>,
         (step, weights): (u32, &Weights),
-        (selected, norm, variation): (Selected, Option<&LayerNorm>, f64),
+        (selected, scaled, variation): (Selected, Option<(&LayerNorm, &[f32])>, f64),
         dead: &[u32],
         loss: &mut BatchLoss,
     ) -> Passes {
@@ -321,11 +322,11 @@ impl Scratch {
             lengths,
             ..
         } = selected;
-        match norm {
+        match scaled {
             None => self.error.clone_from(&self.centred),
-            Some(norm) => self.error = norm.targets(&weights.b_dec),
+            Some((norm, _)) => self.error = norm.targets(&weights.b_dec),
         }
-        let target = norm.map(|_| self.error.clone());
+        let target = scaled.map(|_| self.error.clone());
         let multi = multi.map(|codes| {
             let mut error = self.centred.clone();
             let scale = 2.0 * MULTI_TOPK_WEIGHT / denominator;
@@ -335,8 +336,8 @@ impl Scratch {
         let scale = (2.0 / denominator) as f32;
         let (ends, mut main) = self.decode(plan.variant.as_ref(), (codes, scale), weights);
         let mut squares = main.sums.squares;
-        if let Some(norm) = norm {
-            main.weigh_rows(&self.error, &norm.weights());
+        if let Some((_, row_weights)) = scaled {
+            main.weigh_rows(&self.error, row_weights);
             squares = main.weighted.squares;
         }
         loss.reconstruction = main.weighted.squares / denominator;
