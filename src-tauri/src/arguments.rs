@@ -18,7 +18,7 @@ pub(crate) use dataset::{DatasetCommand, PhantomKind};
 pub(crate) use features::FeaturesCommand;
 pub(crate) use harvest::HarvestCommand;
 pub(crate) use labels::{ExplainCommand, ReviewCommand};
-pub(crate) use model::{Arch, ModelCommand, RunArguments};
+pub(crate) use model::{Arch, ModelCommand, RecommenderArguments, RunArguments};
 pub(crate) use project::ProjectCommand;
 pub(crate) use sae::{
     SaeCommand, SaeEvaluateArguments, SaeForecastArguments, SaeImportArguments, SaeTrainArguments,
@@ -171,4 +171,6 @@ pub(crate) enum Mode {
     Clamp,
     /// Set the feature to zero.
     Ablate,
+    /// Multiply the feature by the strength.
+    Scale,
 }

@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use engine::views::{FeatureQuery, FeatureSort, ImportRequest, SteerOutcome, SteerRequest};
-use engine::{EngineError, HarvestRequest, JobContext, Result, Session};
+use engine::{
+    EngineError, HarvestRequest, JobContext, RecommenderFile, Result, Session,
+    TrainRecommenderRequest,
+};
 use schema::{FeatureId, Split, SteeringMode};
 use serde_json::{Value, json};
 
@@ -251,6 +254,59 @@ fn show_datasets(command: &DatasetCommand, session: &Session) -> Result<Answer> 
     Ok(Answer::new(json!(view), listed))
 }
 
+fn train_model(command: &ModelCommand, session: &Session, job: &JobContext) -> Result<Answer> {
+    let ModelCommand::Train {
+        name,
+        arch,
+        dataset,
+        config,
+        lr,
+        epochs,
+        seed,
+    } = command
+    else {
+        return Err(EngineError::other("this command trains nothing"));
+    };
+    let settings = config.as_ref().map(|path| read(path)).transpose()?;
+    match arch {
+        Arch::PhantomVlm => {
+            let outcome =
+                session.train_phantom_vlm(name, settings.as_deref(), *epochs, *seed, job)?;
+            let lines = text::phantom_training(name, &outcome);
+            Ok(Answer::new(outcome, lines))
+        }
+        arch => {
+            let dataset = dataset.as_deref().ok_or_else(|| {
+                EngineError::request("training a recommender needs --dataset NAME")
+            })?;
+            let request = TrainRecommenderRequest {
+                name: name.clone(),
+                arch: arch.name().to_owned(),
+                dataset: dataset.to_owned(),
+                settings: settings.unwrap_or_default(),
+                lr: *lr,
+                epochs: *epochs,
+                seed: *seed,
+            };
+            train_recommender(session, &request, job)
+        }
+    }
+}
+
+/// Trains a recommender.
+fn train_recommender(
+    session: &Session,
+    request: &TrainRecommenderRequest,
+    job: &JobContext,
+) -> Result<Answer> {
+    let trained = session.train_recommender(request, job)?;
+    let lines = format!(
+        "Trained {} in {:.0} s; kept epoch {} of {}, the best on the dev part\n",
+        trained.model, trained.seconds, trained.best_epoch, trained.n_epochs
+    );
+    Ok(Answer::new(json!(trained), lines))
+}
+
 fn run_model(command: &ModelCommand, session: &Session, job: &JobContext) -> Result<Answer> {
     match command {
         ModelCommand::Run(_) | ModelCommand::Inspect { .. } => {
@@ -260,48 +316,18 @@ fn run_model(command: &ModelCommand, session: &Session, job: &JobContext) -> Res
             name,
             path,
             weights,
+            recommender,
+            dataset,
         } => {
-            let view = session.add_model(name, path, weights.as_deref())?;
+            let file = crate::run::recommender_file(recommender);
+            let view = if dataset.is_some() || file != RecommenderFile::default() {
+                session.add_recommender(name, path, &file, dataset.as_deref())?
+            } else {
+                session.add_model(name, path, weights.as_deref())?
+            };
             Ok(Answer::new(json!(view), text::models(&[view])))
         }
-        ModelCommand::Train {
-            name,
-            arch,
-            dataset,
-            config,
-            lr,
-            epochs,
-            seed,
-        } => {
-            let settings = config.as_ref().map(|path| read(path)).transpose()?;
-            match arch {
-                Arch::Sasrec => {
-                    let dataset = dataset.as_deref().ok_or_else(|| {
-                        EngineError::request("training a recommender needs --dataset NAME")
-                    })?;
-                    let training =
-                        engine::sasrec_training(settings.as_deref(), *lr, *epochs, *seed)?;
-                    let best_epoch = session.train_sasrec(name, dataset, &training, job)?;
-                    Ok(Answer::new(
-                        json!({ "model": name, "best_epoch": best_epoch }),
-                        format!(
-                            "Trained {name}; kept epoch {best_epoch}, the best on the dev part\n"
-                        ),
-                    ))
-                }
-                Arch::PhantomVlm => {
-                    let outcome = session.train_phantom_vlm(
-                        name,
-                        settings.as_deref(),
-                        *epochs,
-                        *seed,
-                        job,
-                    )?;
-                    let lines = text::phantom_training(name, &outcome);
-                    Ok(Answer::new(outcome, lines))
-                }
-            }
-        }
+        ModelCommand::Train { .. } => train_model(command, session, job),
         ModelCommand::Evaluate {
             name,
             dataset,
@@ -589,6 +615,7 @@ fn run_steer(
         Mode::Add => SteeringMode::Add,
         Mode::Clamp => SteeringMode::Clamp,
         Mode::Ablate => SteeringMode::Ablate,
+        Mode::Scale => SteeringMode::Scale,
     };
     let edits = features
         .iter()

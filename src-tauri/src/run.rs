@@ -4,10 +4,13 @@
     reason = "lines for a terminal, not a hot loop"
 )]
 
-use engine::{JobContext, Result, RunAnswer, RunRequest, Session, StudyRequest};
+use engine::{
+    EngineError, JobContext, RankAnswer, RankRequest, RecommenderFile, Result, RunAnswer,
+    RunRequest, Session, StudyRequest,
+};
 use serde_json::json;
 
-use crate::arguments::RunArguments;
+use crate::arguments::{RecommenderArguments, RunArguments};
 use crate::text::Answer;
 
 /// Runs a model once.
@@ -21,6 +24,16 @@ pub(crate) fn run(
     let opened = (here && Session::is_project(&current))
         .then(|| Session::open(&current))
         .transpose()?;
+    let session = session.or(opened.as_ref());
+    if arguments.histories.is_some() || arguments.users.is_some() {
+        return rank(arguments, session);
+    }
+    if arguments.sae.is_some() || arguments.mask_history {
+        return Err(EngineError::request(
+            "--sae and --mask-history are for a recommender, which reads --histories FILE.json or \
+             --users FILE.json",
+        ));
+    }
     let request = RunRequest {
         model: arguments.model.clone(),
         images: arguments.images.clone(),
@@ -47,9 +60,55 @@ pub(crate) fn run(
         dump_generated_logits: arguments.dump_generated_logits,
         weights: arguments.weights.clone(),
     };
-    let answer = engine::run_model(session.or(opened.as_ref()), &request, job)?;
+    let answer = engine::run_model(session, &request, job)?;
     let lines = lines(&answer);
     Ok(Answer::new(json!(answer), lines))
+}
+
+/// What the user says of a recommender's file.
+pub(crate) fn recommender_file(arguments: &RecommenderArguments) -> RecommenderFile {
+    RecommenderFile {
+        arch: arguments.arch.clone(),
+        heads: arguments.heads,
+        layers: arguments.layers,
+        history_max: arguments.history_max,
+        interactions: arguments.interactions.clone(),
+    }
+}
+
+/// Runs a recommender once.
+fn rank(arguments: &RunArguments, session: Option<&Session>) -> Result<Answer> {
+    let request = RankRequest {
+        model: arguments.model.clone(),
+        file: recommender_file(&arguments.recommender),
+        histories: arguments.histories.clone(),
+        users: arguments.users.clone(),
+        sae: arguments.sae.clone(),
+        k: arguments.k,
+        steer: arguments.steer.clone(),
+        mask_history: arguments.mask_history,
+        dump: arguments.dump.clone(),
+        hooks: arguments.hooks.clone(),
+    };
+    let answer = engine::run_recommender(session, &request)?;
+    let lines = ranked_lines(&answer);
+    Ok(Answer::new(json!(answer), lines))
+}
+
+/// The best items of each entry, a line each.
+fn ranked_lines(answer: &RankAnswer) -> String {
+    let mut lines = String::new();
+    for (at, items) in answer.top_items.iter().enumerate() {
+        let list = |items: &[u32]| -> String {
+            let ids: Vec<String> = items.iter().map(ToString::to_string).collect();
+            ids.join(" ")
+        };
+        lines += &format!("{at}: {}\n", list(items));
+        if let Some(items) = answer.top_items_reconstructed.get(at) {
+            lines += &format!("{at}, reconstructed: {}\n", list(items));
+        }
+    }
+    lines
 }
 
 /// What a reader wants of it.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use engine::{EngineError, JobContext, Observer, Progress, Result};
+use engine::{EngineError, JobContext, Observer, Progress, RecommenderCurve, Result};
 
 /// Least time between two progress lines that are not on a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -86,6 +86,22 @@ impl Observer for Terminal {
         } else {
             writeln!(stderr, "{text}").ok();
         }
+    }
+
+    fn epoch(&self, curve: &RecommenderCurve) {
+        let Some(loss) = curve.loss.last() else {
+            return;
+        };
+        let stage = match curve.stage {
+            (_, 0 | 1) => String::new(),
+            (stage, of) => format!("stage {stage} of {of}, "),
+        };
+        let dev = match (curve.hr.last(), curve.ndcg.last()) {
+            (Some(hr), Some(ndcg)) => format!(", dev HR@5 {hr:.4}, NDCG@5 {ndcg:.4}"),
+            _ => String::new(),
+        };
+        let epoch = curve.loss.len();
+        complain(&format!("{stage}epoch {epoch}: loss {loss:.4}{dev}"));
     }
 
     fn warning(&self, message: String) {

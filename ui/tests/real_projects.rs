@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use engine::views::ImportRequest;
-use engine::{Engine, HarvestRequest, JobContext, Session, sasrec_training};
+use engine::{Engine, HarvestRequest, JobContext, Session, TrainRecommenderRequest};
 use schema::{HookPoint, SaeConfig};
 use ui::{App, Options, Screen, StartAt, Waker};
 
@@ -66,10 +66,15 @@ fn build(root: &Path, shared: &Path) {
         layout: "auto".to_owned(),
     };
     session.import(&movies, &job).unwrap();
-    let training = sasrec_training(None, Some(1e-3), Some(2), 0).unwrap();
-    session
-        .train_sasrec("recommender", MOVIES, &training, &job)
-        .unwrap();
+    let training = TrainRecommenderRequest {
+        name: "recommender".to_owned(),
+        arch: "sasrec".to_owned(),
+        dataset: MOVIES.to_owned(),
+        lr: Some(1e-3),
+        epochs: Some(2),
+        ..TrainRecommenderRequest::default()
+    };
+    session.train_recommender(&training, &job).unwrap();
     let harvests = [
         (
             FILMS,

@@ -194,8 +194,16 @@ fn main() -> Result<()> {
         &ImportRequest::PhantomShoppers { name, count, seed },
         &silent,
     )?;
-    let training = engine::sasrec_training(None, Some(1e-3), Some(2), seed)?;
-    session.train_sasrec("sasrec", "shoppers", &training, &silent)?;
+    let training = engine::TrainRecommenderRequest {
+        name: "sasrec".to_owned(),
+        arch: "sasrec".to_owned(),
+        dataset: "shoppers".to_owned(),
+        lr: Some(1e-3),
+        epochs: Some(2),
+        seed,
+        ..engine::TrainRecommenderRequest::default()
+    };
+    session.train_recommender(&training, &silent)?;
     for id in presets.split(',') {
         let of_users = id == "recsae";
         let (model, dataset, hook, positions) = if of_users {

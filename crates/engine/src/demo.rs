@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use models::recommenders::SasRecTraining;
 use schema::{HookPoint, SaeConfig, Split};
 use serde::Serialize;
 use store::HarvestReader;
@@ -15,6 +14,7 @@ use crate::jobs::JobContext;
 use crate::recovery::ConceptRecovery;
 use crate::session::Session;
 use crate::steering_effect::SteeringEffect;
+use crate::train_recommender::TrainRecommenderRequest;
 use crate::train_sae::DictionaryEvaluation;
 use crate::views::ImportRequest;
 
@@ -304,16 +304,15 @@ fn build_shoppers(
     })?;
     if session.model(SASREC).is_err() {
         clock.time("training the recommender", || {
-            let training = SasRecTraining {
-                lr: 1e-3,
-                max_epochs: 30,
-                patience: 5,
+            let request = TrainRecommenderRequest {
+                name: SASREC.to_owned(),
+                arch: "sasrec".to_owned(),
+                dataset: SHOPPERS.to_owned(),
+                settings: "lr = 1e-3\nmax_epochs = 30\npatience = 5".to_owned(),
                 seed,
-                ..SasRecTraining::default()
+                ..TrainRecommenderRequest::default()
             };
-            session
-                .train_sasrec(SASREC, SHOPPERS, &training, job)
-                .map(drop)
+            session.train_recommender(&request, job).map(drop)
         })?;
     }
     let ranking = session.evaluate_ranking(SASREC, SHOPPERS, Split::Test, None)?;

@@ -63,6 +63,7 @@ impl ActivationEdit for FeatureEdit {
                     SteeringMode::Add => change.amount,
                     SteeringMode::Clamp => change.amount - now,
                     SteeringMode::Ablate => -now,
+                    SteeringMode::Scale => (change.amount - 1.0) * now,
                 };
                 add_along(row, by, sae.decoder_row(change.feature));
             }
@@ -94,6 +95,7 @@ impl ActivationEdit for VectorEdit {
                 SteeringMode::Add => self.amount,
                 SteeringMode::Clamp => self.amount - now(),
                 SteeringMode::Ablate => -now(),
+                SteeringMode::Scale => (self.amount - 1.0) * now(),
             };
             add_along(row, by, &self.vector);
         }

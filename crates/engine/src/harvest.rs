@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use models::Architecture;
+use models::recommenders::UserQuery;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use schema::{Film, HarvestManifest, HookPoint, PatchGrid, PositionClass, RowRef, SampleRecord};
 use serde::{Deserialize, Serialize};
@@ -189,6 +190,7 @@ impl RowReader<'_> {
             film,
             report: record.report.as_ref(),
             items: (!record.items.is_empty()).then(|| training_items(record)),
+            user: Some(user_number(record, sample)),
             ..models::ModelSample::default()
         })?)
     }
@@ -415,16 +417,35 @@ pub(crate) fn load_film_of(dataset: &Dataset, sample: u32) -> Result<Option<Film
         .transpose()
 }
 
+/// The user's row in a table of users: what the import says, or the place in the dataset plus 1.
+pub(crate) fn user_number(record: &SampleRecord, sample: u32) -> u32 {
+    let stated = record.facts.get("user_number");
+    stated
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(sample + 1)
+}
+
+/// What a recommender is asked after each item of the training part.
+pub(crate) fn prefixes(record: &SampleRecord, sample: u32) -> Vec<UserQuery<'_>> {
+    let items = training_items(record);
+    let user = Some(user_number(record, sample));
+    (1..=items.len())
+        .map(|end| UserQuery {
+            user,
+            history: &items[..end],
+        })
+        .collect()
+}
+
 /// User vectors after each item of the training part: row p is what the recommender would know of
 /// the user had the history ended with item p. `RecSAE` reads the same vectors.
 fn read_user_vectors(
-    recommender: &models::recommenders::SasRec,
+    recommender: &models::recommenders::Recommender,
     record: &SampleRecord,
     sample: u32,
 ) -> Result<SampleRows> {
     let items = training_items(record);
-    let prefixes: Vec<&[u32]> = (1..=items.len()).map(|end| &items[..end]).collect();
-    let rows = recommender.user_vectors(&prefixes)?;
+    let rows = recommender.user_vectors(&prefixes(record, sample))?;
     let refs = (0..items.len() as u32)
         .map(|position| RowRef {
             sample,

@@ -15,6 +15,7 @@ use crossbeam_channel::Sender;
 use schema::{JobId, StepReport};
 
 use crate::error::{EngineError, ErrorKind};
+use crate::train_recommender::RecommenderCurve;
 use crate::views::{Event, JobEnd, JobView};
 
 /// How far a job is. `done <= total`; `total == 0` means the length is unknown.
@@ -47,6 +48,10 @@ pub trait Observer: Send + Sync {
     /// A training step of a dictionary.
     fn step(&self, report: StepReport) {
         let _ = report;
+    }
+    /// An epoch of a recommender's training has ended.
+    fn epoch(&self, curve: &RecommenderCurve) {
+        let _ = curve;
     }
     /// What the job is making now.
     fn subject(&self, name: &str) {
@@ -151,6 +156,11 @@ impl JobContext {
         self.observer.step(report);
     }
 
+    /// Shows the curves of a recommender's training.
+    pub fn epoch(&self, curve: &RecommenderCurve) {
+        self.observer.epoch(curve);
+    }
+
     /// Tells the user about a problem that does not stop the job.
     pub fn warn(&self, message: impl Into<String>) {
         self.observer.warning(message.into());
@@ -173,6 +183,7 @@ struct Stage {
     /// Of `idle`, what lies within this stage.
     idle_here: Duration,
     curve: Arc<Vec<StepReport>>,
+    epochs: Arc<RecommenderCurve>,
     keep_every: u32,
 }
 
@@ -203,6 +214,11 @@ impl Observer for Shared {
 
     fn subject(&self, name: &str) {
         name.clone_into(&mut lock(&self.stage).subject);
+    }
+
+    fn epoch(&self, curve: &RecommenderCurve) {
+        lock(&self.stage).epochs = Arc::new(curve.clone());
+        (self.wake)();
     }
 
     fn step(&self, report: StepReport) {
@@ -320,6 +336,7 @@ impl Jobs {
                 idle: Duration::ZERO,
                 idle_here: Duration::ZERO,
                 curve: Arc::default(),
+                epochs: Arc::default(),
                 keep_every: 1,
             }),
             events: self.events.clone(),
@@ -457,6 +474,7 @@ fn view(job: &Job) -> JobView {
         paused: job.paused.load(Ordering::Relaxed),
         stopping: job.cancel.load(Ordering::Relaxed),
         curve: Arc::clone(&stage.curve),
+        epochs: Arc::clone(&stage.epochs),
     }
 }
 

@@ -13,7 +13,7 @@ use store::ArtefactKind;
 
 use crate::error::{EngineError, Result};
 use crate::foreign_sae::{ForeignSae, find_dictionaries};
-use crate::harvest::{load_film_of, training_items};
+use crate::harvest::{load_film_of, training_items, user_number};
 use crate::jobs::JobContext;
 use crate::model_registry::LoadedModel;
 use crate::session::Session;
@@ -211,6 +211,7 @@ impl Session {
                 film: film.as_ref(),
                 report: record.report.as_ref(),
                 items: (!record.items.is_empty()).then(|| training_items(record)),
+                user: Some(user_number(record, at as u32)),
                 ..models::ModelSample::default()
             })?;
             let captured = model

@@ -51,7 +51,7 @@ pub fn encode_file(session: Option<&Session>, request: &EncodeRequest) -> Result
     let place = with_key(&request.input, "x");
     keep_what_is_read(&request.output, &place, &request.sae)?;
     let (shape, rows) = read_tensor(&place)?;
-    let sae = open(session, &request.sae, request.k)?;
+    let sae = open_dictionary(session, &request.sae, request.k)?;
     let d = sae.d_model();
     if shape.last() != Some(&d) || shape.len() < 2 {
         return Err(EngineError::request(format!(
@@ -135,7 +135,11 @@ fn code_tensors(
 }
 
 /// A dictionary by path, else by its name in the project.
-fn open(session: Option<&Session>, name: &str, k: Option<u32>) -> Result<SparseAutoencoder> {
+pub(crate) fn open_dictionary(
+    session: Option<&Session>,
+    name: &str,
+    k: Option<u32>,
+) -> Result<SparseAutoencoder> {
     let path = Path::new(name);
     if !path.exists()
         && let Some(session) = session
@@ -238,7 +242,7 @@ pub fn export_sae(session: Option<&Session>, request: &ExportRequest) -> Result<
             request.out.display()
         )));
     }
-    let sae = open(session, &request.sae, request.k)?;
+    let sae = open_dictionary(session, &request.sae, request.k)?;
     let facts = facts_of(session, &request.sae);
     let again = sae::formats::export::export(format, &request.out, &sae, &facts)?;
     let rows = rows_to_try(&sae);
@@ -391,7 +395,7 @@ fn initial_parts(path: &Path, k: u32) -> Result<SaeParts> {
         return saelens::load_for_training(path)
             .map_err(|error| EngineError::request(error.to_string()));
     }
-    Ok(open(None, &path.display().to_string(), Some(k))?.into_parts())
+    Ok(open_dictionary(None, &path.display().to_string(), Some(k))?.into_parts())
 }
 
 /// The settings in force: those of the file, else of `init`'s own, else the recipe's.
@@ -404,7 +408,7 @@ fn settings(request: &LooseTraining, (n_rows, batch): (usize, Option<usize>)) ->
         && base.is_none()
     {
         // The dictionary itself says how many features and how many of them are active.
-        let sae = open(None, &init.display().to_string(), Some(1))?;
+        let sae = open_dictionary(None, &init.display().to_string(), Some(1))?;
         base = Some(SaeConfig {
             n_features: sae.n_features() as u32,
             k: sae.sparsity().k().unwrap_or(SaeConfig::default().k),

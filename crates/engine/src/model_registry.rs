@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use models::recommenders::{SasRec, StateDictOptions};
+use models::recommenders::{InteractionData, Recommender, StateDictOptions};
 use models::vision_language::{Llava, LoadOptions, PhantomVlm};
 use models::weights::Coding;
 use models::{Architecture, HookedModel, ModelCard};
@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use store::{ArtefactKind, Project, blake3_of_file};
 
 use crate::error::{EngineError, Result};
+use crate::evaluate_ranking::check_catalogue;
+use crate::run_recommender::{RecommenderFile, load_recommender};
 use crate::session::Session;
 use crate::views::ModelView;
 
@@ -54,7 +56,7 @@ pub(crate) struct LoadedModel {
     /// The model behind the seam of `models`.
     pub(crate) hooked: Arc<dyn HookedModel>,
     /// The same model where it is a recommender.
-    pub(crate) recommender: Option<Arc<SasRec>>,
+    pub(crate) recommender: Option<Arc<Recommender>>,
     /// Where it computes, for the user.
     pub(crate) device: &'static str,
 }
@@ -66,7 +68,7 @@ impl LoadedModel {
     }
 
     /// The model as a recommender.
-    pub(crate) fn as_recommender(&self) -> Result<&Arc<SasRec>> {
+    pub(crate) fn as_recommender(&self) -> Result<&Arc<Recommender>> {
         self.recommender.as_ref().ok_or_else(|| {
             EngineError::request(format!(
                 "models/{} is no recommender, so it ranks no items",
@@ -93,6 +95,19 @@ pub(crate) fn load(project: &Project, name: &str) -> Result<LoadedModel> {
     }
     let coding = record.coding.as_deref().map(coding_named).transpose()?;
     load_architecture(record.architecture, &path, (name, &record.hash), coding)
+}
+
+impl LoadedModel {
+    /// A recommender that is not in a project.
+    pub(crate) fn of_recommender(name: &str, recommender: Recommender) -> Self {
+        let recommender = Arc::new(recommender);
+        Self {
+            name: name.to_owned(),
+            hooked: Arc::clone(&recommender) as Arc<dyn HookedModel>,
+            recommender: Some(recommender),
+            device: "CPU",
+        }
+    }
 }
 
 /// Loads a model from a path, outside any project.
@@ -230,8 +245,12 @@ fn load_architecture(
             device = name;
             Arc::new(Llava::load(path, hash, &options)?)
         }
-        Architecture::SasRec => {
-            let model = Arc::new(SasRec::load(path, StateDictOptions::default())?);
+        Architecture::BprMf
+        | Architecture::LightGcn
+        | Architecture::SasRec
+        | Architecture::TiMiRec
+        | Architecture::Gru4Rec => {
+            let model = Arc::new(Recommender::load(path, &StateDictOptions::default())?);
             recommender = Some(Arc::clone(&model));
             model
         }
@@ -265,9 +284,9 @@ pub(crate) fn recognise(path: &Path) -> Result<Architecture> {
                 "{}: expected a GGUF file, but it does not begin with the letters GGUF",
                 path.display()
             ))),
-            "safetensors" | "pt" => Ok(Architecture::SasRec),
+            "safetensors" | "pt" | "pth" => Ok(Architecture::SasRec),
             _ => Err(EngineError::request(format!(
-                "{}: expected a GGUF file, a recommender checkpoint (.safetensors, .pt) or a model \
+                "{}: expected a GGUF file, a recommender checkpoint (.safetensors, .pt, .pth) or a model \
                  folder",
                 path.display()
             ))),
@@ -305,7 +324,7 @@ pub(crate) fn recognise(path: &Path) -> Result<Architecture> {
     serde_json::from_value(value["architecture"].clone()).map_err(|error| {
         EngineError::request(format!(
             "{}: expected a \"model_type\" of \"maira2\" or \"llava\", or an \"architecture\" of \
-             \"sas-rec\" or \"phantom-vlm\" ({error})",
+             \"phantom-vlm\" or a recommender ({error})",
             config.display()
         ))
     })
@@ -318,6 +337,14 @@ impl Session {
     /// # Errors
     /// When the path is no model this version can load, or the name is taken.
     pub fn add_model(&self, name: &str, path: &Path, coding: Option<&str>) -> Result<ModelView> {
+        if recognise(path)?.is_recommender() {
+            if let Some(coding) = coding {
+                return Err(EngineError::request(format!(
+                    "--weights {coding} is for large models; a recommender is kept as it is"
+                )));
+            }
+            return self.add_recommender(name, path, &RecommenderFile::default(), None);
+        }
         let draft = self.project.begin(ArtefactKind::Model, name)?;
         let architecture = recognise(path)?;
         let path = path
@@ -340,6 +367,37 @@ impl Session {
         draft.finish(&[], &files)?;
         self.forget(name);
         Ok(ModelView::from_card(name, model.card()))
+    }
+
+    /// Adds a recommender; what lies in a bare state dict is copied into the project with what
+    /// `file` says of it, since the file alone does not say enough to be read again. `dataset`
+    /// gives `LightGCN` the train interactions that it propagates over.
+    ///
+    /// # Errors
+    /// When the path is no recommender, it does not fit the dataset, or the name is taken.
+    pub fn add_recommender(
+        &self,
+        name: &str,
+        path: &Path,
+        file: &RecommenderFile,
+        dataset: Option<&str>,
+    ) -> Result<ModelView> {
+        let data = dataset
+            .map(|dataset| self.interactions(dataset))
+            .transpose()?;
+        let pairs = data.as_ref().map(InteractionData::train_pairs);
+        let recommender = load_recommender(path, file, pairs)?;
+        if let (Some(dataset), Some(data)) = (dataset, &data) {
+            check_catalogue((name, &recommender), (dataset, data))?;
+        }
+        let architecture = recommender.config().architecture();
+        let record = serde_json::json!({
+            "imported": path.file_name().map(|name| name.to_string_lossy()),
+        });
+        self.keep_model(name, architecture, dataset, record, |folder| {
+            recommender.save(folder).map_err(EngineError::from)
+        })?;
+        Ok(ModelView::from_card(name, self.model(name)?.card()))
     }
 
     /// Writes a model that was trained here or ships with the program into the project.

@@ -7,7 +7,7 @@ use schema::{PatchGrid, PositionClass, SampleRecord, Split};
 use store::HarvestReader;
 
 use crate::error::{EngineError, Result};
-use crate::harvest::{RowReader, training_items};
+use crate::harvest::{RowReader, prefixes, training_items};
 use crate::import::{PHANTOM_SIDE, TRUTH};
 use crate::jobs::JobContext;
 use crate::recovery::{ConceptRecovery, ScoredConcepts, Unit, Views, peak_inside, score_concepts};
@@ -162,14 +162,8 @@ impl Session {
         let mut fresh_samples = Vec::new();
         for (sample, record) in (0_u32..).zip(&drawn.records).skip(n_shoppers as usize) {
             job.check_cancelled()?;
-            let items = training_items(record);
-            let prefixes: Vec<&[u32]> = (1..=items.len()).map(|end| &items[..end]).collect();
-            fresh.add(
-                sae,
-                &random,
-                &recommender.user_vectors(&prefixes)?,
-                Unit::Row,
-            )?;
+            let rows = recommender.user_vectors(&prefixes(record, sample))?;
+            fresh.add(sae, &random, &rows, Unit::Row)?;
             fresh_samples.push(sample);
         }
         let fresh_tastes = at_work(&drawn.records, &drawn.truth, &fresh_samples);

@@ -119,7 +119,7 @@ pub fn run_model(
     let hooked = model.hooked.as_ref();
     let hooks = expand_hooks(&request.hooks, hooked)?;
     let edits = match &request.steer {
-        Some(path) => read_steering(path, session, hooked)?,
+        Some(path) => read_steering(path, session, (hooked, None))?,
         None => Vec::new(),
     };
     let films = request

@@ -9,7 +9,7 @@ use schema::{HookPoint, PositionScope, SteeringMode, SteeringSpec, StrengthUnit}
 
 use crate::edits::{Change, EditedDictionary, FeatureEdit};
 use crate::error::{EngineError, Result};
-use crate::harvest::load_film_of;
+use crate::harvest::{load_film_of, user_number};
 use crate::indexed::{IndexedDictionary, item_view};
 use crate::jobs::JobContext;
 use crate::located::LocatedReport;
@@ -74,6 +74,8 @@ pub(crate) fn feature_edit(
             )));
         }
         let unit = match edit.unit {
+            // A factor has no unit.
+            _ if edit.mode == SteeringMode::Scale => 1.0,
             StrengthUnit::Max => summary.max_activation,
             StrengthUnit::Absolute => 1.0,
         };
@@ -189,6 +191,7 @@ fn steer_ranking(
     let target = record.items.get(n_known).copied();
     let input = model.hooked.prepare(models::ModelSample {
         items: Some(history),
+        user: Some(user_number(record, sample)),
         ..models::ModelSample::default()
     })?;
     let inputs = std::slice::from_ref(&input);
@@ -266,8 +269,8 @@ pub fn parse_edit(text: &str, mode: SteeringMode) -> Result<SteeringSpec> {
 /// Where a dictionary's hook lies decides whether a change can reach an output.
 pub(crate) fn reaches_output(hook: HookPoint, architecture: models::Architecture) -> bool {
     match architecture {
-        models::Architecture::SasRec => hook == HookPoint::UserVector,
         models::Architecture::TinyVit | models::Architecture::Dinov2 => false,
+        other if other.is_recommender() => hook == HookPoint::UserVector,
         _ => true,
     }
 }

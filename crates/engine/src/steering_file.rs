@@ -43,7 +43,7 @@ pub(crate) type PlacedEdit = (HookPoint, Arc<dyn ActivationEdit>);
 pub(crate) fn read_steering(
     path: &Path,
     session: Option<&Session>,
-    model: &dyn HookedModel,
+    (model, k): (&dyn HookedModel, Option<u32>),
 ) -> Result<Vec<PlacedEdit>> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         EngineError::request(format!("cannot read {}: {error}", path.display()))
@@ -55,7 +55,7 @@ pub(crate) fn read_steering(
         .into_iter()
         .enumerate()
         .map(|(i, edit)| {
-            placed_edit(edit, path, session, model).map_err(|mut error| {
+            placed_edit(edit, path, session, (model, k)).map_err(|mut error| {
                 error.message = format!("{}: edit {}: {}", path.display(), i + 1, error.message);
                 error
             })
@@ -77,7 +77,7 @@ fn placed_edit(
     edit: StoredEdit,
     file: &Path,
     session: Option<&Session>,
-    model: &dyn HookedModel,
+    (model, k): (&dyn HookedModel, Option<u32>),
 ) -> Result<PlacedEdit> {
     let hooks = expand_hooks(&edit.hook, model)?;
     let &[hook] = hooks.as_slice() else {
@@ -117,6 +117,7 @@ fn placed_edit(
         unit: edit.unit,
         strength,
         scope,
+        k,
     };
     match (edit.vector, edit.sae, edit.feature) {
         (Some(vector), None, None) => Ok((hook, place.vector(&vector)?)),
@@ -138,6 +139,8 @@ struct EditPlace<'a> {
     unit: Option<StrengthUnit>,
     strength: f32,
     scope: PositionScope,
+    /// Active features of a dictionary whose file does not say.
+    k: Option<u32>,
 }
 
 impl EditPlace<'_> {
@@ -177,7 +180,7 @@ impl EditPlace<'_> {
         feature: u32,
         session: Option<&Session>,
     ) -> Result<Arc<dyn ActivationEdit>> {
-        let (dictionary, maximum) = find_dictionary(sae, self.file, session, feature)?;
+        let (dictionary, maximum) = find_dictionary(sae, self.file, session, (feature, self.k))?;
         let n_features = dictionary.sae().n_features();
         self.check_width(dictionary.sae().d_model())?;
         if feature as usize >= n_features {
@@ -197,6 +200,7 @@ impl EditPlace<'_> {
             )));
         }
         let amount = match (self.unit, maximum) {
+            _ if self.mode == SteeringMode::Scale => self.strength,
             (Some(StrengthUnit::Absolute), _) | (None, None) => self.strength,
             (_, Some(maximum)) => self.strength * maximum,
             (Some(StrengthUnit::Max), None) => {
@@ -223,7 +227,7 @@ fn find_dictionary(
     name: &str,
     file: &Path,
     session: Option<&Session>,
-    feature: u32,
+    (feature, k): (u32, Option<u32>),
 ) -> Result<(EditedDictionary, Option<f32>)> {
     let path = beside(name, file);
     if !path.exists()
@@ -244,6 +248,6 @@ fn find_dictionary(
             places.len()
         )));
     };
-    let sae = ForeignSae::read(place, name, None)?.sae;
+    let sae = ForeignSae::read(place, name, k)?.sae;
     Ok((EditedDictionary::Loose(Arc::new(sae)), None))
 }

@@ -12,6 +12,7 @@ use schema::{
 use serde::{Deserialize, Serialize};
 
 pub use crate::metric_views::{MetricView, metric_view, metric_views};
+use crate::train_recommender::RecommenderCurve;
 pub use training::{
     DeadForecast, DiskForecast, Forecast, MemoryForecast, RowForecast, RunFigures, RunRequest,
     RunState, RunView, TimeForecast,
@@ -74,6 +75,8 @@ pub struct JobView {
     pub stopping: bool,
     /// Training curve of this stage, decimated, where a dictionary is trained.
     pub curve: Arc<Vec<StepReport>>,
+    /// Curves by epoch, where a recommender is trained.
+    pub epochs: Arc<RecommenderCurve>,
 }
 
 /// What happened since the last poll.

@@ -187,11 +187,16 @@ fn shoppers_beside_their_baselines() {
         seed: 3,
     };
     session.import(&shoppers, &job).unwrap();
-    let settings = Some("max_epochs = 6");
-    let training = engine::sasrec_training(settings, Some(2e-3), None, 0).unwrap();
-    session
-        .train_sasrec("sasrec", "shoppers", &training, &job)
-        .unwrap();
+    let settings = "max_epochs = 6";
+    let training = engine::TrainRecommenderRequest {
+        name: "sasrec".to_owned(),
+        arch: "sasrec".to_owned(),
+        dataset: "shoppers".to_owned(),
+        settings: settings.to_owned(),
+        lr: Some(2e-3),
+        ..engine::TrainRecommenderRequest::default()
+    };
+    session.train_recommender(&training, &job).unwrap();
     harvest(&session, "shoppers", "sasrec", "hook_user_vector", "items");
     train(&session, "first", "shoppers", 0);
     let report = evaluate(&session, &EvaluateRequest::of("first"));

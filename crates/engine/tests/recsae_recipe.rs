@@ -11,7 +11,7 @@ mod shared;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use models::recommenders::{SasRec, StateDictOptions};
+use models::recommenders::{Recommender, StateDictOptions};
 use models::{HookedModel as _, ModelSample};
 use sae::formats::recsae;
 use sae::{ActivationSource, SaeError, train_from};
@@ -50,9 +50,9 @@ impl ActivationSource for Batches {
 fn batches(folder: &Path) -> Batches {
     let options = StateDictOptions {
         n_heads: Some(4),
-        history_max: None,
+        ..StateDictOptions::default()
     };
-    let model = SasRec::load(&folder.join("weights.safetensors"), options).unwrap();
+    let model = Recommender::load(&folder.join("weights.safetensors"), &options).unwrap();
     let bytes = std::fs::read(folder.join("train50/batches.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let ids = |name: &str| -> (usize, Vec<u32>) {

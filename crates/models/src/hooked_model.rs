@@ -23,10 +23,28 @@ pub enum Architecture {
     Dinov2,
     /// `TinyViT` image encoder of `LiteMedSAM`.
     TinyVit,
+    /// Matrix factorisation.
+    BprMf,
+    /// Propagation over the graph of users and items.
+    LightGcn,
     /// Self-attentive sequential recommender.
     SasRec,
+    /// Recommender with several interests per user.
+    TiMiRec,
+    /// Recurrent recommender.
+    Gru4Rec,
     /// The phantom vision-language model: `ViT`, projector, Llama decoder.
     PhantomVlm,
+}
+
+impl Architecture {
+    /// Whether it reads users and ranks items.
+    pub fn is_recommender(self) -> bool {
+        matches!(
+            self,
+            Self::BprMf | Self::LightGcn | Self::SasRec | Self::TiMiRec | Self::Gru4Rec
+        )
+    }
 }
 
 /// A hook point of a model and the width of its rows.
@@ -68,6 +86,8 @@ pub struct ModelSample<'a> {
     pub report: Option<&'a Report>,
     /// Item ids of the history, oldest first, without held-out items.
     pub items: Option<&'a [u32]>,
+    /// The user's row in the table of users, for recommenders that have one.
+    pub user: Option<u32>,
 }
 
 impl<'a> ModelSample<'a> {
@@ -110,6 +130,8 @@ pub struct ModelInput {
     pub film_size: [u32; 2],
     /// Token ids, images already expanded to one id per patch; or item ids, oldest first.
     pub ids: Vec<u32>,
+    /// The user's row in a table of users, where the sample is of a user.
+    pub user: Option<u32>,
     /// One class per entry of `ids`.
     pub classes: Vec<PositionClass>,
     /// Text of each entry of `ids` as the user should see it; empty for items and patches.

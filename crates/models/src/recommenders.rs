@@ -1,16 +1,26 @@
-//! Recommenders: the `SASRec` model with hook points, its training and its evaluation.
+//! Recommenders: five architectures with hook points, their training and their evaluation.
 
+mod architectures;
+mod blocks;
+pub mod config;
 pub mod data;
 pub mod evaluation;
-mod forward;
 mod kernels;
-pub mod sasrec;
+pub mod recommender;
 mod state_dict;
 pub mod training;
 pub mod weights;
 
+pub use architectures::UserQuery;
+pub use architectures::graph::InteractionGraph;
+pub use config::{
+    BprMfConfig, Gru4RecConfig, LightGcnConfig, RecommenderConfig, SasRecConfig, TiMiRecConfig,
+};
 pub use data::{InteractionData, UserHistory};
 pub use evaluation::{EvaluationSet, RankingMetrics, evaluate, evaluate_with};
-pub use sasrec::{SasRec, StateDictOptions};
-pub use training::{EpochReport, SasRecTraining, TrainedSasRec, TrainingProgress, train_sasrec};
-pub use weights::{SasRecConfig, SasRecWeights};
+pub use recommender::Recommender;
+pub use state_dict::StateDictOptions;
+pub use training::{
+    EpochReport, RecommenderTraining, TrainedRecommender, TrainingProgress, train_recommender,
+};
+pub use weights::RecommenderWeights;

@@ -68,6 +68,44 @@ pub fn write_tensors(path: &Path, tensors: &NamedTensors) -> Result<(), ModelErr
 /// [`ModelError::Request`] when the text has no key, [`ModelError::Read`], or
 /// [`ModelError::Format`] when the file is damaged, has no such tensor, or one of another type.
 pub fn read_tensor(place: &str) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
+    read(place, "f32 or f16", |view| {
+        let values = read_values(view)?;
+        Some(if values.iter().all(|value| value.is_finite()) {
+            Ok(values)
+        } else {
+            Err("holds a value that is not a finite number")
+        })
+    })
+}
+
+/// Reads the tensor `FILE:KEY` of ids: shape and values, i64 or i32.
+///
+/// # Errors
+/// As [`read_tensor`].
+pub fn read_ids(place: &str) -> Result<(Vec<usize>, Vec<u32>), ModelError> {
+    read(place, "i64 or i32", |view| {
+        let width = match view.dtype() {
+            Dtype::I64 => 8,
+            Dtype::I32 => 4,
+            _ => return None,
+        };
+        let ids = view.data().chunks_exact(width).map(|raw| {
+            // Little-endian, and not negative: what is beyond the first four bytes is 0.
+            let low = u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]);
+            let is_id = i32::try_from(low).is_ok() && raw[4..].iter().all(|&byte| byte == 0);
+            is_id.then_some(low)
+        });
+        let ids: Option<Vec<u32>> = ids.collect();
+        Some(ids.ok_or("holds a number that is no id"))
+    })
+}
+
+/// Reads a tensor; `values` is `None` for another type than `expected`.
+fn read<T>(
+    place: &str,
+    expected: &str,
+    values: impl FnOnce(&TensorView<'_>) -> Option<Result<T, &'static str>>,
+) -> Result<(Vec<usize>, T), ModelError> {
     let (path, key) = place.rsplit_once(':').ok_or_else(|| {
         ModelError::Request(format!(
             "\"{place}\" names no tensor; expected FILE.safetensors:KEY"
@@ -91,13 +129,10 @@ pub fn read_tensor(place: &str) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
         names.truncate(8);
         bad(format!("it is missing; the file has {}", names.join(", ")))
     })?;
-    let values = read_values(&view)
-        .ok_or_else(|| bad(format!("expected f32 or f16, found {:?}", view.dtype())))?;
-    if values.iter().all(|value| value.is_finite()) {
-        Ok((view.shape().to_vec(), values))
-    } else {
-        Err(bad("holds a value that is not a finite number".to_owned()))
-    }
+    let values = values(&view)
+        .ok_or_else(|| bad(format!("expected {expected}, found {:?}", view.dtype())))?
+        .map_err(|what| bad(what.to_owned()))?;
+    Ok((view.shape().to_vec(), values))
 }
 
 #[cfg(test)]
@@ -121,6 +156,8 @@ mod tests {
             read_tensor(&place("a")).unwrap(),
             (vec![1, 2], vec![1.5, -2.0])
         );
+        assert_eq!(read_ids(&place("b")).unwrap(), (vec![1], vec![7]));
+        assert!(read_ids(&place("a")).is_err());
         let message = |key: &str| read_tensor(&place(key)).unwrap_err().to_string();
         assert!(message("b").contains("expected f32 or f16, found I64"));
         assert!(message("c").contains("it is missing; the file has a, b"));

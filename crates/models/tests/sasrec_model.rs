@@ -4,24 +4,24 @@
 use std::sync::Arc;
 
 use models::recommenders::{
-    EvaluationSet, InteractionData, SasRec, SasRecConfig, SasRecWeights, StateDictOptions,
-    UserHistory, evaluate,
+    EvaluationSet, InteractionData, Recommender, RecommenderWeights, SasRecConfig,
+    StateDictOptions, UserHistory, evaluate,
 };
 use models::{
     ActivationEdit, EditedPosition, HookSpec, HookedModel as _, ModelError, ModelInput, ModelSample,
 };
 use schema::{HookPoint, PositionClass, Split};
 
-fn model() -> SasRec {
+fn model() -> Recommender {
     let config = SasRecConfig {
         d_model: 8,
         history_max: 4,
         ..SasRecConfig::new(12)
     };
-    SasRec::new(SasRecWeights::random(&config, 1).unwrap()).unwrap()
+    Recommender::new(RecommenderWeights::random(config, 1).unwrap(), None).unwrap()
 }
 
-fn input(model: &SasRec, items: &[u32]) -> ModelInput {
+fn input(model: &Recommender, items: &[u32]) -> ModelInput {
     let sample = ModelSample {
         items: Some(items),
         ..ModelSample::default()
@@ -51,17 +51,17 @@ fn a_saved_model_is_read_back_to_the_bit() {
     let model = model();
     let folder = tempfile::tempdir().unwrap();
     model.save(folder.path()).unwrap();
-    let read = SasRec::load(folder.path(), StateDictOptions::default()).unwrap();
+    let read = Recommender::load(folder.path(), &StateDictOptions::default()).unwrap();
     assert_eq!(read.weights(), model.weights());
     assert_eq!(read.card(), model.card());
     let bare = folder.path().join("model.safetensors");
-    let read = SasRec::load(&bare, StateDictOptions::default()).unwrap();
+    let read = Recommender::load(&bare, &StateDictOptions::default()).unwrap();
     assert_eq!(read.card(), model.card());
     let shorter = StateDictOptions {
         history_max: Some(2),
         ..StateDictOptions::default()
     };
-    let read = SasRec::load(&bare, shorter).unwrap();
+    let read = Recommender::load(&bare, &shorter).unwrap();
     assert_eq!(input(&read, &[1, 2, 3]).ids, [2, 3]);
 }
 
@@ -78,7 +78,7 @@ fn a_damaged_file_is_an_error_that_names_it() {
     cases.extend([3, 9, 200, n - 1].map(|end| good[..end].to_vec()));
     for bytes in cases {
         std::fs::write(&path, &bytes).unwrap();
-        let error = SasRec::load(folder.path(), StateDictOptions::default()).unwrap_err();
+        let error = Recommender::load(folder.path(), &StateDictOptions::default()).unwrap_err();
         assert!(matches!(error, ModelError::Format { .. }), "{error}");
         assert!(error.to_string().contains("model.safetensors"));
     }
@@ -87,13 +87,13 @@ fn a_damaged_file_is_an_error_that_names_it() {
         n_heads: Some(3),
         ..StateDictOptions::default()
     };
-    assert!(SasRec::load(&path, wrong_heads).is_err());
+    assert!(Recommender::load(&path, &wrong_heads).is_err());
     std::fs::write(folder.path().join("config.json"), "{").unwrap();
-    let error = SasRec::load(folder.path(), StateDictOptions::default()).unwrap_err();
+    let error = Recommender::load(folder.path(), &StateDictOptions::default()).unwrap_err();
     assert!(error.to_string().contains("config.json"));
     let absent = folder.path().join("absent");
     assert!(matches!(
-        SasRec::load(&absent, StateDictOptions::default()),
+        Recommender::load(&absent, &StateDictOptions::default()),
         Err(ModelError::Read { .. })
     ));
 }
@@ -168,7 +168,7 @@ fn wrong_requests_are_errors() {
 }
 
 /// A model whose user vector is always (1, 0) and whose item j scores `scores[j - 1]`.
-fn fixed_scores(scores: &[f32]) -> SasRec {
+fn fixed_scores(scores: &[f32]) -> Recommender {
     let config = SasRecConfig {
         n_items: scores.len() as u32,
         d_model: 2,
@@ -176,7 +176,7 @@ fn fixed_scores(scores: &[f32]) -> SasRec {
         n_heads: 1,
         history_max: 3,
     };
-    let random = SasRec::new(SasRecWeights::random(&config, 0).unwrap()).unwrap();
+    let random = Recommender::new(RecommenderWeights::random(config, 0).unwrap(), None).unwrap();
     let folder = tempfile::tempdir().unwrap();
     random.save(folder.path()).unwrap();
     let path = folder.path().join("model.safetensors");
@@ -194,7 +194,7 @@ fn fixed_scores(scores: &[f32]) -> SasRec {
         items.flat_map(|score| [score, 0.0]).collect(),
     );
     candle_core::safetensors::save(&tensors, &path).unwrap();
-    SasRec::load(&path, StateDictOptions::default()).unwrap()
+    Recommender::load(&path, &StateDictOptions::default()).unwrap()
 }
 
 #[test]
@@ -205,6 +205,7 @@ fn ranks_of_a_worked_example() {
         train: train.to_vec(),
         dev: dev.to_vec(),
         test: test.to_vec(),
+        ..UserHistory::default()
     };
     let data = InteractionData {
         n_items: 6,

@@ -18,6 +18,8 @@ pub enum SteeringMode {
     Clamp,
     /// The feature's activation is set to 0; the error term is kept.
     Ablate,
+    /// The feature's activation is multiplied by the strength; the error term is kept.
+    Scale,
 }
 
 /// The unit of a strength.

@@ -8,7 +8,9 @@ use clap::{Args, Subcommand, ValueEnum};
 pub(crate) enum ModelCommand {
     /// Add a model: a folder of MAIRA-2 or `LLaVA` with `DINOv2`, a GGUF file, the `LiteMedSAM`
     /// encoder's folder, a recommender checkpoint.
-    #[command(after_help = "Example: fluoroscope model add maira --path maira-2 --weights q8")]
+    #[command(
+        after_help = "Examples: fluoroscope model add maira --path maira-2 --weights q8\n          fluoroscope model add lightgcn --path LightGCN.pt --arch lightgcn --dataset grocery"
+    )]
     Add {
         /// Its name in the project.
         name: String,
@@ -18,10 +20,16 @@ pub(crate) enum ModelCommand {
         /// How matrices are kept in memory: f32, f16, bf16, q8 or q4 (default: as stored).
         #[arg(long)]
         weights: Option<String>,
+        /// What a recommender's file does not say.
+        #[command(flatten)]
+        recommender: RecommenderArguments,
+        /// Dataset a recommender was trained on; `LightGCN` needs it.
+        #[arg(long)]
+        dataset: Option<String>,
     },
     /// Run a model once: text from films and a prompt, hook activations into a file.
     #[command(
-        after_help = "Examples: fluoroscope model run maira-2 --image film.png --indication \"Cough.\"\n          fluoroscope model run maira-2 --image film.png --task grounded --max-new-tokens 450\n          fluoroscope model run maira-2 --image film.png --prompt \"… <image> …\" --dump out.safetensors --hooks blocks.*.hook_resid_post,projector.hook_out"
+        after_help = "Examples: fluoroscope model run maira-2 --image film.png --indication \"Cough.\"\n          fluoroscope model run maira-2 --image film.png --task grounded --max-new-tokens 450\n          fluoroscope model run maira-2 --image film.png --prompt \"… <image> …\" --dump out.safetensors --hooks blocks.*.hook_resid_post,projector.hook_out\n          fluoroscope model run sasrec --histories histories.json --sae concepts --dump out.safetensors"
     )]
     Run(Box<RunArguments>),
     /// What a model takes in memory, from the headers of its files alone.
@@ -77,6 +85,28 @@ pub(crate) enum ModelCommand {
     /// Models of the project.
     #[command(after_help = "Example: fluoroscope model list --project my-project")]
     List,
+}
+
+/// What a bare state dict of a recommender does not say.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RecommenderArguments {
+    /// Recommender in a bare state dict: bprmf, lightgcn, sasrec, timirec or gru4rec (default: told
+    /// by its tensors).
+    #[arg(long)]
+    pub(crate) arch: Option<String>,
+    /// Attention heads of a recommender (default: 1).
+    #[arg(long, value_name = "N")]
+    pub(crate) heads: Option<u32>,
+    /// Steps of propagation of `LightGCN` (default: 3).
+    #[arg(long, value_name = "N")]
+    pub(crate) layers: Option<u32>,
+    /// Last items of a history that a recommender reads (default: as its position table allows, or
+    /// 20).
+    #[arg(long, value_name = "N")]
+    pub(crate) history_max: Option<u32>,
+    /// Users and items of the train interactions, which `LightGCN` propagates over: shape `[n, 2]`.
+    #[arg(long, value_name = "FILE.safetensors:KEY")]
+    pub(crate) interactions: Option<String>,
 }
 
 /// What a model is run on.
@@ -147,13 +177,53 @@ pub(crate) struct RunArguments {
     /// How matrices are kept in memory: f32, f16, bf16, q8 or q4 (default: as stored).
     #[arg(long)]
     pub(crate) weights: Option<String>,
+    /// For a recommender: a JSON list of lists of item ids, oldest first.
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) histories: Option<PathBuf>,
+    /// For a recommender that knows users by number: a JSON list of them.
+    #[arg(long, value_name = "FILE.json")]
+    pub(crate) users: Option<PathBuf>,
+    /// Leave the items of a history out of its ranked list.
+    #[arg(long)]
+    pub(crate) mask_history: bool,
+    /// Rank through the reconstruction of this dictionary too: its path or name.
+    #[arg(long)]
+    pub(crate) sae: Option<String>,
+    /// Active features, where the dictionary's file does not say.
+    #[arg(long, value_name = "N")]
+    pub(crate) k: Option<u32>,
+    /// What a recommender's file does not say.
+    #[command(flatten)]
+    pub(crate) recommender: RecommenderArguments,
 }
 
 /// Architectures that can be trained here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Arch {
+    /// Matrix factorisation.
+    Bprmf,
+    /// Propagation over the graph of users and items.
+    Lightgcn,
     /// Self-attentive sequential recommender.
     Sasrec,
+    /// Several interests per user.
+    Timirec,
+    /// Recurrent recommender.
+    Gru4rec,
     /// The phantom vision-language model.
     PhantomVlm,
+}
+
+impl Arch {
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bprmf => "bprmf",
+            Self::Lightgcn => "lightgcn",
+            Self::Sasrec => "sasrec",
+            Self::Timirec => "timirec",
+            Self::Gru4rec => "gru4rec",
+            Self::PhantomVlm => "phantom-vlm",
+        }
+    }
 }

@@ -100,6 +100,7 @@ impl Backend for Invented {
             seconds: 8.0,
             paused: false,
             stopping: false,
+            epochs: Arc::default(),
             curve: Arc::default(),
         });
         Ok(job)

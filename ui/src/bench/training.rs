@@ -132,6 +132,7 @@ pub(super) fn job(id: JobId, requests: &[RunRequest]) -> Option<JobView> {
         seconds: 24.0,
         paused: false,
         stopping: false,
+        epochs: std::sync::Arc::default(),
         curve: Arc::new(curve(1200)),
     })
 }

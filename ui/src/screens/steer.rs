@@ -29,7 +29,7 @@ const CAUTION: f32 = 4.0;
 const STOP: f32 = 8.0;
 
 /// What can be done to a feature, and what that means.
-const MODES: [(SteeringMode, &str, &str); 3] = [
+const MODES: [(SteeringMode, &str, &str); 4] = [
     (
         SteeringMode::Add,
         "Add",
@@ -44,6 +44,11 @@ const MODES: [(SteeringMode, &str, &str); 3] = [
         SteeringMode::Ablate,
         "Ablate",
         "Sets the feature's activation to zero at every place, whatever the slider",
+    ),
+    (
+        SteeringMode::Scale,
+        "Scale",
+        "Multiplies the feature's activation by the strength: 0 ablates it, 1 leaves it",
     ),
 ];
 

@@ -11,6 +11,7 @@ use schema::{HookPoint, PositionClass, Split};
 use super::subject::{Side, Subject};
 use super::{EvaluationReport, MeasuredMetric};
 use crate::error::{EngineError, Result};
+use crate::evaluate_ranking::check_catalogue;
 use crate::harvest::load_film_of;
 use crate::model_registry::LoadedModel;
 
@@ -46,6 +47,8 @@ pub(super) fn measure_ranking(subject: &Subject<'_>, report: &mut EvaluationRepo
     let data = subject.session.interactions(&subject.manifest().dataset)?;
     let model = subject.session.model(&subject.manifest().model)?;
     let recommender = model.as_recommender()?;
+    let manifest = subject.manifest();
+    check_catalogue((&manifest.model, recommender), (&manifest.dataset, &data))?;
     let set = EvaluationSet::new(&data, Split::Test);
     let vectors = set.user_vectors(recommender)?;
     let ranks = |vectors: &[f32]| -> Result<Vec<u32>> {

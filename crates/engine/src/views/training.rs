@@ -9,7 +9,7 @@ impl ModelView {
     /// Whether the model reads samples of this kind.
     pub fn reads(&self, kind: DatasetKind) -> bool {
         match self.architecture.as_str() {
-            "SasRec" => kind == DatasetKind::Interactions,
+            name if is_recommender(name) => kind == DatasetKind::Interactions,
             "Llama" => kind != DatasetKind::Interactions,
             _ => kind == DatasetKind::Radiographs,
         }
@@ -20,7 +20,7 @@ impl ModelView {
     pub fn positions_at(&self, hook: HookPoint) -> Vec<(&'static str, &'static str)> {
         match self.architecture.as_str() {
             _ if hook.is_vision() => vec![("image", "Image patches")],
-            "SasRec" => vec![("items", "Items")],
+            name if is_recommender(name) => vec![("items", "Items")],
             "Llama" => vec![("text", "All text"), ("report", "Report")],
             _ => vec![
                 ("report", "Report"),
@@ -30,6 +30,11 @@ impl ModelView {
             ],
         }
     }
+}
+
+/// Whether an architecture ranks items.
+fn is_recommender(architecture: &str) -> bool {
+    ["BprMf", "LightGcn", "SasRec", "TiMiRec", "Gru4Rec"].contains(&architecture)
 }
 
 /// Everything that decides a dictionary, from the samples to its settings.

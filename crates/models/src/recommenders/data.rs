@@ -13,6 +13,8 @@ pub struct UserHistory {
     pub dev: Vec<u32>,
     /// Held-out items that scores are measured on.
     pub test: Vec<u32>,
+    /// The user's number in tables of users, from 1; 0 for the place among the histories plus 1.
+    pub number: u32,
 }
 
 /// Histories of all users over one catalogue.
@@ -25,10 +27,39 @@ pub struct InteractionData {
 }
 
 impl InteractionData {
+    /// The number of the user at a place among the histories, from 1.
+    pub fn user_number(&self, place: usize) -> u32 {
+        match self.histories.get(place).map(|user| user.number) {
+            Some(number) if number > 0 => number,
+            _ => place as u32 + 1,
+        }
+    }
+
+    /// The highest number of a user.
+    pub fn n_users(&self) -> u32 {
+        (0..self.histories.len())
+            .map(|place| self.user_number(place))
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// User and item of every train interaction.
+    pub fn train_pairs(&self) -> Vec<(u32, u32)> {
+        self.histories
+            .iter()
+            .enumerate()
+            .flat_map(|(place, user)| {
+                let number = self.user_number(place);
+                user.train.iter().map(move |&item| (number, item))
+            })
+            .collect()
+    }
+
     /// Takes the histories out of the samples of an interactions dataset.
     ///
-    /// Of `n_held_out` last items the earlier half is `dev`, the rest `test`: with 2, one each;
-    /// with 1, a test item only.
+    /// Of `n_held_out` last items the last `test` (a fact of the record) are `test`, the others
+    /// `dev`; without the fact the later half is `test`: with 2, one each; with 1, a test item only.
+    /// The fact `user_number` is the user's number in tables of users.
     ///
     /// # Errors
     /// [`ModelError::Request`] when an id is 0 or above `n_items`, or when there is no item at all.
@@ -58,8 +89,11 @@ impl InteractionData {
             }
             let n_held_out = (record.n_held_out as usize).min(record.items.len());
             let (train, held_out) = record.items.split_at(record.items.len() - n_held_out);
-            let (dev, test) = held_out.split_at(n_held_out / 2);
+            let fact = |name: &str| record.facts.get(name).and_then(|text| text.parse().ok());
+            let n_test = fact("test").map_or(n_held_out - n_held_out / 2, |n: u32| n as usize);
+            let (dev, test) = held_out.split_at(n_held_out - n_test.min(n_held_out));
             histories.push(UserHistory {
+                number: fact("user_number").unwrap_or(0),
                 train: train.to_vec(),
                 dev: dev.to_vec(),
                 test: test.to_vec(),

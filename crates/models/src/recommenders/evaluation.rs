@@ -1,14 +1,13 @@
 //! HR@k and NDCG@k of a recommender by ranking every item of the catalogue.
 
-use rayon::iter::{
-    IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _,
-};
+use rayon::iter::{IndexedParallelIterator as _, ParallelIterator as _};
 use rayon::slice::ParallelSlice as _;
 use schema::Split;
 use serde::{Deserialize, Serialize};
 
+use super::architectures::UserQuery;
 use super::data::InteractionData;
-use super::sasrec::SasRec;
+use super::recommender::Recommender;
 use crate::ModelError;
 
 /// Histories ranked together.
@@ -80,11 +79,23 @@ impl RankingMetrics {
 /// One held-out item to be ranked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Case {
+    /// The user's place in the data.
     user: u32,
+    /// The user's number in tables of users.
+    number: u32,
     history: Vec<u32>,
     target: u32,
     /// Items that do not compete: the user's train items and other held-out items, sorted.
     masked: Vec<u32>,
+}
+
+impl Case {
+    fn query(&self) -> UserQuery<'_> {
+        UserQuery {
+            user: Some(self.number),
+            history: &self.history,
+        }
+    }
 }
 
 /// The cases of one split: every held-out item with at least one item before it.
@@ -114,6 +125,7 @@ impl EvaluationSet {
                     masked.retain(|&item| item != target);
                     cases.push(Case {
                         user,
+                        number: data.user_number(user as usize),
                         history: history.clone(),
                         target,
                         masked,
@@ -140,6 +152,16 @@ impl EvaluationSet {
         self.cases.iter().map(|case| &case.history[..]).collect()
     }
 
+    /// What the model is asked, in case order.
+    pub fn queries(&self) -> Vec<UserQuery<'_>> {
+        self.cases.iter().map(Case::query).collect()
+    }
+
+    /// Items that do not compete, per case: the user's train items and other held-out items.
+    pub fn masked(&self) -> Vec<&[u32]> {
+        self.cases.iter().map(|case| &case.masked[..]).collect()
+    }
+
     /// The user's index in the data, per case.
     pub fn users(&self) -> Vec<u32> {
         self.cases.iter().map(|case| case.user).collect()
@@ -153,14 +175,14 @@ impl EvaluationSet {
     /// The model's user vectors, `[len, d_model]`, in case order.
     ///
     /// # Errors
-    /// As [`SasRec::user_vectors`].
-    pub fn user_vectors(&self, model: &SasRec) -> Result<Vec<f32>, ModelError> {
+    /// As [`Recommender::user_vectors`].
+    pub fn user_vectors(&self, model: &Recommender) -> Result<Vec<f32>, ModelError> {
         let blocks = self
             .cases
             .par_chunks(BLOCK)
             .map(|cases| {
-                let histories: Vec<&[u32]> = cases.iter().map(|case| &case.history[..]).collect();
-                model.user_vectors(&histories)
+                let queries: Vec<UserQuery<'_>> = cases.iter().map(Case::query).collect();
+                model.user_vectors(&queries)
             })
             .collect::<Result<Vec<_>, _>>()?;
         Ok(blocks.concat())
@@ -176,7 +198,7 @@ impl EvaluationSet {
     ///
     /// # Source
     /// `ReChorus` `--test_all 1`.
-    pub fn ranks(&self, model: &SasRec, user_vectors: &[f32]) -> Result<Vec<u32>, ModelError> {
+    pub fn ranks(&self, model: &Recommender, user_vectors: &[f32]) -> Result<Vec<u32>, ModelError> {
         let d = model.config().d();
         if user_vectors.len() != self.cases.len() * d {
             return Err(ModelError::Request(format!(
@@ -185,7 +207,44 @@ impl EvaluationSet {
                 user_vectors.len()
             )));
         }
-        let n_items = model.config().n_items as usize;
+        self.ranks_by(model, (user_vectors, d), |vectors, _| model.scores(vectors))
+    }
+
+    /// Rank of each target when a user has several vectors, `[len, n_vectors, d_model]`, and an
+    /// item's score is the highest of their products with it.
+    pub(crate) fn ranks_of_best(
+        &self,
+        model: &Recommender,
+        vectors: &[f32],
+        n_vectors: usize,
+    ) -> Result<Vec<u32>, ModelError> {
+        let n_items = model.config().n_items() as usize;
+        let width = n_vectors * model.config().d();
+        self.ranks_by(model, (vectors, width), |vectors, n| {
+            let all = model.scores(vectors);
+            let mut best = vec![f32::NEG_INFINITY; n * n_items];
+            for (best, own) in best
+                .chunks_exact_mut(n_items)
+                .zip(all.chunks_exact(n_vectors * n_items))
+            {
+                for scores in own.chunks_exact(n_items) {
+                    for (best, &score) in best.iter_mut().zip(scores) {
+                        *best = best.max(score);
+                    }
+                }
+            }
+            best
+        })
+    }
+
+    /// Ranks by scores that `scores_of` makes of the vectors of a number of cases.
+    fn ranks_by(
+        &self,
+        model: &Recommender,
+        (vectors, width): (&[f32], usize),
+        scores_of: impl Fn(&[f32], usize) -> Vec<f32> + Sync,
+    ) -> Result<Vec<u32>, ModelError> {
+        let n_items = model.config().n_items() as usize;
         let highest = self
             .cases
             .iter()
@@ -198,12 +257,12 @@ impl EvaluationSet {
         let blocks: Vec<Vec<u32>> = self
             .cases
             .par_chunks(BLOCK)
-            .zip(user_vectors.par_chunks(BLOCK * d))
+            .zip(vectors.par_chunks(BLOCK * width))
             .map(|(cases, vectors)| {
-                let scores = model.scores(vectors);
+                let scores = scores_of(vectors, cases.len());
                 cases
-                    .par_iter()
-                    .zip(scores.par_chunks(n_items))
+                    .iter()
+                    .zip(scores.chunks_exact(n_items))
                     .map(|(case, scores)| rank_of(case, scores))
                     .collect()
             })
@@ -236,7 +295,7 @@ fn rank_of(case: &Case, scores: &[f32]) -> u32 {
 /// # Errors
 /// [`ModelError::Request`] when data and model do not fit together.
 pub fn evaluate(
-    model: &SasRec,
+    model: &Recommender,
     data: &InteractionData,
     split: Split,
     ks: &[u32],
@@ -251,7 +310,7 @@ pub fn evaluate(
 /// # Errors
 /// As [`evaluate`], and what `replace` returns.
 pub fn evaluate_with(
-    model: &SasRec,
+    model: &Recommender,
     data: &InteractionData,
     split: Split,
     ks: &[u32],

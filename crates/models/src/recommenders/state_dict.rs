@@ -1,155 +1,218 @@
-//! Reading and writing `SASRec` weights: our folder, or a bare state dict with `ReChorus`' names.
+//! Reading and writing recommenders: our folder, or a bare state dict of `ReChorus` or `RecBole`.
+
+mod recbole;
+mod shape;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use safetensors::tensor::{Dtype, TensorView};
-use serde::{Deserialize, Serialize};
 
-use super::weights::{SasRecConfig, SasRecWeights, segments};
+use super::architectures::graph::InteractionGraph;
+use super::config::RecommenderConfig;
+use super::weights::{RecommenderWeights, segments};
 use crate::{Architecture, ModelError};
 
 /// What a bare state dict does not say about its model.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct StateDictOptions {
+    /// Its architecture; `None` for what the names of its tensors say.
+    pub architecture: Option<Architecture>,
     /// Attention heads; `None` for what the config says, or 1.
     pub n_heads: Option<u32>,
-    /// Last items of a history that are read; `None` for what the position table allows.
+    /// Steps of propagation of a graph model; `None` for 3.
+    pub n_layers: Option<u32>,
+    /// Last items of a history that are read; `None` for what the position table allows, or 20.
     pub history_max: Option<u32>,
+    /// User and item of every train interaction, which `LightGCN` propagates over; `None` for what
+    /// the file holds.
+    pub train_pairs: Option<Arc<[(u32, u32)]>>,
 }
 
-/// `config.json` of a saved model.
-#[derive(Serialize, Deserialize)]
-struct ConfigFile {
-    architecture: Architecture,
-    #[serde(flatten)]
-    shape: SasRecConfig,
+/// What was read.
+pub(crate) struct Loaded {
+    pub(crate) weights: RecommenderWeights,
+    pub(crate) graph: Option<InteractionGraph>,
+    /// BLAKE3 of the weight file.
+    pub(crate) hash: String,
 }
 
 const WEIGHTS_FILE: &str = "model.safetensors";
 const CONFIG_FILE: &str = "config.json";
 
-/// Reads weights from a folder or a file; also returns the BLAKE3 of the weight file.
-pub(crate) fn load(
-    path: &Path,
-    options: StateDictOptions,
-) -> Result<(SasRecWeights, String), ModelError> {
+/// The train interactions beside the weights of a graph model, `[n, 2]`.
+const PAIRS_TENSOR: &str = "train_pairs";
+
+/// The tensors of a file by name.
+pub(crate) struct StateDict<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) tensors: HashMap<String, Tensor>,
+}
+
+/// Reads a recommender from a folder or a file.
+pub(crate) fn load(path: &Path, options: &StateDictOptions) -> Result<Loaded, ModelError> {
     if !path.is_dir() {
-        return load_state_dict(path, options);
+        return load_state_dict(path, options, None);
     }
     let config_path = path.join(CONFIG_FILE);
     let text = std::fs::read(&config_path).map_err(|source| ModelError::Read {
         path: config_path.clone(),
         source,
     })?;
-    let config: ConfigFile = serde_json::from_slice(&text).map_err(|error| {
+    let config: RecommenderConfig = serde_json::from_slice(&text).map_err(|error| {
         format_error(
             &config_path,
             &format!("line {}, column {}", error.line(), error.column()),
             format!("expected the configuration of a recommender, found: {error}"),
         )
     })?;
-    if config.architecture != Architecture::SasRec {
+    config
+        .check()
+        .map_err(|error| format_error(&config_path, "the shape", error.to_string()))?;
+    if let Some(wanted) = options.architecture.filter(|&a| a != config.architecture()) {
         return Err(format_error(
             &config_path,
             "architecture",
-            "expected \"sas-rec\"".to_owned(),
+            format!("expected {wanted:?}, found {}", config.name()),
         ));
     }
-    let shape = config.shape;
-    let weights_path = path.join(WEIGHTS_FILE);
-    let loaded = load_state_dict(
-        &weights_path,
-        StateDictOptions {
-            n_heads: options.n_heads.or(Some(shape.n_heads)),
-            history_max: options.history_max.or(Some(shape.history_max)),
-        },
-    )?;
-    let found = loaded.0.config();
-    if (found.n_items, found.d_model, found.n_layers)
-        != (shape.n_items, shape.d_model, shape.n_layers)
-    {
-        return Err(format_error(
-            &weights_path,
-            "tensors",
-            format!(
-                "expected {} items, width {} and {} blocks as config.json says, found {}, {} and {}",
-                shape.n_items,
-                shape.d_model,
-                shape.n_layers,
-                found.n_items,
-                found.d_model,
-                found.n_layers
-            ),
-        ));
-    }
-    Ok(loaded)
+    load_state_dict(&path.join(WEIGHTS_FILE), options, Some(config))
 }
 
 fn load_state_dict(
     path: &Path,
-    options: StateDictOptions,
-) -> Result<(SasRecWeights, String), ModelError> {
+    options: &StateDictOptions,
+    config: Option<RecommenderConfig>,
+) -> Result<Loaded, ModelError> {
     let bytes = std::fs::read(path).map_err(|source| ModelError::Read {
         path: path.to_owned(),
         source,
     })?;
     let hash = blake3::hash(&bytes).to_hex().to_string();
+    let mut state = StateDict {
+        path,
+        tensors: read_tensors(path, &bytes)?,
+    };
+    recbole::rename(&mut state)?;
+    let config = match config {
+        Some(config) => config,
+        None => shape::shape_of(&state, options)?,
+    };
+    let weights = weights_from(&state, config)?;
+    let graph = match weights.config() {
+        RecommenderConfig::LightGcn(shape) => {
+            let pairs = train_pairs(&state, options)?;
+            let graph = InteractionGraph::new(shape.n_users, shape.n_items, pairs.iter().copied());
+            Some(
+                graph.map_err(|error| {
+                    format_error(path, "the train interactions", error.to_string())
+                })?,
+            )
+        }
+        _ => None,
+    };
+    Ok(Loaded {
+        weights,
+        graph,
+        hash,
+    })
+}
+
+fn read_tensors(path: &Path, bytes: &[u8]) -> Result<HashMap<String, Tensor>, ModelError> {
     let is_pickle = path.extension().is_some_and(|end| {
         ["pt", "pth"]
             .iter()
             .any(|known| end.eq_ignore_ascii_case(known))
     });
-    let tensors: HashMap<String, Tensor> = if is_pickle {
-        candle_core::pickle::read_all(path)
-            .map_err(|error| {
-                let expected = format!("expected a state dict saved by PyTorch, found: {error}");
-                format_error(path, "the file", expected)
-            })?
-            .into_iter()
-            .collect()
-    } else {
-        candle_core::safetensors::load_buffer(&bytes, &Device::Cpu).map_err(|error| {
+    if !is_pickle {
+        return candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|error| {
             let expected = format!("expected a complete safetensors file, found: {error}");
             format_error(path, "header", expected)
-        })?
+        });
+    }
+    // The pickle is read as data; the names of classes in it are never looked up.
+    let whole = candle_core::pickle::read_all(path);
+    let inside = match &whole {
+        Ok(found) if !found.is_empty() => None,
+        _ => candle_core::pickle::read_all_with_key(path, Some("state_dict")).ok(),
     };
-    let weights = weights_from(path, &tensors, options)?;
-    Ok((weights, hash))
+    let read = match (inside.filter(|found| !found.is_empty()), whole) {
+        (Some(found), _) | (None, Ok(found)) => found,
+        (None, Err(error)) => {
+            let expected = format!("expected a state dict saved by PyTorch, found: {error}");
+            return Err(format_error(path, "the file", expected));
+        }
+    };
+    Ok(read.into_iter().collect())
+}
+
+fn train_pairs(
+    state: &StateDict<'_>,
+    options: &StateDictOptions,
+) -> Result<Arc<[(u32, u32)]>, ModelError> {
+    if let Some(pairs) = &options.train_pairs {
+        return Ok(Arc::clone(pairs));
+    }
+    let Some(tensor) = state.tensors.get(PAIRS_TENSOR) else {
+        return Err(format_error(
+            state.path,
+            &format!("tensor {PAIRS_TENSOR}"),
+            "LightGCN propagates over the train interactions, which a state dict of the Python \
+             tools does not hold; give the dataset it was trained on"
+                .to_owned(),
+        ));
+    };
+    let numbers = tensor
+        .to_dtype(DType::I64)?
+        .flatten_all()?
+        .to_vec1::<i64>()?;
+    numbers
+        .chunks_exact(2)
+        .map(
+            |pair| match (u32::try_from(pair[0]), u32::try_from(pair[1])) {
+                (Ok(user), Ok(item)) => Ok((user, item)),
+                _ => Err(format_error(
+                    state.path,
+                    &format!("tensor {PAIRS_TENSOR}"),
+                    format!(
+                        "expected a user and an item, found {} and {}",
+                        pair[0], pair[1]
+                    ),
+                )),
+            },
+        )
+        .collect()
 }
 
 fn weights_from(
-    path: &Path,
-    tensors: &HashMap<String, Tensor>,
-    options: StateDictOptions,
-) -> Result<SasRecWeights, ModelError> {
-    let config = shape_of(path, tensors, options)?;
+    state: &StateDict<'_>,
+    config: RecommenderConfig,
+) -> Result<RecommenderWeights, ModelError> {
     let mut values = Vec::new();
     for segment in segments(&config) {
-        let tensor = tensors.get(&segment.name).ok_or_else(|| {
-            format_error(
-                path,
-                &format!("tensor {}", segment.name),
-                "expected in the state dict of SASRec, not there".to_owned(),
-            )
+        let place = format!("tensor {}", segment.name);
+        let wrong = |expected: String| format_error(state.path, &place, expected);
+        let tensor = state.tensors.get(&segment.name).ok_or_else(|| {
+            wrong(format!(
+                "expected in the state dict of {}, not there",
+                config.name()
+            ))
         })?;
-        let is_position_table = segment.name == "p_embeddings.weight";
-        let fits = if is_position_table {
-            tensor.dims().len() == 2 && tensor.dims()[1] == segment.shape[1]
+        // A position table may be longer than the histories that are read.
+        let fits = if segment.name.ends_with("p_embeddings.weight") {
+            matches!(tensor.dims(), &[rows, width]
+                if rows >= segment.shape[0] && width == segment.shape[1])
         } else {
             tensor.dims() == segment.shape
         };
         if !fits {
-            return Err(format_error(
-                path,
-                &format!("tensor {}", segment.name),
-                format!(
-                    "expected shape {:?}, found {:?}",
-                    segment.shape,
-                    tensor.dims()
-                ),
-            ));
+            return Err(wrong(format!(
+                "expected shape {:?}, found {:?}",
+                segment.shape,
+                tensor.dims()
+            )));
         }
         let mut read = tensor
             .to_dtype(DType::F32)?
@@ -157,72 +220,38 @@ fn weights_from(
             .to_vec1::<f32>()?;
         read.truncate(segment.range.len());
         if read.iter().any(|value| !value.is_finite()) {
-            return Err(format_error(
-                path,
-                &format!("tensor {}", segment.name),
+            return Err(wrong(
                 "expected finite numbers, found NaN or infinity".to_owned(),
             ));
         }
         values.extend(read);
     }
-    Ok(SasRecWeights::from_flat(config, values))
-}
-
-fn shape_of(
-    path: &Path,
-    tensors: &HashMap<String, Tensor>,
-    options: StateDictOptions,
-) -> Result<SasRecConfig, ModelError> {
-    let rows_and_width = |name: &str| match tensors.get(name).map(Tensor::dims) {
-        Some(&[rows, width]) if rows >= 2 && width >= 1 => Ok((rows, width)),
-        found => Err(format_error(
-            path,
-            &format!("tensor {name}"),
-            match found {
-                Some(shape) => format!("expected a table of at least two rows, found {shape:?}"),
-                None => "expected in the state dict of SASRec, not there".to_owned(),
-            },
-        )),
-    };
-    let (item_rows, d_model) = rows_and_width("i_embeddings.weight")?;
-    let (position_rows, _) = rows_and_width("p_embeddings.weight")?;
-    let n_layers = (0..=tensors.len())
-        .take_while(|layer| {
-            tensors.contains_key(&format!("transformer_block.{layer}.linear1.weight"))
-        })
-        .count();
-    let history_max = options.history_max.unwrap_or(position_rows as u32 - 1);
-    if history_max as usize >= position_rows {
-        return Err(format_error(
-            path,
-            "tensor p_embeddings.weight",
-            format!(
-                "expected at least {} rows for histories of {history_max} items, found {position_rows}",
-                history_max + 1
-            ),
-        ));
-    }
-    let config = SasRecConfig {
-        n_items: item_rows as u32 - 1,
-        d_model: d_model as u32,
-        n_layers: n_layers as u32,
-        n_heads: options.n_heads.unwrap_or(1),
-        history_max,
-    };
-    config
-        .check()
-        .map_err(|error| format_error(path, "shape of the model", error.to_string()))?;
-    Ok(config)
+    Ok(RecommenderWeights::from_flat(config, values))
 }
 
 /// The weights as bytes of a safetensors file with `ReChorus`' tensor names.
-pub(crate) fn to_bytes(weights: &SasRecWeights) -> Result<Vec<u8>, ModelError> {
+pub(crate) fn to_bytes(
+    weights: &RecommenderWeights,
+    graph: Option<&InteractionGraph>,
+) -> Result<Vec<u8>, ModelError> {
     let raw = to_le_bytes(weights.values());
+    let pairs: Vec<u8> = graph
+        .into_iter()
+        .flat_map(InteractionGraph::pairs)
+        .flat_map(|&(user, item)| [i64::from(user), i64::from(item)])
+        .flat_map(i64::to_le_bytes)
+        .collect();
     let mut views = BTreeMap::new();
-    for segment in segments(weights.config()) {
+    for segment in weights.layout() {
         let bytes = &raw[segment.range.start * 4..segment.range.end * 4];
         let view = TensorView::new(Dtype::F32, segment.shape.clone(), bytes);
-        views.insert(segment.name, view.map_err(|error| serialise_error(&error))?);
+        let view = view.map_err(|error| serialise_error(&error))?;
+        views.insert(segment.name.clone(), view);
+    }
+    if let Some(graph) = graph {
+        let view = TensorView::new(Dtype::I64, vec![graph.pairs().len(), 2], &pairs);
+        let view = view.map_err(|error| serialise_error(&error))?;
+        views.insert(PAIRS_TENSOR.to_owned(), view);
     }
     safetensors::serialize(views, None).map_err(|error| serialise_error(&error))
 }
@@ -240,18 +269,18 @@ pub(crate) fn serialise_error(error: &safetensors::SafeTensorError) -> ModelErro
 }
 
 /// Writes `config.json` and `model.safetensors` into `folder`, made if absent.
-pub(crate) fn save(weights: &SasRecWeights, folder: &Path) -> Result<(), ModelError> {
+pub(crate) fn save(
+    weights: &RecommenderWeights,
+    graph: Option<&InteractionGraph>,
+    folder: &Path,
+) -> Result<(), ModelError> {
     std::fs::create_dir_all(folder).map_err(|source| ModelError::Write {
         path: folder.to_owned(),
         source,
     })?;
-    let config = ConfigFile {
-        architecture: Architecture::SasRec,
-        shape: weights.config().clone(),
-    };
-    let text = serde_json::to_vec_pretty(&config)
+    let text = serde_json::to_vec_pretty(weights.config())
         .map_err(|error| ModelError::Request(format!("cannot write the configuration: {error}")))?;
-    write_whole(&folder.join(WEIGHTS_FILE), &to_bytes(weights)?)?;
+    write_whole(&folder.join(WEIGHTS_FILE), &to_bytes(weights, graph)?)?;
     write_whole(&folder.join(CONFIG_FILE), &text)
 }
 

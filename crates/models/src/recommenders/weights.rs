@@ -1,82 +1,27 @@
-//! Weights of a `SASRec` model in one flat buffer, and where each tensor lies in it.
+//! Weights of a recommender in one flat buffer, and where each tensor lies in it.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
 
+use super::config::RecommenderConfig;
 use crate::ModelError;
 
-/// Shape of a `SASRec` model. No dropout: `RecSAE` uses 0.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SasRecConfig {
-    /// Items of the catalogue, ≥ 1; ids run from 1, id 0 is padding.
-    pub n_items: u32,
-    /// Width of item and user vectors, ≥ 1. 64 in `RecSAE`.
-    pub d_model: u32,
-    /// Blocks, ≥ 1. 1 in `RecSAE`.
-    pub n_layers: u32,
-    /// Attention heads, a divisor of `d_model`. 1 in `RecSAE`.
-    pub n_heads: u32,
-    /// Last items of a history that the model reads, ≥ 1. 20 in `RecSAE`.
-    pub history_max: u32,
-}
-
-impl SasRecConfig {
-    /// The shape `RecSAE` uses, over a catalogue of `n_items`.
-    pub fn new(n_items: u32) -> Self {
-        Self {
-            n_items,
-            d_model: 64,
-            n_layers: 1,
-            n_heads: 1,
-            history_max: 20,
-        }
-    }
-
-    /// Says what is wrong with the shape, if anything.
-    ///
-    /// # Errors
-    /// [`ModelError::Request`] naming the field, its value and what it may be.
-    pub fn check(&self) -> Result<(), ModelError> {
-        let fields = [
-            ("n_items", self.n_items),
-            ("d_model", self.d_model),
-            ("n_layers", self.n_layers),
-            ("n_heads", self.n_heads),
-            ("history_max", self.history_max),
-        ];
-        if let Some((name, _)) = fields.iter().find(|(_, value)| *value == 0) {
-            return Err(ModelError::Request(format!(
-                "{name} is 0; expected at least 1"
-            )));
-        }
-        if !self.d_model.is_multiple_of(self.n_heads) {
-            return Err(ModelError::Request(format!(
-                "n_heads is {}, which does not divide d_model = {}",
-                self.n_heads, self.d_model
-            )));
-        }
-        let large = [
-            (self.n_items, 1 << 26),
-            (self.d_model, 1 << 12),
-            (self.n_layers, 1 << 8),
-            (self.history_max, 1 << 16),
-        ];
-        if large.iter().any(|&(value, limit)| value > limit) {
-            return Err(ModelError::Request(format!(
-                "a recommender of {} items, width {}, {} blocks and {} positions is too large",
-                self.n_items, self.d_model, self.n_layers, self.history_max
-            )));
-        }
-        Ok(())
-    }
-
-    /// Width of item and user vectors.
-    pub(crate) fn d(&self) -> usize {
-        self.d_model as usize
-    }
+/// How a tensor begins.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Start {
+    /// N(0, 0.01), as `ReChorus` starts tables and linear layers, biases included.
+    Normal,
+    /// Uniform in ±√(6 / (rows + columns)) (Glorot).
+    Glorot,
+    /// Uniform in ±bound, as `PyTorch` starts recurrent layers with bound 1/√width.
+    Uniform(f32),
+    /// All 1.
+    One,
+    /// All 0.
+    Zero,
 }
 
 /// One tensor of the flat buffer.
@@ -88,6 +33,8 @@ pub(crate) struct Segment {
     pub(crate) shape: Vec<usize>,
     /// Where it lies.
     pub(crate) range: Range<usize>,
+    /// How it begins.
+    pub(crate) start: Start,
 }
 
 impl Segment {
@@ -95,66 +42,146 @@ impl Segment {
     pub(crate) fn is_decayed(&self) -> bool {
         !self.name.contains("bias")
     }
-
-    fn is_norm(&self) -> bool {
-        self.name.contains("layer_norm")
-    }
 }
 
-/// All tensors of a shape, item table first, then positions, then the blocks.
-pub(crate) fn segments(config: &SasRecConfig) -> Vec<Segment> {
-    let d = config.d();
-    let mut found = Vec::new();
-    let mut offset = 0;
-    let mut push = |name: String, shape: Vec<usize>| {
+/// Collects the tensors of a shape. Tables, whose gradient is sparse, come first.
+struct Layout {
+    segments: Vec<Segment>,
+    n_values: usize,
+}
+
+impl Layout {
+    fn push(&mut self, name: impl Into<String>, shape: &[usize], start: Start) {
         let n: usize = shape.iter().product();
-        found.push(Segment {
-            name,
-            shape,
-            range: offset..offset + n,
+        self.segments.push(Segment {
+            name: name.into(),
+            shape: shape.to_vec(),
+            range: self.n_values..self.n_values + n,
+            start,
         });
-        offset += n;
-    };
-    push(
-        "i_embeddings.weight".to_owned(),
-        vec![config.n_items as usize + 1, d],
-    );
-    push(
-        "p_embeddings.weight".to_owned(),
-        vec![config.history_max as usize + 1, d],
-    );
-    for layer in 0..config.n_layers {
-        for (part, is_matrix) in BLOCK_PARTS {
-            let name = format!("transformer_block.{layer}.{part}");
-            let weight = if is_matrix { vec![d, d] } else { vec![d] };
-            push(format!("{name}.weight"), weight);
-            push(format!("{name}.bias"), vec![d]);
+        self.n_values += n;
+    }
+
+    fn linear(&mut self, name: &str, d_out: usize, d_in: usize) {
+        self.push(format!("{name}.weight"), &[d_out, d_in], Start::Normal);
+        self.push(format!("{name}.bias"), &[d_out], Start::Normal);
+    }
+
+    /// The fourteen tensors of a transformer block.
+    fn block(&mut self, name: &str, d: usize) {
+        for part in BLOCK_PARTS {
+            let part_name = format!("{name}.{part}");
+            if part.starts_with("layer_norm") {
+                self.push(format!("{part_name}.weight"), &[d], Start::One);
+                self.push(format!("{part_name}.bias"), &[d], Start::Zero);
+            } else {
+                self.linear(&part_name, d, d);
+            }
         }
     }
-    found
+
+    /// The four tensors of a recurrent layer.
+    fn gru(&mut self, name: &str, d_in: usize, width: usize) {
+        let start = Start::Uniform(1.0 / (width as f32).sqrt());
+        self.push(format!("{name}.weight_ih_l0"), &[3 * width, d_in], start);
+        self.push(format!("{name}.weight_hh_l0"), &[3 * width, width], start);
+        self.push(format!("{name}.bias_ih_l0"), &[3 * width], start);
+        self.push(format!("{name}.bias_hh_l0"), &[3 * width], start);
+    }
 }
 
-/// Parts of a block in the order of the flat buffer, and whether the weight is a matrix.
-const BLOCK_PARTS: [(&str, bool); 7] = [
-    ("masked_attn_head.q_linear", true),
-    ("masked_attn_head.k_linear", true),
-    ("masked_attn_head.v_linear", true),
-    ("layer_norm1", false),
-    ("linear1", true),
-    ("linear2", true),
-    ("layer_norm2", false),
+/// Parts of a block in the order of the flat buffer.
+const BLOCK_PARTS: [&str; 7] = [
+    "masked_attn_head.q_linear",
+    "masked_attn_head.k_linear",
+    "masked_attn_head.v_linear",
+    "layer_norm1",
+    "linear1",
+    "linear2",
+    "layer_norm2",
 ];
+
+/// Tensors of a block.
+pub(crate) const BLOCK_TENSORS: usize = 2 * BLOCK_PARTS.len();
+
+/// All tensors of a shape, tables of users and items first.
+pub(crate) fn segments(config: &RecommenderConfig) -> Vec<Segment> {
+    let d = config.d();
+    let items = config.n_items() as usize + 1;
+    let mut layout = Layout {
+        segments: Vec::new(),
+        n_values: 0,
+    };
+    match config {
+        RecommenderConfig::BprMf(shape) => {
+            layout.push("i_embeddings.weight", &[items, d], Start::Normal);
+            let users = shape.n_users as usize + 1;
+            layout.push("u_embeddings.weight", &[users, d], Start::Normal);
+        }
+        RecommenderConfig::LightGcn(shape) => {
+            let users = shape.n_users as usize + 1;
+            let name = "encoder.embedding_dict";
+            layout.push(format!("{name}.item_emb"), &[items, d], Start::Glorot);
+            layout.push(format!("{name}.user_emb"), &[users, d], Start::Glorot);
+        }
+        RecommenderConfig::SasRec(shape) => {
+            layout.push("i_embeddings.weight", &[items, d], Start::Normal);
+            let positions = shape.history_max as usize + 1;
+            layout.push("p_embeddings.weight", &[positions, d], Start::Normal);
+            for layer in 0..shape.n_layers {
+                layout.block(&format!("transformer_block.{layer}"), d);
+            }
+        }
+        RecommenderConfig::TiMiRec(shape) => {
+            let (of, k) = ("interest_extractor", shape.n_interests as usize);
+            layout.push(
+                format!("{of}.i_embeddings.weight"),
+                &[items, d],
+                Start::Normal,
+            );
+            if shape.has_predictor {
+                // ReChorus gives this table one row more, which nothing reads.
+                let name = "interest_predictor.i_embeddings.weight";
+                layout.push(name, &[items + 1, d], Start::Normal);
+            }
+            if shape.has_positions {
+                let positions = shape.history_max as usize + 1;
+                let name = format!("{of}.p_embeddings.weight");
+                layout.push(name, &[positions, d], Start::Normal);
+            }
+            if shape.has_block {
+                layout.block(&format!("{of}.transformer"), d);
+            }
+            layout.linear(&format!("{of}.W1"), shape.attention_width as usize, d);
+            layout.linear(&format!("{of}.W2"), k, shape.attention_width as usize);
+            if shape.has_predictor {
+                layout.gru("interest_predictor.rnn", d, d);
+                for layer in 1..shape.n_layers {
+                    layout.linear(&format!("proj.proj_{}", layer - 1), d, d);
+                }
+                layout.linear("proj.proj_final", k, d);
+            }
+        }
+        RecommenderConfig::Gru4Rec(shape) => {
+            let hidden = shape.hidden_width as usize;
+            layout.push("i_embeddings.weight", &[items, d], Start::Normal);
+            layout.gru("rnn", d, hidden);
+            layout.linear("out", d, hidden);
+        }
+    }
+    layout.segments
+}
 
 /// A weight and its bias.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Affine<'a> {
-    /// `[d, d]` or `[d]`.
+    /// `[d_out, d_in]` or `[d]`.
     pub(crate) weight: &'a [f32],
-    /// `[d]`.
+    /// `[d_out]`.
     pub(crate) bias: &'a [f32],
 }
 
-/// The weights of one block.
+/// The weights of one transformer block.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BlockWeights<'a> {
     pub(crate) query: Affine<'a>,
@@ -166,56 +193,82 @@ pub(crate) struct BlockWeights<'a> {
     pub(crate) norm2: Affine<'a>,
 }
 
-/// Weights of a `SASRec` model, f32.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SasRecWeights {
-    config: SasRecConfig,
+/// The weights of a recurrent layer; gates in the order reset, update, new.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GruWeights<'a> {
+    /// From the input: `[3 width, d_in]` and `[3 width]`.
+    pub(crate) input: Affine<'a>,
+    /// From the state: `[3 width, width]` and `[3 width]`.
+    pub(crate) state: Affine<'a>,
+}
+
+/// Weights of a recommender, f32.
+#[derive(Debug, Clone)]
+pub struct RecommenderWeights {
+    config: RecommenderConfig,
+    layout: Arc<[Segment]>,
     values: Vec<f32>,
 }
 
-impl SasRecWeights {
-    /// Fresh weights: N(0, 0.01) for every table and linear layer, biases included, 1 and 0 for
-    /// the layer norms, as `ReChorus` does.
+impl PartialEq for RecommenderWeights {
+    fn eq(&self, other: &Self) -> bool {
+        self.config == other.config && self.values == other.values
+    }
+}
+
+impl RecommenderWeights {
+    /// Fresh weights, started as `ReChorus` and `PyTorch` do.
     ///
     /// # Errors
-    /// As [`SasRecConfig::check`].
+    /// As [`RecommenderConfig::check`].
     ///
     /// # Determinism
     /// The same seed gives the same bytes.
-    pub fn random(config: &SasRecConfig, seed: u64) -> Result<Self, ModelError> {
+    pub fn random(config: impl Into<RecommenderConfig>, seed: u64) -> Result<Self, ModelError> {
+        let config = config.into();
         config.check()?;
+        let layout = segments(&config);
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut values = Vec::new();
-        for segment in segments(config) {
+        let mut values = Vec::with_capacity(layout.last().map_or(0, |s| s.range.end));
+        for segment in &layout {
             let n = segment.range.len();
-            if segment.is_norm() {
-                let value = if segment.is_decayed() { 1.0 } else { 0.0 };
-                values.extend(std::iter::repeat_n(value, n));
-            } else {
-                values.extend((0..n).map(|_| 0.01 * standard_normal(&mut rng)));
+            match segment.start {
+                Start::Normal => values.extend((0..n).map(|_| 0.01 * standard_normal(&mut rng))),
+                Start::Glorot | Start::Uniform(_) => {
+                    let bound = match segment.start {
+                        Start::Uniform(bound) => bound,
+                        _ => (6.0 / segment.shape.iter().sum::<usize>() as f32).sqrt(),
+                    };
+                    values.extend((0..n).map(|_| bound * (2.0 * rng.random::<f32>() - 1.0)));
+                }
+                Start::One => values.extend(std::iter::repeat_n(1.0, n)),
+                Start::Zero => values.extend(std::iter::repeat_n(0.0, n)),
             }
         }
         Ok(Self {
-            config: config.clone(),
+            config,
+            layout: layout.into(),
             values,
         })
     }
 
     /// Takes a flat buffer in the order of [`segments`].
-    pub(crate) fn from_flat(config: SasRecConfig, values: Vec<f32>) -> Self {
-        debug_assert_eq!(
-            values.len(),
-            segments(&config).last().map_or(0, |s| s.range.end)
-        );
-        Self { config, values }
+    pub(crate) fn from_flat(config: RecommenderConfig, values: Vec<f32>) -> Self {
+        let layout = segments(&config);
+        debug_assert_eq!(values.len(), layout.last().map_or(0, |s| s.range.end));
+        Self {
+            config,
+            layout: layout.into(),
+            values,
+        }
     }
 
     /// Shape of the model.
-    pub fn config(&self) -> &SasRecConfig {
+    pub fn config(&self) -> &RecommenderConfig {
         &self.config
     }
 
-    /// All values: item table, positions, blocks.
+    /// All values: tables of users and items, then the rest.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
@@ -224,49 +277,74 @@ impl SasRecWeights {
         &mut self.values
     }
 
-    /// The item table, `[n_items + 1, d_model]`, row 0 padding.
+    /// Where each tensor lies.
+    pub(crate) fn layout(&self) -> &[Segment] {
+        &self.layout
+    }
+
+    /// Tensor `index` of the layout.
+    pub(crate) fn tensor(&self, index: usize) -> &[f32] {
+        &self.values[self.layout[index].range.clone()]
+    }
+
+    /// The item table as it is kept, `[n_items + 1, d_model]`, row 0 padding.
     pub fn items(&self) -> &[f32] {
-        &self.values[..self.n_item_values()]
+        self.tensor(0)
     }
 
-    /// Numbers in the item table, which the flat buffer begins with.
-    pub(crate) fn n_item_values(&self) -> usize {
-        (self.config.n_items as usize + 1) * self.config.d()
+    /// Where the tables end: what follows has a dense gradient.
+    pub(crate) fn n_table_values(&self) -> usize {
+        self.layout[self.n_tables() - 1].range.end
     }
 
-    /// The position table, `[history_max + 1, d_model]`; row p is the p-th item from the end.
-    pub(crate) fn positions(&self) -> &[f32] {
-        let start = self.n_item_values();
-        &self.values[start..start + self.n_position_values()]
-    }
-
-    pub(crate) fn n_position_values(&self) -> usize {
-        (self.config.history_max as usize + 1) * self.config.d()
-    }
-
-    /// The weights of block `layer`.
-    pub(crate) fn block(&self, layer: usize) -> BlockWeights<'_> {
-        let d = self.config.d();
-        let block_len = 5 * (d * d + d) + 4 * d;
-        let start = self.n_item_values() + self.n_position_values() + layer * block_len;
-        let mut rest = &self.values[start..start + block_len];
-        let mut take = |is_matrix: bool| {
-            let (weight, after) = rest.split_at(if is_matrix { d * d } else { d });
-            let (bias, after) = after.split_at(d);
-            rest = after;
-            Affine { weight, bias }
-        };
-        let [query, key, value, norm1, linear1, linear2, norm2] =
-            BLOCK_PARTS.map(|(_, is_matrix)| take(is_matrix));
-        BlockWeights {
-            query,
-            key,
-            value,
-            norm1,
-            linear1,
-            linear2,
-            norm2,
+    /// Tables of users and items.
+    pub(crate) fn n_tables(&self) -> usize {
+        match &self.config {
+            RecommenderConfig::BprMf(_) | RecommenderConfig::LightGcn(_) => 2,
+            RecommenderConfig::TiMiRec(shape) => 1 + usize::from(shape.has_predictor),
+            RecommenderConfig::SasRec(_) | RecommenderConfig::Gru4Rec(_) => 1,
         }
+    }
+
+    /// The weight at `index` and the bias after it.
+    pub(crate) fn affine(&self, index: usize) -> Affine<'_> {
+        Affine {
+            weight: self.tensor(index),
+            bias: self.tensor(index + 1),
+        }
+    }
+
+    /// The block whose first tensor is `index`.
+    pub(crate) fn block(&self, index: usize) -> BlockWeights<'_> {
+        let part = |number: usize| self.affine(index + 2 * number);
+        BlockWeights {
+            query: part(0),
+            key: part(1),
+            value: part(2),
+            norm1: part(3),
+            linear1: part(4),
+            linear2: part(5),
+            norm2: part(6),
+        }
+    }
+
+    /// The recurrent layer whose first tensor is `index`.
+    pub(crate) fn gru(&self, index: usize) -> GruWeights<'_> {
+        GruWeights {
+            input: Affine {
+                weight: self.tensor(index),
+                bias: self.tensor(index + 2),
+            },
+            state: Affine {
+                weight: self.tensor(index + 1),
+                bias: self.tensor(index + 3),
+            },
+        }
+    }
+
+    /// Index of the tensor of that name.
+    pub(crate) fn index_of(&self, name: &str) -> Option<usize> {
+        self.layout.iter().position(|segment| segment.name == name)
     }
 }
 
@@ -280,27 +358,19 @@ fn standard_normal(rng: &mut ChaCha8Rng) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recommenders::SasRecConfig;
 
     #[test]
     fn grocery_shape_has_the_published_number_of_weights() {
-        let weights = SasRecWeights::random(&SasRecConfig::new(8713), 0).unwrap();
+        let weights = RecommenderWeights::random(SasRecConfig::new(8713), 0).unwrap();
         assert_eq!(weights.values().len(), 580_096);
         assert_eq!(weights.items().len(), 557_696);
         let n = weights.items().len() as f32;
         let variance = weights.items().iter().map(|v| v * v).sum::<f32>() / n;
         assert!((variance.sqrt() - 0.01).abs() < 1e-4);
-        assert!(weights.block(0).norm2.weight.iter().all(|&w| w == 1.0));
-        assert!(weights.block(0).norm2.bias.iter().all(|&b| b == 0.0));
-        assert!(weights.block(0).query.bias.iter().all(|&b| b != 0.0));
-    }
-
-    #[test]
-    fn an_impossible_shape_is_an_error() {
-        let shape = SasRecConfig {
-            n_heads: 5,
-            ..SasRecConfig::new(10)
-        };
-        assert!(SasRecWeights::random(&shape, 0).is_err());
-        assert!(SasRecConfig::new(0).check().is_err());
+        let block = weights.block(2);
+        assert!(block.norm2.weight.iter().all(|&w| w == 1.0));
+        assert!(block.norm2.bias.iter().all(|&b| b == 0.0));
+        assert!(block.query.bias.iter().all(|&b| b != 0.0));
     }
 }

@@ -6,6 +6,7 @@ mod grounded;
 mod llama;
 mod llava;
 mod llava_layouts;
+mod recommenders;
 mod sasrec;
 mod shared_files;
 mod tiny_gguf;

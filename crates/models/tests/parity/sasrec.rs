@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
 use models::recommenders::{
-    EvaluationSet, InteractionData, RankingMetrics, SasRec, StateDictOptions, UserHistory,
-    evaluate, evaluate_with,
+    EvaluationSet, InteractionData, RankingMetrics, Recommender, StateDictOptions, UserHistory,
+    UserQuery, evaluate, evaluate_with,
 };
 use models::{
     ActivationEdit, EditedPosition, HookSpec, HookedModel as _, ModelError, ModelInput, ModelSample,
@@ -45,7 +45,7 @@ impl Reference {
     }
 }
 
-fn inputs(model: &SasRec, histories: &[Vec<u32>]) -> Vec<ModelInput> {
+fn inputs(model: &Recommender, histories: &[Vec<u32>]) -> Vec<ModelInput> {
     histories
         .iter()
         .map(|history| {
@@ -70,6 +70,9 @@ fn top_items(scores: &[f32], n: usize) -> Vec<u32> {
 const OPTIONS: StateDictOptions = StateDictOptions {
     n_heads: Some(4),
     history_max: None,
+    architecture: None,
+    n_layers: None,
+    train_pairs: None,
 };
 
 #[test]
@@ -80,8 +83,8 @@ fn two_blocks_of_four_heads_equal_the_reference() {
     let reference = Reference::open(folder.join("ref.safetensors"));
     let histories = reference.histories("history_items", "lengths");
     for file in ["weights.safetensors", "SASRec_SAE.pt"] {
-        let model = SasRec::load(&folder.join(file), OPTIONS).unwrap();
-        assert_eq!(model.config().history_max, 10);
+        let model = Recommender::load(&folder.join(file), &OPTIONS).unwrap();
+        assert_eq!(model.config().history_max(), Some(10));
         let inputs = inputs(&model, &histories);
         let hooks = [
             HookPoint::ResidPost(0),
@@ -144,7 +147,7 @@ fn edited_user_vectors_rank_as_the_reference() {
         return;
     };
     let reference = Reference::open(folder.join("ref.safetensors"));
-    let model = SasRec::load(&folder.join("weights.safetensors"), OPTIONS).unwrap();
+    let model = Recommender::load(&folder.join("weights.safetensors"), &OPTIONS).unwrap();
     let inputs = inputs(&model, &reference.histories("history_items", "lengths"));
     for (vectors, scores, top) in [
         ("sae_recon", "scores_sae", "top10_sae"),
@@ -235,11 +238,14 @@ fn grocery_model_equals_the_reference_on_real_users() {
     };
     let golden = Reference::open(fixtures.join("grocery_golden256.safetensors"));
     let path = fixtures.join("grocery_sasrec.safetensors");
-    let model = SasRec::load(&path, StateDictOptions::default()).unwrap();
+    let model = Recommender::load(&path, &StateDictOptions::default()).unwrap();
     assert_eq!(model.card().n_parameters, 580_096);
     let histories = golden.histories("history", "length");
-    let borrowed: Vec<&[u32]> = histories.iter().map(Vec::as_slice).collect();
-    let vectors = model.user_vectors(&borrowed).unwrap();
+    let queries: Vec<UserQuery<'_>> = histories
+        .iter()
+        .map(|history| UserQuery::of_history(history))
+        .collect();
+    let vectors = model.user_vectors(&queries).unwrap();
     let difference = max_difference(&vectors, &golden.floats("hidden"));
     assert!(difference < 2e-5, "{difference}");
     for (vectors, top) in [(vectors, "top10"), (golden.floats("recon"), "top10_recon")] {
@@ -278,7 +284,7 @@ fn grocery_model_has_the_measured_quality() {
         return;
     };
     let path = fixtures.join("grocery_sasrec.safetensors");
-    let model = SasRec::load(&path, StateDictOptions::default()).unwrap();
+    let model = Recommender::load(&path, &StateDictOptions::default()).unwrap();
     let data = grocery(&data);
     let ks = [5, 10, 20, 50];
     let test = evaluate(&model, &data, Split::Test, &ks).unwrap();

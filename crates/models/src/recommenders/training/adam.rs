@@ -3,8 +3,8 @@
 use rayon::iter::{IndexedParallelIterator as _, ParallelIterator as _};
 use rayon::slice::{ParallelSlice as _, ParallelSliceMut as _};
 
-use super::super::weights::{SasRecWeights, segments};
-use super::SasRecTraining;
+use super::super::weights::RecommenderWeights;
+use super::RecommenderTraining;
 
 const BETAS: [f64; 2] = [0.9, 0.999];
 const EPS: f32 = 1e-8;
@@ -42,9 +42,9 @@ impl Adam {
     /// Updates every weight: moments of rows without gradient decay too.
     pub(crate) fn step(
         &mut self,
-        weights: &mut SasRecWeights,
+        weights: &mut RecommenderWeights,
         gradient: &[f32],
-        training: &SasRecTraining,
+        training: &RecommenderTraining,
     ) {
         self.steps += 1;
         let t = self.steps as f64;
@@ -53,14 +53,14 @@ impl Adam {
             inverse_root_correction: (1.0 / (1.0 - BETAS[1].powf(t)).sqrt()) as f32,
             l2: training.l2,
         };
-        for segment in segments(weights.config()) {
-            let range = segment.range.clone();
+        let spans: Vec<_> = weights
+            .layout()
+            .iter()
+            .map(|segment| (segment.range.clone(), segment.is_decayed()))
+            .collect();
+        for (range, is_decayed) in spans {
             let factors = Factors {
-                l2: if segment.is_decayed() {
-                    factors.l2
-                } else {
-                    0.0
-                },
+                l2: if is_decayed { factors.l2 } else { 0.0 },
                 ..factors
             };
             weights.values_mut()[range.clone()]

@@ -7,11 +7,12 @@ use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 use serde::{Deserialize, Serialize};
 
+use super::super::config::RecommenderConfig;
 use super::super::data::InteractionData;
 use super::super::state_dict::{format_error, serialise_error, to_le_bytes, write_whole};
-use super::super::weights::{SasRecConfig, SasRecWeights, segments};
+use super::super::weights::{RecommenderWeights, segments};
 use super::adam::Adam;
-use super::{EpochReport, REPORTED_KS, RankingMetrics, SasRecTraining, TrainingState};
+use super::{EpochReport, REPORTED_KS, RankingMetrics, RecommenderTraining, TrainingState};
 use crate::ModelError;
 
 /// Numbers kept of an epoch: loss, HR and NDCG per cut-off, cases.
@@ -40,9 +41,9 @@ const NAMES: [&str; 5] = ["weights", "best", "adam.mean", "adam.square", "epochs
 impl Checkpoint {
     /// Names the file in `folder`, which is made if absent.
     pub(crate) fn new(
-        folder: &Path,
-        config: &SasRecConfig,
-        training: &SasRecTraining,
+        (folder, stage): (&Path, &str),
+        config: &RecommenderConfig,
+        training: &RecommenderTraining,
         data: &InteractionData,
     ) -> Result<Self, ModelError> {
         std::fs::create_dir_all(folder).map_err(|source| ModelError::Write {
@@ -54,7 +55,8 @@ impl Checkpoint {
         })?;
         let mut hasher = blake3::Hasher::new();
         hasher.update(&settings);
-        for user in &data.histories {
+        for (place, user) in data.histories.iter().enumerate() {
+            hasher.update(&data.user_number(place).to_le_bytes());
             for part in [&user.train, &user.dev, &user.test] {
                 hasher.update(&(part.len() as u64).to_le_bytes());
                 for item in part {
@@ -63,7 +65,7 @@ impl Checkpoint {
             }
         }
         Ok(Self {
-            path: folder.join("checkpoint.safetensors"),
+            path: folder.join(format!("{stage}.safetensors")),
             run: hasher.finalize().to_hex().to_string(),
         })
     }
@@ -108,7 +110,10 @@ impl Checkpoint {
     }
 
     /// Reads the state, or `None` when nothing was written yet.
-    pub(crate) fn read(&self, config: &SasRecConfig) -> Result<Option<TrainingState>, ModelError> {
+    pub(crate) fn read(
+        &self,
+        config: &RecommenderConfig,
+    ) -> Result<Option<TrainingState>, ModelError> {
         let bytes = match std::fs::read(&self.path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -122,7 +127,7 @@ impl Checkpoint {
         self.parse(config, &bytes).map(Some)
     }
 
-    fn parse(&self, config: &SasRecConfig, bytes: &[u8]) -> Result<TrainingState, ModelError> {
+    fn parse(&self, config: &RecommenderConfig, bytes: &[u8]) -> Result<TrainingState, ModelError> {
         let wrong = |place: &str, expected: String| format_error(&self.path, place, expected);
         let damaged = |error: safetensors::SafeTensorError| {
             wrong(
@@ -164,7 +169,7 @@ impl Checkpoint {
             .filter_map(|raw| raw.try_into().ok().map(f64::from_le_bytes))
             .collect();
         Ok(TrainingState {
-            weights: SasRecWeights::from_flat(config.clone(), weights),
+            weights: RecommenderWeights::from_flat(config.clone(), weights),
             adam: Adam {
                 mean,
                 square,

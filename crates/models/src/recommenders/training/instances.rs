@@ -4,20 +4,10 @@ use rand::seq::SliceRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
+use super::super::config::RecommenderConfig;
 use super::super::data::InteractionData;
-use super::super::weights::SasRecConfig;
+use super::objective::TrainingCase;
 use crate::ModelError;
-
-/// One instance with its negative.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TrainingCase<'a> {
-    /// Items before, oldest first, at most `history_max`.
-    pub(crate) history: &'a [u32],
-    /// The item that followed.
-    pub(crate) positive: u32,
-    /// An item the user has not in `train`.
-    pub(crate) negative: u32,
-}
 
 /// All instances of a dataset.
 pub(crate) struct Instances<'a> {
@@ -33,10 +23,10 @@ pub(crate) struct Instances<'a> {
 impl<'a> Instances<'a> {
     /// Collects the instances.
     pub(crate) fn new(
-        config: &SasRecConfig,
+        config: &RecommenderConfig,
         data: &'a InteractionData,
     ) -> Result<Self, ModelError> {
-        let n_items = config.n_items;
+        let n_items = config.n_items();
         let mut places = Vec::new();
         let mut known = Vec::with_capacity(data.histories.len());
         for (user, parts) in (0_u32..).zip(&data.histories) {
@@ -56,17 +46,19 @@ impl<'a> Instances<'a> {
                 )));
             }
             known.push(items);
-            places.extend((1..parts.train.len() as u32).map(|end| (user, end)));
+            // A model of histories has nothing to read before the first item.
+            let first = u32::from(config.history_max().is_some());
+            places.extend((first..parts.train.len() as u32).map(|end| (user, end)));
         }
         if places.is_empty() {
             return Err(ModelError::Request(
-                "no user has two train items, so there is nothing to train on".to_owned(),
+                "no user has enough train items, so there is nothing to train on".to_owned(),
             ));
         }
         Ok(Self {
             data,
             n_items,
-            history_max: config.history_max as usize,
+            history_max: config.history_max().unwrap_or(0) as usize,
             places,
             known,
         })
@@ -95,6 +87,7 @@ impl<'a> Instances<'a> {
                     }
                 };
                 TrainingCase {
+                    user: self.data.user_number(user as usize),
                     history: &train[end.saturating_sub(self.history_max)..end],
                     positive: train[end],
                     negative,

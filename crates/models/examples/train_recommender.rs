@@ -1,6 +1,6 @@
-//! Trains `SASRec` on a folder in the `ReChorus` layout and prints HR and NDCG by full ranking.
+//! Trains a recommender on a folder in the `ReChorus` layout and prints HR and NDCG by full ranking.
 //!
-//! `train_sasrec FOLDER [--lr 1e-4] [--seed 0] [--max-epochs 200] [--out FOLDER]`; with `--out` the
+//! `train_recommender FOLDER [--arch sas-rec] [--lr 1e-4] [--seed 0] [--max-epochs 200] [--out FOLDER]`; with `--out` the
 //! run is resumable and the model is saved there.
 #![expect(clippy::print_stdout, reason = "an example prints what it found")]
 
@@ -9,8 +9,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use models::Architecture;
 use models::recommenders::{
-    InteractionData, SasRecConfig, SasRecTraining, UserHistory, evaluate, train_sasrec,
+    InteractionData, RecommenderConfig, RecommenderTraining, UserHistory, evaluate,
+    train_recommender,
 };
 use schema::Split;
 
@@ -55,7 +57,9 @@ fn read(folder: &Path) -> Result<InteractionData, Box<dyn Error>> {
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let folder = PathBuf::from(arguments.first().ok_or("the folder is missing")?);
-    let mut training = SasRecTraining::default();
+    let name = option(&arguments, "--arch").unwrap_or_else(|| "sas-rec".to_owned());
+    let architecture: Architecture = serde_json::from_value(serde_json::Value::String(name))?;
+    let mut training = RecommenderTraining::of(architecture);
     if let Some(lr) = option(&arguments, "--lr") {
         training.lr = lr.parse()?;
     }
@@ -68,12 +72,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = option(&arguments, "--out").map(PathBuf::from);
     let data = read(&folder)?;
     println!("{} users, {} items", data.histories.len(), data.n_items);
-    let config = SasRecConfig::new(data.n_items);
+    let config = RecommenderConfig::of(architecture, data.n_users(), data.n_items)
+        .ok_or("the architecture is no recommender")?;
     let start = Instant::now();
-    let mut n_epochs = 0;
-    let trained = train_sasrec(&config, &training, &data, out.as_deref(), &mut |progress| {
-        if progress.epochs.len() > n_epochs {
-            n_epochs = progress.epochs.len();
+    let mut seen = (0, 0);
+    let trained = train_recommender(&config, &training, &data, out.as_deref(), &mut |progress| {
+        if (progress.stage, progress.epochs.len()) > seen && !progress.epochs.is_empty() {
+            seen = (progress.stage, progress.epochs.len());
             if let Some(report) = progress.epochs.last() {
                 let dev = report.dev.clone().unwrap_or_default();
                 println!(
