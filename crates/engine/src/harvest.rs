@@ -1,9 +1,10 @@
 //! The job that records hook activations of a dataset, shard by shard, resumable.
 
+mod users;
+
 use std::sync::Arc;
 
 use models::Architecture;
-use models::recommenders::UserQuery;
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use schema::{Film, HarvestManifest, HookPoint, PatchGrid, PositionClass, RowRef, SampleRecord};
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,8 @@ use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
 use crate::model_registry::{LoadedModel, hooks_in_words};
 use crate::session::Session;
+
+pub(crate) use users::{prefixes, user_number};
 
 /// What is to be harvested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,10 +198,31 @@ impl RowReader<'_> {
         })?)
     }
 
+    /// The recommender, where its user vectors are read.
+    fn recommender_at_user(&self) -> Option<&models::recommenders::Recommender> {
+        self.model
+            .recommender
+            .as_deref()
+            .filter(|_| self.hook == HookPoint::UserVector)
+    }
+
+    /// Of a recommender: whether an item is read in every history it stands in, which the request
+    /// calls `all`, or once, at the end of the items up to it.
+    fn reads_every_context(&self) -> bool {
+        self.classes
+            .iter()
+            .any(|class| *class != PositionClass::Item)
+    }
+
     /// How many rows [`RowReader::read`] would give for a sample, without running the model.
     pub(crate) fn count_rows(&self, dataset: &Dataset, sample: u32) -> Result<u64> {
-        if self.model.recommender.is_some() && self.hook == HookPoint::UserVector {
-            return Ok(training_items(record_of(dataset, sample)?).len() as u64);
+        if let Some(recommender) = self.recommender_at_user() {
+            let record = record_of(dataset, sample)?;
+            return Ok(users::n_rows(
+                recommender,
+                record,
+                self.reads_every_context(),
+            ));
         }
         let film = load_film_of(dataset, sample)?;
         let input = self.prepare(dataset, sample, film.as_ref())?;
@@ -235,14 +259,12 @@ impl RowReader<'_> {
 
     /// Rows of samples of a dataset.
     pub(crate) fn read(&self, dataset: &Dataset, samples: &[u32]) -> Result<Vec<SampleRows>> {
-        if let Some(recommender) = &self.model.recommender
-            && self.hook == HookPoint::UserVector
-        {
+        if let Some(recommender) = self.recommender_at_user() {
             return samples
                 .iter()
                 .map(|&sample| {
                     let record = record_of(dataset, sample)?;
-                    read_user_vectors(recommender, record, sample)
+                    users::read(recommender, record, sample, self.reads_every_context())
                 })
                 .collect();
         }
@@ -415,54 +437,6 @@ pub(crate) fn load_film_of(dataset: &Dataset, sample: u32) -> Result<Option<Film
                 .map_err(|error| EngineError::request(error.to_string()))
         })
         .transpose()
-}
-
-/// The user's row in a table of users: what the import says, or the place in the dataset plus 1.
-pub(crate) fn user_number(record: &SampleRecord, sample: u32) -> u32 {
-    let stated = record.facts.get("user_number");
-    stated
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(sample + 1)
-}
-
-/// What a recommender is asked after each item of the training part.
-pub(crate) fn prefixes(record: &SampleRecord, sample: u32) -> Vec<UserQuery<'_>> {
-    let items = training_items(record);
-    let user = Some(user_number(record, sample));
-    (1..=items.len())
-        .map(|end| UserQuery {
-            user,
-            history: &items[..end],
-        })
-        .collect()
-}
-
-/// User vectors after each item of the training part: row p is what the recommender would know of
-/// the user had the history ended with item p. `RecSAE` reads the same vectors.
-fn read_user_vectors(
-    recommender: &models::recommenders::Recommender,
-    record: &SampleRecord,
-    sample: u32,
-) -> Result<SampleRows> {
-    let items = training_items(record);
-    let rows = recommender.user_vectors(&prefixes(record, sample))?;
-    let refs = (0..items.len() as u32)
-        .map(|position| RowRef {
-            sample,
-            position,
-            class: PositionClass::Item,
-        })
-        .collect();
-    Ok(SampleRows {
-        rows,
-        refs,
-        sidecar: SampleSidecar {
-            sample,
-            grid: None,
-            texts: Vec::new(),
-            classes: Vec::new(),
-        },
-    })
 }
 
 /// What a harvest came to.
