@@ -8,6 +8,7 @@ mod bench_models;
 mod bench_sae;
 pub mod demo;
 mod device;
+mod early_stop;
 mod edits;
 mod engine;
 mod error;

@@ -11,6 +11,7 @@ use schema::{DatasetKind, SaeConfig, SaeEvaluation, SaeRecipe, Split, StepReport
 use serde::{Deserialize, Serialize};
 use store::{ArtefactId, ArtefactKind, Dataset, HarvestReader, blake3_of_bytes};
 
+use crate::early_stop;
 use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
 use crate::model_registry::to_json;
@@ -84,7 +85,13 @@ impl Session {
             let initial = sae::initial_weights(config, reader.d_model())?;
             specs.push((folder.as_path(), config, initial));
         }
-        let trained = train_all_in(specs, &mut source, job)?;
+        let trained = match runs {
+            [(_, config)] if config.early_stop.is_some() => {
+                let dev = self.dev_ranking(&reader)?;
+                vec![early_stop::train(specs, &mut source, &dev, job)?]
+            }
+            _ => train_all_in(specs, &mut source, job)?,
+        };
         drop(source);
         let harvest_hash = harvest_hash(self, harvest)?;
         let parent = ArtefactId::new(ArtefactKind::Harvest, harvest)?;
@@ -122,6 +129,12 @@ impl Session {
             if runs[..at].iter().any(|(before, _)| before == name) {
                 let reason = format!("two dictionaries are to be called {name}");
                 return Err(EngineError::request(reason));
+            }
+            if config.early_stop.is_some() && runs.len() > 1 {
+                return Err(EngineError::request(format!(
+                    "{name} is to stop early, but dictionaries trained on one pass all take its \
+                     steps; train it alone, or without early_stop"
+                )));
             }
             if (config.seed, config.batch_rows) != (first.seed, first.batch_rows) {
                 return Err(EngineError::request(format!(
@@ -289,6 +302,9 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     )?)
 }
 
+/// The folder of a run, its settings and the weights it begins with.
+pub(crate) type PlacedRun<'a> = (&'a Path, &'a SaeConfig, SaeParts);
+
 /// What a run came to: its dictionary, and the last step's report if there was a step left to do.
 pub(crate) type RunOutcome = (Trained, Option<StepReport>);
 
@@ -300,6 +316,12 @@ pub(crate) fn train_in(
     source: &mut dyn ActivationSource,
     job: &JobContext,
 ) -> Result<RunOutcome> {
+    if config.early_stop.is_some() {
+        return Err(EngineError::request(
+            "early_stop needs user vectors of a recommender in a project, whose dev part says when \
+             to stop",
+        ));
+    }
     let mut all = train_all_in(vec![(folder, config, initial)], source, job)?;
     all.pop()
         .ok_or_else(|| EngineError::other("no dictionary was trained"))
@@ -307,8 +329,23 @@ pub(crate) fn train_in(
 
 /// The same for several runs on one pass over the rows, each in a folder of its own.
 pub(crate) fn train_all_in(
-    runs: Vec<(&Path, &SaeConfig, SaeParts)>,
+    runs: Vec<PlacedRun<'_>>,
     source: &mut dyn ActivationSource,
+    job: &JobContext,
+) -> Result<Vec<RunOutcome>> {
+    let trained = train_until(runs, source, u32::MAX, job)?;
+    if trained.iter().any(|(run, _)| !run.completed) {
+        return Err(EngineError::cancelled());
+    }
+    Ok(trained)
+}
+
+/// The same up to a step: a run that has more to do is written to its checkpoint then, as one that
+/// the user stopped is.
+pub(crate) fn train_until(
+    runs: Vec<PlacedRun<'_>>,
+    source: &mut dyn ActivationSource,
+    until: u32,
     job: &JobContext,
 ) -> Result<Vec<RunOutcome>> {
     let plans: Vec<CheckpointPlan> = runs
@@ -332,18 +369,16 @@ pub(crate) fn train_all_in(
         metrics[run].add(report);
         last[run] = Some(*report);
         job.train_step(*report);
-        job.step(
-            "Training dictionary",
-            u64::from(report.step) + 1,
-            total.unwrap_or(0),
-            "steps",
-        )
+        let done = report.step + 1;
+        let total = total.unwrap_or(0);
+        let asked = job.step("Training dictionary", u64::from(done), total, "steps");
+        if done >= until {
+            return std::ops::ControlFlow::Break(());
+        }
+        asked
     })?;
     for file in metrics {
         file.finish()?;
-    }
-    if trained.iter().any(|run| !run.completed) {
-        return Err(EngineError::cancelled());
     }
     Ok(trained.into_iter().zip(last).collect())
 }

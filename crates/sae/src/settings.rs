@@ -142,6 +142,9 @@ fn check_of_recipe(config: &SaeConfig) -> Result<(), SaeError> {
     if config.resample_steps == Some(0) {
         return unusable("resample_steps", "it is 0, expected at least 1".to_owned());
     }
+    if config.early_stop == Some(0) {
+        return unusable("early_stop", "it is 0, expected at least 1".to_owned());
+    }
     if config.epoch_steps == Some(0) {
         return unusable("epoch_steps", "it is 0, expected at least 1".to_owned());
     }
