@@ -14,7 +14,9 @@ pub mod reports;
 mod table;
 
 pub use columns::{ColumnMap, Role};
-pub use interactions::{InteractionTables, Layout, UserHistory, import_interactions};
+pub use interactions::{
+    InteractionSource, InteractionTables, Layout, SplitRule, UserHistory, import_interactions,
+};
 pub use radiographs::{RadiographSource, import_radiographs};
 pub use reports::{ReportSource, import_reports};
 
@@ -76,6 +78,9 @@ pub enum ImportError {
     /// The text of a column mapping is wrong.
     #[error("{0}")]
     Columns(String),
+    /// Something is asked for that the source has not, or that cannot be.
+    #[error("{0}")]
+    Request(String),
     /// Nothing in the source can be used.
     #[error("nothing in {path} can be imported: {reason}", path = path.display())]
     Nothing {

@@ -365,7 +365,7 @@ pub struct TokenView {
 pub struct ItemView {
     /// Item id, from 1.
     pub id: u32,
-    /// Title, or `Item 123` where the source has none.
+    /// Title, or `item 123` where the source has none.
     pub title: String,
     /// Categories.
     pub categories: Vec<String>,
@@ -479,6 +479,29 @@ pub enum FilmSize {
     Full,
 }
 
+/// Item histories that are to be imported. Empty text means: as the layout has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InteractionsRequest {
+    /// Name of the new dataset.
+    pub name: String,
+    /// Folder, or one file.
+    pub path: String,
+    /// `rechorus`, `movielens`, `recbole` or `csv`; empty or `auto` to judge by the files.
+    pub layout: String,
+    /// `user=…,item=…,time=…,rating=…,title=…,categories=…,picture=…`; empty to recognise by name.
+    pub columns: String,
+    /// Further table of items; empty for none.
+    pub items: String,
+    /// `leave-one-out` or `global-time`; empty or `auto` for what the files state, else
+    /// leave-one-out.
+    pub split: String,
+    /// The least rating that counts as an interaction; empty for all.
+    pub min_rating: String,
+    /// Users and items with fewer interactions are left out; empty for 5 with MovieLens and 1 with
+    /// all others.
+    pub core: String,
+}
+
 /// What is to be imported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ImportRequest {
@@ -507,14 +530,7 @@ pub enum ImportRequest {
         labels: String,
     },
     /// Item histories.
-    Interactions {
-        /// Name of the new dataset.
-        name: String,
-        /// Folder.
-        path: String,
-        /// `rechorus` or `movielens`.
-        layout: String,
-    },
+    Interactions(InteractionsRequest),
     /// Phantom radiographs with planted findings.
     PhantomRadiographs {
         /// Name of the new dataset.

@@ -1,6 +1,7 @@
 //! Data: datasets, their samples as thumbnails or a table, one sample large, import.
 
 mod import_form;
+mod interactions_form;
 mod sample_view;
 mod samples;
 
