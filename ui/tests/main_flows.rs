@@ -287,7 +287,7 @@ fn a_table_of_interactions_is_mapped_column_by_column() {
     harness.run_steps(2);
     harness.get_by_label("Preview").click();
     harness.run_steps(4);
-    harness.get_by_label("30 histories would be imported, 0 skipped");
+    harness.get_by_label("30 histories would be imported, 2 skipped");
     harness.get_by_label("300 interactions of 30 users with 40 items");
     harness.get_by_label("Import").click();
     harness.run_steps(2);

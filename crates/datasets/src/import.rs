@@ -23,8 +23,11 @@ pub use reports::{ReportSource, import_reports};
 /// What an import would add to the project.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImportPlan {
-    /// The dataset, with all files that are left out and why.
+    /// The dataset, with the files and rows that are left out and why: of rows of interactions at
+    /// most 1,000 for each reason.
     pub manifest: DatasetManifest,
+    /// All files and rows that are left out as unusable, listed or not.
+    pub n_skipped: usize,
     /// Its samples, in an order that depends on the source alone.
     pub records: Vec<SampleRecord>,
     /// Items with titles and categories; empty unless the dataset holds item histories.

@@ -32,6 +32,7 @@ impl From<ImportPlan> for Plan {
             catalogue: plan.catalogue,
             recognised: plan.recognised,
             warnings: plan.warnings,
+            n_skipped: plan.n_skipped,
             files: Vec::new(),
         }
     }

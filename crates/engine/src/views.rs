@@ -564,7 +564,9 @@ pub struct ImportPreview {
     pub recognised: Vec<String>,
     /// What the user should know, e.g. columns that identify patients.
     pub warnings: Vec<String>,
-    /// What would be skipped, with reasons.
+    /// How much would be skipped.
+    pub n_skipped: u64,
+    /// What would be skipped, with reasons; of rows of interactions at most 1,000 for each.
     pub skipped: Vec<Skipped>,
 }
 

@@ -190,6 +190,7 @@ impl Backend for Invented {
                 n_samples: 30,
                 recognised: vec!["300 interactions of 30 users with 40 items".to_owned()],
                 warnings: vec!["2 rows are left out: an earlier row is the same".to_owned()],
+                n_skipped: 2,
                 skipped: Vec::new(),
             }))));
             return Ok(JobId(2));
@@ -201,6 +202,7 @@ impl Backend for Invented {
             n_samples: 12,
             recognised: vec!["12 PNG files".to_owned()],
             warnings: vec!["the column PatientName identifies patients and is left out".to_owned()],
+            n_skipped: 1,
             skipped: vec![Skipped {
                 place: "broken.png".to_owned(),
                 reason: "the file ends before the image does".to_owned(),

@@ -152,6 +152,7 @@ fn plan(name: &str, path: &Path, histories: Histories) -> Result<ImportPlan, Imp
     let account = histories.account;
     recognised.extend(account.recognised);
     Ok(ImportPlan {
+        n_skipped: account.n_skipped,
         manifest: DatasetManifest {
             name: name.to_owned(),
             kind: DatasetKind::Interactions,

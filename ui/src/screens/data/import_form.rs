@@ -79,7 +79,7 @@ impl ImportForm {
         {
             self.source = Source::Reports;
             path.clone_into(&mut self.table);
-        } else if lower.ends_with(".inter") || lower.ends_with(".dat") {
+        } else if [".inter", ".dat"].iter().any(|end| lower.ends_with(end)) {
             self.source = Source::Interactions;
             path.clone_into(&mut self.folder);
         } else {
@@ -218,12 +218,12 @@ impl ImportForm {
                 );
             }
             Source::Interactions => {
-                let paths = Paths {
+                let mut paths = Paths {
                     folder: &mut self.folder,
                     table: &mut self.table,
                     items: &mut self.extra,
                 };
-                self.interactions.ui(ctx, ui, paths);
+                self.interactions.ui(ctx, ui, &mut paths);
             }
             Source::PhantomRadiographs | Source::PhantomShoppers => {
                 Grid::new("phantom").num_columns(2).show(ui, |ui| {
@@ -291,7 +291,7 @@ fn preview_ui(ui: &mut Ui, preview: &ImportPreview) {
         let text = format!(
             "{} would be imported, {} skipped",
             number::counted(u64::from(preview.n_samples), nouns),
-            number::count(preview.skipped.len() as u64)
+            number::count(preview.n_skipped)
         );
         ui.label(RichText::new(text).font(tokens::title_font()));
         for sentence in &preview.recognised {
@@ -306,11 +306,8 @@ fn preview_ui(ui: &mut Ui, preview: &ImportPreview) {
                 weak_ui(ui, format!("{}: {}", skipped.place, skipped.reason));
             }
             if preview.skipped.len() > 200 {
-                let rest = number::count(preview.skipped.len() as u64 - 200);
-                weak_ui(
-                    ui,
-                    format!("and {rest} more; the dataset keeps the whole list"),
-                );
+                let rest = number::count(preview.n_skipped.saturating_sub(200));
+                weak_ui(ui, format!("and {rest} more"));
             }
         }
     });

@@ -93,7 +93,7 @@ impl InteractionsForm {
     }
 
     /// Draws the fields.
-    pub(super) fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, paths: Paths<'_>) {
+    pub(super) fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, paths: &mut Paths<'_>) {
         choice_ui(ui, "Layout", &mut self.layout, &LAYOUTS);
         if self.layout == CSV {
             path_row_ui(ctx, ui, "File", paths.table, PathPurpose::TableFile);

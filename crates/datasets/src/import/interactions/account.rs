@@ -11,6 +11,8 @@ pub(super) struct Account {
     pub(super) recognised: Vec<String>,
     pub(super) warnings: Vec<String>,
     pub(super) skipped: Vec<Skipped>,
+    /// All rows that were left out, listed or not.
+    pub(super) n_skipped: usize,
 }
 
 impl Account {
@@ -26,6 +28,7 @@ impl Account {
             });
         }
         let n = places.len();
+        self.n_skipped += n;
         if n > LISTED {
             self.skipped.push(Skipped {
                 place: format!("{} further rows", n - LISTED),
@@ -49,6 +52,7 @@ mod tests {
             .collect();
         account.leave_out(&places, "it stands twice");
         account.leave_out(&[], "never");
+        assert_eq!(account.n_skipped, 2_500);
         assert_eq!(account.skipped.len(), LISTED + 1);
         assert_eq!(account.skipped[LISTED].place, "1500 further rows");
         assert_eq!(
