@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use bench::BenchCommand;
-pub(crate) use dataset::{DatasetCommand, PhantomKind};
+pub(crate) use dataset::{DatasetCommand, InteractionsArguments, PhantomKind};
 pub(crate) use features::FeaturesCommand;
 pub(crate) use harvest::HarvestCommand;
 pub(crate) use labels::{ExplainCommand, ReviewCommand};

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::views::{FeatureQuery, FeatureSort, ImportRequest, SteerOutcome, SteerRequest};
+use engine::views::{
+    FeatureQuery, FeatureSort, ImportRequest, InteractionsRequest, SteerOutcome, SteerRequest,
+};
 use engine::{
     EngineError, HarvestRequest, JobContext, RecommenderFile, Result, Session,
     TrainRecommenderRequest,
@@ -12,7 +14,8 @@ use serde_json::{Value, json};
 
 use crate::arguments::{
     Arch, BenchCommand, Command, DatasetCommand, ExplainCommand, FeaturesCommand, HarvestCommand,
-    Mode, ModelCommand, PhantomKind, ProjectCommand, ReviewCommand, SaeCommand,
+    InteractionsArguments, Mode, ModelCommand, PhantomKind, ProjectCommand, ReviewCommand,
+    SaeCommand,
 };
 use crate::text::{self, Answer};
 
@@ -202,18 +205,9 @@ fn run_dataset(command: &DatasetCommand, session: &Session, job: &JobContext) ->
             };
             import(session, &request, *preview, job)
         }
-        DatasetCommand::ImportInteractions {
-            name,
-            path,
-            layout,
-            preview,
-        } => {
-            let request = ImportRequest::Interactions {
-                name: name.clone(),
-                path: path_text(path),
-                layout: layout.clone(),
-            };
-            import(session, &request, *preview, job)
+        DatasetCommand::ImportInteractions(arguments) => {
+            let request = interactions_request(arguments);
+            import(session, &request, arguments.preview, job)
         }
         DatasetCommand::Phantom {
             name,
@@ -230,6 +224,19 @@ fn run_dataset(command: &DatasetCommand, session: &Session, job: &JobContext) ->
         }
         DatasetCommand::List | DatasetCommand::Show { .. } => show_datasets(command, session),
     }
+}
+
+fn interactions_request(arguments: &InteractionsArguments) -> ImportRequest {
+    ImportRequest::Interactions(InteractionsRequest {
+        name: arguments.name.clone(),
+        path: path_text(&arguments.path),
+        layout: arguments.layout.clone(),
+        columns: arguments.columns.clone(),
+        items: optional(arguments.items.as_ref()),
+        split: arguments.split.clone(),
+        min_rating: arguments.min_rating.clone().unwrap_or_default(),
+        core: arguments.core.clone().unwrap_or_default(),
+    })
 }
 
 fn show_datasets(command: &DatasetCommand, session: &Session) -> Result<Answer> {

@@ -131,7 +131,7 @@ pub(crate) fn import(preview: &ImportPreview, only_preview: bool) -> Answer {
         lines += &format!("  Note: {line}\n");
     }
     if !preview.skipped.is_empty() {
-        lines += &format!("Skipped {}:\n", preview.skipped.len());
+        lines += &format!("Skipped {}:\n", preview.n_skipped);
         for skipped in &preview.skipped {
             lines += &format!("  {}: {}\n", skipped.place, skipped.reason);
         }

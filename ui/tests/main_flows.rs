@@ -260,6 +260,48 @@ fn nothing_is_imported_without_a_preview() {
 }
 
 #[test]
+fn a_table_of_interactions_is_mapped_column_by_column() {
+    let (mut harness, backend) = open(Screen::Data, StartAt::default());
+    harness.get_by_label("Import data…").click();
+    harness.run_steps(3);
+    harness.get_by_label("Interactions").click();
+    harness.run_steps(2);
+    assert!(harness.query_by_label("User column").is_none());
+    harness.get_by_label("Table (CSV)").click();
+    harness.run_steps(2);
+    for (field, text) in [
+        ("Name", "shop"),
+        ("File", "sales.csv"),
+        ("Items table", "products.csv"),
+        ("User column", "customer"),
+        ("Picture column", "photo"),
+        ("Least rating", "4"),
+        ("Core", "10"),
+    ] {
+        harness.get_by_label(field).focus();
+        harness.run_steps(2);
+        harness.get_by_label(field).type_text(text);
+        harness.run_steps(2);
+    }
+    harness.get_by_label("By global time").click();
+    harness.run_steps(2);
+    harness.get_by_label("Preview").click();
+    harness.run_steps(4);
+    harness.get_by_label("30 histories would be imported, 2 skipped");
+    harness.get_by_label("300 interactions of 30 users with 40 items");
+    harness.get_by_label("Import").click();
+    harness.run_steps(2);
+    assert_eq!(
+        backend.asked(),
+        [
+            "preview shop of sales.csv as csv, columns user=customer,picture=photo, items \
+             products.csv, split global-time, rating 4, core 10",
+            "import"
+        ]
+    );
+}
+
+#[test]
 fn an_error_stays_until_it_is_dismissed() {
     let (mut harness, _) = open(Screen::Start, StartAt::default());
     harness.get_by_label("Project folder").focus();

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use engine::views::ImportRequest;
+use engine::views::{ImportRequest, InteractionsRequest};
 use engine::{Engine, HarvestRequest, JobContext, Session, TrainRecommenderRequest};
 use schema::{HookPoint, SaeConfig};
 use ui::{App, Options, Screen, StartAt, Waker};
@@ -60,11 +60,11 @@ fn build(root: &Path, shared: &Path) {
     session.import(&films, &job).unwrap();
     let encoder = shared.join("models/lite-medsam");
     session.add_model("encoder", &encoder, None).unwrap();
-    let movies = ImportRequest::Interactions {
+    let movies = ImportRequest::Interactions(InteractionsRequest {
         name: MOVIES.to_owned(),
         path: text("data/recommender/movielens-latest-small"),
-        layout: "auto".to_owned(),
-    };
+        ..InteractionsRequest::default()
+    });
     session.import(&movies, &job).unwrap();
     let training = TrainRecommenderRequest {
         name: "recommender".to_owned(),

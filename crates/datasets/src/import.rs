@@ -14,15 +14,20 @@ pub mod reports;
 mod table;
 
 pub use columns::{ColumnMap, Role};
-pub use interactions::{InteractionTables, Layout, UserHistory, import_interactions};
+pub use interactions::{
+    InteractionSource, InteractionTables, Layout, SplitRule, UserHistory, import_interactions,
+};
 pub use radiographs::{RadiographSource, import_radiographs};
 pub use reports::{ReportSource, import_reports};
 
 /// What an import would add to the project.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImportPlan {
-    /// The dataset, with all files that are left out and why.
+    /// The dataset, with the files and rows that are left out and why: of rows of interactions at
+    /// most 1,000 for each reason.
     pub manifest: DatasetManifest,
+    /// All files and rows that are left out as unusable, listed or not.
+    pub n_skipped: usize,
     /// Its samples, in an order that depends on the source alone.
     pub records: Vec<SampleRecord>,
     /// Items with titles and categories; empty unless the dataset holds item histories.
@@ -76,6 +81,9 @@ pub enum ImportError {
     /// The text of a column mapping is wrong.
     #[error("{0}")]
     Columns(String),
+    /// Something is asked for that the source has not, or that cannot be.
+    #[error("{0}")]
+    Request(String),
     /// Nothing in the source can be used.
     #[error("nothing in {path} can be imported: {reason}", path = path.display())]
     Nothing {

@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     pub(crate) catalogue: Vec<CatalogueItem>,
     pub(crate) recognised: Vec<String>,
     pub(crate) warnings: Vec<String>,
+    /// All that is left out, listed in the manifest or not.
+    pub(crate) n_skipped: usize,
     /// Further files of the dataset.
     pub(crate) files: Vec<(String, Vec<u8>)>,
 }
@@ -61,6 +63,7 @@ fn preview_of(request: &ImportRequest, plan: &Plan) -> ImportPreview {
         n_samples: plan.manifest.n_samples,
         recognised: plan.recognised.clone(),
         warnings: plan.warnings.clone(),
+        n_skipped: plan.n_skipped as u64,
         skipped: plan.manifest.skipped.clone(),
     }
 }
@@ -117,6 +120,7 @@ fn phantom_films_manifest(name: &str, count: u32, seed: u64) -> Plan {
             datasets::phantom::FINDINGS.len()
         )],
         warnings: Vec::new(),
+        n_skipped: 0,
         files: Vec::new(),
     }
 }
@@ -193,6 +197,7 @@ fn phantom_shoppers(name: &str, count: u32, seed: u64) -> Result<Plan> {
         records: shoppers.records,
         catalogue: shoppers.catalogue,
         warnings: Vec::new(),
+        n_skipped: 0,
         files: vec![(TRUTH.to_owned(), truth)],
     })
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use models::Architecture;
 use sae::SparseAutoencoder;
-use schema::{DatasetKind, FeatureId, HarvestManifest, PatchGrid};
+use schema::{CatalogueItem, DatasetKind, FeatureId, HarvestManifest, PatchGrid};
 use store::{ArtefactKind, Dataset, FeatureIndex, HarvestReader, RowCodes};
 
 use crate::error::{EngineError, Result};
@@ -291,10 +291,16 @@ pub(crate) fn item_view(dataset: &Dataset, id: u32, activation: f32) -> ItemView
         .or_else(|| dataset.catalogue.iter().find(|item| item.id == id));
     ItemView {
         id,
-        title: known
-            .map(|item| item.title.clone())
-            .filter(|title| !title.is_empty())
-            .unwrap_or_else(|| format!("Item {id}")),
+        title: known.map_or_else(
+            || {
+                CatalogueItem {
+                    id,
+                    ..CatalogueItem::default()
+                }
+                .shown_title()
+            },
+            CatalogueItem::shown_title,
+        ),
         categories: known
             .map(|item| item.categories.clone())
             .unwrap_or_default(),

@@ -368,7 +368,7 @@ pub struct TokenView {
 pub struct ItemView {
     /// Item id, from 1.
     pub id: u32,
-    /// Title, or `Item 123` where the source has none.
+    /// Title, or `item 123` where the source has none.
     pub title: String,
     /// Categories.
     pub categories: Vec<String>,
@@ -482,6 +482,29 @@ pub enum FilmSize {
     Full,
 }
 
+/// Item histories that are to be imported. Empty text means: as the layout has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InteractionsRequest {
+    /// Name of the new dataset.
+    pub name: String,
+    /// Folder, or one file.
+    pub path: String,
+    /// `rechorus`, `movielens`, `recbole` or `csv`; empty or `auto` to judge by the files.
+    pub layout: String,
+    /// `user=…,item=…,time=…,rating=…,title=…,categories=…,picture=…`; empty to recognise by name.
+    pub columns: String,
+    /// Further table of items; empty for none.
+    pub items: String,
+    /// `leave-one-out` or `global-time`; empty or `auto` for what the files state, else
+    /// leave-one-out.
+    pub split: String,
+    /// The least rating that counts as an interaction; empty for all.
+    pub min_rating: String,
+    /// Users and items with fewer interactions are left out; empty for 5 with MovieLens and 1 with
+    /// all others.
+    pub core: String,
+}
+
 /// What is to be imported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ImportRequest {
@@ -510,14 +533,7 @@ pub enum ImportRequest {
         labels: String,
     },
     /// Item histories.
-    Interactions {
-        /// Name of the new dataset.
-        name: String,
-        /// Folder.
-        path: String,
-        /// `rechorus` or `movielens`.
-        layout: String,
-    },
+    Interactions(InteractionsRequest),
     /// Phantom radiographs with planted findings.
     PhantomRadiographs {
         /// Name of the new dataset.
@@ -551,7 +567,9 @@ pub struct ImportPreview {
     pub recognised: Vec<String>,
     /// What the user should know, e.g. columns that identify patients.
     pub warnings: Vec<String>,
-    /// What would be skipped, with reasons.
+    /// How much would be skipped.
+    pub n_skipped: u64,
+    /// What would be skipped, with reasons; of rows of interactions at most 1,000 for each.
     pub skipped: Vec<Skipped>,
 }
 

@@ -190,7 +190,10 @@ pub struct SampleRecord {
     #[serde(default)]
     pub n_held_out: u32,
     /// What else the source states, by a short name: `view`, `age`, `sex`, `set`, `modality`,
-    /// `laterality`, `labels` (of another labelling scheme). Never who the patient is.
+    /// `laterality`, `labels` (of another labelling scheme). Never who the patient is. Of a user:
+    /// `dev` and `test`, how the held-out items divide where that is not one each, and
+    /// `user_number`, the user's row in tables made from the source where that is not the sample's
+    /// index + 1.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: BTreeMap<String, String>,
 }
@@ -215,11 +218,44 @@ pub struct CatalogueItem {
     /// Categories or genres.
     #[serde(default)]
     pub categories: Vec<String>,
+    /// What the source calls it, where that is not `id`: a `RecBole` token, the number of a film, an
+    /// id of a table. Rows of a checkpoint made from the same source are matched by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_id: Option<String>,
+    /// Its picture, where there is one: absolute for the user's files, relative to the dataset's
+    /// folder for phantoms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture: Option<String>,
+}
+
+impl CatalogueItem {
+    /// What to show for the item: its title, or `item 17` where the source has none. Never blank.
+    pub fn shown_title(&self) -> String {
+        if self.title.trim().is_empty() {
+            format!("item {}", self.id)
+        } else {
+            self.title.clone()
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_item_without_title_is_shown_by_id() {
+        let mut item = CatalogueItem {
+            id: 17,
+            title: " ".to_owned(),
+            ..CatalogueItem::default()
+        };
+        assert_eq!(item.shown_title(), "item 17");
+        item.title = "Jumanji (1995)".to_owned();
+        assert_eq!(item.shown_title(), "Jumanji (1995)");
+        let old: CatalogueItem = serde_json::from_str(r#"{"id":3,"title":"x"}"#).unwrap();
+        assert_eq!((old.source_id, old.picture), (None, None));
+    }
 
     #[test]
     fn mask_round_trips() {

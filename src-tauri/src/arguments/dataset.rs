@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatasetCommand {
@@ -57,19 +57,7 @@ pub(crate) enum DatasetCommand {
     #[command(
         after_help = "Example: fluoroscope dataset import-interactions grocery --path amazon-grocery --layout rechorus"
     )]
-    ImportInteractions {
-        /// Name of the new dataset.
-        name: String,
-        /// The folder.
-        #[arg(long)]
-        path: PathBuf,
-        /// Layout of the folder: rechorus or movielens.
-        #[arg(long)]
-        layout: String,
-        /// Only say what would be imported; write nothing.
-        #[arg(long)]
-        preview: bool,
-    },
+    ImportInteractions(InteractionsArguments),
     /// Planted data with ground truth.
     #[command(
         after_help = "Example: fluoroscope dataset phantom films --kind radiographs --count 1000"
@@ -99,6 +87,40 @@ pub(crate) enum DatasetCommand {
         #[arg(long)]
         sample: Option<String>,
     },
+}
+
+/// What is imported of item histories.
+#[derive(Debug, Args)]
+pub(crate) struct InteractionsArguments {
+    /// Name of the new dataset.
+    pub(crate) name: String,
+    /// The folder, or one file of it.
+    #[arg(long, value_name = "DIR|FILE")]
+    pub(crate) path: PathBuf,
+    /// Layout of the files: rechorus, movielens, recbole or csv.
+    #[arg(long, default_value = "auto")]
+    pub(crate) layout: String,
+    /// Which columns hold what, as part=column with commas, for csv and recbole and for --items.
+    /// Parts: user, item, time, rating, title, categories, picture; usual names are found unasked.
+    #[arg(long, default_value = "")]
+    pub(crate) columns: String,
+    /// Further table of items: titles, categories, pictures.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) items: Option<PathBuf>,
+    /// What is held out: leave-one-out or global-time (default: what the files state, else
+    /// leave-one-out).
+    #[arg(long, default_value = "auto")]
+    pub(crate) split: String,
+    /// Only ratings of at least this are interactions (default: all).
+    #[arg(long, value_name = "R")]
+    pub(crate) min_rating: Option<String>,
+    /// Leave out users and items with fewer interactions until none is; 1 leaves out none
+    /// (default: 5 for movielens, 1 for all others).
+    #[arg(long, value_name = "N")]
+    pub(crate) core: Option<String>,
+    /// Only say what would be imported; write nothing.
+    #[arg(long)]
+    pub(crate) preview: bool,
 }
 
 /// Phantoms there are.

@@ -173,6 +173,29 @@ impl Backend for Invented {
     }
 
     fn preview_import(&self, request: ImportRequest) -> Answer<JobId> {
+        if let ImportRequest::Interactions(asked) = &request {
+            self.note(format!(
+                "preview {} of {} as {}, columns {}, items {}, split {}, rating {}, core {}",
+                asked.name,
+                asked.path,
+                asked.layout,
+                asked.columns,
+                asked.items,
+                asked.split,
+                asked.min_rating,
+                asked.core
+            ));
+            self.send(Event::ImportPreview(Box::new(Ok(ImportPreview {
+                request,
+                kind: DatasetKind::Interactions,
+                n_samples: 30,
+                recognised: vec!["300 interactions of 30 users with 40 items".to_owned()],
+                warnings: vec!["2 rows are left out: an earlier row is the same".to_owned()],
+                n_skipped: 2,
+                skipped: Vec::new(),
+            }))));
+            return Ok(JobId(2));
+        }
         self.note("preview".to_owned());
         self.send(Event::ImportPreview(Box::new(Ok(ImportPreview {
             request,
@@ -180,6 +203,7 @@ impl Backend for Invented {
             n_samples: 12,
             recognised: vec!["12 PNG files".to_owned()],
             warnings: vec!["the column PatientName identifies patients and is left out".to_owned()],
+            n_skipped: 1,
             skipped: vec![Skipped {
                 place: "broken.png".to_owned(),
                 reason: "the file ends before the image does".to_owned(),

@@ -1,6 +1,7 @@
 //! Data: datasets, their samples as thumbnails or a table, one sample large, import.
 
 mod import_form;
+mod interactions_form;
 mod sample_view;
 mod samples;
 
@@ -224,8 +225,7 @@ fn manifest_ui(ui: &mut Ui, view: &DatasetView) {
     notice::weak_ui(ui, text);
     notice::weak_ui(ui, format!("From {}", manifest.source));
     if !manifest.skipped.is_empty() {
-        let title = format!("{} left out at import", manifest.skipped.len());
-        egui::CollapsingHeader::new(title).show(ui, |ui| {
+        egui::CollapsingHeader::new("Left out at import").show(ui, |ui| {
             for skipped in manifest.skipped.iter().take(100) {
                 notice::weak_ui(ui, format!("{}: {}", skipped.place, skipped.reason));
             }

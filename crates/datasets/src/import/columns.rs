@@ -40,10 +40,24 @@ pub enum Role {
     Sex,
     /// Licence of the row.
     Licence,
+    /// Who interacted.
+    User,
+    /// What with.
+    Item,
+    /// When.
+    Time,
+    /// How much it was liked.
+    Rating,
+    /// Title of an item.
+    Title,
+    /// Categories of an item.
+    Categories,
+    /// Picture of an item.
+    Picture,
 }
 
 /// Name in a mapping, part, and column names that are taken for it unasked.
-const ROLES: [(&str, Role, &[&str]); 16] = [
+const ROLES: [(&str, Role, &[&str]); 23] = [
     ("id", Role::Id, &["uid", "id", "report_id", "study_id"]),
     (
         "image",
@@ -101,6 +115,57 @@ const ROLES: [(&str, Role, &[&str]); 16] = [
         ],
     ),
     ("licence", Role::Licence, &["licence", "license"]),
+    (
+        "user",
+        Role::User,
+        &["user_id", "userId", "user", "reviewerID", "customer_id"],
+    ),
+    (
+        "item",
+        Role::Item,
+        &[
+            "item_id",
+            "itemId",
+            "item",
+            "movieId",
+            "movie_id",
+            "product_id",
+            "parent_asin",
+            "asin",
+            "track_id",
+        ],
+    ),
+    (
+        "time",
+        Role::Time,
+        &["time", "timestamp", "date", "unixReviewTime"],
+    ),
+    (
+        "rating",
+        Role::Rating,
+        &["rating", "ratings", "overall", "stars", "score"],
+    ),
+    (
+        "title",
+        Role::Title,
+        &[
+            "title",
+            "movie_title",
+            "item_name",
+            "product_name",
+            "track_name",
+        ],
+    ),
+    (
+        "categories",
+        Role::Categories,
+        &["categories", "genres", "category", "genre", "class"],
+    ),
+    (
+        "picture",
+        Role::Picture,
+        &["picture", "picture_path", "image", "image_path", "poster"],
+    ),
 ];
 
 /// Columns the user named, e.g. parsed from `image=file,patient=subject`.
@@ -163,13 +228,37 @@ impl ColumnMap {
                 found.insert(role, index);
             }
         }
-        if let Some((role, _)) = self.stated.iter().find(|(role, _)| !wanted.contains(role)) {
-            return Err(ImportError::Columns(format!(
-                "`{}` in the column mapping has no meaning for this import",
-                name_of(*role)
-            )));
-        }
+        self.allow(wanted)?;
         Ok(Resolved { found })
+    }
+
+    /// The error for a stated part that is not one of `wanted`.
+    pub(super) fn allow(&self, wanted: &[Role]) -> Result<(), ImportError> {
+        let Some(role) = self.stated.keys().find(|role| !wanted.contains(role)) else {
+            return Ok(());
+        };
+        Err(ImportError::Columns(format!(
+            "`{}` in the column mapping has no meaning for this import",
+            name_of(*role)
+        )))
+    }
+
+    /// The mapping of these parts alone.
+    pub(super) fn only(&self, wanted: &[Role]) -> Self {
+        let stated = self.stated.iter().filter(|(role, _)| wanted.contains(role));
+        Self {
+            stated: stated.map(|(role, name)| (*role, name.clone())).collect(),
+        }
+    }
+
+    /// The column stated for a part.
+    pub(super) fn stated(&self, role: Role) -> Option<&str> {
+        self.stated.get(&role).map(String::as_str)
+    }
+
+    /// Whether no column is stated.
+    pub fn is_empty(&self) -> bool {
+        self.stated.is_empty()
     }
 }
 
@@ -212,7 +301,7 @@ impl Resolved {
     }
 }
 
-fn usual_names(role: Role) -> &'static [&'static str] {
+pub(super) fn usual_names(role: Role) -> &'static [&'static str] {
     ROLES
         .iter()
         .find(|(_, known, _)| *known == role)

@@ -384,6 +384,7 @@ impl Draft {
             counted(groups.len(), "patient", "patients"),
         ));
         ImportPlan {
+            n_skipped: self.skipped.len(),
             manifest: DatasetManifest {
                 name: name.to_owned(),
                 kind: DatasetKind::Radiographs,

@@ -84,6 +84,7 @@ pub fn import_reports(
         warnings.push("no patient column: each report counts as a patient of its own".to_owned());
     }
     Ok(ImportPlan {
+        n_skipped: skipped.len(),
         manifest: DatasetManifest {
             name: name.to_owned(),
             kind: DatasetKind::Reports,

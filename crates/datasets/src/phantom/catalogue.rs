@@ -247,6 +247,7 @@ impl Catalogue {
                 id,
                 title: format!("{brand} {product}"),
                 categories: vec![category.to_owned()],
+                ..CatalogueItem::default()
             });
             Some(id)
         };

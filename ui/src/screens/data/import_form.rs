@@ -4,6 +4,7 @@ use egui::{Grid, RichText, ScrollArea, Ui};
 use engine::views::{Event, ImportPreview, ImportRequest, PathPurpose};
 use schema::DatasetKind;
 
+use super::interactions_form::{InteractionsForm, Paths};
 use crate::app_context::AppContext;
 use crate::commands::Command;
 use crate::screens::start::{card, field_label_ui, path_row_ui};
@@ -40,7 +41,7 @@ pub(crate) struct ImportForm {
     table: String,
     columns: String,
     extra: String,
-    layout: String,
+    interactions: InteractionsForm,
     count: u32,
     seed: u64,
     waiting: bool,
@@ -58,7 +59,7 @@ impl Default for ImportForm {
             table: String::new(),
             columns: String::new(),
             extra: String::new(),
-            layout: "auto".to_owned(),
+            interactions: InteractionsForm::default(),
             count: 1000,
             seed: 0,
             waiting: false,
@@ -78,6 +79,9 @@ impl ImportForm {
         {
             self.source = Source::Reports;
             path.clone_into(&mut self.table);
+        } else if [".inter", ".dat"].iter().any(|end| lower.ends_with(end)) {
+            self.source = Source::Interactions;
+            path.clone_into(&mut self.folder);
         } else {
             self.source = Source::Radiographs;
             path.clone_into(&mut self.folder);
@@ -133,11 +137,10 @@ impl ImportForm {
                 columns: text(&self.columns),
                 labels: text(&self.extra),
             },
-            Source::Interactions => ImportRequest::Interactions {
-                name,
-                path: text(&self.folder),
-                layout: self.layout.clone(),
-            },
+            Source::Interactions => ImportRequest::Interactions(
+                self.interactions
+                    .request(name, (&self.folder, &self.table, &self.extra)),
+            ),
             Source::PhantomRadiographs => ImportRequest::PhantomRadiographs {
                 name,
                 count: self.count,
@@ -215,18 +218,12 @@ impl ImportForm {
                 );
             }
             Source::Interactions => {
-                let purpose = PathPurpose::InteractionsFolder;
-                path_row_ui(ctx, ui, "Folder", &mut self.folder, purpose);
-                ui.horizontal(|ui| {
-                    field_label_ui(ui, "Layout");
-                    for (layout, name) in [
-                        ("auto", "Recognise it"),
-                        ("rechorus", "ReChorus"),
-                        ("movielens", "MovieLens"),
-                    ] {
-                        ui.selectable_value(&mut self.layout, layout.to_owned(), name);
-                    }
-                });
+                let mut paths = Paths {
+                    folder: &mut self.folder,
+                    table: &mut self.table,
+                    items: &mut self.extra,
+                };
+                self.interactions.ui(ctx, ui, &mut paths);
             }
             Source::PhantomRadiographs | Source::PhantomShoppers => {
                 Grid::new("phantom").num_columns(2).show(ui, |ui| {
@@ -272,7 +269,7 @@ impl ImportForm {
     }
 }
 
-fn text_row_ui(ui: &mut Ui, name: &str, text: &mut String, hint: &str) {
+pub(super) fn text_row_ui(ui: &mut Ui, name: &str, text: &mut String, hint: &str) {
     ui.horizontal(|ui| {
         let label = field_label_ui(ui, name);
         ui.add(
@@ -294,7 +291,7 @@ fn preview_ui(ui: &mut Ui, preview: &ImportPreview) {
         let text = format!(
             "{} would be imported, {} skipped",
             number::counted(u64::from(preview.n_samples), nouns),
-            number::count(preview.skipped.len() as u64)
+            number::count(preview.n_skipped)
         );
         ui.label(RichText::new(text).font(tokens::title_font()));
         for sentence in &preview.recognised {
@@ -309,11 +306,8 @@ fn preview_ui(ui: &mut Ui, preview: &ImportPreview) {
                 weak_ui(ui, format!("{}: {}", skipped.place, skipped.reason));
             }
             if preview.skipped.len() > 200 {
-                let rest = number::count(preview.skipped.len() as u64 - 200);
-                weak_ui(
-                    ui,
-                    format!("and {rest} more; the dataset keeps the whole list"),
-                );
+                let rest = number::count(preview.n_skipped.saturating_sub(200));
+                weak_ui(ui, format!("and {rest} more"));
             }
         }
     });

@@ -1,171 +1,180 @@
-//! The MovieLens layout: ratings of films, all taken as interactions, thinned to a 5-core.
+//! The MovieLens layouts of `GroupLens`: ratings of films, by default all taken as interactions and
+//! thinned to a 5-core.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use schema::{CatalogueItem, Skipped};
-
 use super::super::ImportError;
-use super::super::table::Table;
-use super::histories::{Histories, UserHistory};
-use super::rechorus::named_categories;
+use super::super::table::{Table, Writing};
+use super::folder_of;
+use super::item_tables::{ItemColumns, ItemTables};
+use super::rows::{Ids, Interactions, Part, Repeats, RowColumns};
 
-/// Users with fewer items, and items with fewer users, are left out.
-const CORE: usize = 5;
-
-/// One rating; its height is not used.
-#[derive(Debug, Clone, Copy)]
-struct Rating {
-    user: u32,
-    film: u32,
-    time: i64,
+/// How one edition is written.
+struct Edition {
+    name: &'static str,
+    ratings: &'static str,
+    films: &'static str,
+    /// What stands between fields; for `None` the table tells.
+    separators: Option<[&'static str; 2]>,
 }
 
-/// Reads `ratings.csv` and `movies.csv`, with or without header.
+/// The editions, told apart by the name of the file of ratings.
+const EDITIONS: [Edition; 3] = [
+    Edition {
+        name: "latest",
+        ratings: "ratings.csv",
+        films: "movies.csv",
+        separators: None,
+    },
+    Edition {
+        name: "1M",
+        ratings: "ratings.dat",
+        films: "movies.dat",
+        separators: Some(["::", "::"]),
+    },
+    Edition {
+        name: "100k",
+        ratings: "u.data",
+        films: "u.item",
+        separators: Some(["\t", "|"]),
+    },
+];
+
+/// Columns of ratings.
+const RATINGS: [&str; 4] = ["userId", "movieId", "rating", "timestamp"];
+
+/// Genres of `u.item`, in the order of its flags, which are its last columns.
+const FLAGS: [&str; 19] = [
+    "unknown",
+    "Action",
+    "Adventure",
+    "Animation",
+    "Children's",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+    "Fantasy",
+    "Film-Noir",
+    "Horror",
+    "Musical",
+    "Mystery",
+    "Romance",
+    "Sci-Fi",
+    "Thriller",
+    "War",
+    "Western",
+];
+
+/// Reads the ratings of an edition and its films.
 ///
-/// Every rating is an interaction. Users and films with fewer than 5 are left out until none is
-/// (5-core). A user's items stand in order of time, ratings of the same second in order of the
-/// file; the last is for test, the one before it for dev. Item ids count from 1 in order of the
+/// A user has one rating per film: a further one is left out. A user's items stand in order of
+/// time, ratings of the same second in order of the file. Item ids count from 1 in order of the
 /// film's number.
-pub(super) fn read(folder: &Path) -> Result<Histories, ImportError> {
-    let path = folder.join("ratings.csv");
-    let table = read_table(&path, &["userId", "movieId", "rating", "timestamp"])?;
-    let mut histories = Histories {
-        recognised: vec!["layout MovieLens".to_owned()],
-        ..Histories::default()
+pub(super) fn read(path: &Path) -> Result<Interactions, ImportError> {
+    let folder = folder_of(path);
+    let is_there = |edition: &&Edition| {
+        let ratings = folder.join(edition.ratings);
+        ratings.is_file() && (path.is_dir() || ratings == path)
     };
-    let mut ratings = read_ratings(&table, &mut histories.skipped)?;
-    let n_all = ratings.len();
-    keep_core(&mut ratings);
-    histories.recognised.push(format!(
-        "{n_all} ratings, all taken as interactions whatever their height; {} left in the 5-core",
-        ratings.len()
-    ));
-    ratings.sort_by_key(|rating| (rating.user, rating.time));
-
-    let films: BTreeSet<u32> = ratings.iter().map(|rating| rating.film).collect();
-    let ids: BTreeMap<u32, u32> = films.into_iter().zip(1..).collect();
-    for ratings in ratings.chunk_by(|a, b| a.user == b.user) {
-        histories.users.push(UserHistory {
-            user: ratings[0].user.to_string(),
-            items: ratings.iter().map(|rating| ids[&rating.film]).collect(),
-            n_dev: 1,
-            n_test: 1,
-        });
+    let Some(edition) = EDITIONS.iter().find(is_there) else {
+        return Err(ImportError::nothing(
+            path,
+            "the MovieLens layout has ratings.csv, ratings.dat or u.data, and none of these is there",
+        ));
+    };
+    let mut interactions = Interactions::new(Ids::Numbers, Repeats::Dropped);
+    interactions
+        .account
+        .recognised
+        .push(format!("layout MovieLens, edition {}", edition.name));
+    let [of_ratings, of_films] = edition.separators.map_or([None; 2], |both| both.map(Some));
+    let table = read_table(&folder.join(edition.ratings), &RATINGS, of_ratings)?;
+    let columns = RowColumns {
+        user: table.column("userId")?,
+        item: table.column("movieId")?,
+        time: Some(table.column("timestamp")?),
+        rating: table.find("rating"),
+    };
+    interactions.read_rows(&table, columns, Part::Train)?;
+    let films = folder.join(edition.films);
+    if !films.is_file() {
+        let sentence = format!(
+            "{} is absent: films have neither title nor genre",
+            edition.films
+        );
+        interactions.account.warnings.push(sentence);
+    } else if edition.films == "u.item" {
+        read_flagged_films(&films, &mut interactions)?;
+    } else {
+        let table = read_table(&films, &["movieId", "title", "genres"], of_films)?;
+        let columns = ItemColumns {
+            title: Some(table.column("title")?),
+            categories: table.find("genres"),
+            ..ItemColumns::of(table.column("movieId")?)
+        };
+        interactions
+            .item_tables
+            .read(&table, columns, Ids::Numbers, &mut interactions.account)?;
     }
-    read_films(folder, &ids, &mut histories)?;
-    Ok(histories)
+    Ok(interactions)
 }
 
-/// A table of GroupLens: its first line is a header if its first field is not a number.
-fn read_table(path: &Path, header: &[&str]) -> Result<Table, ImportError> {
+/// A table of `GroupLens`. Without a separator of its own its first line is a header if its first
+/// field is not a number; else there is no header, and text may be Latin-1.
+fn read_table(
+    path: &Path,
+    header: &[&str],
+    separator: Option<&'static str>,
+) -> Result<Table, ImportError> {
+    if let Some(separator) = separator {
+        let writing = Writing {
+            header: Some(header),
+            separator,
+            quoted: false,
+            latin1: true,
+        };
+        return Table::read_written(path, writing);
+    }
     let table = Table::read(path, None)?;
     let first = table.headers.first().map_or("", String::as_str);
     if first.parse::<u32>().is_err() {
         return Ok(table);
     }
-    if table.headers.len() != header.len() {
-        return Err(ImportError::Table {
-            path: path.to_owned(),
-            place: "line 1".to_owned(),
-            problem: format!(
-                "{} fields where {} ({}) were expected",
-                table.headers.len(),
-                header.len(),
-                header.join(", ")
-            ),
-        });
-    }
     Table::read(path, Some(header))
 }
 
-fn read_ratings(table: &Table, skipped: &mut Vec<Skipped>) -> Result<Vec<Rating>, ImportError> {
-    let (user, film) = (table.column("userId")?, table.column("movieId")?);
-    let time = table.column("timestamp")?;
-    let number = |row: usize, column: usize, expected: &str| {
-        let cell = table.cell(row, column);
-        cell.parse::<i64>()
-            .ok()
-            .ok_or_else(|| table.bad_value(row, column, expected))
+/// Reads `u.item`: number, title, two dates, an address, and a flag per genre.
+fn read_flagged_films(path: &Path, interactions: &mut Interactions) -> Result<(), ImportError> {
+    let mut header = vec!["movieId", "title", "released", "video released", "address"];
+    let first_flag = header.len();
+    header.extend(FLAGS);
+    let table = read_table(path, &header, Some("|"))?;
+    let columns = ItemColumns {
+        title: Some(1),
+        ..ItemColumns::of(0)
     };
-    let id = |row: usize, column: usize| {
-        let value = number(row, column, "a whole number")?;
-        u32::try_from(value)
-            .ok()
-            .ok_or_else(|| table.bad_value(row, column, "a whole number from 0"))
-    };
-    let mut seen = BTreeSet::new();
-    let mut ratings = Vec::with_capacity(table.rows.len());
+    interactions
+        .item_tables
+        .read(&table, columns, Ids::Numbers, &mut interactions.account)?;
     for row in 0..table.rows.len() {
-        let rating = Rating {
-            user: id(row, user)?,
-            film: id(row, film)?,
-            time: number(row, time, "a time in whole seconds")?,
-        };
-        if seen.insert((rating.user, rating.film)) {
-            ratings.push(rating);
-        } else {
-            skipped.push(Skipped {
-                place: format!("{}, line {}", table.path.display(), table.line(row)),
-                reason: "the user rated the same film before".to_owned(),
-            });
+        let mut genres = Vec::new();
+        for (column, genre) in (first_flag..).zip(FLAGS) {
+            match table.cell(row, column) {
+                "0" => {}
+                "1" => genres.push(genre.to_owned()),
+                _ => return Err(table.bad_value(row, column, "a flag: 0 or 1")),
+            }
         }
+        let id = Ids::Numbers.read(&table, row, 0)?;
+        set_genres(&mut interactions.item_tables, id, genres);
     }
-    Ok(ratings)
-}
-
-/// Drops users and films with fewer than [`CORE`] ratings until all have as many.
-fn keep_core(ratings: &mut Vec<Rating>) {
-    loop {
-        let before = ratings.len();
-        let mut users: BTreeMap<u32, usize> = BTreeMap::new();
-        let mut films: BTreeMap<u32, usize> = BTreeMap::new();
-        for rating in ratings.iter() {
-            *users.entry(rating.user).or_default() += 1;
-            *films.entry(rating.film).or_default() += 1;
-        }
-        ratings.retain(|rating| users[&rating.user] >= CORE && films[&rating.film] >= CORE);
-        if ratings.len() == before {
-            return;
-        }
-    }
-}
-
-fn read_films(
-    folder: &Path,
-    ids: &BTreeMap<u32, u32>,
-    histories: &mut Histories,
-) -> Result<(), ImportError> {
-    let mut catalogue: Vec<CatalogueItem> = ids
-        .values()
-        .map(|&id| CatalogueItem {
-            id,
-            ..CatalogueItem::default()
-        })
-        .collect();
-    let path = folder.join("movies.csv");
-    if path.is_file() {
-        let table = read_table(&path, &["movieId", "title", "genres"])?;
-        let (film, title) = (table.column("movieId")?, table.column("title")?);
-        let genres = table.find("genres");
-        for row in 0..table.rows.len() {
-            let raw: u32 = table
-                .cell(row, film)
-                .parse()
-                .ok()
-                .ok_or_else(|| table.bad_value(row, film, "a whole number"))?;
-            let Some(&id) = ids.get(&raw) else {
-                continue;
-            };
-            let item = &mut catalogue[id as usize - 1];
-            table.cell(row, title).clone_into(&mut item.title);
-            item.categories = named_categories(table.optional(row, genres));
-        }
-    } else {
-        histories
-            .warnings
-            .push("movies.csv is absent: films have neither title nor genre".to_owned());
-    }
-    histories.catalogue = catalogue;
     Ok(())
+}
+
+fn set_genres(tables: &mut ItemTables, id: Option<String>, genres: Vec<String>) {
+    let facts = id.and_then(|id| tables.by_id.get_mut(&id));
+    if let Some(facts) = facts.filter(|facts| facts.categories.is_empty()) {
+        facts.categories = genres;
+    }
 }

@@ -3,6 +3,63 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::test_data::shared_data;
 
+mod damaged;
+mod layouts;
+mod options;
+
+/// What a source becomes.
+fn imported(source: &InteractionSource) -> ImportPlan {
+    import_interactions("x", source).unwrap()
+}
+
+/// A folder with files.
+fn folder_of_files(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), files);
+    folder
+}
+
+/// Histories by user, in the order of the records.
+fn histories(plan: &ImportPlan) -> Vec<(&str, &[u32])> {
+    let records = plan.records.iter();
+    records
+        .map(|record| (record.id.as_str(), record.items.as_slice()))
+        .collect()
+}
+
+/// How many are for training, dev and test, by user.
+fn parts(plan: &ImportPlan) -> Vec<[usize; 3]> {
+    let tables = InteractionTables::from_records(&plan.records, &plan.catalogue);
+    let users = tables.users.iter();
+    users
+        .map(|user| [user.train().len(), user.n_dev, user.n_test])
+        .collect()
+}
+
+/// What the catalogue says of each item.
+fn items(plan: &ImportPlan) -> Vec<(u32, &str, &str, Vec<&str>)> {
+    let items = plan.catalogue.iter();
+    items
+        .map(|item| {
+            (
+                item.id,
+                item.source_id.as_deref().unwrap_or(""),
+                item.title.as_str(),
+                item.categories.iter().map(String::as_str).collect(),
+            )
+        })
+        .collect()
+}
+
+/// Whether one of the sentences is there.
+fn says(sentences: &[String], sentence: &str) -> bool {
+    let found = sentences.iter().any(|said| said == sentence);
+    if !found {
+        assert_eq!(sentences, [sentence], "not among them");
+    }
+    found
+}
+
 fn write(folder: &Path, files: &[(&str, &str)]) {
     for (name, text) in files {
         std::fs::write(folder.join(name), text).unwrap();
@@ -14,7 +71,7 @@ fn amazon_grocery_is_leave_one_out() {
     let Some(folder) = shared_data("recommender/amazon-grocery") else {
         return;
     };
-    let plan = import_interactions("grocery", &folder, None).unwrap();
+    let plan = import_interactions("grocery", &InteractionSource::at(&folder)).unwrap();
     let tables = InteractionTables::from_records(&plan.records, &plan.catalogue);
     assert_eq!(tables.users.len(), 14_681);
     assert_eq!(tables.n_items, 8_713);
@@ -43,7 +100,14 @@ fn movielens_in_the_rechorus_layout_has_titles() {
     let Some(folder) = shared_data("recommender/movielens-latest-small/loo5core") else {
         return;
     };
-    let plan = import_interactions("films", &folder, Some(Layout::ReChorus)).unwrap();
+    let plan = import_interactions(
+        "films",
+        &InteractionSource {
+            layout: Some(Layout::ReChorus),
+            ..InteractionSource::at(&folder)
+        },
+    )
+    .unwrap();
     assert_eq!(plan.records.len(), 671);
     assert_eq!(plan.catalogue.len(), 3_495);
     assert_eq!(plan.catalogue[0].title, "Jumanji (1995)");
@@ -58,7 +122,7 @@ fn raw_movielens_gives_the_core_of_all_its_ratings() {
     let Some(folder) = shared_data("recommender/movielens-latest-small") else {
         return;
     };
-    let plan = import_interactions("films", &folder, None).unwrap();
+    let plan = import_interactions("films", &InteractionSource::at(&folder)).unwrap();
     let n: usize = plan.records.iter().map(|r| r.items.len()).sum();
     assert_eq!(
         (plan.records.len(), plan.catalogue.len(), n),
@@ -90,7 +154,7 @@ fn raw_movielens_equals_the_prepared_split() {
     )
     .unwrap();
     let tables = |path: &Path| {
-        let plan = import_interactions("films", path, None).unwrap();
+        let plan = import_interactions("films", &InteractionSource::at(path)).unwrap();
         let tables = InteractionTables::from_records(&plan.records, &plan.catalogue);
         (tables, plan.catalogue)
     };
@@ -131,7 +195,7 @@ fn uneven_splits_are_kept_as_they_are_and_said() {
             ("test.csv", "user_id\titem_id\ttime\n1\t5\t5\n2\t3\t5\n"),
         ],
     );
-    let plan = import_interactions("x", folder.path(), None).unwrap();
+    let plan = import_interactions("x", &InteractionSource::at(folder.path())).unwrap();
     assert_eq!(plan.warnings.len(), 3, "{:?}", plan.warnings);
     let tables = InteractionTables::from_records(&plan.records, &plan.catalogue);
     let first = &tables.users[0];
@@ -150,7 +214,7 @@ fn uneven_splits_are_kept_as_they_are_and_said() {
 fn damaged_folders_end_with_one_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let fail = || {
-        import_interactions("x", folder.path(), None)
+        import_interactions("x", &InteractionSource::at(folder.path()))
             .unwrap_err()
             .to_string()
     };
@@ -176,6 +240,7 @@ fn damaged_folders_end_with_one_sentence() {
     );
     write(folder.path(), &[("train.csv", "user_id,item_id,time\n")]);
     assert!(fail().contains("no interactions are left"), "{}", fail());
-    let missing = import_interactions("x", &folder.path().join("y"), None).unwrap_err();
+    let missing =
+        import_interactions("x", &InteractionSource::at(&folder.path().join("y"))).unwrap_err();
     assert!(missing.to_string().starts_with("cannot read"), "{missing}");
 }
