@@ -26,6 +26,8 @@ pub(crate) enum UnitRows {
 pub(crate) enum BiasStart {
     /// As it was given.
     Given,
+    /// The mean of what is predicted; a transcoder's encoder then takes off the mean of its rows
+    /// by its own bias.
     Mean,
     GeometricMedian,
 }
@@ -140,8 +142,12 @@ impl Conventions {
             },
             SaeRecipe::Sparsify => Self {
                 loss: LossScale::Variation,
-                unit_rows: UnitRows::BeforeStep,
-                projects: true,
+                unit_rows: if config.transcode {
+                    UnitRows::Never
+                } else {
+                    UnitRows::BeforeStep
+                },
+                projects: !config.transcode,
                 bias_start: BiasStart::Mean,
                 dead: DeadRule::BeforeBatch,
                 aux: AuxLoss::OverVariationDecoderOnly,

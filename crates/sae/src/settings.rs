@@ -131,6 +131,7 @@ fn check_of_recipe(config: &SaeConfig) -> Result<(), SaeError> {
         return unusable("centre_rows", reason);
     }
     check_nothing_is_ignored(config)?;
+    check_transcoder(config)?;
     if config.k_anneal_steps > 0 && config.k_anneal_steps + 1 >= config.steps {
         let reason = format!("it must be at least 2 below steps ({})", config.steps);
         return unusable("k_anneal_steps", reason);
@@ -157,6 +158,31 @@ fn check_of_recipe(config: &SaeConfig) -> Result<(), SaeError> {
     Ok(())
 }
 
+/// Refuses what is not defined for a transcoder, whose rows and targets are two things.
+fn check_transcoder(config: &SaeConfig) -> Result<(), SaeError> {
+    if !config.transcode {
+        return Ok(());
+    }
+    if config.apply_b_dec_to_input == Some(true) {
+        let reason = "a transcoder's b_dec belongs to what it predicts, not to its input";
+        return unusable("apply_b_dec_to_input", reason.to_owned());
+    }
+    if config.centre_rows {
+        let reason = "a transcoder's encoder starts centred by its own bias";
+        return unusable("centre_rows", reason.to_owned());
+    }
+    if config.normalize_activations != InputScaling::None {
+        let reason = "rows and targets of a transcoder are not brought to one scale";
+        return unusable("normalize_activations", reason.to_owned());
+    }
+    if config.multi_topk && config.skip_connection {
+        let reason = "sparsify leaves the skip path out of that reconstruction; \
+                      set skip_connection = false or multi_topk = false";
+        return unusable("multi_topk", reason.to_owned());
+    }
+    Ok(())
+}
+
 /// Refuses settings that were changed and would do nothing here.
 fn check_nothing_is_ignored(config: &SaeConfig) -> Result<(), SaeError> {
     let (recipe, variant) = (config.recipe, config.variant);
@@ -171,6 +197,18 @@ fn check_nothing_is_ignored(config: &SaeConfig) -> Result<(), SaeError> {
             config.multi_topk,
             is(SaeRecipe::Sparsify, &[SaeVariant::TopK]),
             "top_k of the recipe sparsify",
+        ),
+        (
+            "transcode",
+            config.transcode,
+            sparsify,
+            "the recipe sparsify",
+        ),
+        (
+            "skip_connection",
+            config.skip_connection,
+            config.transcode,
+            "a transcoder (transcode = true)",
         ),
         (
             "use_matryoshka_aux_loss",

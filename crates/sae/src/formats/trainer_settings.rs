@@ -181,6 +181,8 @@ fn of_sparsify(stated: &Stated<'_>) -> Result<Option<SaeConfig>, SaeError> {
     let mut config = SaeConfig::of_recipe(SaeRecipe::Sparsify, variant, n_features);
     stated.take("k", &mut config.k)?;
     stated.take("multi_topk", &mut config.multi_topk)?;
+    stated.take("transcode", &mut config.transcode)?;
+    stated.take("skip_connection", &mut config.skip_connection)?;
     Ok(Some(config))
 }
 
