@@ -395,12 +395,14 @@ fn run_sae(command: &SaeCommand, project: Option<&Path>, job: &JobContext) -> Re
         SaeCommand::Encode {
             sae,
             input,
+            target,
             output,
             k,
         } => {
             let request = engine::EncodeRequest {
                 sae: sae.clone(),
                 input: input.clone(),
+                target: target.clone(),
                 output: output.clone(),
                 k: *k,
             };

@@ -14,6 +14,7 @@ use store::{ArtefactId, ArtefactKind, Dataset, HarvestReader, blake3_of_bytes};
 use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
 use crate::model_registry::to_json;
+use crate::presets::check_settings;
 use crate::session::Session;
 use crate::shard_source::ShardSource;
 
@@ -118,7 +119,7 @@ impl Session {
                     "saes/{name} is already there; choose another name"
                 )));
             }
-            sae::check_config(config, reader.d_model())?;
+            check_settings(config, reader.d_model() as u32)?;
             if runs[..at].iter().any(|(before, _)| before == name) {
                 let reason = format!("two dictionaries are to be called {name}");
                 return Err(EngineError::request(reason));

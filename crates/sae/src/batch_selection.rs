@@ -79,27 +79,27 @@ pub(crate) fn select_batch(
         .par_chunks(block)
         .zip(targets.par_chunks(block))
         .zip(centred.par_chunks_mut(block))
-        .map_init(BlockBuffer::default, |buffer, ((rows, targets), centred)| {
-            let mut column_sums = vec![0.0; d];
-            let mut squares = 0.0;
-            for (y, out) in targets
-                .chunks_exact(d)
-                .zip(centred.chunks_exact_mut(d))
-            {
-                squares += f64::from(centre(y, &weights.b_dec, out, &mut column_sums));
-            }
-            let mut codes = SparseCodes::default();
-            let input = if is_centred { &*centred } else { rows };
-            let (pre_activations, candidates) = packed.product(input, buffer);
-            for row in pre_activations {
-                match per_row {
-                    Some(k) => highest(row, k, candidates),
-                    None => variant.places(given, row, candidates),
+        .map_init(
+            BlockBuffer::default,
+            |buffer, ((rows, targets), centred)| {
+                let mut column_sums = vec![0.0; d];
+                let mut squares = 0.0;
+                for (y, out) in targets.chunks_exact(d).zip(centred.chunks_exact_mut(d)) {
+                    squares += f64::from(centre(y, &weights.b_dec, out, &mut column_sums));
                 }
-                codes.push_row(candidates);
-            }
-            (codes, column_sums, squares)
-        })
+                let mut codes = SparseCodes::default();
+                let input = if is_centred { &*centred } else { rows };
+                let (pre_activations, candidates) = packed.product(input, buffer);
+                for row in pre_activations {
+                    match per_row {
+                        Some(k) => highest(row, k, candidates),
+                        None => variant.places(given, row, candidates),
+                    }
+                    codes.push_row(candidates);
+                }
+                (codes, column_sums, squares)
+            },
+        )
         .collect();
     let sums = BatchSums::of_blocks(
         d,

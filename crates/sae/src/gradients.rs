@@ -17,7 +17,7 @@ use crate::dead_features::{count_rows, dead_features};
 use crate::error::SaeError;
 use crate::kernels::{Levels, PackedEncoder, add_scaled, dot};
 use crate::layer_norm::LayerNorm;
-use crate::recipe::{AuxLoss, Conventions, DeadRule, LossScale};
+use crate::recipe::{AuxLoss, Conventions, DeadRule};
 use crate::variants::{Batch, Given, Selection, Terms, Variant, variant};
 use crate::weights::Weights;
 
@@ -338,12 +338,7 @@ impl Scratch {
     ) -> Passes {
         let d = weights.d_model;
         let n_rows = selected.codes.n_rows();
-        let denominator = match plan.conventions.loss {
-            LossScale::Rows => n_rows as f64,
-            LossScale::Variation if variation > 0.0 => variation,
-            // Rows all alike: there is nothing to explain, and no gradient.
-            LossScale::Variation => f64::INFINITY,
-        };
+        let denominator = plan.conventions.loss.divisor(n_rows, variation);
         let Selected {
             codes,
             places,

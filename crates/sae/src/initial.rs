@@ -61,9 +61,7 @@ pub fn initial_weights(config: &SaeConfig, d_model: usize) -> Result<SaeParts, S
         sparsity: Sparsity::Relu,
         extras: SaeExtras {
             is_transcoder: config.transcode,
-            skip: config
-                .skip_connection
-                .then(|| vec![0.0; d_model * d_model]),
+            skip: config.skip_connection.then(|| vec![0.0; d_model * d_model]),
             ..SaeExtras::default()
         },
     };

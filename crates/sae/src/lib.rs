@@ -47,4 +47,4 @@ pub use recipe::starts_off_the_mean;
 pub use settings::{check_config, variants_of};
 pub use source::{ActivationSource, InMemorySource};
 pub use sparsity::{Gate, Sparsity};
-pub use training::{RunSpec, Trained, train, train_from, train_together};
+pub use training::{RunSpec, Trained, check_start, train, train_from, train_together};

@@ -120,12 +120,7 @@ struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    fn run(
-        config: &'a SaeConfig,
-        parts: SaeParts,
-        x: StepRows<'_>,
-        mut ages: Ages<'_>,
-    ) -> Self {
+    fn run(config: &'a SaeConfig, parts: SaeParts, x: StepRows<'_>, mut ages: Ages<'_>) -> Self {
         check_config(config, 24).unwrap();
         let plan = Plan::of(config).unwrap();
         let extra = plan.variant.initial_extra(&parts.sparsity);

@@ -11,6 +11,18 @@ pub(crate) enum LossScale {
     Variation,
 }
 
+impl LossScale {
+    /// The divisor for a batch of so many rows and this variation.
+    pub(crate) fn divisor(self, n_rows: usize, variation: f64) -> f64 {
+        match self {
+            Self::Rows => n_rows as f64,
+            Self::Variation if variation > 0.0 => variation,
+            // Rows all alike: there is nothing to explain, and no gradient.
+            Self::Variation => f64::INFINITY,
+        }
+    }
+}
+
 /// When decoder rows are brought to unit length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UnitRows {

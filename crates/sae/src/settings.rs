@@ -160,6 +160,10 @@ fn check_of_recipe(config: &SaeConfig) -> Result<(), SaeError> {
 
 /// Refuses what is not defined for a transcoder, whose rows and targets are two things.
 fn check_transcoder(config: &SaeConfig) -> Result<(), SaeError> {
+    if !config.transcode && config.skip_connection {
+        let reason = "it is set, but only a transcoder (transcode = true) heeds it";
+        return unusable("skip_connection", reason.to_owned());
+    }
     if !config.transcode {
         return Ok(());
     }
@@ -203,12 +207,6 @@ fn check_nothing_is_ignored(config: &SaeConfig) -> Result<(), SaeError> {
             config.transcode,
             sparsify,
             "the recipe sparsify",
-        ),
-        (
-            "skip_connection",
-            config.skip_connection,
-            config.transcode,
-            "a transcoder (transcode = true)",
         ),
         (
             "use_matryoshka_aux_loss",

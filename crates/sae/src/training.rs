@@ -164,6 +164,30 @@ pub fn train_together(
     runs.into_iter().map(Training::finish).collect()
 }
 
+/// Checks what a training needs before its first step: settings, initial weights, and that they fit
+/// the rows.
+///
+/// # Errors
+/// [`SaeError::Config`] for settings out of range, those of [`SparseAutoencoder::new`] for the
+/// weights, and [`SaeError::Shape`] where they do not fit settings or rows.
+pub fn check_start(
+    config: &SaeConfig,
+    initial: &SaeParts,
+    source: &dyn ActivationSource,
+) -> Result<(), SaeError> {
+    check_config(config, source.d_model())?;
+    check_targets(config, source.has_targets())?;
+    initial.check()?;
+    if initial.d_model != source.d_model() || initial.n_features != config.n_features as usize {
+        return Err(SaeError::shape(
+            "the initial weights [n_features, d_model]",
+            format!("[{}, {}]", config.n_features, source.d_model()),
+            format!("[{}, {}]", initial.n_features, initial.d_model),
+        ));
+    }
+    Ok(())
+}
+
 /// A transcoder needs rows to predict, and nothing else heeds them.
 fn check_targets(config: &SaeConfig, has_targets: bool) -> Result<(), SaeError> {
     let reason = match (config.transcode, has_targets) {
@@ -198,16 +222,8 @@ impl<'a> Training<'a> {
     /// Starts a run, or takes it up where its newest checkpoint left it. May move the source.
     fn begin(run: RunSpec<'a>, source: &mut dyn ActivationSource) -> Result<Self, SaeError> {
         let config = run.config;
-        check_config(config, source.d_model())?;
-        check_targets(config, source.has_targets())?;
-        let initial = SparseAutoencoder::new(run.initial)?.into_parts();
-        if initial.d_model != source.d_model() || initial.n_features != config.n_features as usize {
-            return Err(SaeError::shape(
-                "the initial weights [n_features, d_model]",
-                format!("[{}, {}]", config.n_features, source.d_model()),
-                format!("[{}, {}]", initial.n_features, initial.d_model),
-            ));
-        }
+        check_start(config, &run.initial, source)?;
+        let initial = run.initial;
         let resumed = match run.checkpoint {
             Some(plan) => checkpoint::newest(plan, config, source.d_model())?,
             None => None,
