@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::views::{FeatureQuery, FeatureSort, ImportRequest, SteerOutcome, SteerRequest};
+use engine::views::{
+    FeatureQuery, FeatureSort, ImportRequest, RunState, SteerOutcome, SteerRequest,
+};
 use engine::{EngineError, HarvestRequest, JobContext, Result, Session};
 use schema::{FeatureId, Split, SteeringMode};
 use serde_json::{Value, json};
@@ -456,9 +458,12 @@ fn run_sae_here(command: &SaeCommand, session: &Session, job: &JobContext) -> Re
         SaeCommand::Evaluate(arguments) => crate::evaluation::evaluate(arguments, session, job),
         SaeCommand::List => {
             let views = session.dictionary_views()?;
+            let mut stopped = session.run_views()?;
+            stopped.retain(|run| matches!(run.state, RunState::Recording | RunState::Training));
+            let lines = text::dictionaries(&views) + &text::stopped_runs(&stopped);
             Ok(Answer::new(
-                json!({ "dictionaries": views }),
-                text::dictionaries(&views),
+                json!({ "dictionaries": views, "stopped": stopped }),
+                lines,
             ))
         }
     }

@@ -325,7 +325,19 @@ fn killed_work_resumes_to_the_same_bytes_and_check_finds_a_flipped_byte() {
         }),
         "the training ended before it could be killed"
     );
+    let listed = json(at, &on("q", &["sae", "list"]));
+    assert_eq!(listed["stopped"][0]["name"], "d");
+    assert!(listed["stopped"][0]["steps_done"].as_u64().unwrap() > 0);
+    assert_eq!(listed["dictionaries"], serde_json::json!([]));
+    let text = command(at, &on("q", &["sae", "list"])).output().unwrap();
+    let text = String::from_utf8_lossy(&text.stdout);
+    assert!(
+        text.contains("goes on with: fluoroscope sae resume d"),
+        "{text}"
+    );
     json(at, &on("q", &TRAIN));
+    let listed = json(at, &on("q", &["sae", "list"]));
+    assert_eq!(listed["stopped"], serde_json::json!([]));
     let began = Instant::now();
     kill_when(at, &on("q", &INDEX), &|| {
         began.elapsed() > Duration::from_millis(150)

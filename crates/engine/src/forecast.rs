@@ -215,6 +215,7 @@ impl Session {
         if !rows.is_exact {
             notes.push("The number of rows is an estimate from some of the samples.".to_owned());
         }
+        notes.extend(sae::unreached_rate(&request.config));
         if !request.config.variant.is_top_k() {
             notes.push(
                 "How many features this variant has active changes while it trains, and its time \

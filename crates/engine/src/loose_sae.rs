@@ -405,6 +405,9 @@ pub fn train_on_file(request: &LooseTraining, job: &JobContext) -> Result<LooseT
     // Before anything is written.
     sae::check_start(&config, &initial, &source)
         .map_err(|error| EngineError::request(error.to_string()))?;
+    if let Some(note) = sae::unreached_rate(&config) {
+        job.warn(note);
+    }
     note_run(&request.out, &run)?;
     let (trained, last) = train_in(&request.out, &config, initial, &mut source, job)?;
     folder::save(&request.out, &trained.sae, &provenance)?;

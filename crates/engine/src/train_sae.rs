@@ -74,6 +74,9 @@ impl Session {
         let mut folders = Vec::with_capacity(runs.len());
         for (name, config) in runs {
             let folder = self.project.artefact_dir(ArtefactKind::Sae, name)?;
+            if let Some(note) = sae::unreached_rate(config) {
+                job.warn(format!("{name}: {note}"));
+            }
             begin_or_resume(&folder, harvest, config)?;
             crate::train_run::forget_request(&folder);
             folders.push(folder);

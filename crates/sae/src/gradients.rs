@@ -410,7 +410,6 @@ impl Scratch {
             add_scaled(&mut self.error, share, &aux.error);
             main.go_back_from(weights, &self.error);
         }
-        debug_assert_eq!(self.error.len(), n_rows * d);
         Passes {
             main,
             ends,

@@ -82,6 +82,19 @@ pub fn check_config(config: &SaeConfig, d_model: usize) -> Result<(), SaeError> 
     variant(config).map(drop)
 }
 
+/// Says so where the warm-up is as long as the run, which can be trained but hardly be meant.
+#[must_use]
+pub fn unreached_rate(config: &SaeConfig) -> Option<String> {
+    let is_heeded = config.optimizer != SaeOptimiser::Signum;
+    let (warmup, steps) = (config.warmup_steps, config.steps);
+    (is_heeded && warmup >= steps).then(|| {
+        format!(
+            "warmup_steps is {warmup} and steps is {steps}: the learning rate ends before it \
+             reaches lr; a warm-up of a twentieth of the steps is usual"
+        )
+    })
+}
+
 /// The variants that a recipe has, its usual one first.
 #[must_use]
 pub fn variants_of(recipe: SaeRecipe) -> &'static [SaeVariant] {
@@ -425,6 +438,26 @@ mod tests {
                 other => panic!("{field}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_warm_up_as_long_as_the_run_is_told() {
+        let short = SaeConfig {
+            steps: 100,
+            ..SaeConfig::default()
+        };
+        let told = unreached_rate(&short).unwrap();
+        assert!(told.contains("warmup_steps is 100 and steps is 100"));
+        let enough = SaeConfig {
+            warmup_steps: 99,
+            ..short
+        };
+        assert_eq!(unreached_rate(&enough), None);
+        let by_signs = SaeConfig {
+            steps: 100,
+            ..SaeConfig::of_recipe(SaeRecipe::Sparsify, SaeVariant::TopK, 128)
+        };
+        assert_eq!(unreached_rate(&by_signs), None);
     }
 
     #[test]
