@@ -115,7 +115,7 @@ fn measure(sizes: Sizes, time: Clock, (recipe, variant): (SaeRecipe, SaeVariant)
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random::<f32>() - 0.5).collect() };
     // So many rows that small batches do not begin an epoch every other step.
-    let n_rows = (2 * sizes.rows).max(1 << 13);
+    let n_rows = (2 * sizes.rows).max((1 << 23) / sizes.d_model);
     let rows = random(n_rows * sizes.d_model);
     let weights = random(sizes.n_features * sizes.d_model);
     let mut out = vec![0.0; sizes.rows * sizes.n_features];
