@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use engine::views::{
-    FeatureQuery, FeatureSort, ImportRequest, InteractionsRequest, SteerOutcome, SteerRequest,
+    FeatureQuery, FeatureSort, ImportRequest, InteractionsRequest, RunState, SteerOutcome,
+    SteerRequest,
 };
 use engine::{
     EngineError, HarvestRequest, JobContext, RecommenderFile, Result, Session,
@@ -428,12 +429,14 @@ fn run_sae(command: &SaeCommand, project: Option<&Path>, job: &JobContext) -> Re
         SaeCommand::Encode {
             sae,
             input,
+            target,
             output,
             k,
         } => {
             let request = engine::EncodeRequest {
                 sae: sae.clone(),
                 input: input.clone(),
+                target: target.clone(),
                 output: output.clone(),
                 k: *k,
             };
@@ -487,9 +490,12 @@ fn run_sae_here(command: &SaeCommand, session: &Session, job: &JobContext) -> Re
         SaeCommand::Evaluate(arguments) => crate::evaluation::evaluate(arguments, session, job),
         SaeCommand::List => {
             let views = session.dictionary_views()?;
+            let mut stopped = session.run_views()?;
+            stopped.retain(|run| matches!(run.state, RunState::Recording | RunState::Training));
+            let lines = text::dictionaries(&views) + &text::stopped_runs(&stopped);
             Ok(Answer::new(
-                json!({ "dictionaries": views }),
-                text::dictionaries(&views),
+                json!({ "dictionaries": views, "stopped": stopped }),
+                lines,
             ))
         }
     }

@@ -126,12 +126,19 @@ pub fn over_steps(config: &SaeConfig, steps: u32) -> SaeConfig {
     }
 }
 
-/// Checks settings for rows of width `d_model` against their ranges and each other. Takes no time.
+/// Checks settings of a project's dictionary for rows of width `d_model` against their ranges and
+/// each other. Takes no time.
 ///
 /// # Errors
 /// One sentence that names the first setting that does not fit.
 pub fn check_settings(config: &SaeConfig, d_model: u32) -> Result<()> {
-    Ok(sae::check_config(config, d_model as usize)?)
+    sae::check_config(config, d_model as usize)?;
+    if config.transcode {
+        let reason = "a harvest has no rows for a transcoder to predict; train one outside a \
+                      project by sae train --input FILE:KEY --target FILE:KEY";
+        return Err(EngineError::request(reason));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

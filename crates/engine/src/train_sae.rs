@@ -15,6 +15,7 @@ use crate::early_stop;
 use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
 use crate::model_registry::to_json;
+use crate::presets::check_settings;
 use crate::session::Session;
 use crate::shard_source::ShardSource;
 
@@ -74,6 +75,9 @@ impl Session {
         let mut folders = Vec::with_capacity(runs.len());
         for (name, config) in runs {
             let folder = self.project.artefact_dir(ArtefactKind::Sae, name)?;
+            if let Some(note) = sae::unreached_rate(config) {
+                job.warn(format!("{name}: {note}"));
+            }
             begin_or_resume(&folder, harvest, config)?;
             crate::train_run::forget_request(&folder);
             folders.push(folder);
@@ -125,7 +129,7 @@ impl Session {
                     "saes/{name} is already there; choose another name"
                 )));
             }
-            sae::check_config(config, reader.d_model())?;
+            check_settings(config, reader.d_model() as u32)?;
             if runs[..at].iter().any(|(before, _)| before == name) {
                 let reason = format!("two dictionaries are to be called {name}");
                 return Err(EngineError::request(reason));

@@ -36,6 +36,9 @@ pub(crate) enum SaeCommand {
         /// Rows `[n, d_model]`: FILE.safetensors with a tensor x, or FILE.safetensors:KEY.
         #[arg(long)]
         input: String,
+        /// Of a transcoder: the rows it is to predict, in FILE.safetensors:KEY; its FVU is theirs.
+        #[arg(long)]
+        target: Option<String>,
         /// Where the codes go.
         #[arg(long)]
         output: PathBuf,
@@ -128,6 +131,10 @@ pub(crate) struct SaeTrainArguments {
     /// by batch, or `[n, d_model]` shuffled.
     #[arg(long, requires = "out")]
     pub(crate) input: Option<String>,
+    /// Outside a project: for a transcoder (recipe sparsify, transcode = true, with or without
+    /// `skip_connection`), the rows in FILE.safetensors:KEY that those of --input are to predict.
+    #[arg(long, requires = "input")]
+    pub(crate) target: Option<String>,
     /// Outside a project: folder of the dictionary whose weights it starts from.
     #[arg(long, requires = "input")]
     pub(crate) init: Option<PathBuf>,
