@@ -1,6 +1,6 @@
 //! Settings of a dictionary under a name, each with a sentence that says when to take it.
 
-use schema::{SaeConfig, SaeVariant};
+use schema::{SaeConfig, SaeRecipe, SaeVariant};
 
 use crate::error::{EngineError, Result};
 
@@ -87,8 +87,27 @@ pub fn presets() -> Vec<Preset> {
                        features brought back early because there are few rows.",
             expansion: 16,
             base: SaeConfig {
+                lr: 3e-3,
                 dead_after_rows: 50_000,
-                ..with_steps(SaeVariant::TopK, 8, 1024, 3000)
+                ..with_steps(SaeVariant::TopK, 8, 1024, 12_000)
+            },
+        },
+        Preset {
+            id: "recsae-paper",
+            name: "RecSAE, as published",
+            sentence: "For user vectors of a recommender, by the authors' own setting: small \
+                       batches, fifty passes over about 880,000 rows at most, stopped when \
+                       reconstructions rank no better.",
+            expansion: 16,
+            base: SaeConfig {
+                lr: 5e-5,
+                batch_rows: 33,
+                steps: 1_331_900,
+                warmup_steps: 0,
+                weight_decay: 1e-6,
+                early_stop: Some(10),
+                k: 8,
+                ..SaeConfig::of_recipe(SaeRecipe::Recsae, SaeVariant::TopK, 1024)
             },
         },
     ]
@@ -147,7 +166,11 @@ mod tests {
 
     #[test]
     fn a_preset_over_fewer_steps_keeps_its_shares() {
-        for preset in presets() {
+        // The authors' setting has neither warm-up nor decay.
+        for preset in presets()
+            .into_iter()
+            .filter(|preset| preset.id != "recsae-paper")
+        {
             let short = over_steps(&preset.config(64), 100);
             assert_eq!((short.warmup_steps, short.decay_start), (5, Some(80)));
             assert_eq!(short.threshold_start_step, 25);

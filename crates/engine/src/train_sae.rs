@@ -151,6 +151,23 @@ impl Session {
         Ok(first.seed)
     }
 
+    /// Steps that make so many passes over the training rows of a harvest.
+    ///
+    /// # Errors
+    /// When there is no such harvest, or they are too many.
+    pub fn steps_of_passes(&self, harvest: &str, config: &SaeConfig, passes: u32) -> Result<u32> {
+        let reader = HarvestReader::open(&self.project, harvest)?;
+        let is_training = self.training_samples(&reader)?;
+        let n_rows = ShardSource::new(&reader, &is_training, config.seed)?.n_rows();
+        let steps = n_rows.div_ceil(u64::from(config.batch_rows.max(1))) * u64::from(passes);
+        u32::try_from(steps).map_err(|_too_many| {
+            EngineError::request(format!(
+                "{passes} passes over {n_rows} rows in batches of {} are too many steps",
+                config.batch_rows
+            ))
+        })
+    }
+
     /// What was measured when the dictionary was trained.
     ///
     /// # Errors

@@ -144,13 +144,16 @@ pub(crate) struct SaeTrainArguments {
     /// Steps, if not those of the settings.
     #[arg(long)]
     pub(crate) steps: Option<u32>,
+    /// Steps that make so many passes over the rows, if not those of the settings.
+    #[arg(long, conflicts_with_all = ["steps", "input"])]
+    pub(crate) epochs: Option<u32>,
     /// Settings in TOML: recipe (`dictionary_learning`, saelens, sparsify, recsae), variant
     /// (`top_k`, `batch_top_k`, matryoshka, relu, `jump_relu`, gated, `group_max`), `n_features`,
     /// k, lr, steps, `batch_rows` and others; a wrong key lists them all. "none" leaves out decay
     /// or clipping. In a project repeatable: dictionaries NAME-FILE from one pass over the rows.
     #[arg(long)]
     pub(crate) config: Vec<PathBuf>,
-    /// Settings under a name: quick, standard, thorough, matryoshka or recsae; keys of --config
+    /// Settings under a name: quick, standard, thorough, matryoshka, recsae or recsae-paper; keys of --config
     /// stand above them.
     #[arg(long, conflicts_with = "input")]
     pub(crate) preset: Option<String>,
