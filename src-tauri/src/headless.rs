@@ -73,6 +73,11 @@ pub(crate) fn run(command: &Command, project: Option<&Path>, job: &JobContext) -
             let lines = speeds.lines();
             Ok(Answer::new(json!(speeds), lines))
         }
+        Command::Bench(BenchCommand::Recommenders { path, epochs }) => {
+            let speed = engine::bench_recommenders(path.as_deref(), *epochs, job)?;
+            let lines = speed.lines();
+            Ok(Answer::new(json!(speed), lines))
+        }
         Command::Open { .. } | Command::Bench(_) => {
             Err(EngineError::other("this command is run elsewhere"))
         }

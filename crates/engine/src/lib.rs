@@ -6,6 +6,7 @@
 mod ablate;
 mod associate;
 mod bench_models;
+mod bench_recommenders;
 mod bench_sae;
 pub mod demo;
 mod device;
@@ -57,6 +58,7 @@ mod worker;
 
 pub use associate::{ConfirmedAssociation, ConfirmedAssociations};
 pub use bench_models::{SpeedOfModel, SpeedsOfModel, bench_models};
+pub use bench_recommenders::{SpeedOfRecommender, bench_recommenders};
 pub use bench_sae::{SpeedOfTraining, SpeedsOfTraining, bench_sae};
 pub use device::{DeviceChoice, DeviceView, device, set_device};
 pub use engine::Engine;
