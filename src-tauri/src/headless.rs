@@ -355,6 +355,7 @@ fn run_model(command: &ModelCommand, session: &Session, job: &JobContext) -> Res
             let mut value = json!(report.by_name());
             if let Some(reconstructed) = report.reconstructed_by_name() {
                 value["reconstructed"] = json!(reconstructed);
+                value["kept"] = json!(report.kept);
             }
             Ok(Answer::new(value.clone(), text::figures(&value)))
         }
