@@ -124,9 +124,11 @@ pub(crate) fn train(
         let (trained, report) = train_until(vec![run], source, until, job)?
             .pop()
             .ok_or_else(|| EngineError::other("no dictionary was trained"))?;
+        // Without a report there was nothing left to do up to there.
+        let is_there = report.is_none_or(|report| report.step + 1 >= until);
         last = report.or(last);
-        if !trained.completed {
-            job.check_cancelled()?;
+        if !is_there {
+            return Err(EngineError::cancelled());
         }
         if passes.last().is_none_or(|pass| pass.step < until) {
             job.report("Ranking with reconstructions", 0, 0, "users");
@@ -144,6 +146,7 @@ pub(crate) fn train(
             let text = to_json(&passes)?;
             store::write_atomically(&folder.join(PASSES), &text, store::Durability::PowerCut)?;
         }
+        job.check_cancelled()?;
         if trained.completed || since_best(&passes) >= patience {
             let mut trained = trained;
             trained.sae = sae::formats::folder::load(&best)?.0;

@@ -361,8 +361,8 @@ pub(crate) fn train_all_in(
     Ok(trained)
 }
 
-/// The same up to a step: a run that has more to do is written to its checkpoint then, as one that
-/// the user stopped is.
+/// The same up to so many steps: a run that has more to do is written to its checkpoint then, as one
+/// that the user stopped is.
 pub(crate) fn train_until(
     runs: Vec<PlacedRun<'_>>,
     source: &mut dyn ActivationSource,
@@ -385,18 +385,14 @@ pub(crate) fn train_until(
         config: run.1,
         initial: run.2,
         checkpoint: Some(plan),
+        until: Some(until),
     });
     let trained = sae::train_together(specs.collect(), source, &mut |run, report| {
         metrics[run].add(report);
         last[run] = Some(*report);
         job.train_step(*report);
-        let done = report.step + 1;
-        let total = total.unwrap_or(0);
-        let asked = job.step("Training dictionary", u64::from(done), total, "steps");
-        if done >= until {
-            return std::ops::ControlFlow::Break(());
-        }
-        asked
+        let done = u64::from(report.step) + 1;
+        job.step("Training dictionary", done, total.unwrap_or(0), "steps")
     })?;
     for file in metrics {
         file.finish()?;

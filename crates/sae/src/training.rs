@@ -82,6 +82,7 @@ pub fn train_from(
         config,
         initial,
         checkpoint,
+        until: None,
     };
     let mut trained = train_together(vec![run], source, &mut |_, report| observer(report))?;
     trained.pop().ok_or_else(|| SaeError::Config {
@@ -99,6 +100,8 @@ pub struct RunSpec<'a> {
     pub initial: SaeParts,
     /// Where it keeps its checkpoints.
     pub checkpoint: Option<&'a CheckpointPlan>,
+    /// Steps after which it stops for now, with a checkpoint; `None` for all of them.
+    pub until: Option<u32>,
 }
 
 /// Trains several dictionaries on one pass over the rows: each batch is read once and every run
@@ -155,10 +158,12 @@ pub fn train_together(
             }
         }
         if stopped {
-            for run in &mut runs {
-                run.save(true)?;
-            }
             break;
+        }
+    }
+    for run in &mut runs {
+        if run.state.step < run.plan.config.steps {
+            run.save(true)?;
         }
     }
     runs.into_iter().map(Training::finish).collect()
@@ -216,6 +221,8 @@ struct Training<'a> {
     saved_at: u32,
     saved_when: Instant,
     clock: Instant,
+    /// Where it stops for now.
+    until: u32,
 }
 
 impl<'a> Training<'a> {
@@ -250,12 +257,13 @@ impl<'a> Training<'a> {
             checkpoint: run.checkpoint,
             saved_when: Instant::now(),
             clock: Instant::now(),
+            until: run.until.unwrap_or(u32::MAX).min(config.steps),
         })
     }
 
-    /// The step that is to be done next; `None` when all are done.
+    /// The step that is to be done next; `None` when all are done that are asked for.
     fn due(&self) -> Option<u32> {
-        (self.state.step < self.plan.config.steps).then_some(self.state.step)
+        (self.state.step < self.until).then_some(self.state.step)
     }
 
     /// One step on a batch.

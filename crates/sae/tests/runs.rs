@@ -294,6 +294,7 @@ fn dictionaries_trained_on_one_pass_end_as_they_would_alone() {
             config,
             initial: initial_weights(config, D).unwrap(),
             checkpoint: Some(plan),
+            until: None,
         });
         let mut steps = [0; 3];
         let trained = train_together(runs.collect(), &mut source, &mut |run, report| {
@@ -322,6 +323,7 @@ fn dictionaries_trained_on_one_pass_end_as_they_would_alone() {
         config,
         initial: initial_weights(config, D).unwrap(),
         checkpoint: None,
+        until: None,
     });
     let mut source = InMemorySource::new(planted_rows(1000, 1), D, 5).unwrap();
     let continues = &mut |_: usize, _: &StepReport| ControlFlow::Continue(());
