@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engine::views::{
-    DatasetView, DictionaryView, Event, FeatureCard, FeaturePage, FeatureQuery, FilmSize,
-    FilmState, ImportRequest, JobView, ModelView, PathPurpose, ProjectView, RecentProject,
-    Revision, RunRequest, RunView, SampleView, SteerRequest, SteerTicket, TraceTicket,
+    AddRecommenderRequest, DatasetView, DictionaryView, Event, FeatureCard, FeaturePage,
+    FeatureQuery, FilmSize, FilmState, HistoryRequest, HistoryTicket, ImportRequest, JobView,
+    ModelEntry, ModelView, PathPurpose, PictureState, ProjectView, RecentProject, Revision,
+    RunRequest, RunView, SampleView, SteerRequest, SteerTicket, TraceTicket, UnfinishedRecommender,
 };
-use engine::{Engine, TraceRequest};
+use engine::{Engine, TraceRequest, TrainRecommenderRequest};
 use schema::{FeatureId, JobId, ReviewState};
 
 /// An answer, or one sentence for the user.
@@ -52,6 +53,14 @@ pub trait Backend {
     fn take_out(&self, name: &str) -> Answer<()>;
     fn runs(&self) -> Answer<Arc<Vec<RunView>>>;
     fn read_curve(&self, name: &str) -> Answer<()>;
+    fn model_entries(&self) -> Answer<Arc<Vec<ModelEntry>>>;
+    fn unfinished_recommenders(&self) -> Answer<Arc<Vec<UnfinishedRecommender>>>;
+    fn train_recommender(&self, request: TrainRecommenderRequest) -> Answer<JobId>;
+    fn resume_recommender(&self, name: &str) -> Answer<JobId>;
+    fn discard_recommender(&self, name: &str) -> Answer<JobId>;
+    fn import_recommender(&self, request: AddRecommenderRequest) -> Answer<JobId>;
+    fn read_history(&self, request: HistoryRequest) -> Answer<HistoryTicket>;
+    fn picture(&self, path: &Arc<str>) -> PictureState;
     fn dictionaries(&self) -> Answer<Arc<Vec<DictionaryView>>>;
     fn feature_ids(&self, sae: &str, query: &FeatureQuery) -> Answer<Arc<Vec<FeatureId>>>;
     fn feature_card(&self, sae: &str, feature: FeatureId) -> Answer<Arc<FeatureCard>>;
@@ -180,6 +189,38 @@ impl Backend for Engine {
         Self::read_curve(self, name).map_err(sentence)
     }
 
+    fn model_entries(&self) -> Answer<Arc<Vec<ModelEntry>>> {
+        Self::model_entries(self).map_err(sentence)
+    }
+
+    fn unfinished_recommenders(&self) -> Answer<Arc<Vec<UnfinishedRecommender>>> {
+        Self::unfinished_recommenders(self).map_err(sentence)
+    }
+
+    fn train_recommender(&self, request: TrainRecommenderRequest) -> Answer<JobId> {
+        Self::train_recommender(self, request).map_err(sentence)
+    }
+
+    fn resume_recommender(&self, name: &str) -> Answer<JobId> {
+        Self::resume_recommender(self, name).map_err(sentence)
+    }
+
+    fn discard_recommender(&self, name: &str) -> Answer<JobId> {
+        Self::discard_recommender(self, name).map_err(sentence)
+    }
+
+    fn import_recommender(&self, request: AddRecommenderRequest) -> Answer<JobId> {
+        Self::import_recommender(self, request).map_err(sentence)
+    }
+
+    fn read_history(&self, request: HistoryRequest) -> Answer<HistoryTicket> {
+        Self::read_history(self, request).map_err(sentence)
+    }
+
+    fn picture(&self, path: &Arc<str>) -> PictureState {
+        Self::picture(self, path)
+    }
+
     fn dictionaries(&self) -> Answer<Arc<Vec<DictionaryView>>> {
         Self::dictionaries(self).map_err(sentence)
     }
@@ -267,5 +308,9 @@ fn dialog(purpose: PathPurpose) -> Option<std::path::PathBuf> {
             .add_filter("Tables", &["csv", "tsv", "txt"])
             .pick_file(),
         PathPurpose::Model => dialog.set_title("Model").pick_file(),
+        PathPurpose::Recommender => dialog
+            .set_title("Checkpoint of a recommender")
+            .add_filter("Checkpoints", &["safetensors", "pt", "pth"])
+            .pick_file(),
     }
 }

@@ -11,6 +11,7 @@ use crate::options::{Options, StartAt, Waker};
 
 mod invented;
 mod invented_backend;
+mod recommenders;
 mod steering;
 mod training;
 

@@ -7,6 +7,8 @@ pub(crate) mod film_shade;
 pub(crate) mod film_viewer;
 pub(crate) mod histogram;
 pub(crate) mod icon;
+pub(crate) mod item_card;
+pub(crate) mod item_row;
 pub(crate) mod item_strip;
 pub(crate) mod located_report;
 pub(crate) mod notice;

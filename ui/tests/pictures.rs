@@ -95,6 +95,7 @@ fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
             let shots = [
                 ("start", Screen::Start, StartAt::default()),
                 ("data", Screen::Data, StartAt::default()),
+                ("models", Screen::Models, StartAt::default()),
                 ("train", Screen::Train, StartAt::default()),
                 ("training", Screen::Train, StartAt::default()),
                 ("gallery", Screen::Gallery, films()),
@@ -115,6 +116,14 @@ fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
                     StartAt {
                         strength: Some(2.0),
                         ..films()
+                    },
+                ),
+                (
+                    "ranked",
+                    Screen::Steer,
+                    StartAt {
+                        strength: Some(2.0),
+                        ..of("histories")
                     },
                 ),
                 (
@@ -149,9 +158,58 @@ fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
                     match name {
                         "trace" => &[Act::Click("Occlusion")],
                         "training" => &[Act::Click("Start training")],
+                        "models" => &[Act::Click(
+                            "Model invented-ranker, SasRec · trained on histories",
+                        )],
                         _ => &[],
                     },
                 )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn pictures_of_recommenders() -> Result<(), Box<dyn std::error::Error>> {
+    let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES").map(PathBuf::from) else {
+        return Ok(());
+    };
+    let form = [
+        Act::Click("Train a recommender…"),
+        Act::Click("TiMiRec"),
+        Act::Set("Learning rate", 0.001),
+    ];
+    let running = [
+        Act::Click("Train a recommender…"),
+        Act::Click("TiMiRec"),
+        Act::Click("Start training"),
+    ];
+    let stopped = [
+        Act::Click("Train a recommender…"),
+        Act::Click("Start training"),
+        Act::Click("Stop and keep"),
+    ];
+    let import = [
+        Act::Click("Import a recommender…"),
+        Act::Click("Choose checkpoint"),
+        Act::Click("What the file may not say"),
+    ];
+    for (light, theme) in [(false, "dark"), (true, "light")] {
+        for (size, size_name) in [([1280.0, 800.0], "1280"), ([1920.0, 1080.0], "1920")] {
+            for (name, acts) in [
+                ("models-form", &form[..]),
+                ("models-running", &running),
+                ("models-stopped", &stopped),
+                ("models-import", &import),
+            ] {
+                let start = StartAt {
+                    screen: Some(Screen::Models),
+                    light: Some(light),
+                    ..StartAt::default()
+                };
+                let file = format!("{name}-{theme}-{size_name}.png");
+                picture(&folder, &file, size, start, &[], acts)?;
             }
         }
     }

@@ -6,6 +6,7 @@
 mod associate;
 mod bench_models;
 mod bench_sae;
+mod decoding;
 pub mod demo;
 mod device;
 mod early_stop;
@@ -19,11 +20,13 @@ mod forecast;
 mod foreign_sae;
 mod gallery;
 mod harvest;
+mod histories;
 pub mod import;
 mod import_files;
 mod import_sae;
 mod indexed;
 mod inspect_model;
+mod item_pictures;
 mod jobs;
 mod keep_project;
 mod labels;
@@ -34,6 +37,7 @@ mod metric_views;
 mod model_registry;
 mod presets;
 mod project_views;
+mod recommender_runs;
 mod recover_planted;
 mod recovery;
 mod run_model;
@@ -79,6 +83,9 @@ pub use loose_sae::{
 };
 pub use models::AttributionMethod as TraceMethod;
 pub use presets::{Preset, check_settings, over_steps, preset, presets};
+pub use recommender_runs::{
+    RecommenderPreset, RecommenderSetting, SettingValue, check_recommender, recommender_presets,
+};
 pub use recovery::ConceptRecovery;
 pub use run_model::{RunAnswer, RunRequest, StudyRequest, run_model};
 pub use run_recommender::{RankAnswer, RankRequest, RecommenderFile, run_recommender};

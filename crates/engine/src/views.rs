@@ -1,5 +1,7 @@
 //! What a front end shows, as plain data in the user's words.
 
+mod items;
+mod models;
 mod training;
 
 use std::sync::Arc;
@@ -11,8 +13,14 @@ use schema::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use crate::item_pictures::{ItemPicture, PictureState};
 pub use crate::metric_views::{MetricView, metric_view, metric_views};
 use crate::train_recommender::RecommenderCurve;
+pub use items::{
+    HistoryRequest, HistoryTicket, HistoryView, ItemEffects, ItemView, PopularityView,
+    SameRecommendation,
+};
+pub use models::{AddRecommenderRequest, ModelEntry, RecommenderRecord, UnfinishedRecommender};
 pub use training::{
     DeadForecast, DiskForecast, Forecast, MemoryForecast, RowForecast, RunFigures, RunRequest,
     RunState, RunView, TimeForecast,
@@ -75,9 +83,26 @@ pub struct JobView {
     pub stopping: bool,
     /// Training curve of this stage, decimated, where a dictionary is trained.
     pub curve: Arc<Vec<StepReport>>,
-    /// Curves by epoch, where a recommender is trained.
-    pub epochs: Arc<RecommenderCurve>,
+    /// Curves by epoch, where a recommender is trained: one per stage that has a finished epoch.
+    pub epochs: Arc<Vec<RecommenderCurve>>,
 }
+
+impl JobView {
+    /// The dictionary that is being made.
+    pub fn dictionary(&self) -> Option<&str> {
+        let name = self.subject.as_str();
+        (!name.is_empty() && !name.starts_with(MODELS)).then_some(name)
+    }
+
+    /// The model that is being trained, or will be when it is the job's turn.
+    pub fn model(&self) -> Option<&str> {
+        let mut subjects = std::iter::once(&self.subject).chain(&self.queued);
+        subjects.find_map(|subject| subject.strip_prefix(MODELS))
+    }
+}
+
+/// What the subject of a job that trains a model begins with.
+pub(crate) const MODELS: &str = "models/";
 
 /// What happened since the last poll.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,7 +117,7 @@ pub enum Event {
     ProjectChanged,
     /// Something that queries see has changed.
     Changed(Revision),
-    /// A film asked for is in the cache now, or cannot be read.
+    /// A film or picture asked for is in the cache now, or cannot be read.
     FilmReady,
     /// An import preview asked for is done.
     ImportPreview(Box<Result<ImportPreview, String>>),
@@ -108,6 +133,8 @@ pub enum Event {
     ModelRead(String, Box<Result<ModelView, String>>),
     /// A training curve asked for: its run, and its steps.
     Curve(String, Result<Arc<Vec<StepReport>>, String>),
+    /// The answer to a request for a whole history.
+    HistoryRead(HistoryTicket, Box<Result<HistoryView, String>>),
     /// The answer to a tracing request.
     Traced(TraceTicket, Box<Result<crate::TraceView, String>>),
     /// A file dialog was closed: what the user chose it for, and the path.
@@ -144,6 +171,8 @@ pub enum PathPurpose {
     InteractionsFolder,
     /// A model.
     Model,
+    /// A recommender's checkpoint.
+    Recommender,
 }
 
 /// A dataset in a list.
@@ -363,19 +392,6 @@ pub struct TokenView {
     pub class: PositionClass,
 }
 
-/// One item of an example or ranking.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ItemView {
-    /// Item id, from 1.
-    pub id: u32,
-    /// Title, or `item 123` where the source has none.
-    pub title: String,
-    /// Categories.
-    pub categories: Vec<String>,
-    /// Activation of the feature, 0 where silent.
-    pub activation: f32,
-}
-
 /// Everything about one feature.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FeaturePage {
@@ -416,6 +432,8 @@ pub struct WritesView {
     pub promoted: Vec<(String, f32)>,
     /// Suppressed, strongest first.
     pub suppressed: Vec<(String, f32)>,
+    /// The same as items, where the feature belongs to a recommender.
+    pub items: Option<ItemEffects>,
 }
 
 /// One sample for the data screen.

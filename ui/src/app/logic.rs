@@ -69,6 +69,7 @@ impl App {
             let ctx = context!(self);
             self.screens.start.on_event(&ctx, &event);
             self.screens.data.on_event(&ctx, &event);
+            self.screens.models.on_event(&ctx, &event);
             self.screens.train.on_event(&ctx, &event);
             self.screens.gallery.on_event(&ctx, &event);
             self.screens.feature.on_event(&ctx, &event);
@@ -156,10 +157,11 @@ impl App {
             (Key::N, Command::ChoosePath(PathPurpose::NewProject)),
             (Key::Num1, Command::Show(Screen::Start)),
             (Key::Num2, Command::Show(Screen::Data)),
-            (Key::Num3, Command::Show(Screen::Train)),
-            (Key::Num4, Command::Show(Screen::Gallery)),
-            (Key::Num5, Command::Show(Screen::Feature)),
-            (Key::Num6, Command::Show(Screen::Steer)),
+            (Key::Num3, Command::Show(Screen::Models)),
+            (Key::Num4, Command::Show(Screen::Train)),
+            (Key::Num5, Command::Show(Screen::Gallery)),
+            (Key::Num6, Command::Show(Screen::Feature)),
+            (Key::Num7, Command::Show(Screen::Steer)),
         ];
         for (key, command) in shortcuts {
             if ctx.input_mut(|input| input.consume_key(Modifiers::COMMAND, key)) {
@@ -259,6 +261,18 @@ impl App {
                 self.screens.steer.add_feature(&sae, feature, sample);
                 self.screen = Screen::Steer;
             }
+            Command::TrainOn(model, hook) => {
+                self.screens.train.train_on(model, hook);
+                self.screen = Screen::Train;
+            }
+            Command::NewRecommender => {
+                self.screens.models.show_form();
+                self.screen = Screen::Models;
+            }
+            Command::AddRecommender => {
+                self.screens.models.show_import();
+                self.screen = Screen::Models;
+            }
             Command::DismissToast(id) => self.toasts.dismiss(id),
             other => self.ask(other),
         }
@@ -305,6 +319,13 @@ impl App {
             Command::ResumeRuns(names) => backend.resume_runs(names).map(drop),
             Command::DiscardRun(name) => backend.discard_run(&name).map(drop),
             Command::TakeOut(name) => backend.take_out(&name),
+            Command::TrainRecommender(request) => backend.train_recommender(*request).map(drop),
+            Command::ResumeRecommender(name) => backend.resume_recommender(&name).map(drop),
+            Command::DiscardRecommender(name) => backend.discard_recommender(&name).map(drop),
+            Command::ImportRecommender(request) => backend.import_recommender(*request).map(drop),
+            Command::ReadHistory(request) => backend.read_history(request.clone()).map(|ticket| {
+                self.screens.feature.history.waits_for(ticket, request);
+            }),
             Command::CancelJob(job) => {
                 backend.cancel(job);
                 Ok(())

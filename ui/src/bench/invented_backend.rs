@@ -4,18 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use engine::views::{
-    BestAssociation, DatasetView, DictionaryView, Event, ExampleKind, FeatureCard, FeaturePage,
-    FeatureQuery, FilmSize, FilmState, ImportPreview, ImportRequest, JobEnd, JobView, ModelView,
-    PathPurpose, ProjectView, RecentProject, Revision, RunRequest, RunView, SampleView,
-    SteerOutcome, SteerRequest, SteerTicket, SteerView, TraceTicket, WritesView,
+    AddRecommenderRequest, BestAssociation, DatasetView, DictionaryView, Event, ExampleKind,
+    FeatureCard, FeaturePage, FeatureQuery, FilmSize, FilmState, HistoryRequest, HistoryTicket,
+    ImportPreview, ImportRequest, JobEnd, JobView, ModelEntry, ModelView, PathPurpose,
+    PictureState, ProjectView, RecentProject, Revision, RunRequest, RunView, SampleView,
+    SteerOutcome, SteerRequest, SteerTicket, SteerView, TraceTicket, UnfinishedRecommender,
+    WritesView,
 };
-use engine::{LocatedReport, TraceRequest, TraceView};
+use engine::{LocatedReport, TraceRequest, TraceView, TrainRecommenderRequest};
 use schema::{
     Association, DatasetKind, DatasetManifest, Decision, FeatureId, HookPoint, JobId, PatchGrid,
     Report, ReviewState, Skipped, Split,
 };
 
 use super::invented::{Invented, N_SAMPLES, SIDE, example, film, items, kind_of, mixed};
+use super::recommenders;
 use crate::backend::{Answer, Backend};
 
 impl Backend for Invented {
@@ -286,6 +289,71 @@ impl Backend for Invented {
         Ok(())
     }
 
+    fn model_entries(&self) -> Answer<Arc<Vec<ModelEntry>>> {
+        Ok(Arc::new(recommenders::entries()))
+    }
+
+    fn unfinished_recommenders(&self) -> Answer<Arc<Vec<UnfinishedRecommender>>> {
+        let state = self.state();
+        let begun = state.recommenders.iter();
+        let unfinished = begun.map(|request| UnfinishedRecommender {
+            request: request.clone(),
+            has_checkpoint: true,
+        });
+        Ok(Arc::new(unfinished.collect()))
+    }
+
+    fn train_recommender(&self, request: TrainRecommenderRequest) -> Answer<JobId> {
+        self.note(format!(
+            "train {} on {} as {}, seed {}, {}",
+            request.arch,
+            request.dataset,
+            request.name,
+            request.seed,
+            request.settings.trim().replace('\n', ", ")
+        ));
+        let job = JobId(31);
+        let mut state = self.state();
+        state.jobs.push(recommenders::job(job, &request));
+        state.recommenders.push(request);
+        drop(state);
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        Ok(job)
+    }
+
+    fn resume_recommender(&self, name: &str) -> Answer<JobId> {
+        self.note(format!("resume {name}"));
+        Ok(JobId(32))
+    }
+
+    fn discard_recommender(&self, name: &str) -> Answer<JobId> {
+        self.note(format!("discard {name}"));
+        let mut state = self.state();
+        state.recommenders.retain(|begun| begun.name != name);
+        drop(state);
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        Ok(JobId(33))
+    }
+
+    fn import_recommender(&self, request: AddRecommenderRequest) -> Answer<JobId> {
+        self.note(format!(
+            "import {} from {} as {} for {}, heads {}",
+            request.name, request.path, request.arch, request.dataset, request.heads
+        ));
+        Ok(JobId(34))
+    }
+
+    fn read_history(&self, request: HistoryRequest) -> Answer<HistoryTicket> {
+        let ticket = HistoryTicket(41);
+        let answer = Ok(recommenders::history(request));
+        self.send(Event::HistoryRead(ticket, Box::new(answer)));
+        Ok(ticket)
+    }
+
+    fn picture(&self, path: &Arc<str>) -> PictureState {
+        recommenders::picture(path)
+    }
+
     fn dictionaries(&self) -> Answer<Arc<Vec<DictionaryView>>> {
         if self.state().closed {
             return Err("no project is open".to_owned());
@@ -379,6 +447,8 @@ impl Backend for Invented {
             writes: Some(WritesView {
                 promoted: vec![(" effusion".to_owned(), 2.1)],
                 suppressed: vec![(" clear".to_owned(), -1.4)],
+                items: (kind_of(sae) == ExampleKind::History)
+                    .then(|| recommenders::effects(feature.0)),
             }),
             explanations: Vec::new(),
             decisions,
