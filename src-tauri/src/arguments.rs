@@ -1,5 +1,6 @@
 //! The command line: `fluoroscope <noun> <verb>`. Only words and types; no logic.
 
+mod ablation;
 mod bench;
 mod dataset;
 mod features;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use ablation::{AblateArguments, DebiasArguments};
 pub(crate) use bench::BenchCommand;
 pub(crate) use dataset::{DatasetCommand, InteractionsArguments, PhantomKind};
 pub(crate) use features::FeaturesCommand;
@@ -154,6 +156,16 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t = Mode::Add)]
         mode: Mode,
     },
+    /// Change features for all users of a recommender: what they are shown then, and what it costs.
+    #[command(
+        after_help = "Examples: fluoroscope ablate concepts --feature 87 --category Comedy\n          fluoroscope ablate concepts --feature 87=0.5 --feature 12=0.5 --mode scale"
+    )]
+    Ablate(AblateArguments),
+    /// Find the features of a recommender that carry a bias and sweep their strength.
+    #[command(
+        after_help = "Examples: fluoroscope debias concepts\n          fluoroscope debias concepts --category Horror --strength 0.5 --out milder"
+    )]
+    Debias(DebiasArguments),
     /// What this program is, and where it is installed.
     #[command(after_help = "Example: fluoroscope about")]
     About,

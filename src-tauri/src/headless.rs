@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use engine::views::{
-    FeatureQuery, FeatureSort, ImportRequest, InteractionsRequest, SteerOutcome, SteerRequest,
+    FeatureQuery, FeatureSort, ImportRequest, InteractionsRequest, RunState, SteerOutcome,
+    SteerRequest,
 };
 use engine::{
     EngineError, HarvestRequest, JobContext, RecommenderFile, Result, Session,
     TrainRecommenderRequest,
 };
-use schema::{FeatureId, Split, SteeringMode};
+use schema::FeatureId;
 use serde_json::{Value, json};
 
+use crate::ablation;
 use crate::arguments::{
     Arch, BenchCommand, Command, DatasetCommand, ExplainCommand, FeaturesCommand, HarvestCommand,
     InteractionsArguments, Mode, ModelCommand, PhantomKind, ProjectCommand, ReviewCommand,
@@ -63,6 +65,8 @@ pub(crate) fn run(command: &Command, project: Option<&Path>, job: &JobContext) -
             features,
             mode,
         } => run_steer(&open(project)?, sae, sample, features, *mode, job),
+        Command::Ablate(arguments) => ablation::ablate(arguments, &open(project)?, job),
+        Command::Debias(arguments) => ablation::debias(arguments, &open(project)?, job),
         Command::About => crate::installation::about(),
         Command::Bench(BenchCommand::Sae { input }) => {
             let speeds = engine::bench_sae(input.as_deref(), job)?;
@@ -341,15 +345,7 @@ fn run_model(command: &ModelCommand, session: &Session, job: &JobContext) -> Res
             split,
             sae,
         } => {
-            let split = match split.as_str() {
-                "dev" => Split::Dev,
-                "test" => Split::Test,
-                other => {
-                    return Err(EngineError::request(format!(
-                        "\"{other}\" is no part to evaluate on; expected dev or test"
-                    )));
-                }
-            };
+            let split = ablation::ranked_split(split)?;
             let report = session.evaluate_ranking(name, dataset, split, sae.as_deref())?;
             let mut value = json!(report.by_name());
             if let Some(reconstructed) = report.reconstructed_by_name() {
@@ -428,12 +424,14 @@ fn run_sae(command: &SaeCommand, project: Option<&Path>, job: &JobContext) -> Re
         SaeCommand::Encode {
             sae,
             input,
+            target,
             output,
             k,
         } => {
             let request = engine::EncodeRequest {
                 sae: sae.clone(),
                 input: input.clone(),
+                target: target.clone(),
                 output: output.clone(),
                 k: *k,
             };
@@ -487,9 +485,12 @@ fn run_sae_here(command: &SaeCommand, session: &Session, job: &JobContext) -> Re
         SaeCommand::Evaluate(arguments) => crate::evaluation::evaluate(arguments, session, job),
         SaeCommand::List => {
             let views = session.dictionary_views()?;
+            let mut stopped = session.run_views()?;
+            stopped.retain(|run| matches!(run.state, RunState::Recording | RunState::Training));
+            let lines = text::dictionaries(&views) + &text::stopped_runs(&stopped);
             Ok(Answer::new(
-                json!({ "dictionaries": views }),
-                text::dictionaries(&views),
+                json!({ "dictionaries": views, "stopped": stopped }),
+                lines,
             ))
         }
     }
@@ -618,12 +619,7 @@ fn run_steer(
     mode: Mode,
     job: &JobContext,
 ) -> Result<Answer> {
-    let mode = match mode {
-        Mode::Add => SteeringMode::Add,
-        Mode::Clamp => SteeringMode::Clamp,
-        Mode::Ablate => SteeringMode::Ablate,
-        Mode::Scale => SteeringMode::Scale,
-    };
+    let mode = ablation::steering_mode(mode);
     let edits = features
         .iter()
         .map(|edit| engine::parse_edit(edit, mode))

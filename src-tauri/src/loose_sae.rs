@@ -14,9 +14,13 @@ use crate::text::Answer;
 pub(crate) fn encode(request: &EncodeRequest, project: Option<&Path>) -> Result<Answer> {
     let session = session_of(&request.sae, project)?;
     let answer = engine::encode_file(session.as_ref(), request)?;
+    let fvu = answer.fvu.map_or_else(
+        || "no FVU without --target".to_owned(),
+        |fvu| format!("FVU {fvu:.4}"),
+    );
     let lines = format!(
-        "{} rows, FVU {:.4}, L0 {:.2}, at most {} active features in a row\n",
-        answer.n_rows, answer.fvu, answer.l0, answer.most_active
+        "{} rows, {fvu}, L0 {:.2}, at most {} active features in a row\n",
+        answer.n_rows, answer.l0, answer.most_active
     );
     Ok(Answer::new(json!(answer), lines))
 }
@@ -55,6 +59,7 @@ pub(crate) fn train(arguments: &SaeTrainArguments, job: &JobContext) -> Result<A
     };
     let request = LooseTraining {
         input: input.clone(),
+        target: arguments.target.clone(),
         init: arguments.init.clone(),
         config: match arguments.config.as_slice() {
             [] => None,

@@ -1,5 +1,6 @@
 //! The program: reads the command line, opens the window or runs a command without one.
 
+mod ablation;
 mod arguments;
 mod evaluation;
 mod foreign_sae;

@@ -8,7 +8,7 @@
 use engine::demo::DemoReport;
 use engine::views::{
     DatasetView, DictionaryView, ExampleContent, ExampleView, FeatureCard, FeaturePage,
-    ImportPreview, ItemView, ModelView, SampleView, TokenView,
+    ImportPreview, ItemView, ModelView, RunState, RunView, SampleView, TokenView,
 };
 use engine::{ConceptRecovery, ConfirmedAssociations, DictionaryEvaluation};
 use schema::{ExampleRef, FeatureId, HarvestManifest};
@@ -206,6 +206,23 @@ pub(crate) fn dictionaries(views: &[DictionaryView]) -> String {
                 view.l0,
                 view.n_live,
                 view.n_reviewed
+            )
+        })
+        .collect()
+}
+
+/// Runs that are not trained to their end, and how each goes on.
+pub(crate) fn stopped_runs(runs: &[RunView]) -> String {
+    runs.iter()
+        .map(|run| {
+            let steps = run.config.as_ref().map_or(0, |config| config.steps);
+            let stand = match run.state {
+                RunState::Recording => "its activations are not all recorded".to_owned(),
+                _ => format!("not finished, step {} of {steps}", run.steps_done),
+            };
+            format!(
+                "{}  {stand}; goes on with: fluoroscope sae resume {}\n",
+                run.name, run.name
             )
         })
         .collect()

@@ -72,7 +72,11 @@ fn runs_on(
     for file in files {
         let mut settings = settings(preset, file, d_model)?;
         settings.seed = arguments.seed.unwrap_or(settings.seed);
-        if let Some(steps) = arguments.steps {
+        let steps = match arguments.epochs {
+            Some(epochs) => Some(session.steps_of_passes(harvest, &settings, epochs)?),
+            None => arguments.steps,
+        };
+        if let Some(steps) = steps {
             settings = match preset {
                 Some(_) => engine::over_steps(&settings, steps),
                 None => SaeConfig { steps, ..settings },

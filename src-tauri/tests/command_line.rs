@@ -296,6 +296,19 @@ fn holds(folder: &Path, part: &str) -> bool {
     })
 }
 
+/// With how far it is, and how it goes on.
+fn a_killed_training_is_listed(at: &Path, list: &[&str]) {
+    let listed = json(at, list);
+    assert_eq!(listed["stopped"][0]["name"], "d");
+    // Killed while its first checkpoint was written it begins anew.
+    assert!(listed["stopped"][0]["steps_done"].is_u64());
+    assert_eq!(listed["dictionaries"], serde_json::json!([]));
+    let text = run(at, list);
+    let text = String::from_utf8_lossy(&text.stdout);
+    let expected = "goes on with: fluoroscope sae resume d";
+    assert!(text.contains(expected), "{text}");
+}
+
 #[test]
 fn killed_work_resumes_to_the_same_bytes_and_check_finds_a_flipped_byte() {
     let dir = shoppers_project();
@@ -325,7 +338,10 @@ fn killed_work_resumes_to_the_same_bytes_and_check_finds_a_flipped_byte() {
         }),
         "the training ended before it could be killed"
     );
+    a_killed_training_is_listed(at, &on("q", &["sae", "list"]));
     json(at, &on("q", &TRAIN));
+    let listed = json(at, &on("q", &["sae", "list"]));
+    assert_eq!(listed["stopped"], serde_json::json!([]));
     let began = Instant::now();
     kill_when(at, &on("q", &INDEX), &|| {
         began.elapsed() > Duration::from_millis(150)

@@ -414,3 +414,111 @@ fn nothing_that_is_read_is_written_over_and_a_run_goes_on_with_its_own_rows_only
     std::fs::remove_dir_all(dir.join("o/checkpoints")).unwrap();
     succeed(dir, &train);
 }
+
+/// sparsify's own 50 steps, made by `tests/interchange/make_transcoders.py`.
+#[test]
+fn transcoders_learn_from_pairs_of_rows_as_in_sparsify() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures");
+    let fixtures = fixtures
+        .join("sparsify_transcoders")
+        .canonicalize()
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let data = fixtures.join("data.safetensors");
+    let [x, y] = ["x", "y"].map(|key| format!("{}:{key}", text(&data)));
+    let settings = "recipe = \"sparsify\"\noptimizer = \"adam\"\nlr = 0.005\nwarmup_steps = 10\n\
+                    auxk_alpha = 0.03125\ndead_after_rows = 72\n";
+    std::fs::write(dir.join("sae.toml"), settings).unwrap();
+    let init = fixtures.join("skip/init");
+    let from = [
+        "train",
+        "--input",
+        &x,
+        "--target",
+        &y,
+        "--init",
+        text(&init),
+    ];
+    let to = ["--config", "sae.toml", "--out", "trained"];
+    succeed(dir, &[&from[..], &to].concat());
+    let metrics = std::fs::read_to_string(dir.join("trained/metrics.jsonl")).unwrap();
+    let curve = std::fs::read(fixtures.join("skip/curve.json")).unwrap();
+    let curve: Vec<Value> = serde_json::from_slice(&curve).unwrap();
+    assert_eq!(metrics.lines().count(), 50);
+    for (line, expected) in metrics.lines().zip(&curve) {
+        let got: Value = serde_json::from_str(line).unwrap();
+        let [got, expected] = [&got, expected].map(|line| line["fvu"].as_f64().unwrap());
+        assert!((got / expected - 1.0).abs() < 1e-5, "{line}: {expected}");
+    }
+    // It and sparsify's own predict alike; so does what is written for sparsify.
+    let export = [
+        "export", "trained", "--format", "sparsify", "--out", "theirs",
+    ];
+    succeed(dir, &export);
+    let ends = [
+        dir.join("trained"),
+        dir.join("theirs"),
+        fixtures.join("skip/final"),
+    ];
+    let predictions = ends.map(|sae| {
+        let codes = dir.join("codes.safetensors");
+        let input = ["--input", &x, "--target", &y, "--output", text(&codes)];
+        let encode = [&["encode", text(&sae), "--json"][..], &input].concat();
+        let output = run(dir, &encode);
+        assert!(output.status.success());
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(
+            (0.5..0.9).contains(&answer["fvu"].as_f64().unwrap()),
+            "{answer}"
+        );
+        tensor(&codes, "reconstruction").1
+    });
+    close("trained", &predictions[0], &predictions[2], 1e-4);
+    close("exported", &predictions[1], &predictions[2], 1e-4);
+    refused_transcoders(dir, &x, &y, text(&init));
+}
+
+/// What is no training of a transcoder is told in one sentence, and leaves nothing behind.
+fn refused_transcoders(dir: &Path, x: &str, y: &str, init: &str) {
+    let shared = "n_features = 40\nk = 4\nbatch_rows = 24\n";
+    for (name, settings) in [
+        ("plain.toml", ""),
+        ("pairs.toml", "recipe = \"sparsify\"\ntranscode = true\n"),
+        (
+            "wide.toml",
+            "recipe = \"sparsify\"\ntranscode = true\nn_features = 44\n",
+        ),
+    ] {
+        let rest = if settings.contains("n_features") {
+            "k = 4\n"
+        } else {
+            shared
+        };
+        std::fs::write(dir.join(name), format!("{settings}{rest}")).unwrap();
+    }
+    let data = x.trim_end_matches(":x");
+    let short = format!("{data}:z");
+    for (words, expected) in [
+        (
+            vec!["--target", y, "--config", "plain.toml"],
+            "--target is for transcoders",
+        ),
+        (vec!["--config", "pairs.toml"], "needs --target"),
+        (vec!["--target", &short, "--config", "pairs.toml"], "z"),
+        (
+            vec!["--target", y, "--init", init, "--config", "wide.toml"],
+            "expected [44, 8]",
+        ),
+    ] {
+        let output = run(
+            dir,
+            &[&["train", "--input", x, "--out", "o"][..], &words].concat(),
+        );
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {message}");
+        assert!(message.contains(expected), "{words:?}: {message}");
+        assert_eq!(message.trim().lines().count(), 1, "{message}");
+        assert!(!dir.join("o").exists(), "{words:?}");
+    }
+}

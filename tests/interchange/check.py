@@ -50,6 +50,11 @@ VARIANTS = {
         TWO,
     ),
     "sparsify_group_max": ("group_max", 'recipe = "sparsify"\n', ("sparsify",)),
+    "sparsify_transcoder": (
+        "top_k",
+        'recipe = "sparsify"\ntranscode = true\nskip_connection = true\n',
+        ("sparsify",),
+    ),
     "sparsify_multi_topk": (
         "top_k",
         'recipe = "sparsify"\nmulti_topk = true\n',
@@ -68,7 +73,10 @@ class Check:
         mix = rng.random((4096, 40)) * (rng.random((4096, 40)) < 0.08)
         self.train = (mix @ directions + 0.5).astype(np.float32)
         self.rows = (mix[:ROWS] @ directions * 1.3 + 0.5).astype(np.float32)
-        save_file({"x": self.train, "eval": self.rows}, folder / "rows.safetensors")
+        outputs = np.maximum(self.train @ directions[:D], 0.5)
+        save_file(
+            {"x": self.train, "y": outputs, "eval": self.rows}, folder / "rows.safetensors"
+        )
 
     def run(self, *words):
         result = subprocess.run(
@@ -148,8 +156,12 @@ def out_of_here(check):
             f"warmup_steps = 5\n{settings}"
         )
         sae = check.folder / variant
-        rows = f"{check.folder / 'rows.safetensors'}:x"
-        check.run("sae", "train", "--input", rows, "--config", config, "--out", sae)
+        rows = check.folder / "rows.safetensors"
+        pairs = ("--target", f"{rows}:y") if "transcode" in settings else ()
+        check.run(
+            *("sae", "train", "--input", f"{rows}:x", *pairs),
+            *("--config", config, "--out", sae),
+        )
         ours = check.encode(sae)
         for tool in tools:
             load = TOOLS[tool]

@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::forecast::probe::TrainingProbe;
 use crate::harvest::HarvestPlan;
 use crate::jobs::JobContext;
+use crate::presets::check_settings;
 use crate::session::Session;
 use crate::train_sae::may_train_on;
 use crate::views::{
@@ -201,7 +202,7 @@ impl Session {
         job.report("Loading the model", 0, 0, "");
         let plan = self.plan_harvest(&request.harvest_request(String::new()))?;
         let d_model = plan.manifest.d_model;
-        sae::check_config(&request.config, d_model as usize)?;
+        check_settings(&request.config, d_model)?;
         let mut notes = Vec::new();
         let found = self
             .matching_harvest(&plan)?
@@ -214,6 +215,7 @@ impl Session {
         if !rows.is_exact {
             notes.push("The number of rows is an estimate from some of the samples.".to_owned());
         }
+        notes.extend(sae::unreached_rate(&request.config));
         if !request.config.variant.is_top_k() {
             notes.push(
                 "How many features this variant has active changes while it trains, and its time \

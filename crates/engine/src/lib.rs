@@ -3,6 +3,7 @@
 //! `ui` and the command line know this crate and `schema`, and nothing below. One file per job a
 //! user can start, so the folder listing is the list of features.
 
+mod ablate;
 mod associate;
 mod bench_models;
 mod bench_sae;

@@ -6,7 +6,7 @@ use models::tensor_files::{NamedTensors, TensorValues, read_tensor, write_tensor
 use sae::formats::export::{ExportFacts, ExportFormat};
 use sae::formats::{folder, saelens, trainer_settings};
 use sae::{FvuSum, InMemorySource, SaeParts, SparseAutoencoder, SparseCodes};
-use schema::{HookPoint, SaeConfig, StepReport};
+use schema::{HookPoint, SaeConfig, SaeRecipe, SaeVariant, StepReport};
 use serde::Serialize;
 use store::HarvestReader;
 
@@ -23,6 +23,8 @@ pub struct EncodeRequest {
     pub sae: String,
     /// `FILE.safetensors`, which has a tensor `x`, or `FILE.safetensors:KEY`.
     pub input: String,
+    /// What a transcoder is to predict, in the same shape, to tell how well it does.
+    pub target: Option<String>,
     /// Where the codes go.
     pub output: PathBuf,
     /// k of a bare `RecSAE` state dictionary.
@@ -36,8 +38,9 @@ pub struct EncodeAnswer {
     pub n_rows: usize,
     /// Most active features of any row.
     pub most_active: usize,
-    /// Fraction of variance unexplained.
-    pub fvu: f64,
+    /// Fraction of variance unexplained, of the rows or of what a transcoder is to predict; `None`
+    /// for a transcoder where that is not given.
+    pub fvu: Option<f64>,
     /// Mean number of active features of a row.
     pub l0: f64,
 }
@@ -50,6 +53,9 @@ pub fn encode_file(session: Option<&Session>, request: &EncodeRequest) -> Result
     check_output(&request.output)?;
     let place = with_key(&request.input, "x");
     keep_what_is_read(&request.output, &place, &request.sae)?;
+    if let Some(target) = &request.target {
+        keep_what_is_read(&request.output, target, &request.sae)?;
+    }
     let (shape, rows) = read_tensor(&place)?;
     let sae = open_dictionary(session, &request.sae, request.k)?;
     let d = sae.d_model();
@@ -61,17 +67,41 @@ pub fn encode_file(session: Option<&Session>, request: &EncodeRequest) -> Result
     }
     let codes = sae.encode(&rows).map_err(|error| named(&place, &error))?;
     let reconstruction = sae.reconstruct_from(&rows, &codes)?;
-    let mut sum = FvuSum::new(d);
-    for (x, x_hat) in rows.chunks_exact(d).zip(reconstruction.chunks_exact(d)) {
-        sum.add(x, x_hat)?;
-    }
+    let is_transcoder = sae.parts().extras.is_transcoder;
+    let wanted = match &request.target {
+        None => (!is_transcoder).then_some(rows),
+        Some(_) if !is_transcoder => {
+            return Err(EngineError::request(format!(
+                "--target is for transcoders, and {} reconstructs its rows",
+                request.sae
+            )));
+        }
+        Some(target) => {
+            let place = with_key(target, "y");
+            let (found, targets) = read_tensor(&place)?;
+            if found != shape {
+                return Err(EngineError::request(format!(
+                    "{place} has shape {found:?}, expected {shape:?}, that of the rows"
+                )));
+            }
+            Some(targets)
+        }
+    };
+    let fvu = wanted.map(|wanted| -> Result<f64> {
+        let mut sum = FvuSum::new(d);
+        for (y, y_hat) in wanted.chunks_exact(d).zip(reconstruction.chunks_exact(d)) {
+            sum.add(y, y_hat)?;
+        }
+        Ok(sum.value()?)
+    });
+    let fvu = fvu.transpose()?;
     let n_rows = codes.n_rows();
     let tensors = code_tensors(&codes, (n_rows, d), reconstruction);
     write_tensors(&request.output, &tensors)?;
     Ok(EncodeAnswer {
         n_rows,
         most_active: most_active(&codes),
-        fvu: sum.value()?,
+        fvu,
         l0: codes.n_active() as f64 / n_rows.max(1) as f64,
     })
 }
@@ -302,6 +332,8 @@ fn rows_to_try(sae: &SparseAutoencoder) -> Vec<f32> {
 pub struct LooseTraining {
     /// `FILE.safetensors:KEY`: `[n_batches, batch, d]`, taken batch by batch, or `[n, d]`, shuffled.
     pub input: String,
+    /// What each row is to predict, in the same shape, for a transcoder.
+    pub target: Option<String>,
     /// Folder of the weights to start from; random ones without it.
     pub init: Option<PathBuf>,
     /// A file of settings.
@@ -349,28 +381,39 @@ pub fn train_on_file(request: &LooseTraining, job: &JobContext) -> Result<LooseT
     };
     let config = settings(request, (rows.len() / d.max(1), batch))?;
     sae::check_config(&config, d)?;
+    let targets = read_targets(request, &config, &shape)?;
     let initial = match &request.init {
         None => sae::initial_weights(&config, d)?,
         Some(path) => initial_parts(path, config.k)?,
     };
-    let fingerprint = fingerprint(&rows);
+    let fingerprint = fingerprint(rows.iter().chain(targets.iter().flatten()));
     let wrong_rows = |error| named(&request.input, &error);
     let mut source = if batch.is_some() {
         InMemorySource::in_order(rows, d).map_err(wrong_rows)?
     } else {
         InMemorySource::new(rows, d, config.seed).map_err(wrong_rows)?
     };
-    note_run(
-        &request.out,
-        &serde_json::json!({
-            "input": request.input,
-            "rows": fingerprint,
-            "init": request.init,
-            "config": config,
-        }),
-    )?;
+    let mut run = serde_json::json!({
+        "input": request.input,
+        "rows": fingerprint,
+        "init": request.init,
+        "config": config,
+    });
+    let mut provenance = serde_json::json!({ "input": request.input, "config": config });
+    if let Some(targets) = targets {
+        source = source.with_targets(targets).map_err(wrong_rows)?;
+        for said in [&mut run, &mut provenance] {
+            said["target"] = serde_json::json!(request.target);
+        }
+    }
+    // Before anything is written.
+    sae::check_start(&config, &initial, &source)
+        .map_err(|error| EngineError::request(error.to_string()))?;
+    if let Some(note) = sae::unreached_rate(&config) {
+        job.warn(note);
+    }
+    note_run(&request.out, &run)?;
     let (trained, last) = train_in(&request.out, &config, initial, &mut source, job)?;
-    let provenance = serde_json::json!({ "input": request.input, "config": config });
     folder::save(&request.out, &trained.sae, &provenance)?;
     remove_checkpoints(&request.out);
     Ok(LooseTrained {
@@ -380,10 +423,39 @@ pub fn train_on_file(request: &LooseTraining, job: &JobContext) -> Result<LooseT
     })
 }
 
-/// A number that changes with any value of the rows, so that a run does not go on with others.
-fn fingerprint(rows: &[f32]) -> String {
+/// What a transcoder is to predict, in the shape of its rows; `None` for other dictionaries.
+fn read_targets(
+    request: &LooseTraining,
+    config: &SaeConfig,
+    shape: &[usize],
+) -> Result<Option<Vec<f32>>> {
+    let Some(place) = &request.target else {
+        if config.transcode {
+            let reason = "transcode = true needs --target FILE.safetensors:KEY, the rows that those \
+                          of --input are to predict";
+            return Err(EngineError::request(reason));
+        }
+        return Ok(None);
+    };
+    if !config.transcode {
+        let reason = "--target is for transcoders; the settings need recipe = \"sparsify\" and \
+                      transcode = true";
+        return Err(EngineError::request(reason));
+    }
+    let (found, targets) = read_tensor(place)?;
+    if found != shape {
+        return Err(EngineError::request(format!(
+            "{place} has shape {found:?}, expected {shape:?}, that of {}",
+            request.input
+        )));
+    }
+    Ok(Some(targets))
+}
+
+/// A number that changes with any of the values, so that a run does not go on with others.
+fn fingerprint<'a>(values: impl Iterator<Item = &'a f32>) -> String {
     // FNV-1a.
-    let hash = rows.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, value| {
+    let hash = values.fold(0xcbf2_9ce4_8422_2325_u64, |hash, value| {
         (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0100_0000_01b3)
     });
     format!("{hash:016x}")
@@ -409,10 +481,19 @@ fn settings(request: &LooseTraining, (n_rows, batch): (usize, Option<usize>)) ->
     {
         // The dictionary itself says how many features and how many of them are active.
         let sae = open_dictionary(None, &init.display().to_string(), Some(1))?;
+        let extras = &sae.parts().extras;
+        let usual = if extras.is_transcoder {
+            let n_features = sae.n_features() as u32;
+            SaeConfig::of_recipe(SaeRecipe::Sparsify, SaeVariant::TopK, n_features)
+        } else {
+            SaeConfig::default()
+        };
         base = Some(SaeConfig {
             n_features: sae.n_features() as u32,
-            k: sae.sparsity().k().unwrap_or(SaeConfig::default().k),
-            ..SaeConfig::default()
+            k: sae.sparsity().k().unwrap_or(usual.k),
+            transcode: extras.is_transcoder,
+            skip_connection: extras.is_transcoder && extras.skip.is_some(),
+            ..usual
         });
     }
     let mut base = base.unwrap_or_default();

@@ -1,6 +1,6 @@
 //! Settings of a dictionary under a name, each with a sentence that says when to take it.
 
-use schema::{SaeConfig, SaeVariant};
+use schema::{SaeConfig, SaeRecipe, SaeVariant};
 
 use crate::error::{EngineError, Result};
 
@@ -87,8 +87,27 @@ pub fn presets() -> Vec<Preset> {
                        features brought back early because there are few rows.",
             expansion: 16,
             base: SaeConfig {
+                lr: 3e-3,
                 dead_after_rows: 50_000,
-                ..with_steps(SaeVariant::TopK, 8, 1024, 3000)
+                ..with_steps(SaeVariant::TopK, 8, 1024, 12_000)
+            },
+        },
+        Preset {
+            id: "recsae-paper",
+            name: "RecSAE, as published",
+            sentence: "For user vectors of a recommender, by the authors' own setting: small \
+                       batches, fifty passes over about 880,000 rows at most, stopped when \
+                       reconstructions rank no better.",
+            expansion: 16,
+            base: SaeConfig {
+                lr: 5e-5,
+                batch_rows: 33,
+                steps: 1_331_900,
+                warmup_steps: 0,
+                weight_decay: 1e-6,
+                early_stop: Some(10),
+                k: 8,
+                ..SaeConfig::of_recipe(SaeRecipe::Recsae, SaeVariant::TopK, 1024)
             },
         },
     ]
@@ -126,12 +145,19 @@ pub fn over_steps(config: &SaeConfig, steps: u32) -> SaeConfig {
     }
 }
 
-/// Checks settings for rows of width `d_model` against their ranges and each other. Takes no time.
+/// Checks settings of a project's dictionary for rows of width `d_model` against their ranges and
+/// each other. Takes no time.
 ///
 /// # Errors
 /// One sentence that names the first setting that does not fit.
 pub fn check_settings(config: &SaeConfig, d_model: u32) -> Result<()> {
-    Ok(sae::check_config(config, d_model as usize)?)
+    sae::check_config(config, d_model as usize)?;
+    if config.transcode {
+        let reason = "a harvest has no rows for a transcoder to predict; train one outside a \
+                      project by sae train --input FILE:KEY --target FILE:KEY";
+        return Err(EngineError::request(reason));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -140,7 +166,11 @@ mod tests {
 
     #[test]
     fn a_preset_over_fewer_steps_keeps_its_shares() {
-        for preset in presets() {
+        // The authors' setting has neither warm-up nor decay.
+        for preset in presets()
+            .into_iter()
+            .filter(|preset| preset.id != "recsae-paper")
+        {
             let short = over_steps(&preset.config(64), 100);
             assert_eq!((short.warmup_steps, short.decay_start), (5, Some(80)));
             assert_eq!(short.threshold_start_step, 25);

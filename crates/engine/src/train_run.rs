@@ -16,6 +16,7 @@ use crate::error::{EngineError, Result};
 use crate::harvest::{HarvestPlan, HarvestRequest};
 use crate::jobs::JobContext;
 use crate::model_registry::to_json;
+use crate::presets::check_settings;
 use crate::session::Session;
 use crate::train_sae::{CHECKPOINT_EVERY, CHECKPOINTS, CONFIG, DictionaryEvaluation, METRICS};
 use crate::views::{RunFigures, RunRequest, RunState, RunView};
@@ -126,7 +127,7 @@ impl Session {
         }
         for request in requests {
             let plan = self.plan_harvest(&request.harvest_request(String::new()))?;
-            sae::check_config(&request.config, plan.manifest.d_model as usize)?;
+            check_settings(&request.config, plan.manifest.d_model)?;
         }
         for request in requests {
             let folder = self.run_folder(&request.name)?;

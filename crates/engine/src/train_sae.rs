@@ -15,6 +15,7 @@ use crate::early_stop;
 use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
 use crate::model_registry::to_json;
+use crate::presets::check_settings;
 use crate::session::Session;
 use crate::shard_source::ShardSource;
 
@@ -74,6 +75,9 @@ impl Session {
         let mut folders = Vec::with_capacity(runs.len());
         for (name, config) in runs {
             let folder = self.project.artefact_dir(ArtefactKind::Sae, name)?;
+            if let Some(note) = sae::unreached_rate(config) {
+                job.warn(format!("{name}: {note}"));
+            }
             begin_or_resume(&folder, harvest, config)?;
             crate::train_run::forget_request(&folder);
             folders.push(folder);
@@ -125,7 +129,7 @@ impl Session {
                     "saes/{name} is already there; choose another name"
                 )));
             }
-            sae::check_config(config, reader.d_model())?;
+            check_settings(config, reader.d_model() as u32)?;
             if runs[..at].iter().any(|(before, _)| before == name) {
                 let reason = format!("two dictionaries are to be called {name}");
                 return Err(EngineError::request(reason));
@@ -145,6 +149,23 @@ impl Session {
             }
         }
         Ok(first.seed)
+    }
+
+    /// Steps that make so many passes over the training rows of a harvest.
+    ///
+    /// # Errors
+    /// When there is no such harvest, or they are too many.
+    pub fn steps_of_passes(&self, harvest: &str, config: &SaeConfig, passes: u32) -> Result<u32> {
+        let reader = HarvestReader::open(&self.project, harvest)?;
+        let is_training = self.training_samples(&reader)?;
+        let n_rows = ShardSource::new(&reader, &is_training, config.seed)?.n_rows();
+        let steps = n_rows.div_ceil(u64::from(config.batch_rows.max(1))) * u64::from(passes);
+        u32::try_from(steps).map_err(|_too_many| {
+            EngineError::request(format!(
+                "{passes} passes over {n_rows} rows in batches of {} are too many steps",
+                config.batch_rows
+            ))
+        })
     }
 
     /// What was measured when the dictionary was trained.

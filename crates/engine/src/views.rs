@@ -1,5 +1,6 @@
 //! What a front end shows, as plain data in the user's words.
 
+mod ablation;
 mod items;
 mod models;
 mod training;
@@ -16,6 +17,10 @@ use serde::{Deserialize, Serialize};
 pub use crate::item_pictures::{ItemPicture, PictureState};
 pub use crate::metric_views::{MetricView, metric_view, metric_views};
 use crate::train_recommender::RecommenderCurve;
+pub use ablation::{
+    AblationRequest, AblationView, Bias, BiasedFeature, ConceptItems, ControlEffect, DebiasRequest,
+    DebiasView, ExampleLists, GroupEffect, ListFigures, TradeOffPoint,
+};
 pub use items::{
     HistoryRequest, HistoryTicket, HistoryView, ItemEffects, ItemView, PopularityView,
     SameRecommendation,

@@ -3,9 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engine::views::{ImportRequest, metric_views};
-use engine::{EvaluateRequest, EvaluationReport, HarvestRequest, JobContext, Session};
+use engine::{
+    EvaluateRequest, EvaluationReport, HarvestRequest, JobContext, Observer, Progress, Session,
+};
 use schema::SaeConfig;
 
 fn harvest(session: &Session, dataset: &str, model: &str, hook: &str, positions: &str) {
@@ -146,19 +150,40 @@ fn films_beside_their_baselines() {
     what_does_not_fit_is_refused(&session);
 }
 
-/// A dictionary beside itself, one that is not there, embeddings of other samples.
+/// Counts what a job reports.
+#[derive(Default)]
+struct Reports(AtomicUsize);
+
+impl Observer for Reports {
+    fn progress(&self, _: Progress) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn warning(&self, _: String) {}
+}
+
+/// A dictionary beside itself, one that is not there or of another width, embeddings of other
+/// samples: all before the first row is read.
 fn what_does_not_fit_is_refused(session: &Session) {
-    let job = JobContext::silent();
+    let reports = Arc::new(Reports::default());
+    let watched = JobContext::new(Arc::default(), Arc::clone(&reports) as Arc<dyn Observer>);
     let refused = |request: EvaluateRequest| {
-        let error = session.evaluate_sae(&request, &job).unwrap_err();
+        let error = session.evaluate_sae(&request, &watched).unwrap_err();
+        assert_eq!(reports.0.load(Ordering::Relaxed), 0, "{error}");
         error.to_string()
     };
+    let job = JobContext::silent();
     let itself = refused(EvaluateRequest {
         against: Some("first".to_owned()),
         ..EvaluateRequest::of("first")
     });
     assert!(itself.contains("--against first"), "{itself}");
     assert!(!refused(EvaluateRequest::of("third")).is_empty());
+    let absent = refused(EvaluateRequest {
+        against: Some("third".to_owned()),
+        ..EvaluateRequest::of("first")
+    });
+    assert!(absent.contains("third"), "{absent}");
     session.import(&films_named("others"), &job).unwrap();
     harvest(session, "others", "phantom-vlm", "vision.ln_final", "image");
     let apart = refused(EvaluateRequest {

@@ -17,7 +17,7 @@ pub use config::{
     BprMfConfig, Gru4RecConfig, LightGcnConfig, RecommenderConfig, SasRecConfig, TiMiRecConfig,
 };
 pub use data::{InteractionData, UserHistory};
-pub use evaluation::{EvaluationSet, RankingMetrics, evaluate, evaluate_with};
+pub use evaluation::{EvaluationSet, RankedCases, RankingMetrics, evaluate, evaluate_with};
 pub use recommender::Recommender;
 pub use state_dict::StateDictOptions;
 pub use training::{

@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release -p sae --example topk_step -- [rows d_model n_features k steps]`; without
 //! arguments the sizes of the project's notes. Rounds of both are interleaved; medians are given.
-//! With `--cpu` first, all runs on one thread and its CPU time is given (Linux only), which holds
-//! on a busy machine too.
+//! With `--cpu` first, all runs on one thread and its mean CPU time is given (Linux only), which
+//! holds on a busy machine too. With `--recsae` next, `RecSAE`'s recipe alone.
 
 use std::io::Write as _;
 use std::ops::ControlFlow;
@@ -45,6 +45,15 @@ impl Clock {
                 .and_then(|text| text.split(' ').next()?.parse().ok())
                 .map_or(Duration::ZERO, Duration::from_nanos),
         }
+    }
+
+    /// The median of wall times; the mean of CPU times, which the system counts in large pieces.
+    fn typical(self, mut values: Vec<f64>) -> f64 {
+        if self == Self::OneThread {
+            return values.iter().sum::<f64>() / values.len() as f64;
+        }
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
     }
 
     fn parallelism(self) -> gemm::Parallelism {
@@ -102,15 +111,12 @@ fn product_ms(sizes: Sizes, time: Clock, x: &[f32], w: &[f32], out: &mut [f32]) 
     ms(start, time.now())
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
 fn measure(sizes: Sizes, time: Clock, (recipe, variant): (SaeRecipe, SaeVariant)) -> Outcome {
     let mut rng = ChaCha8Rng::seed_from_u64(0);
     let mut random = |n: usize| -> Vec<f32> { (0..n).map(|_| rng.random::<f32>() - 0.5).collect() };
-    let rows = random(sizes.rows * sizes.d_model * 2);
+    // So many rows that small batches do not begin an epoch every other step.
+    let n_rows = (2 * sizes.rows).max((1 << 23) / sizes.d_model);
+    let rows = random(n_rows * sizes.d_model);
     let weights = random(sizes.n_features * sizes.d_model);
     let mut out = vec![0.0; sizes.rows * sizes.n_features];
     let config = SaeConfig {
@@ -138,7 +144,7 @@ fn measure(sizes: Sizes, time: Clock, (recipe, variant): (SaeRecipe, SaeVariant)
         },
         None,
     )?;
-    let (step, product) = (median(steps), median(products));
+    let (step, product) = (time.typical(steps), time.typical(products));
     let flop = 2.0 * (sizes.rows * sizes.d_model * sizes.n_features) as f64;
     writeln!(
         std::io::stdout(),
@@ -158,6 +164,10 @@ fn main() -> Outcome {
     let mut given: Vec<String> = std::env::args().skip(1).collect();
     let one_thread = given.first().is_some_and(|text| text == "--cpu");
     if one_thread {
+        given.remove(0);
+    }
+    let only_recsae = given.first().is_some_and(|text| text == "--recsae");
+    if only_recsae {
         given.remove(0);
     }
     let given: Vec<usize> = given
@@ -181,11 +191,12 @@ fn main() -> Outcome {
                 k,
                 steps,
             };
-            for kind in [
+            let kinds = [
                 (SaeRecipe::DictionaryLearning, SaeVariant::TopK),
                 (SaeRecipe::DictionaryLearning, SaeVariant::BatchTopK),
                 (SaeRecipe::Recsae, SaeVariant::TopK),
-            ] {
+            ];
+            for kind in kinds.into_iter().skip(if only_recsae { 2 } else { 0 }) {
                 measure(sizes, time, kind).map_err(|error| error.to_string())?;
             }
         }

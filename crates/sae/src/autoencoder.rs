@@ -42,6 +42,40 @@ pub struct SaeParts {
     pub extras: SaeExtras,
 }
 
+impl SaeParts {
+    /// Shapes, finite weights, and a rule that fits them.
+    pub(crate) fn check(&self) -> Result<(), SaeError> {
+        let Self {
+            d_model,
+            n_features,
+            ..
+        } = *self;
+        if d_model == 0 || n_features == 0 || n_features > u32::MAX as usize {
+            return Err(SaeError::shape(
+                "the autoencoder [n_features, d_model]",
+                "two dimensions above 0",
+                format!("[{n_features}, {d_model}]"),
+            ));
+        }
+        for (name, slice, expected) in [
+            ("w_enc", &self.w_enc, n_features * d_model),
+            ("b_enc", &self.b_enc, n_features),
+            ("w_dec", &self.w_dec, n_features * d_model),
+            ("b_dec", &self.b_dec, d_model),
+        ] {
+            if slice.len() != expected {
+                return Err(SaeError::shape(name, expected, slice.len()));
+            }
+            if !is_finite(slice) {
+                return Err(SaeError::NotFinite { what: name.into() });
+            }
+        }
+        self.sparsity.check(n_features)?;
+        let is_top_k = matches!(self.sparsity, Sparsity::TopK { .. });
+        self.extras.check(d_model, is_top_k)
+    }
+}
+
 /// A sparse autoencoder whose shapes are checked and whose weights do not change.
 ///
 /// `f(x) = select(relu(W_enc (x − b_dec) + b_enc))`, `x̂ = Σ f_i · w_dec[i] + b_dec`; where the
@@ -79,34 +113,7 @@ impl SparseAutoencoder {
     /// [`SaeError::NotFinite`] if a weight is NaN or infinite, [`SaeError::Config`] if `k` is not
     /// in `1..=n_features` or the sparsity rule does not fit the number of features.
     pub fn new(parts: SaeParts) -> Result<Self, SaeError> {
-        let SaeParts {
-            d_model,
-            n_features,
-            ..
-        } = parts;
-        if d_model == 0 || n_features == 0 || n_features > u32::MAX as usize {
-            return Err(SaeError::shape(
-                "the autoencoder [n_features, d_model]",
-                "two dimensions above 0",
-                format!("[{n_features}, {d_model}]"),
-            ));
-        }
-        for (name, slice, expected) in [
-            ("w_enc", &parts.w_enc, n_features * d_model),
-            ("b_enc", &parts.b_enc, n_features),
-            ("w_dec", &parts.w_dec, n_features * d_model),
-            ("b_dec", &parts.b_dec, d_model),
-        ] {
-            if slice.len() != expected {
-                return Err(SaeError::shape(name, expected, slice.len()));
-            }
-            if !is_finite(slice) {
-                return Err(SaeError::NotFinite { what: name.into() });
-            }
-        }
-        parts.sparsity.check(n_features)?;
-        let is_top_k = matches!(parts.sparsity, Sparsity::TopK { .. });
-        parts.extras.check(d_model, is_top_k)?;
+        parts.check()?;
         Ok(Self {
             parts,
             packed: OnceLock::new(),

@@ -3,20 +3,20 @@
 use rayon::prelude::*;
 
 use crate::codes::SparseCodes;
-use crate::gradients::Plan;
+use crate::gradients::{Plan, StepRows};
 use crate::kernels::{BlockBuffer, PackedEncoder, above_threshold, centre, highest, keep_highest};
 use crate::variants::{Given, Selection};
 
 /// Sums over the rows of a batch, all in a fixed order.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct RowSums {
+pub(crate) struct BatchSums {
     /// Per column.
     pub(crate) columns: Vec<f64>,
     /// Of squares, over all columns.
     pub(crate) squares: f64,
 }
 
-impl RowSums {
+impl BatchSums {
     /// Adds the sums of blocks, in their order.
     pub(crate) fn of_blocks<'a>(
         d: usize,
@@ -51,17 +51,17 @@ impl RowSums {
     }
 }
 
-/// Writes `centred = rows − b_dec` and selects the places of the batch that matter.
+/// Writes `centred = targets − b_dec` and selects the places of the batch that matter.
 ///
-/// All slices of rows are `[n_rows, d_model]`. Returns the places with their pre-activations, and
-/// the sums of `centred`.
+/// All slices of rows are `[n_rows, d_model]`; targets other than the rows are for dictionaries
+/// that are not centred. Returns the places with their pre-activations, and the sums of `centred`.
 pub(crate) fn select_batch(
     (plan, selection): (&Plan<'_>, Selection),
     given: &Given<'_>,
     packed: &PackedEncoder,
-    rows: &[f32],
+    StepRows { rows, targets }: StepRows<'_>,
     centred: &mut [f32],
-) -> (SparseCodes, RowSums) {
+) -> (SparseCodes, BatchSums) {
     let (variant, weights) = (plan.variant.as_ref(), given.weights);
     let d = weights.d_model;
     let n_rows = rows.len() / d;
@@ -77,27 +77,31 @@ pub(crate) fn select_batch(
     let block = packed.block_rows() * d;
     let blocks: Vec<(SparseCodes, Vec<f32>, f64)> = rows
         .par_chunks(block)
+        .zip(targets.par_chunks(block))
         .zip(centred.par_chunks_mut(block))
-        .map_init(BlockBuffer::default, |buffer, (rows, centred)| {
-            let mut column_sums = vec![0.0; d];
-            let mut squares = 0.0;
-            for (x, out) in rows.chunks_exact(d).zip(centred.chunks_exact_mut(d)) {
-                squares += f64::from(centre(x, &weights.b_dec, out, &mut column_sums));
-            }
-            let mut codes = SparseCodes::default();
-            let input = if is_centred { &*centred } else { rows };
-            let (pre_activations, candidates) = packed.product(input, buffer);
-            for row in pre_activations {
-                match per_row {
-                    Some(k) => highest(row, k, candidates),
-                    None => variant.places(given, row, candidates),
+        .map_init(
+            BlockBuffer::default,
+            |buffer, ((rows, targets), centred)| {
+                let mut column_sums = vec![0.0; d];
+                let mut squares = 0.0;
+                for (y, out) in targets.chunks_exact(d).zip(centred.chunks_exact_mut(d)) {
+                    squares += f64::from(centre(y, &weights.b_dec, out, &mut column_sums));
                 }
-                codes.push_row(candidates);
-            }
-            (codes, column_sums, squares)
-        })
+                let mut codes = SparseCodes::default();
+                let input = if is_centred { &*centred } else { rows };
+                let (pre_activations, candidates) = packed.product(input, buffer);
+                for row in pre_activations {
+                    match per_row {
+                        Some(k) => highest(row, k, candidates),
+                        None => variant.places(given, row, candidates),
+                    }
+                    codes.push_row(candidates);
+                }
+                (codes, column_sums, squares)
+            },
+        )
         .collect();
-    let sums = RowSums::of_blocks(
+    let sums = BatchSums::of_blocks(
         d,
         blocks
             .iter()
@@ -228,6 +232,7 @@ mod tests {
             w_dec: w.clone(),
             b_dec: vec![0.0; d],
             extra: Vec::new(),
+            skip: Vec::new(),
         };
         for k in [1, 3, 10, 40] {
             let config = SaeConfig {
@@ -240,7 +245,8 @@ mod tests {
             let given = Given::new(&weights, &[], false);
             let (codes, sums) = {
                 let selection = plan.selection(0, d);
-                select_batch((&plan, selection), &given, &packed, &x, &mut centred)
+                let rows = StepRows::alike(&x);
+                select_batch((&plan, selection), &given, &packed, rows, &mut centred)
             };
             let plain = reference::pre_activations(&x, &w, &b, d);
             let expected = reference::highest(&plain, k as usize * rows);

@@ -215,13 +215,13 @@ fn read_weights(
     let b_dec = tensor("b_dec", &[None])?;
     let d = b_dec.len();
     // Checkpoints from before there were such variants have none.
-    let has_extra = tensors.tensor(&format!("{set}.extra")).is_ok();
+    let if_there = |name: &str| match tensors.tensor(&format!("{set}.{name}")) {
+        Ok(_) => tensor(name, &[None]),
+        Err(_absent) => Ok(Vec::new()),
+    };
     Ok(Weights {
-        extra: if has_extra {
-            tensor("extra", &[None])?
-        } else {
-            Vec::new()
-        },
+        extra: if_there("extra")?,
+        skip: if_there("skip")?,
         d_model: d,
         w_enc: tensor("w_enc", &[Some(n), Some(d)])?,
         b_enc: tensor("b_enc", &[Some(n)])?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schema::{InputScaling, SaeConfig};
 
 use crate::autoencoder::SaeParts;
-use crate::batch_selection::RowSums;
+use crate::batch_selection::BatchSums;
 use crate::error::SaeError;
 use crate::kernels::{add_scaled, dot};
 use crate::source::ActivationSource;
@@ -105,7 +105,7 @@ impl RowMap {
             .min(BATCHES * u64::from(config.batch_rows))
             .max(1);
         source.seek(0)?;
-        let mut total = RowSums {
+        let mut total = BatchSums {
             columns: vec![0.0; d],
             squares: 0.0,
         };
@@ -114,7 +114,7 @@ impl RowMap {
         while left > 0 {
             let n = left.min(u64::from(config.batch_rows));
             source.next_batch(n as usize, &mut rows)?;
-            let sums = RowSums::of_rows(&rows, d);
+            let sums = BatchSums::of_rows(&rows, d);
             for (total, sum) in total.columns.iter_mut().zip(&sums.columns) {
                 *total += sum;
             }
@@ -124,7 +124,7 @@ impl RowMap {
         Ok(Some(Self::from_sums(config, &total, wanted)))
     }
 
-    fn from_sums(config: &SaeConfig, sums: &RowSums, n_rows: u64) -> Self {
+    fn from_sums(config: &SaeConfig, sums: &BatchSums, n_rows: u64) -> Self {
         let d = sums.columns.len();
         let n = n_rows as f64;
         let squares = if config.centre_rows {

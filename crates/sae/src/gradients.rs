@@ -3,6 +3,7 @@
 mod auxiliary;
 mod backward;
 mod collect;
+mod skip;
 
 use schema::SaeConfig;
 
@@ -10,13 +11,13 @@ pub(crate) use self::backward::Backward;
 
 use self::auxiliary::{Auxiliary, Left};
 use self::collect::{Common, Contribution, Errors, collect};
-use crate::batch_selection::{RowSums, highest_of_rows, select_batch};
+use crate::batch_selection::{BatchSums, highest_of_rows, select_batch};
 use crate::codes::SparseCodes;
 use crate::dead_features::{count_rows, dead_features};
 use crate::error::SaeError;
 use crate::kernels::{Levels, PackedEncoder, add_scaled, dot};
 use crate::layer_norm::LayerNorm;
-use crate::recipe::{AuxLoss, Conventions, DeadRule, LossScale};
+use crate::recipe::{AuxLoss, Conventions, DeadRule};
 use crate::variants::{Batch, Given, Selection, Terms, Variant, variant};
 use crate::weights::Weights;
 
@@ -70,8 +71,26 @@ impl<'a> Plan<'a> {
 
     /// Whether `b_dec` is taken off before encoding.
     pub(crate) fn is_centred(&self) -> bool {
-        let usual = self.variant.is_centred();
+        // A transcoder's `b_dec` is in the units of what it predicts.
+        let usual = self.variant.is_centred() && !self.config.transcode;
         self.config.apply_b_dec_to_input.unwrap_or(usual)
+    }
+}
+
+/// The rows of a step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StepRows<'a> {
+    /// What is encoded, `[n_rows, d_model]`.
+    pub(crate) rows: &'a [f32],
+    /// What is decoded from it, of the same shape: the rows themselves, but for transcoders.
+    pub(crate) targets: &'a [f32],
+}
+
+impl<'a> StepRows<'a> {
+    /// Rows that are to be reconstructed.
+    pub(crate) fn alike(rows: &'a [f32]) -> Self {
+        let targets = rows;
+        Self { rows, targets }
     }
 }
 
@@ -123,7 +142,7 @@ struct Selected {
     /// Lengths of the decoder rows, where features are chosen by them.
     lengths: Option<Vec<f32>>,
     lowest_activation: f32,
-    sums: RowSums,
+    sums: BatchSums,
 }
 
 /// All passes back of a batch.
@@ -147,13 +166,13 @@ impl Scratch {
         }
     }
 
-    /// x̂ − x of the last batch, `[n_rows, d_model]`.
+    /// ŷ − y of the last batch, y being the rows but for transcoders, `[n_rows, d_model]`.
     pub(crate) fn error(&self) -> &[f32] {
         &self.error
     }
 
-    /// Loss and gradients (in `self.gradients`, raw) of `rows` `[n_rows, d_model]` after `step`
-    /// steps; counts the rows in `ages`.
+    /// Loss and gradients (in `self.gradients`, raw) of a batch after `step` steps; counts its rows
+    /// in `ages`.
     ///
     /// # Source
     /// `dictionary_learning` 0.1.0 (`TopKTrainer.loss`), `SAELens` 6.54
@@ -164,17 +183,20 @@ impl Scratch {
         plan: &Plan<'_>,
         step: u32,
         weights: &Weights,
-        rows: &[f32],
+        of_step: StepRows<'_>,
         ages: &mut Ages<'_>,
     ) -> BatchLoss {
+        let rows = of_step.rows;
         let n_rows = rows.len() / weights.d_model;
         let norm = plan
             .conventions
             .layer_norm
             .then(|| LayerNorm::of(rows, weights.d_model));
-        let input = norm.as_ref().map_or(rows, |norm| &norm.rows);
+        let of_step = norm
+            .as_ref()
+            .map_or(of_step, |norm| StepRows::alike(&norm.rows));
         let before = dead_before(plan, ages);
-        let selected = self.select(plan, (step, weights), input, &before);
+        let selected = self.select(plan, (step, weights), of_step, &before);
         let fired = selected.multi.as_ref().unwrap_or(&selected.codes);
         // sparsify counts places, also those whose activation is 0.
         let counts_zeros = plan.conventions.aux == AuxLoss::OverVariationDecoderOnly;
@@ -192,14 +214,14 @@ impl Scratch {
             ..BatchLoss::default()
         };
         let variation = match &norm {
-            Some(_) => RowSums::of_rows(rows, weights.d_model).variation(n_rows),
+            Some(_) => BatchSums::of_rows(rows, weights.d_model).variation(n_rows),
             None => selected.sums.variation(n_rows),
         };
         let row_weights = norm.as_ref().map(LayerNorm::weights);
         let scaled = norm.as_ref().zip(row_weights.as_deref());
         let passes = self.passes(
             plan,
-            (step, weights),
+            (step, weights, of_step.rows),
             (selected, scaled, variation),
             &dead,
             &mut loss,
@@ -208,7 +230,7 @@ impl Scratch {
         let is_centred = plan.is_centred();
         let common = Common {
             weights,
-            input: if is_centred { &centred } else { input },
+            input: if is_centred { &centred } else { of_step.rows },
             is_centred,
             terms: &passes.terms,
         };
@@ -220,6 +242,13 @@ impl Scratch {
         if !plan.variant.has_encoder_bias() {
             self.gradients.b_enc.fill(0.0);
         }
+        if !weights.skip.is_empty() {
+            let error = skip::Errors {
+                values: &self.error,
+                scale: passes.main.scale,
+            };
+            self.gradients.skip = skip::gradient(error, of_step.rows, weights.d_model);
+        }
         loss
     }
 
@@ -228,7 +257,7 @@ impl Scratch {
         &mut self,
         plan: &Plan<'_>,
         (step, weights): (u32, &Weights),
-        input: &[f32],
+        of_step: StepRows<'_>,
         dead: &[u32],
     ) -> Selected {
         let d = weights.d_model;
@@ -248,14 +277,14 @@ impl Scratch {
                 self.packed.repack(&w_enc, &b_enc);
             }
         }
-        self.centred.resize(input.len(), 0.0);
+        self.centred.resize(of_step.rows.len(), 0.0);
         let given = Given::new(weights, dead, plan.variant.looks_at_dead());
         let selection = plan.selection(step, d);
         let (mut places, sums) = select_batch(
             (plan, selection),
             &given,
             &self.packed,
-            input,
+            of_step,
             &mut self.centred,
         );
         let multi = plan.conventions.multi_topk.then(|| {
@@ -302,19 +331,14 @@ impl Scratch {
     fn passes(
         &mut self,
         plan: &Plan<'_>,
-        (step, weights): (u32, &Weights),
+        (step, weights, rows): (u32, &Weights, &[f32]),
         (selected, scaled, variation): (Selected, Option<(&LayerNorm, &[f32])>, f64),
         dead: &[u32],
         loss: &mut BatchLoss,
     ) -> Passes {
         let d = weights.d_model;
         let n_rows = selected.codes.n_rows();
-        let denominator = match plan.conventions.loss {
-            LossScale::Rows => n_rows as f64,
-            LossScale::Variation if variation > 0.0 => variation,
-            // Rows all alike: there is nothing to explain, and no gradient.
-            LossScale::Variation => f64::INFINITY,
-        };
+        let denominator = plan.conventions.loss.divisor(n_rows, variation);
         let Selected {
             codes,
             places,
@@ -333,6 +357,7 @@ impl Scratch {
             let pass = Backward::new(codes, weights, scale as f32, &mut error);
             (pass, error)
         });
+        skip::take_off(&weights.skip, rows, &mut self.error, d);
         let scale = (2.0 / denominator) as f32;
         let (ends, mut main) = self.decode(plan.variant.as_ref(), (codes, scale), weights);
         let mut squares = main.sums.squares;
@@ -363,7 +388,11 @@ impl Scratch {
         let auxiliary = if plan.config.variant.is_top_k() {
             let left = Left {
                 error: &self.error,
-                input: &self.centred,
+                input: if plan.is_centred() {
+                    &self.centred
+                } else {
+                    rows
+                },
                 error_variation: main.sums.variation(n_rows),
                 variation,
                 lengths: lengths.as_deref(),
@@ -381,7 +410,6 @@ impl Scratch {
             add_scaled(&mut self.error, share, &aux.error);
             main.go_back_from(weights, &self.error);
         }
-        debug_assert_eq!(self.error.len(), n_rows * d);
         Passes {
             main,
             ends,

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use schema::{SaeConfig, SaeRecipe};
 
 use crate::autoencoder::SaeParts;
-use crate::batch_selection::RowSums;
+use crate::batch_selection::BatchSums;
 use crate::error::SaeError;
 use crate::extras::SaeExtras;
 use crate::gradients::Plan;
@@ -19,7 +19,8 @@ use crate::weights::Weights;
 ///
 /// Decoder rows point in random directions. By the recipes `dictionary_learning` and `saelens` the
 /// encoder is their copy, of length `decoder_init_norm`; by `sparsify` and `recsae` encoder weights
-/// are uniform in ±1/√`d_model`, and decoder rows their copy of unit length.
+/// are uniform in ±1/√`d_model`, and decoder rows their copy of unit length; a transcoder's decoder
+/// and its linear path start at 0.
 ///
 /// # Errors
 /// [`SaeError::Config`] for settings out of range.
@@ -36,7 +37,11 @@ pub fn initial_weights(config: &SaeConfig, d_model: usize) -> Result<SaeParts, S
             let mut w_enc = uniform(n_features * d_model, config.seed);
             scale(&mut w_enc, bound);
             let mut w_dec = w_enc.clone();
-            w_dec.chunks_exact_mut(d_model).for_each(unit_norm);
+            if config.transcode {
+                w_dec.fill(0.0);
+            } else {
+                w_dec.chunks_exact_mut(d_model).for_each(unit_norm);
+            }
             (w_enc, w_dec)
         }
         _ => {
@@ -54,10 +59,14 @@ pub fn initial_weights(config: &SaeConfig, d_model: usize) -> Result<SaeParts, S
         b_dec: vec![0.0; d_model],
         is_centred: plan.is_centred(),
         sparsity: Sparsity::Relu,
-        extras: SaeExtras::default(),
+        extras: SaeExtras {
+            is_transcoder: config.transcode,
+            skip: config.skip_connection.then(|| vec![0.0; d_model * d_model]),
+            ..SaeExtras::default()
+        },
     };
     let extra = plan.variant.initial_extra(&parts.sparsity);
-    let weights = Weights::from_parts(parts.clone(), extra);
+    let weights = Weights::from_parts(parts.clone(), extra, config.skip_connection);
     parts.sparsity = plan.variant.rule(&weights, -1.0);
     Ok(parts)
 }
@@ -90,7 +99,7 @@ pub(crate) fn random_directions(n: usize, d: usize, seed: u64) -> Vec<f32> {
 /// The mean of `rows` `[n_rows, d]`.
 pub(crate) fn mean(rows: &[f32], d: usize) -> Vec<f32> {
     let n = (rows.len() / d).max(1);
-    let sums = RowSums::of_rows(rows, d).columns;
+    let sums = BatchSums::of_rows(rows, d).columns;
     sums.iter().map(|sum| (sum / n as f64) as f32).collect()
 }
 

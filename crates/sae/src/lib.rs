@@ -40,11 +40,12 @@ pub use initial::initial_weights;
 pub use metrics::{
     CentreSums, Centres, DENSE_ABOVE, DensityBin, Direction, Embeddings, Evaluator, FeatureMatch,
     FvuSum, MAX_MATCHED, Metric, MetricDefinition, RowSums, SHARED_FROM, best_assignment,
-    dead_share, dense_share, density_histogram, evaluate, loss_recovered, match_features,
-    mean_cosine, mean_neighbour_cosine, nearest_directions, row_sums, share_kept, shared_share,
+    check_matchable, dead_share, dense_share, density_histogram, evaluate, loss_recovered,
+    match_features, mean_cosine, mean_neighbour_cosine, nearest_directions, row_sums, share_kept,
+    shared_share,
 };
 pub use recipe::starts_off_the_mean;
-pub use settings::{check_config, variants_of};
+pub use settings::{check_config, unreached_rate, variants_of};
 pub use source::{ActivationSource, InMemorySource};
 pub use sparsity::{Gate, Sparsity};
-pub use training::{RunSpec, Trained, train, train_from, train_together};
+pub use training::{RunSpec, Trained, check_start, train, train_from, train_together};

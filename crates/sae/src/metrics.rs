@@ -25,5 +25,6 @@ pub use neighbours::{mean_neighbour_cosine, nearest_directions};
 pub use output_kept::{loss_recovered, share_kept};
 pub use row_sums::{CentreSums, Centres, RowSums, row_sums};
 pub use stability::{
-    FeatureMatch, MAX_MATCHED, SHARED_FROM, match_features, mean_cosine, shared_share,
+    FeatureMatch, MAX_MATCHED, SHARED_FROM, check_matchable, match_features, mean_cosine,
+    shared_share,
 };

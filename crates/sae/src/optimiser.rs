@@ -78,7 +78,8 @@ pub(crate) fn project_gradients(
         .collect();
     let biases = f64::from(dot(&gradients.b_enc, &gradients.b_enc))
         + f64::from(dot(&gradients.b_dec, &gradients.b_dec))
-        + f64::from(dot(&gradients.extra, &gradients.extra));
+        + f64::from(dot(&gradients.extra, &gradients.extra))
+        + f64::from(dot(&gradients.skip, &gradients.skip));
     (squares.iter().sum::<f64>() + biases).sqrt()
 }
 
@@ -138,6 +139,13 @@ pub(crate) fn update(
                 unit_norm(w);
             }
         });
+    weights
+        .skip
+        .par_chunks_mut(VALUES_PER_TASK)
+        .zip(gradients.skip.par_chunks(VALUES_PER_TASK))
+        .zip(first.skip.par_chunks_mut(VALUES_PER_TASK))
+        .zip(second.skip.par_chunks_mut(VALUES_PER_TASK))
+        .for_each(|(((w, g), m), v)| adam(w, g, m, v, adam_step));
     let without_decay = AdamStep {
         weight_decay: 0.0,
         ..adam_step

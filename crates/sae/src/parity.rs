@@ -16,7 +16,7 @@ use shared::shared;
 use crate::autoencoder::SaeParts;
 use crate::extras::SaeExtras;
 use crate::formats::{dictionary_learning, folder, saelens, trainer_settings};
-use crate::gradients::{Ages, BatchLoss, Plan, Scratch};
+use crate::gradients::{Ages, BatchLoss, Plan, Scratch, StepRows};
 use crate::optimiser::{clip_factor, project_gradients};
 use crate::recipe::Conventions;
 use crate::settings::check_config;
@@ -120,11 +120,11 @@ struct Step<'a> {
 }
 
 impl<'a> Step<'a> {
-    fn run(config: &'a SaeConfig, parts: SaeParts, x: &[f32], mut ages: Ages<'_>) -> Self {
+    fn run(config: &'a SaeConfig, parts: SaeParts, x: StepRows<'_>, mut ages: Ages<'_>) -> Self {
         check_config(config, 24).unwrap();
         let plan = Plan::of(config).unwrap();
         let extra = plan.variant.initial_extra(&parts.sparsity);
-        let weights = Weights::from_parts(parts, extra);
+        let weights = Weights::from_parts(parts, extra, config.skip_connection);
         let mut scratch = Scratch::new(&weights);
         let loss = scratch.batch(&plan, 25, &weights, x, &mut ages);
         Self {
@@ -199,7 +199,8 @@ fn check(kind: &str, config: &SaeConfig, loss_parts: [&str; 3]) {
         rows_since_active: &mut since,
         of_epoch: &[],
     };
-    let step = Step::run(config, parts, &saved.tensor("x"), ages);
+    let x = saved.tensor("x");
+    let step = Step::run(config, parts, StepRows::alike(&x), ages);
     if let Some(after) = saved.counts("tokens_since_fired_after") {
         assert_eq!(since, after);
     }
@@ -231,7 +232,8 @@ fn check_saelens(kind: &str) {
         rows_since_active: &mut since,
         of_epoch: &[],
     };
-    let step = Step::run(&config, parts, &saved.tensor("x"), ages);
+    let x = saved.tensor("x");
+    let step = Step::run(&config, parts, StepRows::alike(&x), ages);
     let report = report(&fixtures, &format!("saelens/{kind}"));
     let losses = &report["loss"];
     let nested: f64 = losses
@@ -271,7 +273,17 @@ fn check_sparsify(kind: &str) {
         rows_since_active: &mut since,
         of_epoch: &[],
     };
-    let step = Step::run(&config, sae.into_parts(), &saved.tensor("x"), ages);
+    let rows = saved.tensor("x");
+    let targets = if config.transcode {
+        saved.tensor("y")
+    } else {
+        rows.clone()
+    };
+    let of_step = StepRows {
+        rows: &rows,
+        targets: &targets,
+    };
+    let step = Step::run(&config, sae.into_parts(), of_step, ages);
     let report = report(&fixtures, &format!("sparsify/{kind}"));
     let parts = [
         ("fvu", step.loss.fvu),
@@ -299,6 +311,7 @@ fn compare(kind: &str, prefix: &str, got: &Weights, saved: &dyn Fn(&str) -> Opti
         ("b_dec", &got.b_dec, None),
         ("bias", &got.b_dec, None),
         ("decoder_bias", &got.b_dec, None),
+        ("W_skip", &got.skip, None),
         ("threshold", &got.extra, None),
         ("b_gate", got.extra.get(..n).unwrap_or_default(), None),
         ("b_mag", got.extra.get(2 * n..).unwrap_or_default(), None),
@@ -387,7 +400,7 @@ fn saelens_loss_and_gradients() {
 
 #[test]
 fn sparsify_loss_and_gradients() {
-    for kind in ["topk", "topk_multi", "groupmax"] {
+    for kind in ["topk", "topk_multi", "groupmax", "transcoder_skip"] {
         check_sparsify(kind);
     }
 }
@@ -437,7 +450,7 @@ fn recsae_loss_and_gradients() {
             rows_since_active: &mut [0; 96],
             of_epoch: &of_epoch,
         };
-        let step = Step::run(&config, parts.clone(), &x, ages);
+        let step = Step::run(&config, parts.clone(), StepRows::alike(&x), ages);
         let expected = &report["models"]["sasrec"][format!("loss_{epoch}")];
         let losses = [
             ("fvu", step.loss.fvu),

@@ -11,6 +11,18 @@ pub(crate) enum LossScale {
     Variation,
 }
 
+impl LossScale {
+    /// The divisor for a batch of so many rows and this variation.
+    pub(crate) fn divisor(self, n_rows: usize, variation: f64) -> f64 {
+        match self {
+            Self::Rows => n_rows as f64,
+            Self::Variation if variation > 0.0 => variation,
+            // Rows all alike: there is nothing to explain, and no gradient.
+            Self::Variation => f64::INFINITY,
+        }
+    }
+}
+
 /// When decoder rows are brought to unit length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UnitRows {
@@ -26,6 +38,8 @@ pub(crate) enum UnitRows {
 pub(crate) enum BiasStart {
     /// As it was given.
     Given,
+    /// The mean of what is predicted; a transcoder's encoder then takes off the mean of its rows
+    /// by its own bias.
     Mean,
     GeometricMedian,
 }
@@ -140,8 +154,12 @@ impl Conventions {
             },
             SaeRecipe::Sparsify => Self {
                 loss: LossScale::Variation,
-                unit_rows: UnitRows::BeforeStep,
-                projects: true,
+                unit_rows: if config.transcode {
+                    UnitRows::Never
+                } else {
+                    UnitRows::BeforeStep
+                },
+                projects: !config.transcode,
                 bias_start: BiasStart::Mean,
                 dead: DeadRule::BeforeBatch,
                 aux: AuxLoss::OverVariationDecoderOnly,

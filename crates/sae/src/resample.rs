@@ -114,6 +114,7 @@ mod tests {
             w_dec: reference::values(3 * d, 3),
             b_dec: vec![0.0; d],
             extra: Vec::new(),
+            skip: Vec::new(),
         };
         let mut weights = before.clone();
         let mut moments = [before.clone(), before.clone()];

@@ -82,6 +82,19 @@ pub fn check_config(config: &SaeConfig, d_model: usize) -> Result<(), SaeError> 
     variant(config).map(drop)
 }
 
+/// Says so where the warm-up is as long as the run, which can be trained but hardly be meant.
+#[must_use]
+pub fn unreached_rate(config: &SaeConfig) -> Option<String> {
+    let is_heeded = config.optimizer != SaeOptimiser::Signum;
+    let (warmup, steps) = (config.warmup_steps, config.steps);
+    (is_heeded && warmup >= steps).then(|| {
+        format!(
+            "warmup_steps is {warmup} and steps is {steps}: the learning rate ends before it \
+             reaches lr; a warm-up of a twentieth of the steps is usual"
+        )
+    })
+}
+
 /// The variants that a recipe has, its usual one first.
 #[must_use]
 pub fn variants_of(recipe: SaeRecipe) -> &'static [SaeVariant] {
@@ -131,6 +144,7 @@ fn check_of_recipe(config: &SaeConfig) -> Result<(), SaeError> {
         return unusable("centre_rows", reason);
     }
     check_nothing_is_ignored(config)?;
+    check_transcoder(config)?;
     if config.k_anneal_steps > 0 && config.k_anneal_steps + 1 >= config.steps {
         let reason = format!("it must be at least 2 below steps ({})", config.steps);
         return unusable("k_anneal_steps", reason);
@@ -160,6 +174,35 @@ fn check_of_recipe(config: &SaeConfig) -> Result<(), SaeError> {
     Ok(())
 }
 
+/// Refuses what is not defined for a transcoder, whose rows and targets are two things.
+fn check_transcoder(config: &SaeConfig) -> Result<(), SaeError> {
+    if !config.transcode && config.skip_connection {
+        let reason = "it is set, but only a transcoder (transcode = true) heeds it";
+        return unusable("skip_connection", reason.to_owned());
+    }
+    if !config.transcode {
+        return Ok(());
+    }
+    if config.apply_b_dec_to_input == Some(true) {
+        let reason = "a transcoder's b_dec belongs to what it predicts, not to its input";
+        return unusable("apply_b_dec_to_input", reason.to_owned());
+    }
+    if config.centre_rows {
+        let reason = "a transcoder's encoder starts centred by its own bias";
+        return unusable("centre_rows", reason.to_owned());
+    }
+    if config.normalize_activations != InputScaling::None {
+        let reason = "rows and targets of a transcoder are not brought to one scale";
+        return unusable("normalize_activations", reason.to_owned());
+    }
+    if config.multi_topk && config.skip_connection {
+        let reason = "sparsify leaves the skip path out of that reconstruction; \
+                      set skip_connection = false or multi_topk = false";
+        return unusable("multi_topk", reason.to_owned());
+    }
+    Ok(())
+}
+
 /// Refuses settings that were changed and would do nothing here.
 fn check_nothing_is_ignored(config: &SaeConfig) -> Result<(), SaeError> {
     let (recipe, variant) = (config.recipe, config.variant);
@@ -174,6 +217,12 @@ fn check_nothing_is_ignored(config: &SaeConfig) -> Result<(), SaeError> {
             config.multi_topk,
             is(SaeRecipe::Sparsify, &[SaeVariant::TopK]),
             "top_k of the recipe sparsify",
+        ),
+        (
+            "transcode",
+            config.transcode,
+            sparsify,
+            "the recipe sparsify",
         ),
         (
             "use_matryoshka_aux_loss",
@@ -392,6 +441,26 @@ mod tests {
                 other => panic!("{field}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_warm_up_as_long_as_the_run_is_told() {
+        let short = SaeConfig {
+            steps: 100,
+            ..SaeConfig::default()
+        };
+        let told = unreached_rate(&short).unwrap();
+        assert!(told.contains("warmup_steps is 100 and steps is 100"));
+        let enough = SaeConfig {
+            warmup_steps: 99,
+            ..short
+        };
+        assert_eq!(unreached_rate(&enough), None);
+        let by_signs = SaeConfig {
+            steps: 100,
+            ..SaeConfig::of_recipe(SaeRecipe::Sparsify, SaeVariant::TopK, 128)
+        };
+        assert_eq!(unreached_rate(&by_signs), None);
     }
 
     #[test]

@@ -24,6 +24,21 @@ pub trait ActivationSource {
     /// [`SaeError::Source`] if they cannot be read.
     fn next_batch(&mut self, rows: usize, out: &mut Vec<f32>) -> Result<(), SaeError>;
 
+    /// Whether rows come with others that they are to predict.
+    fn has_targets(&self) -> bool {
+        false
+    }
+
+    /// Clears `out` and fills it with what the rows of the last batch are to predict,
+    /// `[rows, d_model]`; with nothing where there is no such thing.
+    ///
+    /// # Errors
+    /// [`SaeError::Source`] if they cannot be read.
+    fn last_targets(&mut self, out: &mut Vec<f32>) -> Result<(), SaeError> {
+        out.clear();
+        Ok(())
+    }
+
     /// How many rows of the sequence lie before the next batch.
     fn position(&self) -> u64;
 
@@ -39,6 +54,10 @@ pub trait ActivationSource {
 pub struct InMemorySource {
     d_model: usize,
     rows: Vec<f32>,
+    /// What each row is to predict; empty where there is no such thing.
+    targets: Vec<f32>,
+    /// Rows of the last batch.
+    last: Vec<u32>,
     seed: Option<u64>,
     position: u64,
     /// The order of rows in `epoch`; empty until the first batch.
@@ -63,6 +82,22 @@ impl InMemorySource {
         Self::with_order(rows, d_model, None)
     }
 
+    /// The same rows, each with the one that it is to predict, for a transcoder.
+    ///
+    /// # Errors
+    /// [`SaeError::Shape`] if there are not as many values as the rows have.
+    pub fn with_targets(self, targets: Vec<f32>) -> Result<Self, SaeError> {
+        if targets.len() != self.rows.len() {
+            let rows = |values: &[f32]| values.len() as f64 / self.d_model as f64;
+            return Err(SaeError::shape(
+                "the targets",
+                format!("{} rows of {} values", rows(&self.rows), self.d_model),
+                format!("{} such rows", rows(&targets)),
+            ));
+        }
+        Ok(Self { targets, ..self })
+    }
+
     fn with_order(rows: Vec<f32>, d_model: usize, seed: Option<u64>) -> Result<Self, SaeError> {
         if d_model == 0 || rows.is_empty() || !rows.len().is_multiple_of(d_model) {
             return Err(SaeError::shape(
@@ -74,6 +109,8 @@ impl InMemorySource {
         Ok(Self {
             d_model,
             rows,
+            targets: Vec::new(),
+            last: Vec::new(),
             seed,
             position: 0,
             order: Vec::new(),
@@ -108,11 +145,30 @@ impl ActivationSource for InMemorySource {
         out.clear();
         out.reserve(rows * self.d_model);
         let n_rows = self.n_rows();
+        self.last.clear();
         for _ in 0..rows {
             self.set_epoch(self.position / n_rows);
-            let row = self.order[(self.position % n_rows) as usize] as usize;
+            let row = self.order[(self.position % n_rows) as usize];
+            self.last.push(row);
+            let row = row as usize;
             out.extend_from_slice(&self.rows[row * self.d_model..(row + 1) * self.d_model]);
             self.position += 1;
+        }
+        Ok(())
+    }
+
+    fn has_targets(&self) -> bool {
+        !self.targets.is_empty()
+    }
+
+    fn last_targets(&mut self, out: &mut Vec<f32>) -> Result<(), SaeError> {
+        out.clear();
+        if self.has_targets() {
+            let d = self.d_model;
+            let rows = self.last.iter().map(|&row| row as usize);
+            for row in rows {
+                out.extend_from_slice(&self.targets[row * d..(row + 1) * d]);
+            }
         }
         Ok(())
     }
@@ -151,6 +207,23 @@ mod tests {
             again.seek(3 * at as u64).unwrap();
             again.next_batch(3, &mut batch).unwrap();
             assert_eq!(batch, batches[at], "batch {at}");
+        }
+    }
+
+    #[test]
+    fn targets_come_in_the_order_of_their_rows() {
+        let rows: Vec<f32> = (0..20_u8).map(f32::from).collect();
+        let targets: Vec<f32> = rows.iter().map(|value| -value).collect();
+        let source = InMemorySource::new(rows, 2, 7).unwrap();
+        assert!(source.clone().with_targets(vec![0.0; 18]).is_err());
+        let mut source = source.with_targets(targets).unwrap();
+        let (mut batch, mut predicted) = (Vec::new(), Vec::new());
+        // The second batch goes from one epoch into the next.
+        for _ in 0..2 {
+            source.next_batch(7, &mut batch).unwrap();
+            source.last_targets(&mut predicted).unwrap();
+            let negated: Vec<f32> = batch.iter().map(|value| -value).collect();
+            assert_eq!(predicted, negated);
         }
     }
 

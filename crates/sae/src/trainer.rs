@@ -7,9 +7,9 @@ use crate::dead_features::dead_features;
 use crate::error::SaeError;
 use crate::extras::SaeExtras;
 use crate::fold::{RowMap, fold_norms};
-use crate::gradients::{Ages, BatchLoss, Plan, Scratch};
+use crate::gradients::{Ages, BatchLoss, Plan, Scratch, StepRows};
 use crate::initial::{geometric_median, mean};
-use crate::kernels::is_finite;
+use crate::kernels::{dot, is_finite};
 use crate::optimiser::{arrived, clip_factor, project_gradients, unit_rows, update};
 use crate::recipe::{BiasStart, DeadRule, UnitRows};
 use crate::resample::{Badly, resample};
@@ -45,7 +45,7 @@ impl TrainingState {
             }
             _ => 0.0,
         };
-        let weights = Weights::from_parts(initial, extra);
+        let weights = Weights::from_parts(initial, extra, plan.config.skip_connection);
         Self {
             step: 0,
             moments: [Weights::zeros_like(&weights), Weights::zeros_like(&weights)],
@@ -57,22 +57,25 @@ impl TrainingState {
         }
     }
 
-    /// One step on `rows` `[batch_rows, d_model]`.
+    /// One step on a batch.
     pub(crate) fn step(
         &mut self,
         plan: &Plan<'_>,
-        rows: &[f32],
+        of_step: StepRows<'_>,
         scratch: &mut Scratch,
     ) -> Result<StepReport, SaeError> {
         let config = plan.config;
-        self.check_rows(config, rows)?;
-        self.prepare(plan, rows);
+        self.check_rows(config, "batch", of_step.rows)?;
+        if config.transcode {
+            self.check_rows(config, "targets", of_step.targets)?;
+        }
+        self.prepare(plan, of_step);
         let weights = &mut self.weights;
         let mut ages = Ages {
             rows_since_active: &mut self.rows_since_active,
             of_epoch: &self.dead_of_epoch,
         };
-        let loss = scratch.batch(plan, self.step, weights, rows, &mut ages);
+        let loss = scratch.batch(plan, self.step, weights, of_step, &mut ages);
         let tracks_now =
             self.step > config.threshold_start_step || plan.conventions.threshold_from_zero;
         // While k still falls, the lowest activation says nothing of the finished dictionary.
@@ -99,7 +102,7 @@ impl TrainingState {
             &scratch.gradients,
             [first, second],
         );
-        self.resample_dead(config, rows, scratch);
+        self.resample_dead(config, of_step.rows, scratch);
         self.step += 1;
         Ok(StepReport {
             step: self.step - 1,
@@ -131,13 +134,13 @@ impl TrainingState {
     }
 
     /// Checks the shape and the values of a batch.
-    fn check_rows(&self, config: &SaeConfig, rows: &[f32]) -> Result<(), SaeError> {
+    fn check_rows(&self, config: &SaeConfig, what: &str, rows: &[f32]) -> Result<(), SaeError> {
         let d = self.weights.d_model;
         let expected = config.batch_rows as usize * d;
         let is_whole = rows.len().is_multiple_of(d) && !rows.is_empty();
         if rows.len() != expected && !(config.recipe == SaeRecipe::Recsae && is_whole) {
             return Err(SaeError::shape(
-                format!("the batch of step {}", self.step),
+                format!("the {what} of step {}", self.step),
                 expected,
                 rows.len(),
             ));
@@ -145,18 +148,23 @@ impl TrainingState {
         match rows.chunks_exact(d).position(|row| !is_finite(row)) {
             None => Ok(()),
             Some(row) => Err(SaeError::NotFinite {
-                what: format!("row {row} of the batch of step {}", self.step),
+                what: format!("row {row} of the {what} of step {}", self.step),
             }),
         }
     }
 
     /// What comes before the loss: where `b_dec` starts, unit rows, an epoch's dead features.
-    fn prepare(&mut self, plan: &Plan<'_>, rows: &[f32]) {
+    fn prepare(&mut self, plan: &Plan<'_>, StepRows { rows, targets }: StepRows<'_>) {
         let d = self.weights.d_model;
         if self.step == 0 {
             match plan.conventions.bias_start {
                 BiasStart::Given => {}
-                BiasStart::Mean => self.weights.b_dec = mean(rows, d),
+                BiasStart::Mean => {
+                    self.weights.b_dec = mean(targets, d);
+                    if plan.config.transcode {
+                        self.centre_encoder(&mean(rows, d));
+                    }
+                }
                 BiasStart::GeometricMedian => self.weights.b_dec = geometric_median(rows, d),
             }
         }
@@ -180,6 +188,14 @@ impl TrainingState {
         plan.variant.prepare(&mut self.weights);
     }
 
+    /// Biases by which a row like `mean` excites no feature.
+    fn centre_encoder(&mut self, mean: &[f32]) {
+        let rows = self.weights.w_enc.chunks_exact(mean.len());
+        for (bias, row) in self.weights.b_enc.iter_mut().zip(rows) {
+            *bias = -dot(row, mean);
+        }
+    }
+
     pub(crate) fn finish(
         mut self,
         plan: &Plan<'_>,
@@ -199,6 +215,7 @@ impl TrainingState {
             w_dec,
             b_dec,
             extra: _,
+            skip,
         } = self.weights;
         let mut parts = SaeParts {
             d_model,
@@ -216,7 +233,8 @@ impl TrainingState {
                     InputScaling::None
                 },
                 multi_topk: plan.conventions.multi_topk,
-                ..SaeExtras::default()
+                skip: plan.config.skip_connection.then_some(skip),
+                is_transcoder: plan.config.transcode,
             },
         };
         if plan.conventions.rescales {

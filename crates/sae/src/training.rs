@@ -10,7 +10,7 @@ use crate::autoencoder::{SaeParts, SparseAutoencoder};
 use crate::checkpoint::{self, CheckpointPlan};
 use crate::error::SaeError;
 use crate::fold::RowMap;
-use crate::gradients::{Plan, Scratch};
+use crate::gradients::{Plan, Scratch, StepRows};
 use crate::initial::initial_weights;
 use crate::settings::check_config;
 use crate::source::ActivationSource;
@@ -127,7 +127,7 @@ pub fn train_together(
         .into_iter()
         .map(|run| Training::begin(run, source))
         .collect::<Result<Vec<_>, _>>()?;
-    let mut rows = Vec::new();
+    let (mut rows, mut targets) = (Vec::new(), Vec::new());
     let mut at = None;
     // The earliest step that any run has still to do: runs that were resumed later wait for it.
     while let Some(step) = runs.iter().filter_map(Training::due).min() {
@@ -136,11 +136,20 @@ pub fn train_together(
             source.seek(u64::from(step) * u64::from(batch_rows))?;
         }
         source.next_batch(batch_rows as usize, &mut rows)?;
+        source.last_targets(&mut targets)?;
+        let of_step = StepRows {
+            rows: &rows,
+            targets: if source.has_targets() {
+                &targets
+            } else {
+                &rows
+            },
+        };
         at = Some(step + 1);
         let mut stopped = false;
         for (place, run) in runs.iter_mut().enumerate() {
             if run.due() == Some(step) {
-                let report = run.take(&rows)?;
+                let report = run.take(of_step)?;
                 stopped |= observer(place, &report).is_break();
                 run.save(false)?;
             }
@@ -153,6 +162,43 @@ pub fn train_together(
         }
     }
     runs.into_iter().map(Training::finish).collect()
+}
+
+/// Checks what a training needs before its first step: settings, initial weights, and that they fit
+/// the rows.
+///
+/// # Errors
+/// [`SaeError::Config`] for settings out of range, those of [`SparseAutoencoder::new`] for the
+/// weights, and [`SaeError::Shape`] where they do not fit settings or rows.
+pub fn check_start(
+    config: &SaeConfig,
+    initial: &SaeParts,
+    source: &dyn ActivationSource,
+) -> Result<(), SaeError> {
+    check_config(config, source.d_model())?;
+    check_targets(config, source.has_targets())?;
+    initial.check()?;
+    if initial.d_model != source.d_model() || initial.n_features != config.n_features as usize {
+        return Err(SaeError::shape(
+            "the initial weights [n_features, d_model]",
+            format!("[{}, {}]", config.n_features, source.d_model()),
+            format!("[{}, {}]", initial.n_features, initial.d_model),
+        ));
+    }
+    Ok(())
+}
+
+/// A transcoder needs rows to predict, and nothing else heeds them.
+fn check_targets(config: &SaeConfig, has_targets: bool) -> Result<(), SaeError> {
+    let reason = match (config.transcode, has_targets) {
+        (true, false) => "it is set, but the rows come without others that they are to predict",
+        (false, true) => "it is not set, but the rows come with others that they are to predict",
+        _ => return Ok(()),
+    };
+    Err(SaeError::Config {
+        field: "transcode",
+        reason: reason.to_owned(),
+    })
 }
 
 /// A killed run loses no more than this, however long its steps are.
@@ -176,15 +222,8 @@ impl<'a> Training<'a> {
     /// Starts a run, or takes it up where its newest checkpoint left it. May move the source.
     fn begin(run: RunSpec<'a>, source: &mut dyn ActivationSource) -> Result<Self, SaeError> {
         let config = run.config;
-        check_config(config, source.d_model())?;
-        let initial = SparseAutoencoder::new(run.initial)?.into_parts();
-        if initial.d_model != source.d_model() || initial.n_features != config.n_features as usize {
-            return Err(SaeError::shape(
-                "the initial weights [n_features, d_model]",
-                format!("[{}, {}]", config.n_features, source.d_model()),
-                format!("[{}, {}]", initial.n_features, initial.d_model),
-            ));
-        }
+        check_start(config, &run.initial, source)?;
+        let initial = run.initial;
         let resumed = match run.checkpoint {
             Some(plan) => checkpoint::newest(plan, config, source.d_model())?,
             None => None,
@@ -220,17 +259,17 @@ impl<'a> Training<'a> {
     }
 
     /// One step on a batch.
-    fn take(&mut self, rows: &[f32]) -> Result<StepReport, SaeError> {
-        let rows = match &self.row_map {
-            None => rows,
+    fn take(&mut self, of_step: StepRows<'_>) -> Result<StepReport, SaeError> {
+        let of_step = match &self.row_map {
+            None => of_step,
             Some(map) => {
                 self.mapped.clear();
-                self.mapped.extend_from_slice(rows);
+                self.mapped.extend_from_slice(of_step.rows);
                 map.apply(&mut self.mapped);
-                &self.mapped
+                StepRows::alike(&self.mapped)
             }
         };
-        let mut report = self.state.step(&self.plan, rows, &mut self.scratch)?;
+        let mut report = self.state.step(&self.plan, of_step, &mut self.scratch)?;
         let seconds = self.clock.elapsed().as_secs_f64().max(1e-9);
         report.rows_per_second = (f64::from(self.plan.config.batch_rows) / seconds) as f32;
         self.clock = Instant::now();

@@ -132,12 +132,18 @@ fn all_configs() -> Vec<SaeConfig> {
         k_anneal_steps: 80,
         ..config(SaeVariant::Matryoshka)
     });
+    all.push(SaeConfig {
+        transcode: true,
+        skip_connection: true,
+        ..of(Sparsify, SaeVariant::TopK)
+    });
     all
 }
 
 /// What tells one configuration from another when a test fails.
 fn name(config: &SaeConfig) -> String {
-    format!("{:?} {:?}", config.recipe, config.variant)
+    let transcoder = if config.transcode { " transcoder" } else { "" };
+    format!("{:?} {:?}{transcoder}", config.recipe, config.variant)
 }
 
 fn plan(dir: &Path) -> CheckpointPlan {
@@ -154,6 +160,11 @@ fn run(
     stop_after: u32,
 ) -> Result<(Trained, Vec<StepReport>), SaeError> {
     let mut source = InMemorySource::new(planted_rows(1000, 1), D, config.seed)?;
+    if config.transcode {
+        let outputs = planted_rows(1000, 1);
+        let outputs = outputs.iter().map(|value| value.max(2.1) - value * 0.5);
+        source = source.with_targets(outputs.collect())?;
+    }
     let mut reports = Vec::new();
     let trained = train(
         config,
@@ -185,10 +196,12 @@ fn bytes(trained: &Trained) -> Vec<u8> {
         Sparsity::Gated(gate) => [&gate.open_bias[..], &gate.r_mag, &gate.mag_bias].concat(),
         Sparsity::TopK { .. } | Sparsity::GroupMax { .. } | Sparsity::Relu => Vec::new(),
     };
+    let skip = parts.extras.skip.iter().flatten();
     let floats = [&parts.w_enc, &parts.b_enc, &parts.w_dec, &parts.b_dec]
         .into_iter()
         .flatten()
         .chain(&own)
+        .chain(skip)
         .flat_map(|v| v.to_le_bytes());
     let counts = trained
         .rows_since_active

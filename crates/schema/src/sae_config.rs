@@ -165,6 +165,11 @@ pub struct SaeConfig {
     /// `sparsify`, `TopK`: whether a reconstruction by the 4 `k` highest enters the loss too,
     /// with weight 1/8.
     pub multi_topk: bool,
+    /// `sparsify`: whether the dictionary is a transcoder, which predicts from each row another one
+    /// (the output of a module from its input) instead of reconstructing it.
+    pub transcode: bool,
+    /// `sparsify`, with `transcode`: whether a linear map from the row goes past the dictionary.
+    pub skip_connection: bool,
     /// `saelens`, `TopK` family: whether features are chosen by their activation times the length
     /// of their decoder row.
     pub rescale_acts_by_decoder_norm: bool,
@@ -307,6 +312,8 @@ impl Default for SaeConfig {
             unit_decoder: true,
             optimizer: SaeOptimiser::Adam,
             multi_topk: false,
+            transcode: false,
+            skip_connection: false,
             rescale_acts_by_decoder_norm: true,
             use_matryoshka_aux_loss: false,
             l0_penalty: L0Penalty::Step,

@@ -36,6 +36,9 @@ pub(crate) enum SaeCommand {
         /// Rows `[n, d_model]`: FILE.safetensors with a tensor x, or FILE.safetensors:KEY.
         #[arg(long)]
         input: String,
+        /// Of a transcoder: the rows it is to predict, in FILE.safetensors:KEY; its FVU is theirs.
+        #[arg(long)]
+        target: Option<String>,
         /// Where the codes go.
         #[arg(long)]
         output: PathBuf,
@@ -128,6 +131,10 @@ pub(crate) struct SaeTrainArguments {
     /// by batch, or `[n, d_model]` shuffled.
     #[arg(long, requires = "out")]
     pub(crate) input: Option<String>,
+    /// Outside a project: for a transcoder (recipe sparsify, transcode = true, with or without
+    /// `skip_connection`), the rows in FILE.safetensors:KEY that those of --input are to predict.
+    #[arg(long, requires = "input")]
+    pub(crate) target: Option<String>,
     /// Outside a project: folder of the dictionary whose weights it starts from.
     #[arg(long, requires = "input")]
     pub(crate) init: Option<PathBuf>,
@@ -137,13 +144,16 @@ pub(crate) struct SaeTrainArguments {
     /// Steps, if not those of the settings.
     #[arg(long)]
     pub(crate) steps: Option<u32>,
+    /// Steps that make so many passes over the rows, if not those of the settings.
+    #[arg(long, conflicts_with_all = ["steps", "input"])]
+    pub(crate) epochs: Option<u32>,
     /// Settings in TOML: recipe (`dictionary_learning`, saelens, sparsify, recsae), variant
     /// (`top_k`, `batch_top_k`, matryoshka, relu, `jump_relu`, gated, `group_max`), `n_features`,
     /// k, lr, steps, `batch_rows` and others; a wrong key lists them all. "none" leaves out decay
     /// or clipping. In a project repeatable: dictionaries NAME-FILE from one pass over the rows.
     #[arg(long)]
     pub(crate) config: Vec<PathBuf>,
-    /// Settings under a name: quick, standard, thorough, matryoshka or recsae; keys of --config
+    /// Settings under a name: quick, standard, thorough, matryoshka, recsae or recsae-paper; keys of --config
     /// stand above them.
     #[arg(long, conflicts_with = "input")]
     pub(crate) preset: Option<String>,

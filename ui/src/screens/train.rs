@@ -108,12 +108,7 @@ impl TrainScreen {
         let is_taken = requests
             .iter()
             .any(|request| ctx.runs.iter().any(|run| run.name == request.name));
-        let width = self.setup.d_model.max(1);
-        let refused = requests.iter().find_map(|request| {
-            let checked = engine::check_settings(&request.config, width);
-            let problem = checked.err()?.message;
-            Some(format!("{}: {problem}", request.name))
-        });
+        let refused = self.setup.refusal(&requests);
         let text = match requests.len() {
             0 | 1 => "Start training".to_owned(),
             n => format!("Train {n} dictionaries"),

@@ -5,7 +5,7 @@ use sae::{FeatureMatch, Metric};
 
 use super::subject::Subject;
 use super::{EvaluationReport, MeasuredMetric};
-use crate::error::{EngineError, Result};
+use crate::error::Result;
 
 /// Reads a figure out of matches.
 type Figure = fn(&[FeatureMatch]) -> f64;
@@ -27,11 +27,6 @@ pub(super) fn measure(subject: &Subject<'_>, report: &mut EvaluationReport) -> R
     let Some(other) = &subject.request.against else {
         return Ok(());
     };
-    if *other == subject.request.dictionary {
-        return Err(EngineError::request(format!(
-            "--against {other} is the dictionary itself; name one of another training"
-        )));
-    }
     let second = subject.session.dictionary(other)?.sae;
     let matches = sae::match_features(sae, &second)?;
     subject.job.check_cancelled()?;

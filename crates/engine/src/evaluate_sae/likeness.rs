@@ -93,14 +93,6 @@ fn embeddings(subject: &Subject<'_>, at: &[RowRef]) -> Result<Vec<f32>> {
         .as_ref()
         .unwrap_or(&subject.harvest);
     let reader = HarvestReader::open(&subject.session.project, name)?;
-    if reader.manifest().dataset != subject.manifest().dataset {
-        return Err(EngineError::request(format!(
-            "activations/{name} is of datasets/{}, the rows evaluated are of datasets/{}; \
-             embeddings must be of the same samples",
-            reader.manifest().dataset,
-            subject.manifest().dataset
-        )));
-    }
     let d = reader.d_model();
     let unit_of: BTreeMap<u32, usize> = at
         .iter()

@@ -54,6 +54,36 @@ pub(super) struct SideViews {
 /// Sees the places of a sample's rows and the rows themselves, `[n, d_model]`.
 type Visit<'a> = dyn FnMut(&[RowRef], &[f32]) -> Result<()> + 'a;
 
+/// Checks what else the request names, which is read after all rows were gone through.
+fn check_others(
+    session: &Session,
+    request: &EvaluateRequest,
+    dictionary: &Dictionary,
+    dataset: &str,
+) -> Result<()> {
+    if let Some(other) = &request.against {
+        if *other == request.dictionary {
+            return Err(EngineError::request(format!(
+                "--against {other} is the dictionary itself; name one of another training"
+            )));
+        }
+        let second = session.dictionary(other)?.sae;
+        sae::check_matchable(&dictionary.sae, &second)
+            .map_err(|error| EngineError::request(format!("--against {other}: {error}")))?;
+    }
+    if let Some(embeddings) = &request.embeddings {
+        let other = HarvestReader::open(&session.project, embeddings)?;
+        if other.manifest().dataset != dataset {
+            return Err(EngineError::request(format!(
+                "activations/{embeddings} is of datasets/{}, the rows evaluated are of \
+                 datasets/{dataset}; embeddings must be of the same samples",
+                other.manifest().dataset
+            )));
+        }
+    }
+    Ok(())
+}
+
 impl<'a> Subject<'a> {
     pub(super) fn open(
         session: &'a Session,
@@ -71,6 +101,7 @@ impl<'a> Subject<'a> {
             )));
         }
         let dataset = session.dataset(&reader.manifest().dataset)?;
+        check_others(session, request, &dictionary, &reader.manifest().dataset)?;
         let mut mean = sae::FvuSum::new(d);
         let mut n_active = 0;
         for index in 0..reader.n_shards() {

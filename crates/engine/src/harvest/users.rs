@@ -101,15 +101,19 @@ fn read_contexts(
             })
         })
         .collect::<std::result::Result<Vec<_>, _>>()?;
-    let mut rows = Vec::new();
-    let mut positions = Vec::new();
     let captured = recommender.capture(&inputs, &[HookPoint::UserVector])?;
-    for (end, of_context) in (1_u32..).zip(captured) {
+    let mut found: Vec<(u32, &[f32])> = Vec::new();
+    for (end, of_context) in (1_u32..).zip(&captured) {
         for captured in of_context {
-            let n = captured.n_rows as u32;
-            positions.extend(end - n..end);
-            rows.extend(captured.values);
+            let first = end - captured.n_rows as u32;
+            found.extend((first..).zip(captured.values.chunks_exact(captured.d_model)));
         }
     }
-    Ok((rows, positions))
+    // A harvest stands in the order of samples and positions.
+    found.sort_by_key(|(position, _)| *position);
+    let rows = found.iter().flat_map(|(_, row)| row.iter().copied());
+    Ok((
+        rows.collect(),
+        found.iter().map(|(position, _)| *position).collect(),
+    ))
 }

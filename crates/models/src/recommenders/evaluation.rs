@@ -76,6 +76,15 @@ impl RankingMetrics {
     }
 }
 
+/// What users are shown and where their targets stand.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RankedCases {
+    /// Rank of each target, 1 being best.
+    pub ranks: Vec<u32>,
+    /// The best items of each case, best first; ties by lower id.
+    pub top: Vec<Vec<u32>>,
+}
+
 /// One held-out item to be ranked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Case {
@@ -210,6 +219,48 @@ impl EvaluationSet {
         self.ranks_by(model, (user_vectors, d), |vectors, _| model.scores(vectors))
     }
 
+    /// Ranks as [`EvaluationSet::ranks`] and the `n_top` best items of each case, items that do not
+    /// compete left out.
+    ///
+    /// # Errors
+    /// As [`EvaluationSet::ranks`].
+    pub fn ranked(
+        &self,
+        model: &Recommender,
+        user_vectors: &[f32],
+        n_top: usize,
+    ) -> Result<RankedCases, ModelError> {
+        let d = model.config().d();
+        let n_items = model.config().n_items() as usize;
+        let ranks = self.ranks(model, user_vectors)?;
+        let top = self
+            .cases
+            .par_chunks(BLOCK)
+            .zip(user_vectors.par_chunks(BLOCK * d))
+            .map(|(cases, vectors)| -> Vec<Vec<u32>> {
+                let scores = model.scores(vectors);
+                cases
+                    .iter()
+                    .zip(scores.chunks_exact(n_items))
+                    .map(|(case, scores)| best_items(scores, &case.masked, n_top))
+                    .collect()
+            })
+            .collect::<Vec<_>>()
+            .concat();
+        Ok(RankedCases { ranks, top })
+    }
+
+    /// The cases at some places, in the order given.
+    #[must_use]
+    pub fn at(&self, places: &[usize]) -> Self {
+        Self {
+            cases: places
+                .iter()
+                .map(|&place| self.cases[place].clone())
+                .collect(),
+        }
+    }
+
     /// Rank of each target when a user has several vectors, `[len, n_vectors, d_model]`, and an
     /// item's score is the highest of their products with it.
     pub(crate) fn ranks_of_best(
@@ -271,6 +322,22 @@ impl EvaluationSet {
     }
 }
 
+/// The `n` items with the highest scores that are not `masked` (sorted), best first.
+fn best_items(scores: &[f32], masked: &[u32], n: usize) -> Vec<u32> {
+    // A short list kept in order: nearly every item fails against its last place.
+    let mut best: Vec<(f32, u32)> = Vec::with_capacity(n + 1);
+    for (item, &score) in (1_u32..).zip(scores) {
+        let is_beaten = best.len() == n && best.last().is_some_and(|&(last, _)| score <= last);
+        if n == 0 || is_beaten || score.is_nan() || masked.binary_search(&item).is_ok() {
+            continue;
+        }
+        let at = best.partition_point(|&(other, _)| other >= score);
+        best.insert(at, (score, item));
+        best.truncate(n);
+    }
+    best.into_iter().map(|(_, item)| item).collect()
+}
+
 fn rank_of(case: &Case, scores: &[f32]) -> u32 {
     let target = scores[case.target as usize - 1];
     if !target.is_finite() {
@@ -320,4 +387,23 @@ pub fn evaluate_with(
     let mut vectors = set.user_vectors(model)?;
     replace(&mut vectors)?;
     Ok(RankingMetrics::from_ranks(&set.ranks(model, &vectors)?, ks))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn best_items_are_those_of_a_full_sort() {
+        let scores: Vec<f32> = (0..200)
+            .map(|i| ((i * 37 % 101) as f32 * 0.3).sin())
+            .collect();
+        let masked = [3, 50, 77];
+        let mut all: Vec<u32> = (1..=200).filter(|item| !masked.contains(item)).collect();
+        let of = |item: u32| scores[item as usize - 1];
+        all.sort_by(|&a, &b| of(b).total_cmp(&of(a)).then(a.cmp(&b)));
+        assert_eq!(best_items(&scores, &masked, 12), all[..12]);
+        assert_eq!(best_items(&scores, &masked, 0), Vec::<u32>::new());
+        assert_eq!(best_items(&scores[..4], &masked, 9).len(), 3);
+    }
 }

@@ -171,16 +171,18 @@ fn of_sparsify(stated: &Stated<'_>) -> Result<Option<SaeConfig>, SaeError> {
         Some("groupmax") => SaeVariant::GroupMax,
         _ => return Ok(None),
     };
-    let (mut n_features, mut d_in, mut expansion) = (0, 0, 0);
+    let (mut n_features, mut d_in, mut expansion) = (0_u32, 0_u32, 0_f64);
     stated.take("num_latents", &mut n_features)?;
     stated.take("d_in", &mut d_in)?;
     stated.take("expansion_factor", &mut expansion)?;
     if n_features == 0 {
-        n_features = d_in * expansion;
+        n_features = (f64::from(d_in) * expansion) as u32;
     }
     let mut config = SaeConfig::of_recipe(SaeRecipe::Sparsify, variant, n_features);
     stated.take("k", &mut config.k)?;
     stated.take("multi_topk", &mut config.multi_topk)?;
+    stated.take("transcode", &mut config.transcode)?;
+    stated.take("skip_connection", &mut config.skip_connection)?;
     Ok(Some(config))
 }
 

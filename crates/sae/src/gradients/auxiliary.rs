@@ -83,3 +83,54 @@ impl Auxiliary {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use schema::SaeConfig;
+
+    use crate::gradients::{Ages, Plan, Scratch, StepRows};
+    use crate::kernels::{dot, reference};
+    use crate::weights::Weights;
+
+    /// `b_dec` taken off before the encoder or by the encoder's bias is one dictionary.
+    #[test]
+    fn dead_features_see_what_the_encoder_sees() {
+        let (d, n) = (8, 20);
+        let mut weights = Weights {
+            d_model: d,
+            w_enc: reference::values(n * d, 1),
+            b_enc: reference::values(n, 2),
+            w_dec: reference::values(n * d, 3),
+            b_dec: reference::values(d, 4),
+            extra: Vec::new(),
+            skip: Vec::new(),
+        };
+        let rows = reference::values(30 * d, 5);
+        let losses = [true, false].map(|is_centred| {
+            let config = SaeConfig {
+                n_features: n as u32,
+                k: 3,
+                dead_after_rows: 100,
+                apply_b_dec_to_input: Some(is_centred),
+                ..SaeConfig::default()
+            };
+            if !is_centred {
+                let shifts = weights.w_enc.chunks_exact(d);
+                for (bias, row) in weights.b_enc.iter_mut().zip(shifts) {
+                    *bias -= dot(row, &weights.b_dec);
+                }
+            }
+            let plan = Plan::of(&config).unwrap();
+            let mut since: Vec<u64> = (0..n as u64).map(|f| 200 * (f % 2)).collect();
+            let mut ages = Ages {
+                rows_since_active: &mut since,
+                of_epoch: &[],
+            };
+            let of_step = StepRows::alike(&rows);
+            let loss = Scratch::new(&weights).batch(&plan, 9, &weights, of_step, &mut ages);
+            assert!(loss.n_dead > 0);
+            loss.auxk
+        });
+        assert!((losses[0] / losses[1] - 1.0).abs() < 1e-4, "{losses:?}");
+    }
+}

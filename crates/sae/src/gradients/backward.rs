@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::batch_selection::RowSums;
+use crate::batch_selection::BatchSums;
 use crate::codes::SparseCodes;
 use crate::kernels::{LevelPass, Levels, RowBlock, decode_gradients, decode_levels};
 use crate::weights::Weights;
@@ -17,9 +17,9 @@ pub(crate) struct Backward {
     /// Derivative of the loss with respect to each activation.
     pub(crate) value_gradients: Vec<f32>,
     /// Sums of the error's rows.
-    pub(crate) sums: RowSums,
+    pub(crate) sums: BatchSums,
     /// Sums of the rows that the decoder bias sees, by column, and the loss summed over rows.
-    pub(crate) weighted: RowSums,
+    pub(crate) weighted: BatchSums,
     /// Factor from error to derivative.
     pub(crate) scale: f32,
 }
@@ -71,7 +71,7 @@ impl Backward {
                 (columns, squares)
             })
             .collect();
-        let sums = RowSums::of_blocks(
+        let sums = BatchSums::of_blocks(
             d,
             sums.iter()
                 .map(|(columns, squares)| (&columns[..], *squares)),
@@ -118,7 +118,7 @@ impl Backward {
             let of_part = sums
                 .iter()
                 .map(|(sums, squares)| (&sums[i][..], squares[i]));
-            RowSums::of_blocks(d, of_part)
+            BatchSums::of_blocks(d, of_part)
         });
         Self {
             codes,
@@ -132,7 +132,7 @@ impl Backward {
     /// Gives every row a weight of its own in the loss; `error` is what [`Self::new`] left.
     pub(crate) fn weigh_rows(&mut self, error: &[f32], row_weights: &[f32]) {
         let d = self.sums.columns.len();
-        let mut weighted = RowSums {
+        let mut weighted = BatchSums {
             columns: vec![0.0; d],
             squares: 0.0,
         };

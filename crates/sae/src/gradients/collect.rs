@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::backward::Backward;
-use crate::batch_selection::RowSums;
+use crate::batch_selection::BatchSums;
 use crate::kernels::{Entry, Rows, add_scaled, feature_gradient};
 use crate::variants::Terms;
 use crate::weights::Weights;
@@ -154,7 +154,7 @@ fn of_feature(
 }
 
 /// x enters the encoder as x − `b_dec`, so `b_dec` sees the bias gradients through `w_enc`.
-fn through_encoder(weights: &Weights, of_biases: &[f32]) -> RowSums {
+fn through_encoder(weights: &Weights, of_biases: &[f32]) -> BatchSums {
     let d = weights.d_model;
     let parts: Vec<Vec<f32>> = weights
         .w_enc
@@ -168,7 +168,7 @@ fn through_encoder(weights: &Weights, of_biases: &[f32]) -> RowSums {
             sum
         })
         .collect();
-    RowSums::of_blocks(d, parts.iter().map(|sum| (&sum[..], 0.0)))
+    BatchSums::of_blocks(d, parts.iter().map(|sum| (&sum[..], 0.0)))
 }
 
 /// Places sorted by feature, then row.

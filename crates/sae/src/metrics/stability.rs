@@ -29,22 +29,14 @@ pub struct FeatureMatch {
     pub cosine: f32,
 }
 
-/// Matches the features of two dictionaries one to one so that the sum of the cosines between
-/// decoder rows is highest; of the larger dictionary some stay without.
-///
-/// # Shapes
-/// - returns: one match per feature of the smaller dictionary, in the order of the first's features
+/// Whether the features of two dictionaries can be matched; takes no time.
 ///
 /// # Errors
-/// [`SaeError::Shape`] if the two differ in `d_model`; [`SaeError::Config`] if one has more than
-/// [`MAX_MATCHED`] features.
-///
-/// # Example
-/// `[[1,0],[0,1]]` against `[[0,2],[1,1]]`: 0 with 1 (cosine 0.71), 1 with 0 (1).
-pub fn match_features(
+/// Those of [`match_features`].
+pub fn check_matchable(
     first: &SparseAutoencoder,
     second: &SparseAutoencoder,
-) -> Result<Vec<FeatureMatch>, SaeError> {
+) -> Result<(), SaeError> {
     let d = first.d_model();
     if second.d_model() != d {
         return Err(SaeError::shape(
@@ -63,6 +55,28 @@ pub fn match_features(
             ),
         });
     }
+    Ok(())
+}
+
+/// Matches the features of two dictionaries one to one so that the sum of the cosines between
+/// decoder rows is highest; of the larger dictionary some stay without.
+///
+/// # Shapes
+/// - returns: one match per feature of the smaller dictionary, in the order of the first's features
+///
+/// # Errors
+/// [`SaeError::Shape`] if the two differ in `d_model`; [`SaeError::Config`] if one has more than
+/// [`MAX_MATCHED`] features.
+///
+/// # Example
+/// `[[1,0],[0,1]]` against `[[0,2],[1,1]]`: 0 with 1 (cosine 0.71), 1 with 0 (1).
+pub fn match_features(
+    first: &SparseAutoencoder,
+    second: &SparseAutoencoder,
+) -> Result<Vec<FeatureMatch>, SaeError> {
+    check_matchable(first, second)?;
+    let d = first.d_model();
+    let (n, m) = (first.n_features(), second.n_features());
     let (few, many) = if n <= m {
         (first, second)
     } else {

@@ -1,6 +1,7 @@
 //! Variants and recipes as the user calls them, and what choosing one changes.
 
 use egui::{ComboBox, Ui};
+use engine::views::RunRequest;
 use schema::{SaeConfig, SaeRecipe, SaeVariant};
 
 use crate::screens::train::dictionary::row_ui;
@@ -139,6 +140,22 @@ impl Setup {
         checked.err().map(|error| error.message)
     }
 
+    /// Why these dictionaries, made from the settings, cannot be trained: the settings themselves,
+    /// which are forecast, or one of the dictionaries.
+    pub(super) fn refusal(&self, requests: &[RunRequest]) -> Option<String> {
+        if let Some(problem) = self.problem() {
+            return Some(format!("The settings of step 4: {problem}"));
+        }
+        if requests.is_empty() && self.sweep.values(self.d_model).is_ok() {
+            return Some("Every value of k is above the number of features".to_owned());
+        }
+        requests.iter().find_map(|request| {
+            let checked = engine::check_settings(&request.config, self.d_model.max(1));
+            let problem = checked.err()?.message;
+            Some(format!("{}: {problem}", request.name))
+        })
+    }
+
     pub(super) fn variant_ui(&mut self, ui: &mut Ui) {
         let mut variant = self.config.variant;
         row_ui(ui, "Variant", |ui| {
@@ -208,6 +225,8 @@ impl Setup {
 
 #[cfg(test)]
 mod tests {
+    use schema::HookPoint;
+
     use super::*;
 
     #[test]
@@ -248,9 +267,26 @@ mod tests {
         setup.set_variant(SaeVariant::GroupMax);
         (setup.config.n_features, setup.config.k) = (64, 7);
         let problem = setup.problem().unwrap_or_default();
-        assert!(
-            problem.contains("a divisor of the 64 features"),
-            "{problem}"
-        );
+        let expected = "a divisor of the 64 features";
+        assert!(problem.contains(expected), "{problem}");
+        // Nor are several started from them, though each of their own k fits.
+        let request = RunRequest {
+            name: "films".to_owned(),
+            model: String::new(),
+            dataset: String::new(),
+            hook: HookPoint::UserVector,
+            positions: String::new(),
+            limit: None,
+            pool: 1,
+            config: setup.config.clone(),
+        };
+        let refusal = setup.refusal(&request.sweep(&[4, 8], &[]));
+        assert!(refusal.is_some_and(|why| why.contains(expected)));
+        setup.config.k = 8;
+        assert_eq!(setup.refusal(&request.sweep(&[4, 8], &[])), None);
+        let uneven = setup.refusal(&request.sweep(&[4, 12], &[]));
+        assert!(uneven.is_some_and(|why| why.starts_with("films-k12: ")));
+        let none = setup.refusal(&request.sweep(&[65], &[]));
+        assert!(none.is_some_and(|why| why.contains("above the number of features")));
     }
 }

@@ -1,0 +1,191 @@
+//! `ablate` and `debias`: features changed for all users of a recommender.
+
+use std::fmt::Write as _;
+
+use engine::views::{
+    AblationRequest, AblationView, Bias, ConceptItems, DebiasRequest, DebiasView, ListFigures,
+};
+use engine::{EngineError, JobContext, Result, Session};
+use schema::{Split, SteeringMode};
+use serde_json::json;
+
+use crate::arguments::{AblateArguments, DebiasArguments, Mode};
+use crate::text::Answer;
+
+/// The mode as the engine calls it.
+pub(crate) fn steering_mode(mode: Mode) -> SteeringMode {
+    match mode {
+        Mode::Add => SteeringMode::Add,
+        Mode::Clamp => SteeringMode::Clamp,
+        Mode::Ablate => SteeringMode::Ablate,
+        Mode::Scale => SteeringMode::Scale,
+    }
+}
+
+/// The part of a dataset that is ranked.
+pub(crate) fn ranked_split(name: &str) -> Result<Split> {
+    match name {
+        "dev" => Ok(Split::Dev),
+        "test" => Ok(Split::Test),
+        other => Err(EngineError::request(format!(
+            "\"{other}\" is no part to evaluate on; expected dev or test"
+        ))),
+    }
+}
+
+/// Changes features and measures what comes of it.
+pub(crate) fn ablate(
+    arguments: &AblateArguments,
+    session: &Session,
+    job: &JobContext,
+) -> Result<Answer> {
+    let mode = steering_mode(arguments.mode);
+    let edits = arguments
+        .features
+        .iter()
+        .map(|text| match (text.contains('='), mode) {
+            // A feature alone is ablated, which has no strength.
+            (false, SteeringMode::Ablate) => engine::parse_edit(&format!("{text}=0"), mode),
+            _ => engine::parse_edit(text, mode),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let request = AblationRequest {
+        sae: arguments.sae.clone(),
+        edits,
+        dataset: arguments.dataset.clone(),
+        split: ranked_split(&arguments.split)?,
+        items: match &arguments.category {
+            Some(name) => ConceptItems::Category(name.clone()),
+            None => ConceptItems::Promoted(arguments.promoted),
+        },
+        n_controls: arguments.controls,
+        n_examples: arguments.examples,
+        seed: arguments.seed,
+    };
+    let view = session.ablate(&request, job)?;
+    let lines = ablation_lines(&view);
+    Ok(Answer::new(json!(view), lines))
+}
+
+/// Sweeps the strength of the features that carry a bias.
+pub(crate) fn debias(
+    arguments: &DebiasArguments,
+    session: &Session,
+    job: &JobContext,
+) -> Result<Answer> {
+    let request = DebiasRequest {
+        sae: arguments.sae.clone(),
+        bias: match &arguments.category {
+            Some(name) => Bias::Category(name.clone()),
+            None => Bias::Popularity,
+        },
+        n_features: arguments.features,
+        strengths: arguments.strengths.clone(),
+        dataset: arguments.dataset.clone(),
+        n_controls: arguments.controls,
+        seed: arguments.seed,
+    };
+    let view = session.debias(&request, job)?;
+    let mut lines = debias_lines(&view);
+    if let (Some(folder), Some(strength)) = (&arguments.out, arguments.strength) {
+        let features: Vec<u32> = view.features.iter().map(|one| one.feature).collect();
+        session.export_steered(&arguments.sae, &features, strength, folder)?;
+        writeln!(
+            lines,
+            "Wrote the recommender, its dictionary and steering.toml to {}",
+            folder.display()
+        )
+        .ok();
+    }
+    Ok(Answer::new(json!(view), lines))
+}
+
+fn percent(change: &engine::WithInterval) -> String {
+    let value = 100.0 * change.value;
+    match change.interval {
+        Some([low, high]) => format!("{value:+.1} % [{:+.1}, {:+.1}]", 100.0 * low, 100.0 * high),
+        None => format!("{value:+.1} %"),
+    }
+}
+
+fn figures_line(name: &str, figures: &ListFigures) -> String {
+    format!(
+        "{name:<12}{:>9.4}{:>9.4}{:>9.4}{:>10.1}{:>10.4}{:>8.4}{:>12.4}\n",
+        figures.hr_10,
+        figures.ndcg_10,
+        figures.share,
+        figures.mean_rank,
+        figures.coverage,
+        figures.gini,
+        figures.popularity
+    )
+}
+
+const HEADER: &str =
+    "               HR@10  NDCG@10    share mean rank  coverage    Gini  popularity\n";
+
+fn ablation_lines(view: &AblationView) -> String {
+    let mut lines = format!(
+        "{} users, {} of them changed\n{HEADER}",
+        view.n_users, view.n_changed
+    );
+    lines.push_str(&figures_line("before", &view.before));
+    lines.push_str(&figures_line("after", &view.after));
+    writeln!(
+        lines,
+        "share of the concept's items in the first ten: {}",
+        percent(&view.share_change)
+    )
+    .ok();
+    writeln!(lines, "NDCG@10: {}", percent(&view.ndcg_change)).ok();
+    if let Some(controls) = &view.controls {
+        writeln!(
+            lines,
+            "{} random sets of features of like density: share {}, NDCG@10 {}",
+            controls.n,
+            percent(&controls.share_change),
+            percent(&controls.ndcg_change)
+        )
+        .ok();
+    }
+    for group in &view.groups {
+        writeln!(
+            lines,
+            "  {}: {} users, NDCG@10 {:.4} to {:.4}, share {:.4} to {:.4}",
+            group.group,
+            group.n_users,
+            group.ndcg_10[0],
+            group.ndcg_10[1],
+            group.share[0],
+            group.share[1]
+        )
+        .ok();
+    }
+    let titles: Vec<&str> = view.items.iter().map(|item| item.title.as_str()).collect();
+    writeln!(lines, "items: {}", titles.join("; ")).ok();
+    lines
+}
+
+fn debias_lines(view: &DebiasView) -> String {
+    let features: Vec<String> = view
+        .features
+        .iter()
+        .map(|one| format!("{} ({:+.4})", one.feature, one.effect))
+        .collect();
+    let mut lines = format!("features, and what each adds: {}\n", features.join(", "));
+    for (name, of) in [("dev", 0), ("test", 1), ("random, dev", 2)] {
+        writeln!(lines, "{name}").ok();
+        lines.push_str(HEADER);
+        for point in &view.points {
+            let figures = match of {
+                0 => Some(&point.dev),
+                1 => Some(&point.test),
+                _ => point.control.as_ref(),
+            };
+            if let Some(figures) = figures {
+                lines.push_str(&figures_line(&format!("x {}", point.strength), figures));
+            }
+        }
+    }
+    lines
+}
