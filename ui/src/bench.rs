@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::commands::Screen;
 use crate::options::{Options, StartAt, Waker};
 
+mod ablation;
 mod invented;
 mod invented_backend;
 mod recommenders;

@@ -3,7 +3,8 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use engine::views::{
-    AddRecommenderRequest, HistoryRequest, ImportRequest, PathPurpose, RunRequest, SteerRequest,
+    AblationRequest, AddRecommenderRequest, DebiasRequest, HistoryRequest, ImportRequest,
+    PathPurpose, RunRequest, SavedChange, SteerRequest,
 };
 use engine::{TraceRequest, TrainRecommenderRequest};
 use schema::{FeatureId, HookPoint, JobId, ReviewState};
@@ -131,6 +132,13 @@ pub(crate) enum Command {
     DiscardRecommender(String),
     ImportRecommender(Box<AddRecommenderRequest>),
     ReadHistory(HistoryRequest),
+    Ablate(Box<AblationRequest>),
+    Debias(Box<DebiasRequest>),
+    UseStrength(String, Vec<FeatureId>, f32),
+    UseChange(SavedChange),
+    SaveChange(SavedChange),
+    RemoveChange(String),
+    ExportChange(SavedChange, String),
     DismissToast(u64),
 }
 

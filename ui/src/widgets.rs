@@ -17,4 +17,5 @@ pub(crate) mod plot;
 pub(crate) mod split;
 pub(crate) mod table;
 pub(crate) mod token_text;
+pub(crate) mod trade_off;
 pub(crate) mod word_diff;

@@ -105,7 +105,7 @@ fn a_model_shows_its_hook_points_and_how_its_training_went() {
     let (mut harness, _) = models();
     click(
         &mut harness,
-        "Model invented-ranker, SasRec · trained on histories",
+        "Model invented-ranker, SASRec · trained on histories",
     );
     harness.get_by_label("Trained on  histories");
     harness.get_by_label("Epoch kept 21");
@@ -217,4 +217,113 @@ fn a_checkpoint_is_imported() {
         ["import chosen from /chosen as sasrec for histories, heads 4"]
     );
     harness.get_by_label("Reading the checkpoint…");
+}
+
+fn all_users() -> (Harness<'static, App>, Arc<Invented>) {
+    let (mut harness, backend) = feature_of_histories(Screen::Steer);
+    click(&mut harness, "All users");
+    (harness, backend)
+}
+
+#[test]
+fn a_change_is_measured_over_all_users() {
+    let (mut harness, backend) = all_users();
+    harness.get_by_label("What the change does to all users appears here");
+    click(&mut harness, "Ablate");
+    click(&mut harness, "Items of a category");
+    click(&mut harness, "Measure over all users");
+    assert_eq!(
+        backend.asked(),
+        ["ablate 3 Ablate 0 counting Category(\"Tea\") of Test beside 20"]
+    );
+    harness.get_by_label("500 users, of whom 212 are changed by it");
+    harness.get_by_label("Share of the counted items in the top 10  26 %  8.4 %  −67.7 %");
+    harness.get_by_label("This change  −67.7 % (−72.7 % to −62.7 %)  −3.1 % (−5.1 % to −1.1 %)");
+    harness.get_by_label_contains("20 random sets of like density  −1.2 %");
+    harness.get_by_label_contains("Changed by it  212  −0.0142");
+    harness.get_by_label_contains("Counted 1: Invented item");
+    harness.get_by_label("The item the user really chose next: rank 9, now 4");
+    harness.get_by_label_contains("After 1: Invented item 25, was 5");
+    harness.get_by_label_contains("After 9: Invented item 33, new");
+    click(&mut harness, "User of sample 42");
+    harness.get_by_label("The item the user really chose next: rank 9, now 6");
+}
+
+#[test]
+fn a_slider_asks_for_nobody_while_all_users_are_looked_at() {
+    let (mut harness, backend) = all_users();
+    click(&mut harness, "Scale");
+    harness
+        .get_by_label("Strength of feature 3")
+        .set_value_accesskit(0.5);
+    harness.run_steps(4);
+    assert!(backend.asked().is_empty());
+    click(&mut harness, "Measure over all users");
+    assert_eq!(
+        backend.asked(),
+        ["ablate 3 Scale 0.5 counting Promoted(20) of Test beside 20"]
+    );
+}
+
+#[test]
+fn a_change_is_saved_used_removed_and_put_back() {
+    let (mut harness, backend) = all_users();
+    click(&mut harness, "Clamp");
+    harness.get_by_label("Preset name").focus();
+    harness.run_steps(2);
+    harness.get_by_label("Preset name").type_text("calm");
+    harness.run_steps(2);
+    click(&mut harness, "Save as preset");
+    click(&mut harness, "Remove feature 3");
+    assert!(harness.query_by_label("Strength of feature 3").is_none());
+    click(&mut harness, "Use preset calm");
+    harness.get_by_label("Strength of feature 3");
+    click(&mut harness, "Export…");
+    click(&mut harness, "Remove preset calm");
+    assert!(harness.query_by_label("Use preset calm").is_none());
+    click(&mut harness, "Put calm back");
+    harness.get_by_label("Use preset calm");
+    assert_eq!(
+        backend.asked(),
+        [
+            "save calm",
+            "export calm into /chosen",
+            "remove calm",
+            "save calm"
+        ]
+    );
+}
+
+#[test]
+fn a_bias_is_swept_and_a_strength_is_taken_on() {
+    let (mut harness, backend) = feature_of_histories(Screen::Steer);
+    click(&mut harness, "Against a bias");
+    click(&mut harness, "Sweep the strengths");
+    assert_eq!(
+        backend.asked(),
+        ["debias Popularity at [1.0, 0.75, 0.5, 0.25, 0.0] with 4"]
+    );
+    harness.get_by_label_contains("NDCG@10 against popularity of the top 10 at 1x, 0.75x");
+    click(&mut harness, "Strength 0.5x, NDCG@10 0.1900");
+    click(&mut harness, "Use strength 0.5x");
+    for feature in [3, 7, 11, 15] {
+        harness.get_by_label(&format!("Strength of feature {feature}"));
+    }
+    click(&mut harness, "Measure over all users");
+    assert_eq!(
+        backend.asked()[1],
+        "ablate 3 Scale 0.5, 7 Scale 0.5, 11 Scale 0.5, 15 Scale 0.5 counting Promoted(20) of Test \
+         beside 20"
+    );
+}
+
+#[test]
+fn only_recommenders_are_measured_over_all_users() {
+    let start = StartAt {
+        dictionary: Some("films".to_owned()),
+        feature: Some(3),
+        ..StartAt::default()
+    };
+    let (harness, _) = open(Screen::Steer, start);
+    assert!(harness.query_by_label("All users").is_none());
 }

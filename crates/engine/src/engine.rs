@@ -1,5 +1,6 @@
 //! The door of the window: cheap queries, commands that become jobs, and events.
 
+mod ablation;
 mod recommenders;
 mod training;
 

@@ -43,6 +43,7 @@ mod recover_planted;
 mod recovery;
 mod run_model;
 mod run_recommender;
+mod saved_changes;
 mod session;
 mod settings;
 mod shard_source;

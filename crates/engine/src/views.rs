@@ -134,6 +134,10 @@ pub enum Event {
     Steered(SteerTicket, Box<Result<SteerView, String>>),
     /// The answer to a forecast that was asked for as this job.
     Forecast(JobId, Box<Result<Forecast, String>>),
+    /// The answer to a change of features over all users that was asked for as this job.
+    Ablated(JobId, Box<Result<AblationView, String>>),
+    /// The answer to a sweep against a bias that was asked for as this job.
+    Debiased(JobId, Box<Result<DebiasView, String>>),
     /// A model asked for was read: its name, and what it is.
     ModelRead(String, Box<Result<ModelView, String>>),
     /// A training curve asked for: its run, and its steps.
@@ -178,6 +182,8 @@ pub enum PathPurpose {
     Model,
     /// A recommender's checkpoint.
     Recommender,
+    /// The folder that a changed model is written into.
+    SteeredFolder,
 }
 
 /// A dataset in a list.
@@ -191,6 +197,8 @@ pub struct DatasetView {
     pub n_groups: u32,
     /// Items in the catalogue, for interactions.
     pub n_items: u32,
+    /// Categories of items, those of most items first; at most 200.
+    pub categories: Vec<String>,
 }
 
 /// A model in a list.
@@ -612,6 +620,17 @@ pub struct SteerRequest {
     /// Index of the sample.
     pub sample: u32,
     /// Features and strengths, at most eight.
+    pub edits: Vec<SteeringSpec>,
+}
+
+/// A change of features under a name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedChange {
+    /// Its name.
+    pub name: String,
+    /// Dictionary.
+    pub sae: String,
+    /// Features and strengths.
     pub edits: Vec<SteeringSpec>,
 }
 

@@ -2,13 +2,13 @@
 //! on with, whole histories with what is recommended after them, and what features promote.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails its test")]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::views::{
     Event, ExampleContent, FeatureQuery, FeatureSort, HistoryRequest, ImportRequest, JobEnd,
-    SteerOutcome, SteerRequest,
+    SavedChange, SteerOutcome, SteerRequest,
 };
 use engine::{
     Engine, HarvestRequest, JobContext, RankRequest, Session, TrainRecommenderRequest,
@@ -270,4 +270,75 @@ fn histories_come_whole_and_effects_are_those_of_steering() {
         "{change} against {}",
         most.activation
     );
+}
+
+#[test]
+fn a_change_is_kept_and_taken_out_of_the_project_to_the_same_lists() {
+    let dir = tempfile::tempdir().unwrap();
+    let session = with_dictionary(&dir.path().join("project"));
+    let query = FeatureQuery {
+        sort: FeatureSort::Density,
+        ..FeatureQuery::default()
+    };
+    let features = session.feature_ids("tastes", &query).unwrap();
+    let change = SavedChange {
+        name: "louder".to_owned(),
+        sae: "tastes".to_owned(),
+        edits: vec![
+            SteeringSpec {
+                feature: features[0],
+                strength: 1.5,
+                mode: SteeringMode::Add,
+                unit: StrengthUnit::Max,
+                scope: PositionScope::All,
+            },
+            SteeringSpec {
+                feature: features[1],
+                strength: 0.25,
+                mode: SteeringMode::Scale,
+                unit: StrengthUnit::Max,
+                scope: PositionScope::All,
+            },
+        ],
+    };
+    session.save_change(&change).unwrap();
+    assert_eq!(session.saved_changes().unwrap(), [change.clone()]);
+    let nameless = SavedChange {
+        name: "../louder".to_owned(),
+        ..change.clone()
+    };
+    assert!(session.save_change(&nameless).is_err());
+
+    // In the project by its name, outside it by the folder alone: the same lists.
+    let histories = dir.path().join("histories.json");
+    let items: Vec<u32> = session
+        .sample_view(SHOPPERS, 7)
+        .unwrap()
+        .items
+        .iter()
+        .map(|item| item.id)
+        .collect();
+    std::fs::write(&histories, format!("[{items:?}]")).unwrap();
+    let folder = dir.path().join("out").join("louder");
+    session.export_change(&change, &folder).unwrap();
+    let asked = |model: String, steer: Option<PathBuf>| RankRequest {
+        model,
+        histories: Some(histories.clone()),
+        steer,
+        ..RankRequest::default()
+    };
+    let kept = session.root().join("steering/louder.toml");
+    let within = run_recommender(Some(&session), &asked("ranker".to_owned(), Some(kept))).unwrap();
+    let folder_name = folder.display().to_string();
+    let steering = folder.join("steering.toml");
+    let outside = run_recommender(None, &asked(folder_name.clone(), Some(steering))).unwrap();
+    let unchanged = run_recommender(None, &asked(folder_name, None)).unwrap();
+    assert_eq!(within.top_items, outside.top_items);
+    assert_ne!(unchanged.top_items, outside.top_items);
+    let again = session.export_change(&change, &folder).unwrap_err();
+    assert!(again.message.contains("not empty"), "{again}");
+
+    session.remove_change("louder").unwrap();
+    assert!(session.saved_changes().unwrap().is_empty());
+    assert!(session.remove_change("louder").is_err());
 }

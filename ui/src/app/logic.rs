@@ -265,6 +265,14 @@ impl App {
                 self.screens.train.train_on(model, hook);
                 self.screen = Screen::Train;
             }
+            Command::UseChange(change) => {
+                self.screens.steer.use_change(change);
+                self.screen = Screen::Steer;
+            }
+            Command::UseStrength(sae, features, strength) => {
+                self.screens.steer.use_strength(&sae, &features, strength);
+                self.screen = Screen::Steer;
+            }
             Command::NewRecommender => {
                 self.screens.models.show_form();
                 self.screen = Screen::Models;
@@ -326,6 +334,15 @@ impl App {
             Command::ReadHistory(request) => backend.read_history(request.clone()).map(|ticket| {
                 self.screens.feature.history.waits_for(ticket, request);
             }),
+            Command::Ablate(request) => backend.ablate(*request).map(|job| {
+                self.screens.steer.all_users.waits_for(job);
+            }),
+            Command::Debias(request) => backend.debias(*request).map(|job| {
+                self.screens.steer.bias.waits_for(job);
+            }),
+            Command::SaveChange(change) => backend.save_change(change),
+            Command::RemoveChange(name) => backend.remove_change(&name),
+            Command::ExportChange(change, place) => backend.export_change(change, &place).map(drop),
             Command::CancelJob(job) => {
                 backend.cancel(job);
                 Ok(())

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use engine::TrainRecommenderRequest;
 use engine::views::{
     Event, ExampleContent, ExampleKind, ExampleView, FilmPixels, ItemView, JobView, RunRequest,
-    TokenView,
+    SavedChange, TokenView,
 };
 use schema::{Decision, FeatureId, PatchGrid, PositionClass, Split};
 
@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) begun: Vec<RunRequest>,
     /// Trainings of recommenders that were asked for.
     pub(crate) recommenders: Vec<TrainRecommenderRequest>,
+    /// Changes that were saved.
+    pub(crate) changes: Vec<SavedChange>,
     pub(crate) reviewer: String,
     pub(crate) memory: Option<String>,
     pub(crate) place: Option<String>,

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use engine::views::{
-    AddRecommenderRequest, BestAssociation, DatasetView, DictionaryView, Event, ExampleKind,
-    FeatureCard, FeaturePage, FeatureQuery, FilmSize, FilmState, HistoryRequest, HistoryTicket,
-    ImportPreview, ImportRequest, JobEnd, JobView, ModelEntry, ModelView, PathPurpose,
-    PictureState, ProjectView, RecentProject, Revision, RunRequest, RunView, SampleView,
-    SteerOutcome, SteerRequest, SteerTicket, SteerView, TraceTicket, UnfinishedRecommender,
-    WritesView,
+    AblationRequest, AddRecommenderRequest, BestAssociation, DatasetView, DebiasRequest,
+    DictionaryView, Event, ExampleKind, FeatureCard, FeaturePage, FeatureQuery, FilmSize,
+    FilmState, HistoryRequest, HistoryTicket, ImportPreview, ImportRequest, JobEnd, JobView,
+    ModelEntry, ModelView, PathPurpose, PictureState, ProjectView, RecentProject, Revision,
+    RunRequest, RunView, SampleView, SavedChange, SteerOutcome, SteerRequest, SteerTicket,
+    SteerView, TraceTicket, UnfinishedRecommender, WritesView,
 };
 use engine::{LocatedReport, TraceRequest, TraceView, TrainRecommenderRequest};
 use schema::{
@@ -133,6 +133,11 @@ impl Backend for Invented {
             n_by_split: [400, 50, 50],
             n_groups: N_SAMPLES,
             n_items: 90,
+            categories: if kind == DatasetKind::Interactions {
+                vec!["Tea".to_owned(), "Invented".to_owned()]
+            } else {
+                Vec::new()
+            },
         };
         Ok(Arc::new(vec![
             view("films", DatasetKind::Radiographs),
@@ -352,6 +357,58 @@ impl Backend for Invented {
 
     fn picture(&self, path: &Arc<str>) -> PictureState {
         recommenders::picture(path)
+    }
+
+    fn ablate(&self, request: AblationRequest) -> Answer<JobId> {
+        let features = request.edits.iter().map(|edit| {
+            let (feature, strength) = (edit.feature, edit.strength);
+            format!("{feature} {:?} {strength}", edit.mode)
+        });
+        self.note(format!(
+            "ablate {} counting {:?} of {:?} beside {}",
+            features.collect::<Vec<_>>().join(", "),
+            request.items,
+            request.split,
+            request.n_controls
+        ));
+        let job = JobId(51);
+        let answer = Ok(super::ablation::ablation(request));
+        self.send(Event::Ablated(job, Box::new(answer)));
+        Ok(job)
+    }
+
+    fn debias(&self, request: DebiasRequest) -> Answer<JobId> {
+        self.note(format!(
+            "debias {:?} at {:?} with {}",
+            request.bias, request.strengths, request.n_features
+        ));
+        let job = JobId(52);
+        let answer = Ok(super::ablation::sweep(request));
+        self.send(Event::Debiased(job, Box::new(answer)));
+        Ok(job)
+    }
+
+    fn saved_changes(&self) -> Answer<Arc<Vec<SavedChange>>> {
+        Ok(Arc::new(self.state().changes.clone()))
+    }
+
+    fn save_change(&self, change: SavedChange) -> Answer<()> {
+        self.note(format!("save {}", change.name));
+        self.state().changes.push(change);
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn remove_change(&self, name: &str) -> Answer<()> {
+        self.note(format!("remove {name}"));
+        self.state().changes.retain(|change| change.name != name);
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn export_change(&self, change: SavedChange, place: &str) -> Answer<JobId> {
+        self.note(format!("export {} into {place}", change.name));
+        Ok(JobId(53))
     }
 
     fn dictionaries(&self) -> Answer<Arc<Vec<DictionaryView>>> {

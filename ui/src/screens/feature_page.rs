@@ -100,7 +100,7 @@ impl FeatureScreen {
                     ExampleKind::Text if ctx.backend.can_trace(sae) => ui.available_height() * 0.3,
                     // Lines need less room above them than a film, and show more when there are many.
                     ExampleKind::Text => ui.available_height() * 0.6,
-                    ExampleKind::History => ui.available_height() * 0.42,
+                    ExampleKind::History => ui.available_height() * 0.34,
                 },
                 range: 96.0..=(ui.available_height() - 120.0).max(97.0),
             },

@@ -124,7 +124,7 @@ fn paint(
     painter.galley(Pos2::new(left, middle - 18.0), title, theme.text);
     let mut facts = item_card::popularity(item.popularity);
     if !item.categories.is_empty() {
-        facts = format!("{} · {facts}", item.categories.join(", "));
+        facts = format!("{facts} · {}", item.categories.join(", "));
     }
     let facts = item_strip::truncated_small(painter, &facts, width, theme.text_weak);
     painter.galley(Pos2::new(left, middle + 2.0), facts, theme.text_weak);

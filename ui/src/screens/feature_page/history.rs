@@ -111,16 +111,12 @@ fn words_ui(ui: &mut Ui, view: &HistoryView) {
     let items = number::counted(view.items.len() as u64, ["item", "items"]);
     let active = view.items.iter().filter(|item| item.activation > 0.0);
     let next = if view.recommended.is_some() {
-        "; the outlined one is what the model recommends after them"
+        "; outlined at the end: what the model recommends next"
     } else {
         ""
     };
-    notice::weak_ui(
-        ui,
-        format!(
-            "{items}, oldest first, active on {}{next}. A level is the tenth of the feature's \
-             activations that a value lies in, 1 to 10",
-            active.count()
-        ),
+    let text = format!("{items}, oldest first, active on {}{next}", active.count());
+    notice::weak_ui(ui, text).on_hover_text(
+        "A level is the tenth of all the feature's activations that a value lies in, 1 to 10",
     );
 }

@@ -5,6 +5,7 @@ use engine::views::{ModelEntry, ModelView};
 use schema::HookPoint;
 
 use super::curves;
+use super::list::architecture_name;
 use crate::app_context::AppContext;
 use crate::backend::Answer;
 use crate::commands::Command;
@@ -61,7 +62,10 @@ pub(super) fn ui(
 
 /// What the record says, then what the model says of itself.
 fn facts_ui(ui: &mut Ui, entry: &ModelEntry, view: Option<&ModelView>) {
-    let mut facts = vec![("Architecture".to_owned(), entry.architecture.clone())];
+    let mut facts = vec![(
+        "Architecture".to_owned(),
+        architecture_name(&entry.architecture).to_owned(),
+    )];
     let mut add = |name: &str, value: String| facts.push((name.to_owned(), value));
     if let Some(dataset) = &entry.trained_on {
         let name = match entry.imported {

@@ -18,6 +18,8 @@ use crate::widgets::{notice, number};
 
 /// Settings of training stand left, those of the shape right; the shape begins with this key.
 const SHAPE_BEGINS: &str = "d_model";
+/// Size of a field for a number.
+const FIELD: [f32; 2] = [88.0, 26.0];
 /// Architecture that is offered first.
 const FIRST: &str = "sasrec";
 
@@ -191,7 +193,8 @@ impl TrainForm {
         });
         ui.horizontal(|ui| {
             let label = field_label_ui(ui, "Seed");
-            ui.add(DragValue::new(&mut self.seed)).labelled_by(label.id);
+            ui.add_sized(FIELD, DragValue::new(&mut self.seed))
+                .labelled_by(label.id);
         });
         let dataset = self.dataset.clone()?;
         let request = TrainRecommenderRequest {
@@ -256,7 +259,7 @@ fn setting_ui(ui: &mut Ui, setting: &RecommenderSetting, value: &mut SettingValu
         let field = match value {
             SettingValue::Whole(whole) => {
                 let drag = DragValue::new(whole).range(low as u32..=high as u32);
-                ui.add(drag)
+                ui.add_sized(FIELD, drag)
             }
             SettingValue::Real(real) => {
                 let speed = (*real * 0.05).max(low.max(1e-9));
@@ -264,7 +267,7 @@ fn setting_ui(ui: &mut Ui, setting: &RecommenderSetting, value: &mut SettingValu
                     .range(low..=high)
                     .speed(speed)
                     .custom_formatter(|value, _| rounded(value).to_string());
-                let field = ui.add(drag);
+                let field = ui.add_sized(FIELD, drag);
                 if field.changed() {
                     *real = rounded(*real);
                 }

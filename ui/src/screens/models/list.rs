@@ -67,7 +67,19 @@ fn described(entry: &ModelEntry) -> String {
         (_, _, Some(_)) => "outside the project".to_owned(),
         _ => "in the project".to_owned(),
     };
-    format!("{} · {origin}", entry.architecture)
+    format!("{} · {origin}", architecture_name(&entry.architecture))
+}
+
+/// An architecture as its authors write it.
+pub(super) fn architecture_name(architecture: &str) -> &str {
+    match architecture {
+        "BprMf" | "bprmf" => "BPRMF",
+        "LightGcn" | "lightgcn" => "LightGCN",
+        "SasRec" | "sasrec" => "SASRec",
+        "timirec" => "TiMiRec",
+        "Gru4Rec" | "gru4rec" => "GRU4Rec",
+        other => other,
+    }
 }
 
 fn row_ui(

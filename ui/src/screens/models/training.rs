@@ -5,6 +5,7 @@ use engine::views::{JobView, UnfinishedRecommender};
 use engine::{RecommenderCurve, TrainRecommenderRequest};
 
 use super::curves;
+use super::list::architecture_name;
 use crate::app_context::AppContext;
 use crate::commands::Command;
 use crate::screens::start::card;
@@ -57,7 +58,10 @@ pub(super) fn ui(
 
 /// What was asked for, in one line.
 fn asked_for(request: &TrainRecommenderRequest) -> String {
-    let mut parts = vec![request.arch.clone(), request.dataset.clone()];
+    let mut parts = vec![
+        architecture_name(&request.arch).to_owned(),
+        request.dataset.clone(),
+    ];
     let lines = request.settings.lines().filter(|line| !line.is_empty());
     let changed: Vec<&str> = lines.collect();
     parts.push(if changed.is_empty() {

@@ -154,7 +154,7 @@ fn list_ui(
 }
 
 /// The rank an item had, with the direction it moved in.
-fn moved(old: u32, new: u32, theme: &tokens::Tokens) -> (String, egui::Color32) {
+pub(super) fn moved(old: u32, new: u32, theme: &tokens::Tokens) -> (String, egui::Color32) {
     match old.cmp(&new) {
         std::cmp::Ordering::Greater => (format!("was {old}"), theme.good),
         std::cmp::Ordering::Less => (format!("was {old}"), theme.error),
