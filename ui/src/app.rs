@@ -138,7 +138,8 @@ impl App {
 
     /// Whether something on the screen is still on its way.
     pub fn is_loading(&self) -> bool {
-        self.films.n_loading() > 0 || self.screens.steer.is_waiting() || !self.seen.jobs.is_empty()
+        let waits = self.screens.steer.is_waiting() || self.screens.feature.history.is_waiting();
+        self.films.n_loading() > 0 || waits || !self.seen.jobs.is_empty()
     }
 
     /// Shows films without their heatmaps.

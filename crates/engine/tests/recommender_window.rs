@@ -302,7 +302,10 @@ fn a_change_is_kept_and_taken_out_of_the_project_to_the_same_lists() {
         ],
     };
     session.save_change(&change).unwrap();
-    assert_eq!(session.saved_changes().unwrap(), [change.clone()]);
+    assert_eq!(
+        session.saved_changes().unwrap(),
+        std::slice::from_ref(&change)
+    );
     let nameless = SavedChange {
         name: "../louder".to_owned(),
         ..change.clone()

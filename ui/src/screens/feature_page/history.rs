@@ -29,6 +29,11 @@ impl History {
         self.answer = None;
     }
 
+    /// Whether an answer is on its way.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
+    }
+
     /// Takes an answer, if it is the one wanted.
     pub(super) fn take(&mut self, ticket: HistoryTicket, answer: &Answer<HistoryView>) {
         if self.waiting == Some(ticket) {
@@ -75,25 +80,18 @@ impl History {
         let scroll = ScrollArea::vertical()
             .id_salt(("history", example.sample))
             .auto_shrink(false);
-        scroll.show(ui, |ui| match whole {
-            Some(view) => {
-                let style = StripStyle {
-                    maximum,
-                    levels: &view.levels,
-                    recommended: view.recommended.as_ref(),
-                    scroll_to: is_new.then_some(example.position as usize),
-                    ..StripStyle::default()
-                };
-                item_strip_ui(ctx, ui, &view.items, &style);
-            }
-            None => {
-                let style = StripStyle {
-                    maximum,
-                    ..StripStyle::default()
-                };
-                item_strip_ui(ctx, ui, part, &style);
-            }
-        });
+        let mut style = StripStyle {
+            maximum,
+            ..StripStyle::default()
+        };
+        let mut items = part;
+        if let Some(view) = whole {
+            style.levels = &view.levels;
+            style.recommended = view.recommended.as_ref();
+            style.scroll_to = is_new.then_some(example.position as usize);
+            items = &view.items;
+        }
+        scroll.show(ui, |ui| item_strip_ui(ctx, ui, items, &style));
     }
 }
 

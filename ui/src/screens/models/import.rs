@@ -115,15 +115,15 @@ impl ImportForm {
     }
 
     fn start_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, known: &Known<'_>) {
-        let name = self.request.name.trim();
-        let is_taken = known.is_taken(name);
+        let name = self.request.name.trim().to_owned();
+        let is_taken = known.is_taken(&name);
         if is_taken && !self.waiting {
             notice::warning_ui(ui, "There is a model of this name; choose another name");
         }
         let is_complete = !name.is_empty() && !self.request.path.trim().is_empty();
         ui.add_enabled_ui(is_complete && !is_taken && !self.waiting, |ui| {
             if accent_ui(ui, "Import") {
-                self.request.name = self.request.name.trim().to_owned();
+                self.request.name = name;
                 self.waiting = true;
                 let request = Box::new(self.request.clone());
                 ctx.send(Command::ImportRecommender(request));

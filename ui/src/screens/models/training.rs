@@ -115,10 +115,9 @@ fn progress_ui(ui: &mut Ui, name: &str, job: &JobView) {
             .fill(tokens::of(ui).accent),
     )
     .accessible_name(format!("Progress of training {name}"));
-    let mut text = stage_text(job);
-    if let Some(seconds) = job.seconds_left {
+    let left = job.seconds_left.map_or_else(String::new, |seconds| {
         let left = number::duration(seconds);
-        text.push_str(&format!("  ·  at most {left} left in this stage"));
-    }
-    notice::weak_ui(ui, text);
+        format!("  ·  at most {left} left in this stage")
+    });
+    notice::weak_ui(ui, stage_text(job) + &left);
 }

@@ -89,6 +89,8 @@ pub(super) fn written(value: f64, is_share: bool) -> String {
         number::percent(value as f32)
     } else if value.abs() >= 100.0 {
         format!("{value:.0}")
+    } else if value.abs() >= 10.0 {
+        format!("{value:.1}")
     } else {
         format!("{value:.4}")
     }
@@ -127,7 +129,7 @@ pub(super) fn ui(ctx: &AppContext<'_>, ui: &mut Ui, state: &mut AllUsers) {
 
 fn view_ui(ctx: &AppContext<'_>, ui: &mut Ui, view: &AblationView, example: &mut usize) {
     card(ui, |ui| {
-        let title = in_words(&view.request.edits);
+        let title = number::capitalised(&in_words(&view.request.edits));
         ui.label(RichText::new(title).font(tokens::title_font()));
         let users = number::counted(u64::from(view.n_users), ["user", "users"]);
         let changed = number::count(u64::from(view.n_changed));
@@ -315,5 +317,7 @@ mod tests {
         assert_eq!(with_interval(&value), "−42.1 % (−50.0 % to +2.0 %)");
         assert_eq!(written(0.1234, true), "12 %");
         assert_eq!(written(412.3, false), "412");
+        assert_eq!(written(31.04, false), "31.0");
+        assert_eq!(written(0.193_04, false), "0.1930");
     }
 }

@@ -99,7 +99,7 @@ fn view_ui(
             }
             ui.columns(2, |columns| {
                 card(&mut columns[0], |ui| {
-                    list_ui(ctx, ui, ("Before", before), None)
+                    list_ui(ctx, ui, ("Before", before), None);
                 });
                 card(&mut columns[1], |ui| {
                     list_ui(ctx, ui, ("After", after), Some(rank_before));
