@@ -41,7 +41,7 @@ pub(super) fn ui(ui: &mut Ui, known: &Known<'_>, chosen: &mut Chosen) {
                 row_ui(ui, ("Model", &entry.name, &words), target, chosen);
             }
             if known.entries.is_empty() && known.unfinished.is_empty() {
-                notice::weak_ui(ui, "No model yet");
+                notice::weak_ui(ui, "Models and trainings are listed here");
             }
         });
 }
