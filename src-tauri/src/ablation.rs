@@ -56,7 +56,8 @@ pub(crate) fn ablate(
         split: ranked_split(&arguments.split)?,
         items: match &arguments.category {
             Some(name) => ConceptItems::Category(name.clone()),
-            None => ConceptItems::Promoted(arguments.promoted),
+            None if arguments.items.is_empty() => ConceptItems::Promoted(arguments.promoted),
+            None => ConceptItems::Items(arguments.items.clone()),
         },
         n_controls: arguments.controls,
         n_examples: arguments.examples,

@@ -73,6 +73,11 @@ pub(crate) fn run(command: &Command, project: Option<&Path>, job: &JobContext) -
             let lines = speeds.lines();
             Ok(Answer::new(json!(speeds), lines))
         }
+        Command::Bench(BenchCommand::Recommenders { path, epochs }) => {
+            let speed = engine::bench_recommenders(path.as_deref(), *epochs, job)?;
+            let lines = speed.lines();
+            Ok(Answer::new(json!(speed), lines))
+        }
         Command::Open { .. } | Command::Bench(_) => {
             Err(EngineError::other("this command is run elsewhere"))
         }
@@ -350,6 +355,7 @@ fn run_model(command: &ModelCommand, session: &Session, job: &JobContext) -> Res
             let mut value = json!(report.by_name());
             if let Some(reconstructed) = report.reconstructed_by_name() {
                 value["reconstructed"] = json!(reconstructed);
+                value["kept"] = json!(report.kept);
             }
             Ok(Answer::new(value.clone(), text::figures(&value)))
         }

@@ -245,6 +245,14 @@ pub(crate) fn figures(value: &Value) -> String {
     if let Some(map) = value.as_object() {
         for (name, figure) in map {
             match figure {
+                Value::Object(one) if one.contains_key("interval") => {
+                    let number = |value: &Value| value.as_f64().unwrap_or(0.0);
+                    lines += &format!("{name:<10} {:.4}", number(&figure["value"]));
+                    if let Some([low, high]) = figure["interval"].as_array().map(Vec::as_slice) {
+                        lines += &format!(" [{:.4}, {:.4}]", number(low), number(high));
+                    }
+                    lines.push('\n');
+                }
                 Value::Object(_) => lines += &format!("{name}:\n{}", figures(figure)),
                 Value::Number(number) => {
                     lines += &format!("{name:<10} {:.4}\n", number.as_f64().unwrap_or(0.0));

@@ -108,17 +108,17 @@ fn concept_members(
     let mut order: Vec<u32> = (1..=n_items as u32).collect();
     let effect = |item: u32| effects[item as usize - 1];
     order.sort_by(|&a, &b| effect(b).total_cmp(&effect(a)).then(a.cmp(&b)));
-    let mut flags = vec![false; n_items + 1];
-    match &request.items {
-        ConceptItems::Promoted(n) => {
-            for &item in order.iter().take((*n).max(1) as usize) {
-                flags[item as usize] = true;
-            }
+    let flags = named_items(indexed, n_items, &request.items)?.unwrap_or_else(|| {
+        let n = match request.items {
+            ConceptItems::Promoted(n) => n.max(1) as usize,
+            _ => 0,
+        };
+        let mut flags = vec![false; n_items + 1];
+        for &item in order.iter().take(n) {
+            flags[item as usize] = true;
         }
-        ConceptItems::Category(name) => {
-            flags = category_flags(&indexed.dataset, &indexed.harvest.dataset, name)?;
-        }
-    }
+        flags
+    });
     let listed = order
         .into_iter()
         .filter(|&item| flags[item as usize])
@@ -126,6 +126,32 @@ fn concept_members(
         .map(|item| item_view(&indexed.dataset, item, effect(item)))
         .collect();
     Ok(Members { flags, listed })
+}
+
+/// Which items are meant, by id from 0; `None` where that depends on the features.
+fn named_items(
+    indexed: &IndexedDictionary,
+    n_items: usize,
+    items: &ConceptItems,
+) -> Result<Option<Vec<bool>>> {
+    match items {
+        ConceptItems::Promoted(_) => Ok(None),
+        ConceptItems::Category(name) => {
+            category_flags(&indexed.dataset, &indexed.harvest.dataset, name).map(Some)
+        }
+        ConceptItems::Items(ids) => {
+            let mut flags = vec![false; n_items + 1];
+            for &id in ids {
+                let flag = flags.get_mut(id as usize).filter(|_| id > 0);
+                *flag.ok_or_else(|| {
+                    EngineError::request(format!(
+                        "there is no item {id}; item ids run from 1 to {n_items}"
+                    ))
+                })? = true;
+            }
+            Ok(Some(flags))
+        }
+    }
 }
 
 /// Which items have a category, by id from 0.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use models::ModelError;
-use models::recommenders::{InteractionData, RankingMetrics, Recommender, evaluate, evaluate_with};
+use explain::ClusterBootstrap;
+use models::recommenders::{EvaluationSet, InteractionData, RankingMetrics, Recommender};
 use schema::Split;
 use serde::Serialize;
 
 use crate::error::{EngineError, Result};
+use crate::evaluate_sae::WithInterval;
 use crate::session::Session;
 
 /// Cut-offs of HR and NDCG.
@@ -20,6 +21,8 @@ pub struct RankingReport {
     pub plain: RankingMetrics,
     /// With user vectors replaced by their reconstruction.
     pub reconstructed: Option<RankingMetrics>,
+    /// The second as a share of the first, by name, with 95 % intervals over users.
+    pub kept: BTreeMap<String, WithInterval>,
 }
 
 impl RankingReport {
@@ -83,24 +86,49 @@ impl Session {
         let loaded = self.model(model)?;
         let recommender = loaded.as_recommender()?;
         check_catalogue((model, recommender), (dataset, &data))?;
-        let plain = evaluate(recommender, &data, split, &KS)?;
-        let reconstructed = sae
+        let set = EvaluationSet::new(&data, split);
+        let vectors = set.user_vectors(recommender)?;
+        let plain = set.ranks(recommender, &vectors)?;
+        let back = sae
             .map(|name| {
-                let dictionary = self.dictionary(name)?;
-                let metrics = evaluate_with(recommender, &data, split, &KS, &mut |vectors| {
-                    let back = dictionary
-                        .sae
-                        .reconstruct(vectors)
-                        .map_err(|error| ModelError::Request(error.to_string()))?;
-                    vectors.copy_from_slice(&back);
-                    Ok(())
-                })?;
-                Ok::<_, EngineError>(metrics)
+                let back = self.dictionary(name)?.sae.reconstruct(&vectors)?;
+                Ok::<_, EngineError>(set.ranks(recommender, &back)?)
             })
             .transpose()?;
+        let users = set.users();
         Ok(RankingReport {
-            plain,
-            reconstructed,
+            plain: RankingMetrics::from_ranks(&plain, &KS),
+            kept: back
+                .as_ref()
+                .map_or_else(BTreeMap::new, |back| shares_kept(&plain, back, &users)),
+            reconstructed: back.map(|ranks| RankingMetrics::from_ranks(&ranks, &KS)),
         })
     }
+}
+
+/// HR and NDCG of the second ranks as shares of those of the first.
+fn shares_kept(plain: &[u32], back: &[u32], users: &[u32]) -> BTreeMap<String, WithInterval> {
+    let names: Vec<String> = users.iter().map(ToString::to_string).collect();
+    let clusters = ClusterBootstrap::of_names(names.iter().map(String::as_str), 0);
+    let ones = vec![1; plain.len()];
+    let mut kept = BTreeMap::new();
+    for k in KS {
+        for name in ["hr", "ndcg"] {
+            let gain = |rank: u32| match name {
+                "hr" => 1.0,
+                _ => 1.0 / (f64::from(rank) + 1.0).log2(),
+            };
+            let sum = |ranks: &[u32], weights: &[u32]| -> f64 {
+                let each = ranks.iter().zip(weights).filter(|(rank, _)| **rank <= k);
+                each.map(|(&rank, &weight)| f64::from(weight) * gain(rank))
+                    .sum()
+            };
+            let share = |weights: &[u32]| sae::share_kept(sum(back, weights), sum(plain, weights));
+            if let Some(value) = share(&ones) {
+                let interval = clusters.interval(&share);
+                kept.insert(format!("{name}@{k}"), WithInterval { value, interval });
+            }
+        }
+    }
+    kept
 }

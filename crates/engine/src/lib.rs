@@ -6,6 +6,7 @@
 mod ablate;
 mod associate;
 mod bench_models;
+mod bench_recommenders;
 mod bench_sae;
 mod decoding;
 pub mod demo;
@@ -62,6 +63,7 @@ mod worker;
 
 pub use associate::{ConfirmedAssociation, ConfirmedAssociations};
 pub use bench_models::{SpeedOfModel, SpeedsOfModel, bench_models};
+pub use bench_recommenders::{SpeedOfRecommender, bench_recommenders};
 pub use bench_sae::{SpeedOfTraining, SpeedsOfTraining, bench_sae};
 pub use device::{DeviceChoice, DeviceView, device, set_device};
 pub use engine::Engine;

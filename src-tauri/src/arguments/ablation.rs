@@ -26,6 +26,9 @@ pub(crate) struct AblateArguments {
     /// Count the places of the items of this category (default: of those the features promote).
     #[arg(long)]
     pub(crate) category: Option<String>,
+    /// Count the places of these items, by id with commas.
+    #[arg(long, value_delimiter = ',', conflicts_with = "category")]
+    pub(crate) items: Vec<u32>,
     /// Count the places of so many items, those the features promote most.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) promoted: u32,

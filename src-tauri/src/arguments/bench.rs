@@ -24,6 +24,16 @@ pub(crate) enum BenchCommand {
         #[arg(long, value_name = "FILE")]
         input: Option<String>,
     },
+    /// Speed of training and ranking of `SASRec`, against a limit of this machine.
+    #[command(after_help = "Example: fluoroscope bench recommenders --threads 2")]
+    Recommenders {
+        /// Histories in the `ReChorus` layout (default: invented ones of Amazon Grocery's sizes).
+        #[arg(long, value_name = "FOLDER")]
+        path: Option<PathBuf>,
+        /// Epochs; the fastest one counts.
+        #[arg(long, default_value_t = 3, value_name = "N")]
+        epochs: u32,
+    },
     /// Speed and memory of a text model, against limits of this machine.
     #[command(after_help = "Example: fluoroscope bench models --gguf model.gguf --threads 2")]
     Models {

@@ -7,12 +7,14 @@ use schema::Split;
 
 use super::figures::Members;
 use super::test_users::TestUsers;
-use super::{N_LIST, category_flags, mean_figures, scaled};
+use super::{N_LIST, category_flags, mean_figures, named_items, scaled};
 use crate::error::{EngineError, Result};
 use crate::indexed::IndexedDictionary;
 use crate::jobs::JobContext;
 use crate::session::Session;
-use crate::views::{Bias, BiasedFeature, DebiasRequest, DebiasView, ListFigures, TradeOffPoint};
+use crate::views::{
+    Bias, BiasedFeature, ConceptItems, DebiasRequest, DebiasView, ListFigures, TradeOffPoint,
+};
 
 /// Share of all train interactions that the items which count as popular have together.
 const POPULAR_SHARE: f64 = 0.2;
@@ -34,7 +36,8 @@ impl Session {
         let dev = TestUsers::load(self, &indexed, dataset, Split::Dev, job)?;
         let test = TestUsers::load(self, &indexed, dataset, Split::Test, job)?;
         let members = biased_items(&indexed, &dev, &request.bias)?;
-        let features = biased_features(&indexed, &dev, &members, request.n_features as usize);
+        let n = request.n_features as usize;
+        let features = biased_features(&indexed, &dev, &members, (n, None));
         if features.is_empty() {
             return Err(EngineError::request(format!(
                 "no feature of {} adds to the bias",
@@ -65,6 +68,37 @@ impl Session {
             features,
             points,
         })
+    }
+
+    /// The features that add most to the scores of some items over those of others and are active
+    /// nearly only on users with such items in their history, by the dev part, strongest first.
+    ///
+    /// # Errors
+    /// As [`Session::ablate`].
+    pub fn features_adding_to(
+        &self,
+        sae: &str,
+        items: &ConceptItems,
+        n: u32,
+        job: &JobContext,
+    ) -> Result<Vec<BiasedFeature>> {
+        let indexed = self.indexed(sae)?;
+        let users = TestUsers::load(self, &indexed, None, Split::Dev, job)?;
+        let flags = named_items(&indexed, users.counts.len() - 1, items)?.ok_or_else(|| {
+            EngineError::request("expected items or a category that features may add to")
+        })?;
+        let members = Members {
+            flags,
+            listed: Vec::new(),
+        };
+        let own: Vec<bool> = users
+            .set
+            .histories()
+            .iter()
+            .map(|history| history.iter().any(|&item| members.flags[item as usize]))
+            .collect();
+        let n = n as usize;
+        Ok(biased_features(&indexed, &users, &members, (n, Some(&own))))
     }
 
     /// Writes the recommender, the dictionary and a steering file that multiplies features by a
@@ -150,39 +184,37 @@ fn biased_items(indexed: &IndexedDictionary, users: &TestUsers, bias: &Bias) -> 
     })
 }
 
+/// Share of a feature's activation that must lie on users with such items in their history, for it
+/// to count as being about them.
+const ABOUT: f64 = 0.8;
+
 /// The features that add most to the scores of biased items over those of others.
+///
+/// With `own`, a flag per user for whom the items are meant, only features that are active on them
+/// nearly alone, so that other users pay nothing.
 fn biased_features(
     indexed: &IndexedDictionary,
     users: &TestUsers,
     members: &Members,
-    n: usize,
+    (n, own): (usize, Option<&[bool]>),
 ) -> Vec<BiasedFeature> {
-    let d = users.recommender.config().d_model() as usize;
-    let items = users.recommender.item_vectors();
-    // Scores are linear in the user vector: the mean item vectors of both sides say it all.
-    let mut sums = [vec![0.0_f64; d], vec![0.0_f64; d]];
-    let mut counts = [0_u32; 2];
-    for (item, row) in items.chunks_exact(d).enumerate().skip(1) {
-        let side = usize::from(members.flags[item]);
-        counts[side] += 1;
-        for (sum, &value) in sums[side].iter_mut().zip(row) {
-            *sum += f64::from(value);
-        }
-    }
-    let direction: Vec<f64> = (0..d)
-        .map(|i| {
-            sums[1][i] / f64::from(counts[1].max(1)) - sums[0][i] / f64::from(counts[0].max(1))
-        })
-        .collect();
+    let direction = biased_direction(users, members);
     let sae = &indexed.dictionary.sae;
     let mut mean = vec![0.0_f64; sae.n_features()];
+    let mut active = vec![[0.0_f64; 2]; sae.n_features()];
     for row in 0..users.codes.n_rows() {
+        let is_own = own.is_none_or(|own| own[row]);
         let (features, values) = users.codes.row(row);
         for (&feature, &value) in features.iter().zip(values) {
             mean[feature as usize] += f64::from(value) / users.codes.n_rows() as f64;
+            active[feature as usize][usize::from(is_own)] += f64::from(value);
         }
     }
     let mut found: Vec<BiasedFeature> = (0..sae.n_features() as u32)
+        .filter(|&feature| {
+            let [others, own] = active[feature as usize];
+            own > 0.0 && own >= ABOUT * (own + others)
+        })
         .map(|feature| {
             let along: f64 = sae
                 .decoder_row(feature)
@@ -205,6 +237,24 @@ fn biased_features(
     });
     found.truncate(n.max(1));
     found
+}
+
+/// Mean vector of biased items less that of the others. Scores are linear in the user vector, so it
+/// says what any direction adds to the ones over the others.
+fn biased_direction(users: &TestUsers, members: &Members) -> Vec<f64> {
+    let d = users.recommender.config().d_model() as usize;
+    let mut sums = [vec![0.0_f64; d], vec![0.0_f64; d]];
+    let mut counts = [0_u32; 2];
+    let items = users.recommender.item_vectors().chunks_exact(d);
+    for (item, row) in items.enumerate().skip(1) {
+        let side = usize::from(members.flags[item]);
+        counts[side] += 1;
+        for (sum, &value) in sums[side].iter_mut().zip(row) {
+            *sum += f64::from(value);
+        }
+    }
+    let mean = |side: usize, i: usize| sums[side][i] / f64::from(counts[side].max(1));
+    (0..d).map(|i| mean(1, i) - mean(0, i)).collect()
 }
 
 /// The figures with features multiplied by a factor.

@@ -14,6 +14,8 @@ pub enum ConceptItems {
     Promoted(u32),
     /// The items of a category.
     Category(String),
+    /// These items, by id.
+    Items(Vec<u32>),
 }
 
 /// A change of features to be measured over all test users.
