@@ -48,8 +48,8 @@ fn start_at(given: &WindowArguments) -> Result<ui::StartAt> {
         .map(|word| {
             word.parse().map_err(|_unknown| {
                 EngineError::request(format!(
-                    "\"{word}\" is no screen; expected start, data, train, gallery, feature \
-                     or steer"
+                    "\"{word}\" is no screen; expected start, data, models, train, gallery, \
+                     feature or steer"
                 ))
             })
         })

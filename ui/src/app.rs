@@ -20,6 +20,7 @@ use crate::palette::Palette;
 use crate::screens::data::DataScreen;
 use crate::screens::feature_page::FeatureScreen;
 use crate::screens::gallery::GalleryScreen;
+use crate::screens::models::ModelsScreen;
 use crate::screens::start::StartScreen;
 use crate::screens::steer::SteerScreen;
 use crate::screens::train::TrainScreen;
@@ -30,6 +31,7 @@ use crate::tokens;
 struct Screens {
     start: StartScreen,
     data: DataScreen,
+    models: ModelsScreen,
     train: TrainScreen,
     gallery: GalleryScreen,
     feature: FeatureScreen,
@@ -104,6 +106,7 @@ impl App {
             screens: Screens {
                 start: StartScreen::new(options.demo_folder),
                 data: DataScreen::default(),
+                models: ModelsScreen::default(),
                 train: TrainScreen::default(),
                 gallery: GalleryScreen::default(),
                 feature: FeatureScreen::default(),
@@ -135,7 +138,8 @@ impl App {
 
     /// Whether something on the screen is still on its way.
     pub fn is_loading(&self) -> bool {
-        self.films.n_loading() > 0 || self.screens.steer.is_waiting() || !self.seen.jobs.is_empty()
+        let waits = self.screens.steer.is_waiting() || self.screens.feature.history.is_waiting();
+        self.films.n_loading() > 0 || waits || !self.seen.jobs.is_empty()
     }
 
     /// Shows films without their heatmaps.

@@ -4,11 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engine::views::{
-    DatasetView, DictionaryView, Event, FeatureCard, FeaturePage, FeatureQuery, FilmSize,
-    FilmState, ImportRequest, JobView, ModelView, PathPurpose, ProjectView, RecentProject,
-    Revision, RunRequest, RunView, SampleView, SteerRequest, SteerTicket, TraceTicket,
+    AblationRequest, AddRecommenderRequest, DatasetView, DebiasRequest, DictionaryView, Event,
+    FeatureCard, FeaturePage, FeatureQuery, FilmSize, FilmState, HistoryRequest, HistoryTicket,
+    ImportRequest, JobView, ModelEntry, ModelView, PathPurpose, PictureState, ProjectView,
+    RecentProject, Revision, RunRequest, RunView, SampleView, SavedChange, SteerRequest,
+    SteerTicket, TraceTicket, UnfinishedRecommender,
 };
-use engine::{Engine, TraceRequest};
+use engine::{Engine, TraceRequest, TrainRecommenderRequest};
 use schema::{FeatureId, JobId, ReviewState};
 
 /// An answer, or one sentence for the user.
@@ -52,6 +54,20 @@ pub trait Backend {
     fn take_out(&self, name: &str) -> Answer<()>;
     fn runs(&self) -> Answer<Arc<Vec<RunView>>>;
     fn read_curve(&self, name: &str) -> Answer<()>;
+    fn model_entries(&self) -> Answer<Arc<Vec<ModelEntry>>>;
+    fn unfinished_recommenders(&self) -> Answer<Arc<Vec<UnfinishedRecommender>>>;
+    fn train_recommender(&self, request: TrainRecommenderRequest) -> Answer<JobId>;
+    fn resume_recommender(&self, name: &str) -> Answer<JobId>;
+    fn discard_recommender(&self, name: &str) -> Answer<JobId>;
+    fn import_recommender(&self, request: AddRecommenderRequest) -> Answer<JobId>;
+    fn read_history(&self, request: HistoryRequest) -> Answer<HistoryTicket>;
+    fn picture(&self, path: &Arc<str>) -> PictureState;
+    fn ablate(&self, request: AblationRequest) -> Answer<JobId>;
+    fn debias(&self, request: DebiasRequest) -> Answer<JobId>;
+    fn saved_changes(&self) -> Answer<Arc<Vec<SavedChange>>>;
+    fn save_change(&self, change: SavedChange) -> Answer<()>;
+    fn remove_change(&self, name: &str) -> Answer<()>;
+    fn export_change(&self, change: SavedChange, place: &str) -> Answer<JobId>;
     fn dictionaries(&self) -> Answer<Arc<Vec<DictionaryView>>>;
     fn feature_ids(&self, sae: &str, query: &FeatureQuery) -> Answer<Arc<Vec<FeatureId>>>;
     fn feature_card(&self, sae: &str, feature: FeatureId) -> Answer<Arc<FeatureCard>>;
@@ -180,6 +196,62 @@ impl Backend for Engine {
         Self::read_curve(self, name).map_err(sentence)
     }
 
+    fn model_entries(&self) -> Answer<Arc<Vec<ModelEntry>>> {
+        Self::model_entries(self).map_err(sentence)
+    }
+
+    fn unfinished_recommenders(&self) -> Answer<Arc<Vec<UnfinishedRecommender>>> {
+        Self::unfinished_recommenders(self).map_err(sentence)
+    }
+
+    fn train_recommender(&self, request: TrainRecommenderRequest) -> Answer<JobId> {
+        Self::train_recommender(self, request).map_err(sentence)
+    }
+
+    fn resume_recommender(&self, name: &str) -> Answer<JobId> {
+        Self::resume_recommender(self, name).map_err(sentence)
+    }
+
+    fn discard_recommender(&self, name: &str) -> Answer<JobId> {
+        Self::discard_recommender(self, name).map_err(sentence)
+    }
+
+    fn import_recommender(&self, request: AddRecommenderRequest) -> Answer<JobId> {
+        Self::import_recommender(self, request).map_err(sentence)
+    }
+
+    fn read_history(&self, request: HistoryRequest) -> Answer<HistoryTicket> {
+        Self::read_history(self, request).map_err(sentence)
+    }
+
+    fn picture(&self, path: &Arc<str>) -> PictureState {
+        Self::picture(self, path)
+    }
+
+    fn ablate(&self, request: AblationRequest) -> Answer<JobId> {
+        Self::ablate(self, request).map_err(sentence)
+    }
+
+    fn debias(&self, request: DebiasRequest) -> Answer<JobId> {
+        Self::debias(self, request).map_err(sentence)
+    }
+
+    fn saved_changes(&self) -> Answer<Arc<Vec<SavedChange>>> {
+        Self::saved_changes(self).map_err(sentence)
+    }
+
+    fn save_change(&self, change: SavedChange) -> Answer<()> {
+        Self::save_change(self, change).map_err(sentence)
+    }
+
+    fn remove_change(&self, name: &str) -> Answer<()> {
+        Self::remove_change(self, name).map_err(sentence)
+    }
+
+    fn export_change(&self, change: SavedChange, place: &str) -> Answer<JobId> {
+        Self::export_change(self, change, Path::new(place)).map_err(sentence)
+    }
+
     fn dictionaries(&self) -> Answer<Arc<Vec<DictionaryView>>> {
         Self::dictionaries(self).map_err(sentence)
     }
@@ -267,5 +339,12 @@ fn dialog(purpose: PathPurpose) -> Option<std::path::PathBuf> {
             .add_filter("Tables", &["csv", "tsv", "txt"])
             .pick_file(),
         PathPurpose::Model => dialog.set_title("Model").pick_file(),
+        PathPurpose::SteeredFolder => dialog
+            .set_title("Folder to write the changed model into")
+            .pick_folder(),
+        PathPurpose::Recommender => dialog
+            .set_title("Checkpoint of a recommender")
+            .add_filter("Checkpoints", &["safetensors", "pt", "pth"])
+            .pick_file(),
     }
 }

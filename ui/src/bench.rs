@@ -9,8 +9,10 @@ use crate::app::App;
 use crate::commands::Screen;
 use crate::options::{Options, StartAt, Waker};
 
+mod ablation;
 mod invented;
 mod invented_backend;
+mod recommenders;
 mod steering;
 mod training;
 

@@ -2,9 +2,12 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use engine::TraceRequest;
-use engine::views::{ImportRequest, PathPurpose, RunRequest, SteerRequest};
-use schema::{FeatureId, JobId, ReviewState};
+use engine::views::{
+    AblationRequest, AddRecommenderRequest, DebiasRequest, HistoryRequest, ImportRequest,
+    PathPurpose, RunRequest, SavedChange, SteerRequest,
+};
+use engine::{TraceRequest, TrainRecommenderRequest};
+use schema::{FeatureId, HookPoint, JobId, ReviewState};
 use serde::{Deserialize, Serialize};
 
 use crate::film_textures::HeatStyle;
@@ -18,6 +21,8 @@ pub enum Screen {
     Start,
     /// Datasets and their samples.
     Data,
+    /// Models, and the training of recommenders.
+    Models,
     /// From model and dataset to a dictionary.
     Train,
     /// Cards of all features.
@@ -30,9 +35,10 @@ pub enum Screen {
 
 impl Screen {
     /// All, in the order of the rail.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Start,
         Self::Data,
+        Self::Models,
         Self::Train,
         Self::Gallery,
         Self::Feature,
@@ -44,6 +50,7 @@ impl Screen {
         match self {
             Self::Start => "Start",
             Self::Data => "Data",
+            Self::Models => "Models",
             Self::Train => "Train",
             Self::Gallery => "Gallery",
             Self::Feature => "Feature",
@@ -61,8 +68,8 @@ impl std::str::FromStr for Screen {
             .find(|screen| screen.name().eq_ignore_ascii_case(text))
             .ok_or_else(|| {
                 format!(
-                    "\"{text}\" is not a screen; expected start, data, train, gallery, feature or \
-                     steer"
+                    "\"{text}\" is not a screen; expected start, data, models, train, gallery, feature \
+                     or steer"
                 )
             })
     }
@@ -117,6 +124,21 @@ pub(crate) enum Command {
     DiscardRun(String),
     TakeOut(String),
     ReadCurve(String),
+    TrainOn(String, HookPoint),
+    NewRecommender,
+    AddRecommender,
+    TrainRecommender(Box<TrainRecommenderRequest>),
+    ResumeRecommender(String),
+    DiscardRecommender(String),
+    ImportRecommender(Box<AddRecommenderRequest>),
+    ReadHistory(HistoryRequest),
+    Ablate(Box<AblationRequest>),
+    Debias(Box<DebiasRequest>),
+    UseStrength(String, Vec<FeatureId>, f32),
+    UseChange(SavedChange),
+    SaveChange(SavedChange),
+    RemoveChange(String),
+    ExportChange(SavedChange, String),
     DismissToast(u64),
 }
 
@@ -137,11 +159,14 @@ pub(crate) fn palette_entries() -> Vec<PaletteEntry> {
     vec![
         entry("Go to Start", "Ctrl+1", Command::Show(Screen::Start)),
         entry("Go to Data", "Ctrl+2", Command::Show(Screen::Data)),
-        entry("Go to Train", "Ctrl+3", Command::Show(Screen::Train)),
-        entry("Go to Gallery", "Ctrl+4", Command::Show(Screen::Gallery)),
-        entry("Go to Feature", "Ctrl+5", Command::Show(Screen::Feature)),
-        entry("Go to Steer", "Ctrl+6", Command::Show(Screen::Steer)),
+        entry("Go to Models", "Ctrl+3", Command::Show(Screen::Models)),
+        entry("Go to Train", "Ctrl+4", Command::Show(Screen::Train)),
+        entry("Go to Gallery", "Ctrl+5", Command::Show(Screen::Gallery)),
+        entry("Go to Feature", "Ctrl+6", Command::Show(Screen::Feature)),
+        entry("Go to Steer", "Ctrl+7", Command::Show(Screen::Steer)),
         entry("Train a dictionary", "", Command::Show(Screen::Train)),
+        entry("Train a recommender", "", Command::NewRecommender),
+        entry("Import a recommender", "", Command::AddRecommender),
         entry(
             "Show two dictionaries side by side",
             "Ctrl+D",

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use egui::{ColorImage, TextureHandle, TextureOptions};
-use engine::views::{FilmPixels, FilmSize, FilmState};
+use engine::views::{FilmPixels, FilmSize, FilmState, PictureState};
 
 use crate::backend::Backend;
 use crate::tokens;
@@ -20,7 +20,7 @@ const DROPS_PER_FRAME: usize = 128;
 /// Most film textures made in one frame, so that scrolling stays smooth.
 const UPLOADS_PER_FRAME: usize = 24;
 
-/// A film texture asked for.
+/// A film or picture asked for.
 pub(crate) enum Thumbnail {
     /// Draw it.
     Ready(TextureHandle),
@@ -85,6 +85,8 @@ struct Inner {
     films: HashMap<(Arc<str>, u32), Entry>,
     heats: HashMap<HeatKey, Entry>,
     failed: HashSet<(Arc<str>, u32)>,
+    /// Pictures of items, by path; `None` for one that cannot be read.
+    pictures: HashMap<Arc<str>, Option<Entry>>,
     names: Vec<Arc<str>>,
     frame: u64,
     uploads: usize,
@@ -105,7 +107,7 @@ impl FilmTextures {
         inner.frame += 1;
         inner.uploads = 0;
         inner.loading_before = std::mem::take(&mut inner.loading);
-        let n_textures = inner.films.len() + inner.heats.len();
+        let n_textures = inner.films.len() + inner.heats.len() + inner.pictures.len();
         if inner.bytes > MAX_BYTES || n_textures > MAX_TEXTURES {
             inner.evict();
         }
@@ -175,6 +177,52 @@ impl FilmTextures {
         }
     }
 
+    /// The picture of an item.
+    pub(crate) fn picture(
+        &self,
+        ctx: &egui::Context,
+        backend: &dyn Backend,
+        path: &Arc<str>,
+    ) -> Thumbnail {
+        let mut inner = self.0.borrow_mut();
+        let frame = inner.frame;
+        if let Some(known) = inner.pictures.get_mut(path) {
+            return known.as_mut().map_or(Thumbnail::Failed, |entry| {
+                entry.used = frame;
+                Thumbnail::Ready(entry.texture.clone())
+            });
+        }
+        if inner.uploads >= UPLOADS_PER_FRAME {
+            ctx.request_repaint();
+            inner.loading += 1;
+            return Thumbnail::Loading;
+        }
+        match backend.picture(path) {
+            PictureState::Loading => {
+                inner.loading += 1;
+                Thumbnail::Loading
+            }
+            PictureState::Failed(_) => {
+                inner.pictures.insert(Arc::clone(path), None);
+                Thumbnail::Failed
+            }
+            PictureState::Ready(picture) => {
+                inner.uploads += 1;
+                let size = [picture.width as usize, picture.height as usize];
+                let image = ColorImage::from_rgba_unmultiplied(size, &picture.rgba);
+                inner.bytes += image.pixels.len() * 4;
+                let texture = ctx.load_texture("picture", image, TextureOptions::LINEAR);
+                let entry = Entry {
+                    texture: texture.clone(),
+                    used: frame,
+                    _heat: None,
+                };
+                inner.pictures.insert(Arc::clone(path), Some(entry));
+                Thumbnail::Ready(texture)
+            }
+        }
+    }
+
     /// The overlay of `heat` (`columns` wide, row-major) on one scale: `maximum` is opaque.
     pub(crate) fn heatmap(
         &self,
@@ -234,6 +282,7 @@ impl Inner {
             .films
             .values()
             .chain(self.heats.values())
+            .chain(self.pictures.values().flatten())
             .map(|entry| entry.used)
             .collect();
         if ages.len() <= DROPS_PER_FRAME {
@@ -243,10 +292,15 @@ impl Inner {
         let cut = (*cut).min(self.frame.saturating_sub(2));
         self.films.retain(|_, entry| entry.used > cut);
         self.heats.retain(|_, entry| entry.used > cut);
+        // What cannot be read is asked for again: it may have come back.
+        let is_new = |entry: &Entry| entry.used > cut;
+        self.pictures
+            .retain(|_, entry| entry.as_ref().is_some_and(is_new));
         self.bytes = self
             .films
             .values()
             .chain(self.heats.values())
+            .chain(self.pictures.values().flatten())
             .map(|entry| entry.texture.byte_size())
             .sum();
     }

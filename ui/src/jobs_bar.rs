@@ -125,6 +125,13 @@ pub(crate) fn progress_text(job: &JobView) -> String {
             step.fvu, step.l0, step.dead
         ));
     }
+    if let Some(curve) = job.epochs.last() {
+        let epoch = curve.loss.len();
+        parts.push(match curve.ndcg.last() {
+            Some(ndcg) => format!("epoch {epoch}, dev NDCG@5 {ndcg:.3}"),
+            None => format!("epoch {epoch}"),
+        });
+    }
     match job.seconds_left {
         Some(seconds) => parts.push(format!("{} left in this step", number::duration(seconds))),
         None => parts.push(number::duration(job.seconds)),

@@ -12,8 +12,8 @@ const GROUPS: [(&str, &[(&str, &str)]); 4] = [
         &[
             ("Ctrl+K", "Search features and commands"),
             (
-                "Ctrl+1 … Ctrl+6",
-                "Start, Data, Train, Gallery, Feature, Steer",
+                "Ctrl+1 … Ctrl+7",
+                "Start, Data, Models, Train, Gallery, Feature, Steer",
             ),
             ("Ctrl+D", "Two dictionaries side by side"),
             ("Ctrl+T", "Dark or light"),

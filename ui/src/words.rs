@@ -1,7 +1,7 @@
 //! The few technical words that the window cannot do without, each explained in one sentence.
 
 /// Word and sentence, in the order of the sheet.
-pub(crate) const WORDS: [(&str, &str); 9] = [
+pub(crate) const WORDS: [(&str, &str); 11] = [
     (
         "Feature",
         "One direction inside the model that the dictionary has learnt; it is active where the \
@@ -34,6 +34,14 @@ pub(crate) const WORDS: [(&str, &str); 9] = [
     (
         "Dead",
         "Features that are never active on the indexed samples",
+    ),
+    (
+        "HR@5",
+        "Share of the users whose held-out item is among the first 5 recommended",
+    ),
+    (
+        "NDCG@5",
+        "As HR@5, but an item counts the less the further down it stands: 1 is perfect",
     ),
 ];
 

@@ -29,7 +29,9 @@ fn open(screen: Screen, start: StartAt) -> (Harness<'static, App>, Arc<Invented>
 #[test]
 fn the_rail_reaches_every_screen() {
     let (mut harness, _) = open(Screen::Start, StartAt::default());
-    for name in ["Data", "Train", "Gallery", "Feature", "Steer", "Start"] {
+    for name in [
+        "Data", "Models", "Train", "Gallery", "Feature", "Steer", "Start",
+    ] {
         harness
             .get_by_role_and_label(egui::accesskit::Role::Button, name)
             .click();
@@ -73,7 +75,7 @@ fn a_project_opens_where_it_was_left() {
     let (mut harness, backend) = feature_page();
     harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num1);
     harness.run_steps(3);
-    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num5);
+    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num6);
     // The place is kept once a second.
     harness.run_steps(80);
     drop(harness);
@@ -322,7 +324,7 @@ fn a_screen_without_a_project_offers_the_next_step() {
     let (mut harness, _) = open(Screen::Start, StartAt::default());
     harness.get_by_label("Close project").click();
     harness.run_steps(3);
-    for name in ["Data", "Train", "Gallery", "Feature", "Steer"] {
+    for name in ["Data", "Models", "Train", "Gallery", "Feature", "Steer"] {
         harness
             .get_by_role_and_label(egui::accesskit::Role::Button, name)
             .click();

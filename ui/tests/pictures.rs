@@ -80,56 +80,69 @@ fn picture(
     Ok(())
 }
 
-#[test]
-fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
-    let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES").map(PathBuf::from) else {
-        return Ok(());
-    };
+/// Name, screen and what is on it.
+fn shots() -> Vec<(&'static str, Screen, StartAt)> {
     let of = |dictionary: &str| StartAt {
         dictionary: Some(dictionary.to_owned()),
         ..StartAt::default()
     };
     let films = || of("films");
+    vec![
+        ("start", Screen::Start, StartAt::default()),
+        ("data", Screen::Data, StartAt::default()),
+        ("models", Screen::Models, StartAt::default()),
+        ("train", Screen::Train, StartAt::default()),
+        ("training", Screen::Train, StartAt::default()),
+        ("gallery", Screen::Gallery, films()),
+        (
+            "beside",
+            Screen::Gallery,
+            StartAt {
+                second_dictionary: Some("histories".to_owned()),
+                ..films()
+            },
+        ),
+        ("reports", Screen::Gallery, of("reports")),
+        ("feature", Screen::Feature, films()),
+        ("history", Screen::Feature, of("histories")),
+        (
+            "steer",
+            Screen::Steer,
+            StartAt {
+                strength: Some(2.0),
+                ..films()
+            },
+        ),
+        (
+            "ranked",
+            Screen::Steer,
+            StartAt {
+                strength: Some(2.0),
+                ..of("histories")
+            },
+        ),
+        (
+            "grounded",
+            Screen::Steer,
+            StartAt {
+                strength: Some(3.0),
+                ..films()
+            },
+        ),
+        ("trace", Screen::Feature, of("reports")),
+        ("keys", Screen::Gallery, films()),
+        ("palette", Screen::Gallery, films()),
+    ]
+}
+
+#[test]
+fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
+    let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES").map(PathBuf::from) else {
+        return Ok(());
+    };
     for (light, theme) in [(false, "dark"), (true, "light")] {
         for (size, size_name) in [([1280.0, 800.0], "1280"), ([1920.0, 1080.0], "1920")] {
-            let shots = [
-                ("start", Screen::Start, StartAt::default()),
-                ("data", Screen::Data, StartAt::default()),
-                ("train", Screen::Train, StartAt::default()),
-                ("training", Screen::Train, StartAt::default()),
-                ("gallery", Screen::Gallery, films()),
-                (
-                    "beside",
-                    Screen::Gallery,
-                    StartAt {
-                        second_dictionary: Some("histories".to_owned()),
-                        ..films()
-                    },
-                ),
-                ("reports", Screen::Gallery, of("reports")),
-                ("feature", Screen::Feature, films()),
-                ("history", Screen::Feature, of("histories")),
-                (
-                    "steer",
-                    Screen::Steer,
-                    StartAt {
-                        strength: Some(2.0),
-                        ..films()
-                    },
-                ),
-                (
-                    "grounded",
-                    Screen::Steer,
-                    StartAt {
-                        strength: Some(3.0),
-                        ..films()
-                    },
-                ),
-                ("trace", Screen::Feature, of("reports")),
-                ("keys", Screen::Gallery, films()),
-                ("palette", Screen::Gallery, films()),
-            ];
-            for (name, screen, start) in shots {
+            for (name, screen, start) in shots() {
                 let keys: &[(egui::Modifiers, egui::Key)] = match name {
                     "keys" => &[(egui::Modifiers::NONE, egui::Key::Questionmark)],
                     "palette" => &[(egui::Modifiers::COMMAND, egui::Key::K)],
@@ -149,9 +162,102 @@ fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
                     match name {
                         "trace" => &[Act::Click("Occlusion")],
                         "training" => &[Act::Click("Start training")],
+                        "models" => &[Act::Click(
+                            "Model invented-ranker, SASRec · trained on histories",
+                        )],
                         _ => &[],
                     },
                 )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn pictures_of_recommenders() -> Result<(), Box<dyn std::error::Error>> {
+    let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES").map(PathBuf::from) else {
+        return Ok(());
+    };
+    let form = [
+        Act::Click("Train a recommender…"),
+        Act::Click("TiMiRec"),
+        Act::Set("Learning rate", 0.001),
+    ];
+    let running = [
+        Act::Click("Train a recommender…"),
+        Act::Click("TiMiRec"),
+        Act::Click("Start training"),
+    ];
+    let stopped = [
+        Act::Click("Train a recommender…"),
+        Act::Click("Start training"),
+        Act::Click("Stop and keep"),
+    ];
+    let import = [
+        Act::Click("Import a recommender…"),
+        Act::Click("Choose checkpoint"),
+        Act::Click("What the file may not say"),
+    ];
+    for (light, theme) in [(false, "dark"), (true, "light")] {
+        for (size, size_name) in [([1280.0, 800.0], "1280"), ([1920.0, 1080.0], "1920")] {
+            for (name, acts) in [
+                ("models-form", &form[..]),
+                ("models-running", &running),
+                ("models-stopped", &stopped),
+                ("models-import", &import),
+            ] {
+                let start = StartAt {
+                    screen: Some(Screen::Models),
+                    light: Some(light),
+                    ..StartAt::default()
+                };
+                let file = format!("{name}-{theme}-{size_name}.png");
+                picture(&folder, &file, size, start, &[], acts)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn pictures_of_ablation() -> Result<(), Box<dyn std::error::Error>> {
+    let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES").map(PathBuf::from) else {
+        return Ok(());
+    };
+    let empty = [Act::Click("All users")];
+    let measured = [
+        Act::Click("All users"),
+        Act::Click("Ablate"),
+        Act::Click("Measure over all users"),
+    ];
+    let lists = [
+        Act::Click("All users"),
+        Act::Click("Measure over all users"),
+        Act::Click("User of sample 41"),
+    ];
+    let swept = [
+        Act::Click("Against a bias"),
+        Act::Click("Sweep the strengths"),
+        Act::Click("Strength 0.5x, NDCG@10 0.1900"),
+    ];
+    for (light, theme) in [(false, "dark"), (true, "light")] {
+        for (size, size_name) in [([1280.0, 800.0], "1280"), ([1920.0, 1080.0], "1920")] {
+            for (name, acts) in [
+                ("ablate-empty", &empty[..]),
+                ("ablate", &measured),
+                ("ablate-lists", &lists),
+                ("bias", &swept),
+            ] {
+                let start = StartAt {
+                    screen: Some(Screen::Steer),
+                    dictionary: Some("histories".to_owned()),
+                    feature: Some(3),
+                    light: Some(light),
+                    ..StartAt::default()
+                };
+                let file = format!("{name}-{theme}-{size_name}.png");
+                picture(&folder, &file, size, start, &[], acts)?;
             }
         }
     }

@@ -1,5 +1,7 @@
 //! The door of the window: cheap queries, commands that become jobs, and events.
 
+mod ablation;
+mod recommenders;
 mod training;
 
 use std::collections::BTreeMap;
@@ -12,6 +14,7 @@ use schema::{FeatureId, JobId, ReviewState};
 
 use crate::error::{EngineError, Result};
 use crate::films::FilmCache;
+use crate::item_pictures::PictureCache;
 use crate::jobs::{JobContext, Jobs, Wake, lock};
 use crate::session::Session;
 use crate::settings::Settings;
@@ -45,6 +48,7 @@ struct Shared {
     settings: Mutex<Settings>,
     latest_steer: AtomicU64,
     latest_trace: AtomicU64,
+    latest_history: AtomicU64,
     /// Held by the job that trains: one at a time, or all would be slow.
     training: Mutex<()>,
 }
@@ -89,6 +93,7 @@ pub struct Engine {
     steering: Worker,
     reading: Worker,
     films: FilmCache,
+    pictures: PictureCache,
     events: Receiver<Event>,
     shared: Arc<Shared>,
     undo: Arc<Mutex<Vec<Undo>>>,
@@ -136,15 +141,20 @@ impl Engine {
             settings: Mutex::new(settings),
             latest_steer: AtomicU64::new(0),
             latest_trace: AtomicU64::new(0),
+            latest_history: AtomicU64::new(0),
             training: Mutex::default(),
         });
-        let for_films = Arc::clone(&shared);
+        let ready = || -> Box<dyn Fn() + Send + Sync> {
+            let shared = Arc::clone(&shared);
+            Box::new(move || shared.send(Event::FilmReady))
+        };
         Ok(Self {
             jobs: Mutex::new(Jobs::new(sender, wake)),
             decisions: Worker::new("decisions")?,
             steering: Worker::new("steering")?,
             reading: Worker::new("reading")?,
-            films: FilmCache::new(Box::new(move || for_films.send(Event::FilmReady)))?,
+            films: FilmCache::new(ready())?,
+            pictures: PictureCache::new(ready())?,
             events,
             shared,
             undo: Arc::default(),
@@ -160,6 +170,7 @@ impl Engine {
                 Event::JobEnded(id, _) => lock(&self.jobs).forget(*id),
                 Event::ProjectChanged => {
                     self.films.clear();
+                    self.pictures.clear();
                     lock(&self.undo).clear();
                 }
                 _ => {}

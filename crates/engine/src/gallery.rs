@@ -9,7 +9,8 @@ use crate::error::{EngineError, Result};
 use crate::indexed::{IndexedDictionary, item_view};
 use crate::session::Session;
 use crate::views::{
-    ExampleKind, ExampleView, FeatureCard, FeaturePage, FeatureQuery, FeatureSort, WritesView,
+    ExampleKind, ExampleView, FeatureCard, FeaturePage, FeatureQuery, FeatureSort, ItemEffects,
+    WritesView,
 };
 
 /// Examples on a card.
@@ -128,7 +129,7 @@ impl Session {
                 .map(|other| (other.feature, labels.caption(other.feature), other.jaccard))
                 .collect(),
             associations: self.associations_of(sae, feature)?,
-            writes: self.writes(&indexed, feature)?,
+            writes: self.writes(&indexed, feature, summary.max_activation)?,
             explanations: self.explanations_of(sae, feature)?,
             decisions: self.decisions_of(sae, feature)?,
             warnings,
@@ -177,6 +178,7 @@ impl Session {
         &self,
         indexed: &IndexedDictionary,
         feature: FeatureId,
+        maximum: f32,
     ) -> Result<Option<WritesView>> {
         // A model whose file has moved still has a gallery; only this part is missing.
         let Ok(model) = self.model(&indexed.harvest.model) else {
@@ -201,6 +203,8 @@ impl Session {
         Ok(Some(WritesView {
             promoted: take(&mut order.iter().copied()),
             suppressed: take(&mut order.iter().rev().copied()),
+            items: (indexed.kind == ExampleKind::History)
+                .then(|| item_effects(indexed, (&order, &scores), maximum)),
         }))
     }
 
@@ -212,6 +216,25 @@ impl Session {
                 .architecture
                 .is_some_and(|architecture| crate::steer::reaches_output(hook, architecture))
         })
+    }
+}
+
+/// What the feature at its observed maximum does to the scores, which are products of the user
+/// vector with items: to move it by `maximum` directions adds `maximum` times the lens.
+fn item_effects(
+    indexed: &IndexedDictionary,
+    (order, scores): (&[usize], &[f32]),
+    maximum: f32,
+) -> ItemEffects {
+    let view = |&index: &usize| {
+        let effect = scores[index] * maximum;
+        item_view(&indexed.dataset, index as u32 + 1, effect)
+    };
+    let raised = order.iter().filter(|&&index| scores[index] > 0.0);
+    let lowered = order.iter().rev().filter(|&&index| scores[index] < 0.0);
+    ItemEffects {
+        promoted: raised.take(N_WRITES).map(view).collect(),
+        demoted: lowered.take(N_WRITES).map(view).collect(),
     }
 }
 

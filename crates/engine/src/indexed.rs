@@ -12,7 +12,7 @@ use crate::harvest::{SampleSidecar, sidecar_file};
 use crate::jobs::JobContext;
 use crate::model_registry::read_record;
 use crate::session::Session;
-use crate::views::{ExampleContent, ExampleKind, ExampleView, ItemView, TokenView};
+use crate::views::{ExampleContent, ExampleKind, ExampleView, ItemView, PopularityView, TokenView};
 
 /// A dictionary's weights and where they come from.
 pub(crate) struct Dictionary {
@@ -182,7 +182,7 @@ impl IndexedDictionary {
                 self.harvest.dataset
             ))
         })?;
-        let active = self.index.activations_of_sample(feature, sample);
+        let active = self.active_positions(feature, sample);
         let (position, activation) =
             active.iter().copied().fold(
                 (0, 0.0),
@@ -201,6 +201,15 @@ impl IndexedDictionary {
             activation,
             content,
         })
+    }
+
+    /// Positions of a sample on which the feature is active, ascending, each with its highest
+    /// activation: a harvest may have read a position in several contexts.
+    pub(crate) fn active_positions(&self, feature: FeatureId, sample: u32) -> Vec<(u32, f32)> {
+        let mut active = self.index.activations_of_sample(feature, sample);
+        active.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+        active.dedup_by_key(|(position, _)| *position);
+        active
     }
 
     fn film_content(
@@ -276,19 +285,20 @@ impl IndexedDictionary {
     }
 }
 
-fn activation_at(active: &[(u32, f32)], position: u32) -> f32 {
+pub(crate) fn activation_at(active: &[(u32, f32)], position: u32) -> f32 {
     active
         .binary_search_by_key(&position, |&(at, _)| at)
         .map_or(0.0, |found| active[found].1)
 }
 
-/// An item with its title.
+/// An item with its title, picture and popularity.
 pub(crate) fn item_view(dataset: &Dataset, id: u32, activation: f32) -> ItemView {
     let known = dataset
         .catalogue
         .get((id as usize).wrapping_sub(1))
         .filter(|item| item.id == id)
         .or_else(|| dataset.catalogue.iter().find(|item| item.id == id));
+    let (n_train, percentile) = dataset.popularity(id);
     ItemView {
         id,
         title: known.map_or_else(
@@ -304,6 +314,15 @@ pub(crate) fn item_view(dataset: &Dataset, id: u32, activation: f32) -> ItemView
         categories: known
             .map(|item| item.categories.clone())
             .unwrap_or_default(),
+        // An absolute path replaces the folder.
+        picture: known
+            .and_then(|item| item.picture.as_ref())
+            .filter(|path| !path.is_empty())
+            .map(|path| dataset.folder.join(path).display().to_string().into()),
+        popularity: PopularityView {
+            n_train,
+            percentile,
+        },
         activation,
     }
 }

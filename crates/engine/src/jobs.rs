@@ -183,7 +183,7 @@ struct Stage {
     /// Of `idle`, what lies within this stage.
     idle_here: Duration,
     curve: Arc<Vec<StepReport>>,
-    epochs: Arc<RecommenderCurve>,
+    epochs: Arc<Vec<RecommenderCurve>>,
     keep_every: u32,
 }
 
@@ -217,7 +217,12 @@ impl Observer for Shared {
     }
 
     fn epoch(&self, curve: &RecommenderCurve) {
-        lock(&self.stage).epochs = Arc::new(curve.clone());
+        let mut stage = lock(&self.stage);
+        let curves = Arc::make_mut(&mut stage.epochs);
+        // A stage's curve replaces the shorter one of the epoch before.
+        curves.retain(|known| known.stage.0 < curve.stage.0);
+        curves.push(curve.clone());
+        drop(stage);
         (self.wake)();
     }
 

@@ -158,7 +158,7 @@ const SETTINGS: [&str; 8] = [
 ];
 
 /// Files whose hash stands for the model.
-fn weight_files(architecture: Architecture, path: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn weight_files(architecture: Architecture, path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_file() {
         return Ok(vec![path.to_owned()]);
     }

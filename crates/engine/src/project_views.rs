@@ -1,15 +1,31 @@
 //! What a project holds, as lists for a front end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use schema::{ReviewState, Split};
-use store::ArtefactKind;
+use store::{ArtefactKind, Dataset};
 
 use crate::error::{EngineError, Result};
 use crate::indexed::item_view;
 use crate::session::Session;
 use crate::views::{DatasetView, DictionaryView, ExampleKind, ModelView, SampleView};
+
+/// Categories of a dataset that are offered to choose from.
+const N_CATEGORIES: usize = 200;
+
+/// Categories of the items, those of most items first.
+fn categories(dataset: &Dataset) -> Vec<String> {
+    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+    let of_items = dataset.catalogue.iter().flat_map(|item| &item.categories);
+    for category in of_items {
+        *counts.entry(category).or_default() += 1;
+    }
+    let mut order: Vec<(&str, u32)> = counts.into_iter().collect();
+    order.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    let first = order.into_iter().take(N_CATEGORIES);
+    first.map(|(category, _)| category.to_owned()).collect()
+}
 
 impl Session {
     /// Datasets, by name.
@@ -37,6 +53,7 @@ impl Session {
                     n_by_split,
                     n_groups: groups.len() as u32,
                     n_items: dataset.catalogue.len() as u32,
+                    categories: categories(&dataset),
                 })
             })
             .collect()

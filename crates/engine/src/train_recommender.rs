@@ -202,7 +202,7 @@ fn report_progress(progress: &TrainingProgress<'_>, job: &JobContext) -> Control
 ///
 /// # Errors
 /// When the settings are no TOML, or a key or value is unknown.
-fn recommender_settings(
+pub(crate) fn recommender_settings(
     request: &TrainRecommenderRequest,
     data: &InteractionData,
 ) -> Result<(RecommenderConfig, RecommenderTraining)> {

@@ -1,6 +1,8 @@
 //! What a front end shows, as plain data in the user's words.
 
 mod ablation;
+mod items;
+mod models;
 mod training;
 
 use std::sync::Arc;
@@ -12,12 +14,18 @@ use schema::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use crate::item_pictures::{ItemPicture, PictureState};
 pub use crate::metric_views::{MetricView, metric_view, metric_views};
 use crate::train_recommender::RecommenderCurve;
 pub use ablation::{
     AblationRequest, AblationView, Bias, BiasedFeature, ConceptItems, ControlEffect, DebiasRequest,
     DebiasView, ExampleLists, GroupEffect, ListFigures, TradeOffPoint,
 };
+pub use items::{
+    HistoryRequest, HistoryTicket, HistoryView, ItemEffects, ItemView, PopularityView,
+    SameRecommendation,
+};
+pub use models::{AddRecommenderRequest, ModelEntry, RecommenderRecord, UnfinishedRecommender};
 pub use training::{
     DeadForecast, DiskForecast, Forecast, MemoryForecast, RowForecast, RunFigures, RunRequest,
     RunState, RunView, TimeForecast,
@@ -80,9 +88,26 @@ pub struct JobView {
     pub stopping: bool,
     /// Training curve of this stage, decimated, where a dictionary is trained.
     pub curve: Arc<Vec<StepReport>>,
-    /// Curves by epoch, where a recommender is trained.
-    pub epochs: Arc<RecommenderCurve>,
+    /// Curves by epoch, where a recommender is trained: one per stage that has a finished epoch.
+    pub epochs: Arc<Vec<RecommenderCurve>>,
 }
+
+impl JobView {
+    /// The dictionary that is being made.
+    pub fn dictionary(&self) -> Option<&str> {
+        let name = self.subject.as_str();
+        (!name.is_empty() && !name.starts_with(MODELS)).then_some(name)
+    }
+
+    /// The model that is being trained, or will be when it is the job's turn.
+    pub fn model(&self) -> Option<&str> {
+        let mut subjects = std::iter::once(&self.subject).chain(&self.queued);
+        subjects.find_map(|subject| subject.strip_prefix(MODELS))
+    }
+}
+
+/// What the subject of a job that trains a model begins with.
+pub(crate) const MODELS: &str = "models/";
 
 /// What happened since the last poll.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,7 +122,7 @@ pub enum Event {
     ProjectChanged,
     /// Something that queries see has changed.
     Changed(Revision),
-    /// A film asked for is in the cache now, or cannot be read.
+    /// A film or picture asked for is in the cache now, or cannot be read.
     FilmReady,
     /// An import preview asked for is done.
     ImportPreview(Box<Result<ImportPreview, String>>),
@@ -109,10 +134,16 @@ pub enum Event {
     Steered(SteerTicket, Box<Result<SteerView, String>>),
     /// The answer to a forecast that was asked for as this job.
     Forecast(JobId, Box<Result<Forecast, String>>),
+    /// The answer to a change of features over all users that was asked for as this job.
+    Ablated(JobId, Box<Result<AblationView, String>>),
+    /// The answer to a sweep against a bias that was asked for as this job.
+    Debiased(JobId, Box<Result<DebiasView, String>>),
     /// A model asked for was read: its name, and what it is.
     ModelRead(String, Box<Result<ModelView, String>>),
     /// A training curve asked for: its run, and its steps.
     Curve(String, Result<Arc<Vec<StepReport>>, String>),
+    /// The answer to a request for a whole history.
+    HistoryRead(HistoryTicket, Box<Result<HistoryView, String>>),
     /// The answer to a tracing request.
     Traced(TraceTicket, Box<Result<crate::TraceView, String>>),
     /// A file dialog was closed: what the user chose it for, and the path.
@@ -149,6 +180,10 @@ pub enum PathPurpose {
     InteractionsFolder,
     /// A model.
     Model,
+    /// A recommender's checkpoint.
+    Recommender,
+    /// The folder that a changed model is written into.
+    SteeredFolder,
 }
 
 /// A dataset in a list.
@@ -162,6 +197,8 @@ pub struct DatasetView {
     pub n_groups: u32,
     /// Items in the catalogue, for interactions.
     pub n_items: u32,
+    /// Categories of items, those of most items first; at most 200.
+    pub categories: Vec<String>,
 }
 
 /// A model in a list.
@@ -368,19 +405,6 @@ pub struct TokenView {
     pub class: PositionClass,
 }
 
-/// One item of an example or ranking.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ItemView {
-    /// Item id, from 1.
-    pub id: u32,
-    /// Title, or `item 123` where the source has none.
-    pub title: String,
-    /// Categories.
-    pub categories: Vec<String>,
-    /// Activation of the feature, 0 where silent.
-    pub activation: f32,
-}
-
 /// Everything about one feature.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FeaturePage {
@@ -421,6 +445,8 @@ pub struct WritesView {
     pub promoted: Vec<(String, f32)>,
     /// Suppressed, strongest first.
     pub suppressed: Vec<(String, f32)>,
+    /// The same as items, where the feature belongs to a recommender.
+    pub items: Option<ItemEffects>,
 }
 
 /// One sample for the data screen.
@@ -594,6 +620,17 @@ pub struct SteerRequest {
     /// Index of the sample.
     pub sample: u32,
     /// Features and strengths, at most eight.
+    pub edits: Vec<SteeringSpec>,
+}
+
+/// A change of features under a name.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedChange {
+    /// Its name.
+    pub name: String,
+    /// Dictionary.
+    pub sae: String,
+    /// Features and strengths.
     pub edits: Vec<SteeringSpec>,
 }
 

@@ -1,5 +1,6 @@
 //! Datasets on disk: manifest, sample records and catalogue, written whole or not at all.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -27,9 +28,52 @@ pub struct Dataset {
     pub records: Vec<SampleRecord>,
     /// Its items by id, if it has interactions.
     pub catalogue: Vec<CatalogueItem>,
+    popularity: Popularity,
+}
+
+/// How often each item stands in the part of the histories that is trained on.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Popularity {
+    by_item: HashMap<u32, u32>,
+    /// Of all items of the catalogue, ascending.
+    sorted: Vec<u32>,
+}
+
+impl Popularity {
+    fn of(records: &[SampleRecord], catalogue: &[CatalogueItem]) -> Self {
+        let mut by_item = HashMap::new();
+        if catalogue.is_empty() {
+            return Self::default();
+        }
+        for record in records {
+            let held_out = record.n_held_out as usize;
+            let n_train = record.items.len().saturating_sub(held_out);
+            for &item in &record.items[..n_train] {
+                *by_item.entry(item).or_insert(0) += 1;
+            }
+        }
+        let counts = catalogue.iter();
+        let mut sorted: Vec<u32> = counts
+            .map(|item| by_item.get(&item.id).copied().unwrap_or(0))
+            .collect();
+        sorted.sort_unstable();
+        Self { by_item, sorted }
+    }
 }
 
 impl Dataset {
+    /// Interactions with an item that are not held out, and the share of the catalogue's items
+    /// that have fewer, `0..1`. Counted once, when the dataset is loaded.
+    ///
+    /// # Example
+    /// Of items with 1, 4 and 4 interactions the first has `(1, 0.0)`, the others `(4, 1/3)`.
+    pub fn popularity(&self, item: u32) -> (u32, f32) {
+        let counts = &self.popularity;
+        let n = counts.by_item.get(&item).copied().unwrap_or(0);
+        let fewer = counts.sorted.partition_point(|&other| other < n);
+        (n, fewer as f32 / counts.sorted.len().max(1) as f32)
+    }
+
     /// Where the film of a sample is: the user's file, or a phantom's in the dataset's folder.
     pub fn image_path(&self, image: &ImageRef) -> PathBuf {
         // An absolute path replaces the folder.
@@ -101,6 +145,7 @@ impl Project {
             return Err(StoreError::damaged(&folder.join(SAMPLES), what));
         }
         Ok(Dataset {
+            popularity: Popularity::of(&records, &catalogue),
             hash: self.file_hash(ArtefactKind::Dataset, name, SAMPLES)?,
             folder,
             manifest,
@@ -162,4 +207,46 @@ pub(crate) fn read_json_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>
                 .map_err(|error| StoreError::damaged(path, format!("line {}: {error}", i + 1)))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn popularity_counts_what_is_trained_on() {
+        let history = |items: &[u32]| SampleRecord {
+            items: items.to_vec(),
+            n_held_out: 1,
+            ..SampleRecord::default()
+        };
+        let records = [history(&[1, 2, 3, 1]), history(&[2, 3, 1]), history(&[1])];
+        let catalogue: Vec<CatalogueItem> = (1..=4)
+            .map(|id| CatalogueItem {
+                id,
+                ..CatalogueItem::default()
+            })
+            .collect();
+        let dataset = Dataset {
+            folder: PathBuf::new(),
+            manifest: DatasetManifest {
+                name: String::new(),
+                kind: schema::DatasetKind::Interactions,
+                n_samples: 3,
+                findings: Vec::new(),
+                source: String::new(),
+                licence: None,
+                skipped: Vec::new(),
+                planted: false,
+                seed: None,
+            },
+            hash: String::new(),
+            popularity: Popularity::of(&records, &catalogue),
+            records: records.to_vec(),
+            catalogue,
+        };
+        assert_eq!(dataset.popularity(1), (1, 0.25));
+        assert_eq!(dataset.popularity(2), (2, 0.5));
+        assert_eq!(dataset.popularity(4), (0, 0.0));
+    }
 }

@@ -46,6 +46,7 @@ impl App {
                 match self.screen {
                     Screen::Start => self.screens.start.ui(&ctx, ui),
                     Screen::Data => self.screens.data.ui(&ctx, ui),
+                    Screen::Models => self.screens.models.ui(&ctx, ui),
                     Screen::Train => self.screens.train.ui(&ctx, ui),
                     Screen::Gallery => self.screens.gallery.ui(&ctx, ui),
                     Screen::Feature => self.screens.feature.ui(&ctx, ui),
@@ -65,6 +66,7 @@ impl App {
         match self.screen {
             Screen::Start => self.screens.start.title(),
             Screen::Data => self.screens.data.title(),
+            Screen::Models => self.screens.models.title(),
             Screen::Train => self.screens.train.title(),
             Screen::Gallery => self.screens.gallery.title(),
             Screen::Feature => self.screens.feature.title(),

@@ -69,6 +69,7 @@ impl App {
             let ctx = context!(self);
             self.screens.start.on_event(&ctx, &event);
             self.screens.data.on_event(&ctx, &event);
+            self.screens.models.on_event(&ctx, &event);
             self.screens.train.on_event(&ctx, &event);
             self.screens.gallery.on_event(&ctx, &event);
             self.screens.feature.on_event(&ctx, &event);
@@ -156,10 +157,11 @@ impl App {
             (Key::N, Command::ChoosePath(PathPurpose::NewProject)),
             (Key::Num1, Command::Show(Screen::Start)),
             (Key::Num2, Command::Show(Screen::Data)),
-            (Key::Num3, Command::Show(Screen::Train)),
-            (Key::Num4, Command::Show(Screen::Gallery)),
-            (Key::Num5, Command::Show(Screen::Feature)),
-            (Key::Num6, Command::Show(Screen::Steer)),
+            (Key::Num3, Command::Show(Screen::Models)),
+            (Key::Num4, Command::Show(Screen::Train)),
+            (Key::Num5, Command::Show(Screen::Gallery)),
+            (Key::Num6, Command::Show(Screen::Feature)),
+            (Key::Num7, Command::Show(Screen::Steer)),
         ];
         for (key, command) in shortcuts {
             if ctx.input_mut(|input| input.consume_key(Modifiers::COMMAND, key)) {
@@ -259,6 +261,26 @@ impl App {
                 self.screens.steer.add_feature(&sae, feature, sample);
                 self.screen = Screen::Steer;
             }
+            Command::TrainOn(model, hook) => {
+                self.screens.train.train_on(model, hook);
+                self.screen = Screen::Train;
+            }
+            Command::UseChange(change) => {
+                self.screens.steer.use_change(change);
+                self.screen = Screen::Steer;
+            }
+            Command::UseStrength(sae, features, strength) => {
+                self.screens.steer.use_strength(&sae, &features, strength);
+                self.screen = Screen::Steer;
+            }
+            Command::NewRecommender => {
+                self.screens.models.show_form();
+                self.screen = Screen::Models;
+            }
+            Command::AddRecommender => {
+                self.screens.models.show_import();
+                self.screen = Screen::Models;
+            }
             Command::DismissToast(id) => self.toasts.dismiss(id),
             other => self.ask(other),
         }
@@ -305,6 +327,22 @@ impl App {
             Command::ResumeRuns(names) => backend.resume_runs(names).map(drop),
             Command::DiscardRun(name) => backend.discard_run(&name).map(drop),
             Command::TakeOut(name) => backend.take_out(&name),
+            Command::TrainRecommender(request) => backend.train_recommender(*request).map(drop),
+            Command::ResumeRecommender(name) => backend.resume_recommender(&name).map(drop),
+            Command::DiscardRecommender(name) => backend.discard_recommender(&name).map(drop),
+            Command::ImportRecommender(request) => backend.import_recommender(*request).map(drop),
+            Command::ReadHistory(request) => backend.read_history(request.clone()).map(|ticket| {
+                self.screens.feature.history.waits_for(ticket, request);
+            }),
+            Command::Ablate(request) => backend.ablate(*request).map(|job| {
+                self.screens.steer.all_users.waits_for(job);
+            }),
+            Command::Debias(request) => backend.debias(*request).map(|job| {
+                self.screens.steer.bias.waits_for(job);
+            }),
+            Command::SaveChange(change) => backend.save_change(change),
+            Command::RemoveChange(name) => backend.remove_change(&name),
+            Command::ExportChange(change, place) => backend.export_change(change, &place).map(drop),
             Command::CancelJob(job) => {
                 backend.cancel(job);
                 Ok(())

@@ -3,11 +3,14 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use engine::TrainRecommenderRequest;
 use engine::views::{
     Event, ExampleContent, ExampleKind, ExampleView, FilmPixels, ItemView, JobView, RunRequest,
-    TokenView,
+    SavedChange, TokenView,
 };
 use schema::{Decision, FeatureId, PatchGrid, PositionClass, Split};
+
+use super::recommenders;
 
 /// Patches a side of invented films.
 const PATCHES: u32 = 14;
@@ -24,6 +27,10 @@ pub(crate) struct State {
     pub(crate) jobs: Vec<JobView>,
     /// Trainings that were asked for.
     pub(crate) begun: Vec<RunRequest>,
+    /// Trainings of recommenders that were asked for.
+    pub(crate) recommenders: Vec<TrainRecommenderRequest>,
+    /// Changes that were saved.
+    pub(crate) changes: Vec<SavedChange>,
     pub(crate) reviewer: String,
     pub(crate) memory: Option<String>,
     pub(crate) place: Option<String>,
@@ -189,6 +196,8 @@ pub(crate) fn items(seed: u32, activation: f32) -> Vec<ItemView> {
             id: 1 + (seed + i) % 90,
             title: format!("Invented item {}", 1 + (seed + i) % 90),
             categories: vec!["Tea".to_owned(), "Invented".to_owned()],
+            picture: recommenders::picture_path(1 + (seed + i) % 90),
+            popularity: recommenders::popularity(1 + (seed + i) % 90),
             activation: if (seed + i).is_multiple_of(5) {
                 activation * mixed(seed, i)
             } else {

@@ -4,18 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use engine::views::{
-    BestAssociation, DatasetView, DictionaryView, Event, ExampleKind, FeatureCard, FeaturePage,
-    FeatureQuery, FilmSize, FilmState, ImportPreview, ImportRequest, JobEnd, JobView, ModelView,
-    PathPurpose, ProjectView, RecentProject, Revision, RunRequest, RunView, SampleView,
-    SteerOutcome, SteerRequest, SteerTicket, SteerView, TraceTicket, WritesView,
+    AblationRequest, AddRecommenderRequest, BestAssociation, DatasetView, DebiasRequest,
+    DictionaryView, Event, ExampleKind, FeatureCard, FeaturePage, FeatureQuery, FilmSize,
+    FilmState, HistoryRequest, HistoryTicket, ImportPreview, ImportRequest, JobEnd, JobView,
+    ModelEntry, ModelView, PathPurpose, PictureState, ProjectView, RecentProject, Revision,
+    RunRequest, RunView, SampleView, SavedChange, SteerOutcome, SteerRequest, SteerTicket,
+    SteerView, TraceTicket, UnfinishedRecommender, WritesView,
 };
-use engine::{LocatedReport, TraceRequest, TraceView};
+use engine::{LocatedReport, TraceRequest, TraceView, TrainRecommenderRequest};
 use schema::{
     Association, DatasetKind, DatasetManifest, Decision, FeatureId, HookPoint, JobId, PatchGrid,
     Report, ReviewState, Skipped, Split,
 };
 
 use super::invented::{Invented, N_SAMPLES, SIDE, example, film, items, kind_of, mixed};
+use super::recommenders;
 use crate::backend::{Answer, Backend};
 
 impl Backend for Invented {
@@ -130,6 +133,11 @@ impl Backend for Invented {
             n_by_split: [400, 50, 50],
             n_groups: N_SAMPLES,
             n_items: 90,
+            categories: if kind == DatasetKind::Interactions {
+                vec!["Tea".to_owned(), "Invented".to_owned()]
+            } else {
+                Vec::new()
+            },
         };
         Ok(Arc::new(vec![
             view("films", DatasetKind::Radiographs),
@@ -286,6 +294,123 @@ impl Backend for Invented {
         Ok(())
     }
 
+    fn model_entries(&self) -> Answer<Arc<Vec<ModelEntry>>> {
+        Ok(Arc::new(recommenders::entries()))
+    }
+
+    fn unfinished_recommenders(&self) -> Answer<Arc<Vec<UnfinishedRecommender>>> {
+        let state = self.state();
+        let begun = state.recommenders.iter();
+        let unfinished = begun.map(|request| UnfinishedRecommender {
+            request: request.clone(),
+            has_checkpoint: true,
+        });
+        Ok(Arc::new(unfinished.collect()))
+    }
+
+    fn train_recommender(&self, request: TrainRecommenderRequest) -> Answer<JobId> {
+        self.note(format!(
+            "train {} on {} as {}, seed {}, {}",
+            request.arch,
+            request.dataset,
+            request.name,
+            request.seed,
+            request.settings.trim().replace('\n', ", ")
+        ));
+        let job = JobId(31);
+        let mut state = self.state();
+        state.jobs.push(recommenders::job(job, &request));
+        state.recommenders.push(request);
+        drop(state);
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        Ok(job)
+    }
+
+    fn resume_recommender(&self, name: &str) -> Answer<JobId> {
+        self.note(format!("resume {name}"));
+        Ok(JobId(32))
+    }
+
+    fn discard_recommender(&self, name: &str) -> Answer<JobId> {
+        self.note(format!("discard {name}"));
+        let mut state = self.state();
+        state.recommenders.retain(|begun| begun.name != name);
+        drop(state);
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        Ok(JobId(33))
+    }
+
+    fn import_recommender(&self, request: AddRecommenderRequest) -> Answer<JobId> {
+        self.note(format!(
+            "import {} from {} as {} for {}, heads {}",
+            request.name, request.path, request.arch, request.dataset, request.heads
+        ));
+        Ok(JobId(34))
+    }
+
+    fn read_history(&self, request: HistoryRequest) -> Answer<HistoryTicket> {
+        let ticket = HistoryTicket(41);
+        let answer = Ok(recommenders::history(request));
+        self.send(Event::HistoryRead(ticket, Box::new(answer)));
+        Ok(ticket)
+    }
+
+    fn picture(&self, path: &Arc<str>) -> PictureState {
+        recommenders::picture(path)
+    }
+
+    fn ablate(&self, request: AblationRequest) -> Answer<JobId> {
+        let features = request.edits.iter().map(|edit| {
+            let (feature, strength) = (edit.feature, edit.strength);
+            format!("{feature} {:?} {strength}", edit.mode)
+        });
+        self.note(format!(
+            "ablate {} counting {:?} of {:?} beside {}",
+            features.collect::<Vec<_>>().join(", "),
+            request.items,
+            request.split,
+            request.n_controls
+        ));
+        let job = JobId(51);
+        let answer = Ok(super::ablation::ablation(request));
+        self.send(Event::Ablated(job, Box::new(answer)));
+        Ok(job)
+    }
+
+    fn debias(&self, request: DebiasRequest) -> Answer<JobId> {
+        self.note(format!(
+            "debias {:?} at {:?} with {}",
+            request.bias, request.strengths, request.n_features
+        ));
+        let job = JobId(52);
+        let answer = Ok(super::ablation::sweep(request));
+        self.send(Event::Debiased(job, Box::new(answer)));
+        Ok(job)
+    }
+
+    fn saved_changes(&self) -> Answer<Arc<Vec<SavedChange>>> {
+        Ok(Arc::new(self.state().changes.clone()))
+    }
+
+    fn save_change(&self, change: SavedChange) -> Answer<()> {
+        self.note(format!("save {}", change.name));
+        self.state().changes.push(change);
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn remove_change(&self, name: &str) -> Answer<()> {
+        self.note(format!("remove {name}"));
+        self.state().changes.retain(|change| change.name != name);
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn export_change(&self, change: SavedChange, place: &str) -> Answer<JobId> {
+        self.note(format!("export {} into {place}", change.name));
+        Ok(JobId(53))
+    }
+
     fn dictionaries(&self) -> Answer<Arc<Vec<DictionaryView>>> {
         if self.state().closed {
             return Err("no project is open".to_owned());
@@ -379,6 +504,8 @@ impl Backend for Invented {
             writes: Some(WritesView {
                 promoted: vec![(" effusion".to_owned(), 2.1)],
                 suppressed: vec![(" clear".to_owned(), -1.4)],
+                items: (kind_of(sae) == ExampleKind::History)
+                    .then(|| recommenders::effects(feature.0)),
             }),
             explanations: Vec::new(),
             decisions,

@@ -29,7 +29,12 @@ pub(super) fn model(name: &str) -> ModelView {
         architecture: if ranks { "SasRec" } else { "PhantomVlm" }.to_owned(),
         n_parameters: 1_200_000,
         hooks,
-        facts: Vec::new(),
+        facts: if ranks {
+            let fact = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+            vec![fact("Items", "90"), fact("Width", "64"), fact("Heads", "1")]
+        } else {
+            Vec::new()
+        },
     }
 }
 

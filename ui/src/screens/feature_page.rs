@@ -1,7 +1,9 @@
 //! Feature page: the evidence large, the judgement beside it.
 
+mod effects;
 mod evidence;
 mod examples;
+mod history;
 mod judgement;
 mod trace;
 
@@ -15,12 +17,12 @@ use crate::app_context::{AppContext, sample_name};
 use crate::backend::Answer;
 use crate::commands::{Command, Screen};
 use crate::screens::Panel;
+use crate::screens::feature_page::history::History;
 use crate::screens::feature_page::judgement::Judgement;
 use crate::screens::feature_page::trace::Trace;
 use crate::screens::gallery::card::card_title;
 use crate::tokens::{self, GRID};
 use crate::widgets::film_viewer::{FilmViewer, Heat, Subject};
-use crate::widgets::item_strip::{StripStyle, item_strip_ui};
 use crate::widgets::split::{Edge, Extent, split_ui};
 use crate::widgets::{chip, notice, number, token_text};
 
@@ -35,6 +37,8 @@ pub(crate) struct FeatureScreen {
     judgement: Judgement,
     /// Where in the film a text feature comes from.
     pub(crate) trace: Trace,
+    /// The whole history of the large example.
+    pub(crate) history: History,
     page: Option<(Revision, Answer<Arc<FeaturePage>>)>,
 }
 
@@ -96,7 +100,7 @@ impl FeatureScreen {
                     ExampleKind::Text if ctx.backend.can_trace(sae) => ui.available_height() * 0.3,
                     // Lines need less room above them than a film, and show more when there are many.
                     ExampleKind::Text => ui.available_height() * 0.6,
-                    ExampleKind::History => ui.available_height() * 0.42,
+                    ExampleKind::History => ui.available_height() * 0.34,
                 },
                 range: 96.0..=(ui.available_height() - 120.0).max(97.0),
             },
@@ -158,13 +162,9 @@ impl FeatureScreen {
             }
             ExampleContent::History { items } => {
                 notice::weak_ui(ui, example_name(example));
-                ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-                    let style = StripStyle {
-                        maximum,
-                        n_held_out: 0,
-                    };
-                    item_strip_ui(ui, items, &style);
-                });
+                let subject = (sae, page.card.feature);
+                let shown = (example, items.as_slice(), maximum);
+                self.history.ui(ctx, ui, subject, shown);
             }
         }
     }
@@ -232,6 +232,7 @@ impl Panel for FeatureScreen {
             }
             Event::DecisionFailed(_) => self.judgement.failed(),
             Event::Traced(ticket, answer) => self.trace.take(*ticket, answer),
+            Event::HistoryRead(ticket, answer) => self.history.take(*ticket, answer),
             _ => {}
         }
     }

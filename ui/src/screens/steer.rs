@@ -1,11 +1,16 @@
 //! Steer: turn features up or down on one sample; before and after side by side.
 
+mod ablation;
+mod all_users;
+mod bias;
 mod outcome;
 
 use std::sync::Arc;
 
 use egui::{RichText, ScrollArea, Ui, Vec2};
-use engine::views::{Event, Revision, SampleView, SteerRequest, SteerTicket, SteerView};
+use engine::views::{
+    Event, PathPurpose, Revision, SampleView, SavedChange, SteerRequest, SteerTicket, SteerView,
+};
 use schema::{FeatureId, PositionScope, SteeringMode, SteeringSpec, StrengthUnit};
 
 use crate::app_context::{AppContext, in_words, sample_name};
@@ -15,6 +20,8 @@ use crate::options::RememberedSteering;
 use crate::screens::Panel;
 use crate::screens::gallery::card::card_title;
 use crate::screens::start::card;
+use crate::screens::steer::all_users::AllUsers;
+use crate::screens::steer::bias::BiasSweep;
 use crate::tokens;
 use crate::widgets::film_viewer::FilmViewer;
 use crate::widgets::located_report::ReportFilm;
@@ -52,6 +59,15 @@ const MODES: [(SteeringMode, &str, &str); 4] = [
     ),
 ];
 
+/// On whom the change is looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Reach {
+    #[default]
+    OneSample,
+    AllUsers,
+    Bias,
+}
+
 /// One slider.
 struct Knob {
     feature: FeatureId,
@@ -66,6 +82,9 @@ pub(crate) struct SteerScreen {
     knobs: Vec<Knob>,
     add: String,
     mode: SteeringMode,
+    reach: Reach,
+    pub(crate) all_users: AllUsers,
+    pub(crate) bias: BiasSweep,
     waiting: Option<SteerTicket>,
     result: Option<Answer<SteerView>>,
     kept: Option<(Revision, String, u32, Answer<Arc<SampleView>>)>,
@@ -102,6 +121,44 @@ impl SteerScreen {
         for knob in &mut self.knobs {
             knob.strength = strength;
         }
+    }
+
+    /// Sets the sliders to a change that was kept.
+    pub(crate) fn use_change(&mut self, change: SavedChange) {
+        if self.dictionary.as_deref() != Some(&change.sae) {
+            *self = Self::default();
+        }
+        self.dictionary = Some(change.sae);
+        if let Some(first) = change.edits.first() {
+            self.mode = first.mode;
+        }
+        self.knobs = change
+            .edits
+            .into_iter()
+            .take(MAX_FEATURES)
+            .map(|edit| Knob {
+                feature: edit.feature,
+                strength: edit.strength,
+            })
+            .collect();
+        self.result = None;
+    }
+
+    /// Multiplies features by a factor, for all users.
+    pub(crate) fn use_strength(&mut self, sae: &str, features: &[FeatureId], strength: f32) {
+        let edits = features.iter().map(|&feature| SteeringSpec {
+            feature,
+            strength,
+            mode: SteeringMode::Scale,
+            unit: StrengthUnit::Max,
+            scope: PositionScope::All,
+        });
+        self.use_change(SavedChange {
+            name: String::new(),
+            sae: sae.to_owned(),
+            edits: edits.collect(),
+        });
+        self.reach = Reach::AllUsers;
     }
 
     /// What to remember of the sliders.
@@ -176,6 +233,23 @@ impl SteerScreen {
 
     fn controls_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) {
         let mut changed = false;
+        match self.reach {
+            Reach::OneSample => {}
+            Reach::AllUsers => {
+                card(ui, |ui| {
+                    self.knobs_ui(ctx, ui, sae);
+                });
+                let edits = self
+                    .request()
+                    .map_or_else(Vec::new, |request| request.edits);
+                self.all_users.controls_ui(ctx, ui, (sae, &edits));
+                return;
+            }
+            Reach::Bias => {
+                self.bias.controls_ui(ctx, ui, sae);
+                return;
+            }
+        }
         card(ui, |ui| changed |= self.sample_ui(ctx, ui, sae));
         card(ui, |ui| changed |= self.knobs_ui(ctx, ui, sae));
         if changed {
@@ -353,6 +427,7 @@ impl Panel for SteerScreen {
             |ui| {
                 ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
                     self.chooser_ui(ui, &steerable, &current);
+                    self.reach_ui(ctx, ui, &current);
                     self.controls_ui(ctx, ui, &current);
                 });
             },
@@ -365,22 +440,33 @@ impl Panel for SteerScreen {
             .as_deref()
             .zip(record.as_deref())
             .map(|(dataset, record)| ReportFilm { dataset, record });
-        egui::CentralPanel::no_frame().show(ui, |ui| {
-            outcome::ui(
+        egui::CentralPanel::no_frame().show(ui, |ui| match self.reach {
+            Reach::OneSample => outcome::ui(
                 (ctx, ui),
                 self.result.as_ref(),
                 self.waiting.is_some(),
                 (film.as_ref(), &mut self.viewers),
-            );
+            ),
+            Reach::AllUsers => ablation::ui(ctx, ui, &mut self.all_users),
+            Reach::Bias => self.bias.ui(ctx, ui),
         });
     }
 
-    fn on_event(&mut self, _ctx: &AppContext<'_>, event: &Event) {
+    fn on_event(&mut self, ctx: &AppContext<'_>, event: &Event) {
         match event {
             Event::ProjectChanged => *self = Self::default(),
             Event::Steered(ticket, result) if self.waiting == Some(*ticket) => {
                 self.waiting = None;
                 self.result = Some((**result).clone());
+            }
+            Event::Ablated(job, answer) => self.all_users.take(*job, answer),
+            Event::Debiased(job, answer) => self.bias.take(*job, answer),
+            Event::JobEnded(job, _) => {
+                self.all_users.ended(*job);
+                self.bias.ended(*job);
+            }
+            Event::PathChosen(PathPurpose::SteeredFolder, Some(place)) => {
+                self.all_users.export_to(ctx, place);
             }
             _ => {}
         }
@@ -388,6 +474,23 @@ impl Panel for SteerScreen {
 }
 
 impl SteerScreen {
+    /// Whom the change is looked at on; only a recommender has more than one sample to offer.
+    fn reach_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) {
+        if !all_users::measures(ctx, sae) {
+            self.reach = Reach::OneSample;
+            return;
+        }
+        ui.horizontal(|ui| {
+            for (reach, name) in [
+                (Reach::OneSample, "One user"),
+                (Reach::AllUsers, "All users"),
+                (Reach::Bias, "Against a bias"),
+            ] {
+                ui.selectable_value(&mut self.reach, reach, name);
+            }
+        });
+    }
+
     fn chooser_ui(&mut self, ui: &mut Ui, steerable: &[&str], current: &str) {
         ui.horizontal(|ui| {
             egui::ComboBox::from_id_salt("steer dictionary")

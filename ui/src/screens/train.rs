@@ -2,15 +2,16 @@
 
 mod dictionary;
 mod forecast;
-mod live;
+pub(crate) mod live;
 mod recipes;
 mod runs;
-mod setup;
+pub(crate) mod setup;
 
 use std::collections::BTreeMap;
 
 use egui::{RichText, ScrollArea, Ui};
 use engine::views::{Event, JobEnd, JobView, ModelView, Revision, RunRequest, RunView};
+use schema::HookPoint;
 
 use crate::app_context::AppContext;
 use crate::backend::Answer;
@@ -41,6 +42,12 @@ pub(crate) struct TrainScreen {
 }
 
 impl TrainScreen {
+    /// Chooses a model and a hook point; the rest follows them.
+    pub(crate) fn train_on(&mut self, model: String, hook: HookPoint) {
+        self.setup.model = Some(model);
+        self.setup.hook = Some(hook);
+    }
+
     fn names(&mut self, ctx: &AppContext<'_>) -> Vec<String> {
         let known = self
             .names
@@ -137,8 +144,8 @@ impl TrainScreen {
     /// Keeps what is seen of running jobs, and looks at what they make.
     fn follow(&mut self, jobs: &[JobView]) {
         self.curves.watch(jobs);
-        let making = jobs.iter().find(|job| !job.subject.is_empty());
-        let making = making.map(|job| job.subject.clone());
+        let making = jobs.iter().find_map(JobView::dictionary);
+        let making = making.map(str::to_owned);
         if making != self.making {
             // From one dictionary to the next, unless another one was chosen meanwhile.
             if making.is_some() && (self.chosen.is_none() || self.chosen == self.making) {
@@ -229,7 +236,7 @@ impl Panel for TrainScreen {
 
 impl TrainScreen {
     fn right_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
-        let making = ctx.jobs.iter().find(|job| !job.subject.is_empty());
+        let making = ctx.jobs.iter().find(|job| job.dictionary().is_some());
         if let Some(run) = self.shown(ctx) {
             let job = making.filter(|job| job.subject == run.name);
             let curves = &mut self.curves;

@@ -72,7 +72,7 @@ pub(crate) fn paint(
             token_text::paint_snippet(painter, theme, rect, tokens, maximum);
         }
         ExampleContent::History { items } => {
-            item_strip::paint_row(painter, theme, rect, items, maximum);
+            item_strip::paint_row(ctx, ui, rect, items, maximum);
         }
     }
 }

@@ -26,6 +26,15 @@ pub(crate) fn paint(painter: &Painter, screen: Screen, centre: Pos2, colour: Col
                 );
             }
         }
+        Screen::Models => {
+            // Three layers of a network, joined.
+            for (from, to) in [(-5.0, -5.0), (-5.0, 5.0), (5.0, -5.0), (5.0, 5.0)] {
+                painter.line_segment([at(-7.0, from), at(7.0, to)], Stroke::new(1.0, colour));
+            }
+            for (x, y) in [(-7.0, -5.0), (-7.0, 5.0), (7.0, -5.0), (7.0, 5.0)] {
+                painter.circle_filled(at(x, y), 3.0, colour);
+            }
+        }
         Screen::Train => {
             painter.line(
                 vec![

@@ -57,6 +57,14 @@ pub(crate) fn bytes(value: u64) -> String {
     }
 }
 
+/// The text with its first letter as at the beginning of a line.
+pub(crate) fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
+}
+
 /// A p or q value: `< 0.001`, or three digits.
 pub(crate) fn p_value(value: f64) -> String {
     if value < 0.001 {

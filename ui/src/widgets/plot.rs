@@ -24,6 +24,8 @@ pub(crate) struct Curve<'a> {
     pub(crate) format: fn(f32) -> String,
     /// Largest x, so that a running curve shows how far it is.
     pub(crate) x_max: f32,
+    /// What x counts, e.g. `Step`.
+    pub(crate) x_name: &'a str,
 }
 
 /// Lowest and highest value, made a range even where all are alike.
@@ -102,7 +104,8 @@ pub(crate) fn curve_ui(ui: &mut Ui, curve: &Curve<'_>) {
     {
         painter.circle_filled(at(near), 3.0, theme.accent);
         response.on_hover_text(format!(
-            "Step {}: {} {}",
+            "{} {}: {} {}",
+            curve.x_name,
             number::count(near[0] as u64),
             curve.name,
             (curve.format)(near[1])

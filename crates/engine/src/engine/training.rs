@@ -17,7 +17,7 @@ const TURN_LOOK: Duration = Duration::from_millis(100);
 
 impl Shared {
     /// Waits until no other job trains.
-    fn turn_to_train(&self, job: &JobContext) -> Result<MutexGuard<'_, ()>> {
+    pub(super) fn turn_to_train(&self, job: &JobContext) -> Result<MutexGuard<'_, ()>> {
         loop {
             match self.training.try_lock() {
                 Ok(turn) => return Ok(turn),

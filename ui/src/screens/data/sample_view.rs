@@ -65,7 +65,7 @@ impl SampleDetail {
         let Some(size) = record.film_size else {
             ScrollArea::vertical()
                 .auto_shrink(false)
-                .show(ui, |ui| words_ui(ui, record));
+                .show(ui, |ui| words_ui(ctx, ui, record));
             return;
         };
         split_ui(
@@ -79,7 +79,7 @@ impl SampleDetail {
             |ui| {
                 ScrollArea::vertical()
                     .auto_shrink(false)
-                    .show(ui, |ui| words_ui(ui, record));
+                    .show(ui, |ui| words_ui(ctx, ui, record));
             },
         );
         egui::CentralPanel::no_frame().show(ui, |ui| {
@@ -97,7 +97,7 @@ impl SampleDetail {
 }
 
 /// Findings, report and history.
-fn words_ui(ui: &mut Ui, record: &SampleView) {
+fn words_ui(ctx: &AppContext<'_>, ui: &mut Ui, record: &SampleView) {
     if let Some(findings) = &record.findings {
         let title = if record.items.is_empty() {
             "Findings"
@@ -142,10 +142,10 @@ fn words_ui(ui: &mut Ui, record: &SampleView) {
             );
         }
         let style = StripStyle {
-            maximum: 0.0,
             n_held_out: record.n_held_out as usize,
+            ..StripStyle::default()
         };
-        item_strip_ui(ui, &record.items, &style);
+        item_strip_ui(ctx, ui, &record.items, &style);
     }
     if record.findings.is_none() && record.report.is_none() && record.items.is_empty() {
         weak_ui(ui, "The source says nothing more about this film");

@@ -6,6 +6,7 @@ use schema::{Association, Decision, Explanation, FeatureId, PublishedSource};
 
 use crate::app_context::{AppContext, in_words, kind_name};
 use crate::commands::Command;
+use crate::screens::feature_page::effects;
 use crate::tokens;
 use crate::widgets::notice::{section_ui, weak_ui};
 use crate::widgets::{chip, histogram, number, table};
@@ -25,7 +26,10 @@ pub(crate) fn ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, page: &FeaturePag
     figures_ui(ui, page);
     associations_ui(ui, page);
     if let Some(writes) = &page.writes {
-        writes_ui(ui, writes);
+        match &writes.items {
+            Some(items) => effects::ui(ctx, ui, items),
+            None => writes_ui(ui, writes),
+        }
     }
     features_ui(
         ctx,

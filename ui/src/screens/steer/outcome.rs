@@ -8,9 +8,10 @@ use crate::backend::Answer;
 use crate::screens::start::card;
 use crate::tokens;
 use crate::widgets::film_viewer::FilmViewer;
+use crate::widgets::item_row::{Beside, RowStyle, any_picture, item_row_ui};
 use crate::widgets::located_report::{self, ReportFilm};
 use crate::widgets::notice::{self, weak_ui};
-use crate::widgets::{table, word_diff};
+use crate::widgets::word_diff;
 
 /// Draws what the last steering request changed.
 pub(crate) fn ui(
@@ -97,9 +98,11 @@ fn view_ui(
                 ui.label(text);
             }
             ui.columns(2, |columns| {
-                card(&mut columns[0], |ui| list_ui(ui, "Before", before, None));
+                card(&mut columns[0], |ui| {
+                    list_ui(ctx, ui, ("Before", before), None);
+                });
                 card(&mut columns[1], |ui| {
-                    list_ui(ui, "After", after, Some(rank_before));
+                    list_ui(ctx, ui, ("After", after), Some(rank_before));
                 });
             });
         }
@@ -123,35 +126,35 @@ fn findings_ui(ui: &mut Ui, gained: &[String], lost: &[String]) {
     });
 }
 
-fn list_ui(ui: &mut Ui, title: &str, items: &[ItemView], rank_before: Option<&[u32]>) {
+fn list_ui(
+    ctx: &AppContext<'_>,
+    ui: &mut Ui,
+    (title, items): (&str, &[ItemView]),
+    rank_before: Option<&[u32]>,
+) {
     let theme = tokens::of(ui);
     ui.label(RichText::new(title).strong());
     ui.add_space(tokens::GRID);
-    let has_moves = rank_before.is_some();
-    let name_width = if has_moves { 0.56 } else { 0.76 };
-    let move_width = 0.76 - name_width;
+    let has_picture = any_picture(items);
     for (i, item) in items.iter().enumerate() {
         let rank = i as u32 + 1;
         let old = rank_before.and_then(|ranks| ranks.get(i));
-        let (text, colour) = old.map_or_else(
-            || (String::new(), theme.text_weak),
-            |&old| moved(old, rank, theme),
-        );
-        table::row_ui(
-            ui,
-            &[
-                table::Cell::right(&rank.to_string(), 0.09, theme.text_weak),
-                table::Cell::left(&item.title, name_width, theme.text),
-                table::Cell::right(&text, move_width, colour),
-                table::Cell::right(&format!("{:.2}", item.activation), 0.15, theme.text_weak),
-            ],
-        )
-        .on_hover_text(&item.title);
+        let moved = old.map(|&old| moved(old, rank, theme));
+        let style = RowStyle {
+            rank,
+            value: &format!("{:.2}", item.activation),
+            beside: moved.as_ref().map_or(Beside::Nothing, |(text, colour)| {
+                Beside::Words(text, *colour)
+            }),
+            has_picture,
+            name: &format!("{title} {rank}"),
+        };
+        item_row_ui(ctx, ui, item, &style);
     }
 }
 
 /// The rank an item had, with the direction it moved in.
-fn moved(old: u32, new: u32, theme: &tokens::Tokens) -> (String, egui::Color32) {
+pub(super) fn moved(old: u32, new: u32, theme: &tokens::Tokens) -> (String, egui::Color32) {
     match old.cmp(&new) {
         std::cmp::Ordering::Greater => (format!("was {old}"), theme.good),
         std::cmp::Ordering::Less => (format!("was {old}"), theme.error),

@@ -37,9 +37,8 @@ impl Curves {
     /// Looks at the running jobs.
     pub(super) fn watch(&mut self, jobs: &[JobView]) {
         for job in jobs {
-            if !job.subject.is_empty() && !job.curve.is_empty() {
-                self.live
-                    .insert(job.subject.clone(), Arc::clone(&job.curve));
+            if let Some(name) = job.dictionary().filter(|_| !job.curve.is_empty()) {
+                self.live.insert(name.to_owned(), Arc::clone(&job.curve));
             }
         }
     }
@@ -83,7 +82,7 @@ fn joined(read: &[StepReport], live: &[StepReport]) -> Vec<StepReport> {
 }
 
 /// A name in small letters above a figure in large ones.
-pub(super) fn figure_ui(ui: &mut Ui, name: &str, value: &str) {
+pub(crate) fn figure_ui(ui: &mut Ui, name: &str, value: &str) {
     let theme = tokens::of(ui);
     let size = Vec2::new(ui.available_width(), FIGURE_HEIGHT);
     let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
@@ -154,7 +153,7 @@ pub(super) fn ui(
 }
 
 /// Stage and n of N; the figures stand below.
-fn stage_text(job: &JobView) -> String {
+pub(crate) fn stage_text(job: &JobView) -> String {
     let mut parts = Vec::new();
     if job.stopping {
         parts.push("Stopping…".to_owned());
@@ -255,7 +254,7 @@ fn buttons_ui(ctx: &AppContext<'_>, ui: &mut Ui, run: &RunView, job: Option<&Job
 }
 
 /// A button in the accent's colour.
-pub(super) fn accent_ui(ui: &mut Ui, text: &str) -> bool {
+pub(crate) fn accent_ui(ui: &mut Ui, text: &str) -> bool {
     let theme = tokens::of(ui);
     let button = egui::Button::new(RichText::new(text).color(theme.on_accent)).fill(theme.accent);
     ui.add(button).clicked()
@@ -336,6 +335,7 @@ fn curves_ui(ui: &mut Ui, run: &RunView, steps: &[StepReport]) {
                     points,
                     format: *format,
                     x_max,
+                    x_name: "Step",
                 },
             );
         }

@@ -72,7 +72,7 @@ fn first_hook(model: &ModelView) -> Option<HookPoint> {
 }
 
 /// A hook point as a reader calls it.
-pub(super) fn hook_in_words(hook: HookPoint) -> String {
+pub(crate) fn hook_in_words(hook: HookPoint) -> String {
     match hook {
         HookPoint::Embed => "entering the decoder".to_owned(),
         HookPoint::ResidPre(i) => format!("before block {i}"),
