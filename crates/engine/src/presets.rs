@@ -89,7 +89,7 @@ pub fn presets() -> Vec<Preset> {
             base: SaeConfig {
                 lr: 3e-3,
                 dead_after_rows: 50_000,
-                ..with_steps(SaeVariant::TopK, 8, 1024, 12_000)
+                ..with_steps(SaeVariant::TopK, 8, 1024, 30_000)
             },
         },
         Preset {

@@ -113,7 +113,7 @@ fn the_best_pass_is_kept_and_an_interruption_changes_nothing() {
 
     let two = [
         ("a".to_owned(), config.clone()),
-        ("b".to_owned(), config.clone()),
+        ("b".to_owned(), config),
     ];
     let refused = session.train_saes("users", &two, &job).unwrap_err();
     assert!(refused.to_string().contains("stop early"), "{refused}");

@@ -24,6 +24,8 @@ const N_EXAMPLES: u32 = 6;
 /// State of this part of the screen.
 pub(crate) struct AllUsers {
     items: ConceptItems,
+    /// What was typed for items by id.
+    ids: String,
     split: Split,
     n_controls: u32,
     waiting: Option<JobId>,
@@ -42,6 +44,7 @@ impl Default for AllUsers {
     fn default() -> Self {
         Self {
             items: ConceptItems::Promoted(PROMOTED),
+            ids: String::new(),
             split: Split::Test,
             n_controls: 20,
             waiting: None,
@@ -148,10 +151,14 @@ impl AllUsers {
 
     fn items_ui(&mut self, ui: &mut Ui, dataset: Option<&DatasetView>) {
         let by_category = matches!(self.items, ConceptItems::Category(_));
+        let by_id = matches!(self.items, ConceptItems::Items(_));
         ui.horizontal_wrapped(|ui| {
-            let promoted = ui.selectable_label(!by_category, "Items it promotes most");
-            if promoted.clicked() && by_category {
+            let promoted = ui.selectable_label(!by_category && !by_id, "Items it promotes most");
+            if promoted.clicked() && (by_category || by_id) {
                 self.items = ConceptItems::Promoted(PROMOTED);
+            }
+            if ui.selectable_label(by_id, "Items by id").clicked() && !by_id {
+                self.items = ConceptItems::Items(item_ids(&self.ids));
             }
             let first = dataset.and_then(|view| view.categories.first());
             ui.add_enabled_ui(first.is_some(), |ui| {
@@ -173,6 +180,15 @@ impl AllUsers {
             ConceptItems::Category(name) => {
                 field_label_ui(ui, "Category");
                 category_ui(ui, "Category counted", dataset, name);
+            }
+            ConceptItems::Items(ids) => {
+                let label = field_label_ui(ui, "Item ids");
+                let field = egui::TextEdit::singleline(&mut self.ids)
+                    .hint_text("17, 230, 231")
+                    .desired_width(240.0);
+                if ui.add(field).labelled_by(label.id).changed() {
+                    *ids = item_ids(&self.ids);
+                }
             }
         });
     }
@@ -279,4 +295,11 @@ pub(super) fn in_words(edits: &[SteeringSpec]) -> String {
 pub(super) fn measures(ctx: &AppContext<'_>, sae: &str) -> bool {
     ctx.dictionary(sae)
         .is_some_and(|view| view.kind == ExampleKind::History)
+}
+
+/// The numbers of a list; what is no number is passed over.
+fn item_ids(text: &str) -> Vec<u32> {
+    text.split(|c: char| !c.is_ascii_digit())
+        .filter_map(|part| part.parse().ok())
+        .collect()
 }
