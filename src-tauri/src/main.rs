@@ -1,6 +1,7 @@
 //! The program: reads the command line, opens the window or runs a command without one.
 
 mod arguments;
+mod concepts;
 mod evaluation;
 mod foreign_sae;
 mod headless;

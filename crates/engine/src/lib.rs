@@ -6,6 +6,7 @@
 mod associate;
 mod bench_models;
 mod bench_sae;
+mod concepts;
 pub mod demo;
 mod device;
 mod early_stop;
@@ -57,6 +58,7 @@ mod worker;
 pub use associate::{ConfirmedAssociation, ConfirmedAssociations};
 pub use bench_models::{SpeedOfModel, SpeedsOfModel, bench_models};
 pub use bench_sae::{SpeedOfTraining, SpeedsOfTraining, bench_sae};
+pub use concepts::{CaseChoice, ConceptRequest, ConceptSource, LevelRule};
 pub use device::{DeviceChoice, DeviceView, device, set_device};
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind, Result};

@@ -1,5 +1,6 @@
 //! What a front end shows, as plain data in the user's words.
 
+mod concepts;
 mod training;
 
 use std::sync::Arc;
@@ -13,6 +14,10 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::metric_views::{MetricView, metric_view, metric_views};
 use crate::train_recommender::RecommenderCurve;
+pub use concepts::{
+    ConceptCaseView, ConceptItemView, ConceptSettingsView, ConceptTestView, ConceptTotalsView,
+    ConceptView, ConceptsView, DistinctItemsView, MeanView, TitleCoherenceView, YardstickView,
+};
 pub use training::{
     DeadForecast, DiskForecast, Forecast, MemoryForecast, RowForecast, RunFigures, RunRequest,
     RunState, RunView, TimeForecast,
