@@ -146,7 +146,7 @@ fn shown(view: &ConceptsView, n_listed: usize) -> Answer {
 
 fn totals(view: &ConceptsView) -> String {
     let mut lines = format!(
-        "\n{:<24} {:>9} {:>22} {:>22} {:>22} {:>4} {:>6} {:>6} {:>6} {:>9} {:>11}\n",
+        "\n{:<24} {:>9} {:>22} {:>22} {:>22} {:>4} {:>6} {:>6} {:>6} {:>6} {:>9} {:>11}\n",
         "",
         "explained",
         "recall",
@@ -156,6 +156,7 @@ fn totals(view: &ConceptsView) -> String {
         ">= 0.9",
         "> 0.8",
         ">= 0.8",
+        "sure",
         "unparsed",
         "item cosine"
     );
@@ -187,7 +188,7 @@ fn totals_line(name: &str, totals: &ConceptTotalsView) -> String {
         .item_cosine
         .map_or_else(|| "-".to_owned(), |(value, _)| format!("{value:.3}"));
     format!(
-        "{name:<24} {explained:>9} {:>22} {:>22} {:>22} {:>4} {:>6} {:>6} {:>6} {:>9} {cosine:>11}\n",
+        "{name:<24} {explained:>9} {:>22} {:>22} {:>22} {:>4} {:>6} {:>6} {:>6} {:>6} {:>9} {cosine:>11}\n",
         mean(totals.recall),
         mean(totals.specificity),
         mean(totals.confidence),
@@ -195,6 +196,7 @@ fn totals_line(name: &str, totals: &ConceptTotalsView) -> String {
         totals.n_at_least_09,
         totals.n_above_08,
         totals.n_interpretable,
+        totals.n_above_chance,
         totals.n_unparsed
     )
 }

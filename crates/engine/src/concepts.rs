@@ -217,11 +217,14 @@ impl Session {
         if !self.project.is_finished(ArtefactKind::Concepts, name) {
             return Ok(None);
         }
-        let known: RunRecord = read(&self.concepts_file(name, REQUEST)?)?;
-        known
-            .asks_the_same(record)
-            .then(|| self.concepts_of(name))
-            .transpose()
+        let known = self
+            .concepts_file(name, REQUEST)
+            .and_then(|path| read::<RunRecord>(&path));
+        // What an earlier version wrote otherwise is made anew.
+        Ok(known
+            .ok()
+            .filter(|known| known.asks_the_same(record))
+            .and_then(|_| self.concepts_of(name).ok()))
     }
 
     /// Notes what is asked for; where it was begun with the same, its time stays. Answers of another

@@ -82,11 +82,14 @@ fn question(explanation: &str, items: &str) -> String {
     )
 }
 
-/// The explanation in what a model wrote: the first line that says something, without full stop and
-/// quotes; `None` where there is none.
+/// The explanation in what a model wrote: the first line that says something, up to a tab (after
+/// which it goes on with numbers), without full stop and quotes; `None` where there is none.
 pub fn read_explanation(answer: &str) -> Option<String> {
     let around = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '.' | '*' | ':');
-    let lines = answer.lines().map(|line| line.trim_matches(around));
+    let lines = answer
+        .lines()
+        .map(|line| line.split('\t').next().unwrap_or_default())
+        .map(|line| line.trim_matches(around));
     let line = lines
         .into_iter()
         .find(|line| line.chars().any(char::is_alphanumeric))?;
@@ -164,6 +167,7 @@ mod tests {
         let read = |text: &str| read_explanation(text).unwrap_or_default();
         assert_eq!(read(" \"sci-fi films.\"\nBecause …"), "sci-fi films");
         assert_eq!(read("\n\n: **dark comedies**"), "dark comedies");
+        assert_eq!(read(" tea (Drinks)\t8"), "tea (Drinks)");
         assert_eq!(read_explanation(" .\n "), None);
         assert_eq!(read(&"x".repeat(900)).len(), 200);
         for (text, value) in [

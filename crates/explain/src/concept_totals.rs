@@ -36,6 +36,9 @@ pub struct ConceptTotals {
     pub n_above_08: usize,
     /// Features with at least 0.8, which `RecSAE` calls interpretable.
     pub n_interpretable: usize,
+    /// Features whose interval lies above 1/2, what guessing gives: the share that few cases cannot
+    /// explain.
+    pub n_above_chance: usize,
     /// Predictions that could not be read, of all features.
     pub n_unparsed: usize,
 }
@@ -66,6 +69,10 @@ impl ConceptTotals {
             n_at_least_09: count(&|value| value >= 0.9),
             n_above_08: count(&|value| value > INTERPRETABLE),
             n_interpretable: count(&|value| value >= INTERPRETABLE),
+            n_above_chance: scores
+                .iter()
+                .filter(|score| score.interval.is_some_and(|[low, _]| low > 0.5))
+                .count(),
             n_unparsed: scores.iter().map(|score| score.n_unparsed).sum(),
         }
     }
@@ -130,6 +137,8 @@ mod tests {
         assert!((mean.value - 2.3 / 3.0).abs() < 1e-12);
         let [low, high] = mean.interval.unwrap();
         assert!((0.5..mean.value).contains(&low) && high <= 1.0 && high > mean.value);
+        // Of 10 right of 10 the interval begins at 0.72; of 4 of 5 at 0.38.
+        assert_eq!(totals.n_above_chance, 1);
         assert_eq!(totals.specificity, None);
         assert_eq!(ConceptTotals::of(&[], 1), ConceptTotals::default());
     }

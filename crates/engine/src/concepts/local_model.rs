@@ -144,8 +144,61 @@ impl TextModel for LocalModel {
 }
 
 #[cfg(test)]
+#[path = "../../../../tests/support/shared.rs"]
+mod shared;
+
+#[cfg(test)]
 mod tests {
+    use super::shared::shared;
     use super::*;
+
+    const RECORDED: &str = include_str!("../../../explain/tests/smollm2_transcripts.json");
+
+    /// Greedy answers of 135 M coded weights: near ties could fall otherwise on other processors, but
+    /// a wrong chat format or a lost lead-in changes all of them.
+    #[test]
+    fn the_real_model_answers_as_recorded() {
+        let Some(path) = shared("models/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf") else {
+            return;
+        };
+        let voice = load(&path, &JobContext::silent()).unwrap();
+        assert_eq!(voice.name, "SmolLM2-135M-Instruct.Q4_1");
+        let turns: Vec<serde_json::Value> = serde_json::from_str(RECORDED).unwrap();
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        for turn in &turns {
+            let examples = turn["examples"].as_array().unwrap().iter();
+            let chat = Chat {
+                system: text(&turn["system"]),
+                examples: examples
+                    .map(|pair| (text(&pair[0]), text(&pair[1])))
+                    .collect(),
+                user: text(&turn["user"]),
+                lead_in: text(&turn["lead_in"]),
+            };
+            let how = Writing {
+                max_tokens: turn["max_tokens"].as_u64().unwrap() as usize,
+                temperature: 0.0,
+                top_p: 1.0,
+                seed: 0,
+            };
+            assert_eq!(
+                voice.model.write(&chat, how).unwrap(),
+                text(&turn["answer"])
+            );
+        }
+        // What does not fit is refused, not cut.
+        let long = Chat {
+            user: "tea ".repeat(9000),
+            ..Chat::default()
+        };
+        let how = Writing {
+            max_tokens: 8,
+            temperature: 0.0,
+            top_p: 1.0,
+            seed: 0,
+        };
+        assert!(voice.model.write(&long, how).is_err());
+    }
 
     #[test]
     fn turns_are_marked_as_the_models_expect() {

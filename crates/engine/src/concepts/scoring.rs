@@ -212,6 +212,7 @@ pub(super) fn totals_of(n_chosen: usize, scores: &[Confidence], seed: u64) -> Co
         n_at_least_09: totals.n_at_least_09,
         n_above_08: totals.n_above_08,
         n_interpretable: totals.n_interpretable,
+        n_above_chance: totals.n_above_chance,
         n_unparsed: totals.n_unparsed,
         item_cosine: None,
         item_cosine_interpretable: None,

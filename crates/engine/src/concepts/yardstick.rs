@@ -15,6 +15,9 @@ use crate::views::{DistinctItemsView, TitleCoherenceView};
 /// The published file in the folder that the user names.
 const LIST: &str = "latents.jsonl";
 
+/// Construction cases of a feature that has enough rows.
+const N_CASES: usize = 5;
+
 /// One line of the published list.
 #[derive(Debug, Deserialize)]
 struct PublishedFeature {
@@ -82,15 +85,17 @@ fn distinct<T: Ord>(groups: &[Vec<T>]) -> DistinctItemsView {
         n_features: groups.len(),
         ..DistinctItemsView::default()
     };
-    let mut sum = 0;
-    for group in groups {
+    let whole = groups.iter().filter(|group| group.len() == N_CASES);
+    let (mut sum, mut n_whole) = (0, 0_usize);
+    for group in whole {
         let n = group.iter().collect::<BTreeSet<_>>().len();
         sum += n;
+        n_whole += 1;
         if let Some(count) = view.counts.get_mut(n.wrapping_sub(1)) {
             *count += 1;
         }
     }
-    view.mean = sum as f64 / groups.len().max(1) as f64;
+    view.mean = sum as f64 / n_whole.max(1) as f64;
     view
 }
 
@@ -114,9 +119,9 @@ mod tests {
 
     #[test]
     fn distinct_items_by_hand() {
-        let view = distinct(&[vec![1, 1, 2], vec![3, 3], vec![4, 5, 6, 7, 8]]);
-        assert_eq!(view.counts, [1, 1, 0, 0, 1]);
-        assert!((view.mean - 8.0 / 3.0).abs() < 1e-12);
+        let view = distinct(&[vec![1, 1, 2, 2, 1], vec![3, 3], vec![4, 5, 6, 7, 8]]);
+        assert_eq!((view.n_features, view.counts), (3, [0, 1, 0, 0, 1]));
+        assert!((view.mean - 3.5).abs() < 1e-12);
     }
 
     #[test]

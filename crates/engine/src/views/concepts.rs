@@ -33,6 +33,8 @@ pub struct ConceptTotalsView {
     pub n_above_08: usize,
     /// Features with at least 0.8, the interpretable ones.
     pub n_interpretable: usize,
+    /// Features whose 95 % interval lies above 1/2, what guessing gives.
+    pub n_above_chance: usize,
     /// Predictions that could not be read.
     pub n_unparsed: usize,
     /// Mean cosine of the vectors of two different items that the highest rows of a feature
@@ -47,9 +49,9 @@ pub struct ConceptTotalsView {
 pub struct DistinctItemsView {
     /// Features with a row at level 5 or above.
     pub n_features: usize,
-    /// Features with 1, 2, 3, 4 and 5 different items.
+    /// Of those with five cases, features with 1, 2, 3, 4 and 5 different items.
     pub counts: [usize; 5],
-    /// Mean number.
+    /// Mean number over them.
     pub mean: f64,
 }
 
