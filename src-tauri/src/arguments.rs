@@ -19,7 +19,9 @@ pub(crate) use bench::BenchCommand;
 pub(crate) use dataset::{DatasetCommand, InteractionsArguments, PhantomKind};
 pub(crate) use features::FeaturesCommand;
 pub(crate) use harvest::HarvestCommand;
-pub(crate) use labels::{ExplainCommand, ReviewCommand};
+pub(crate) use labels::{
+    Cases, ConceptChoices, Conventions, ExplainCommand, LevelsAt, LevelsOf, ReviewCommand,
+};
 pub(crate) use model::{Arch, ModelCommand, RecommenderArguments, RunArguments};
 pub(crate) use project::ProjectCommand;
 pub(crate) use sae::{
@@ -135,7 +137,7 @@ pub(crate) enum Command {
     /// Index features and look at them.
     #[command(subcommand)]
     Features(FeaturesCommand),
-    /// Propose labels.
+    /// Propose labels and test them.
     #[command(subcommand)]
     Explain(ExplainCommand),
     /// Decide on labels.

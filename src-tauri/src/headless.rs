@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::ablation;
 use crate::arguments::{
-    Arch, BenchCommand, Command, DatasetCommand, ExplainCommand, FeaturesCommand, HarvestCommand,
+    Arch, BenchCommand, Command, DatasetCommand, FeaturesCommand, HarvestCommand,
     InteractionsArguments, Mode, ModelCommand, PhantomKind, ProjectCommand, ReviewCommand,
     SaeCommand,
 };
@@ -45,19 +45,7 @@ pub(crate) fn run(command: &Command, project: Option<&Path>, job: &JobContext) -
         Command::Harvest(command) => run_harvest(command, &open(project)?, job),
         Command::Sae(command) => run_sae(command, project, job),
         Command::Features(command) => run_features(command, &open(project)?, job),
-        Command::Explain(ExplainCommand::Propose { sae, with }) => {
-            if with != "keywords" {
-                return Err(EngineError::request(format!(
-                    "\"{with}\" proposes no labels in this version; expected keywords"
-                )));
-            }
-            let session = open(project)?;
-            let proposed = session.propose_keywords(sae, job)?;
-            Ok(Answer::new(
-                json!({ "sae": sae, "proposed": proposed }),
-                format!("Proposed labels for {proposed} features of {sae}\n"),
-            ))
-        }
+        Command::Explain(command) => crate::concepts::explain(command, &open(project)?, job),
         Command::Review(command) => run_review(command, &open(project)?),
         Command::Steer {
             sae,

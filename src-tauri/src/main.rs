@@ -2,6 +2,7 @@
 
 mod ablation;
 mod arguments;
+mod concepts;
 mod evaluation;
 mod foreign_sae;
 mod headless;

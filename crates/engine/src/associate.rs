@@ -46,7 +46,10 @@ pub struct ConfirmedAssociations {
 
 impl From<explain::ExplainError> for EngineError {
     fn from(error: explain::ExplainError) -> Self {
-        Self::other(error.to_string())
+        match error {
+            explain::ExplainError::Stopped => Self::cancelled(),
+            other => Self::other(other.to_string()),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a front end shows, as plain data in the user's words.
 
 mod ablation;
+mod concepts;
 mod items;
 mod models;
 mod training;
@@ -20,6 +21,10 @@ use crate::train_recommender::RecommenderCurve;
 pub use ablation::{
     AblationRequest, AblationView, Bias, BiasedFeature, ConceptItems, ControlEffect, DebiasRequest,
     DebiasView, ExampleLists, GroupEffect, ListFigures, TradeOffPoint,
+};
+pub use concepts::{
+    ConceptCaseView, ConceptItemView, ConceptSettingsView, ConceptTestView, ConceptTotalsView,
+    ConceptView, ConceptsView, DistinctItemsView, MeanView, TitleCoherenceView, YardstickView,
 };
 pub use items::{
     HistoryRequest, HistoryTicket, HistoryView, ItemEffects, ItemView, PopularityView,

@@ -111,10 +111,7 @@ fn the_best_pass_is_kept_and_an_interruption_changes_nothing() {
     session.train_sae("parts", "users", &config, &job).unwrap();
     assert_eq!(bytes(&session, "whole"), bytes(&session, "parts"));
 
-    let two = [
-        ("a".to_owned(), config.clone()),
-        ("b".to_owned(), config),
-    ];
+    let two = [("a".to_owned(), config.clone()), ("b".to_owned(), config)];
     let refused = session.train_saes("users", &two, &job).unwrap_err();
     assert!(refused.to_string().contains("stop early"), "{refused}");
 }

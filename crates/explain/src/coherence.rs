@@ -2,6 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rand::SeedableRng as _;
+use rand::seq::SliceRandom as _;
+use rand_chacha::ChaCha8Rng;
+
 /// Vectors of texts, weighted by how rare each word is and of unit length.
 ///
 /// # Source
@@ -16,7 +20,15 @@ pub struct TfIdf {
 impl TfIdf {
     /// Vectors of the texts.
     pub fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let words: Vec<Vec<String>> = texts.into_iter().map(words_of).collect();
+        Self::of_words(texts, 2)
+    }
+
+    /// As [`TfIdf::of`], of words of at least so many characters.
+    pub fn of_words<'a>(texts: impl IntoIterator<Item = &'a str>, shortest: usize) -> Self {
+        let words: Vec<Vec<String>> = texts
+            .into_iter()
+            .map(|text| words_of(text, shortest))
+            .collect();
         let vocabulary: BTreeSet<&str> = words.iter().flatten().map(String::as_str).collect();
         let numbers: BTreeMap<&str, u32> = vocabulary.into_iter().zip(0..).collect();
         let counts: Vec<BTreeMap<u32, f64>> = words
@@ -94,10 +106,74 @@ impl TfIdf {
     }
 }
 
-fn words_of(text: &str) -> Vec<String> {
+/// Shortest words that the coherence of titles looks at, in characters.
+const SHORTEST: usize = 3;
+
+/// How alike the titles inside features are.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct TitleCoherence {
+    /// Mean over features of the mean cosine of their pairs of titles, and features with a pair.
+    pub all: Option<(f64, usize)>,
+    /// The same after titles that a feature repeats were taken out.
+    pub distinct: Option<(f64, usize)>,
+    /// As `all`, the titles dealt to other features.
+    pub shuffled: Option<(f64, usize)>,
+    /// As `distinct`, the titles dealt to other features.
+    pub shuffled_distinct: Option<(f64, usize)>,
+}
+
+/// Coherence of the titles of each feature, beside that of titles dealt at random.
+///
+/// # Source
+/// Words of three or more characters, rarity over all entries: of the ways tried it is the one that
+/// gives the figures known for `RecSAE`'s published list (0.252 with repeated titles, 0.055 without,
+/// 0.030 and 0.024 for the control). With words of two characters it is 0.256 and 0.060.
+///
+/// # Example
+/// Two features with two titles each, alike inside a feature only.
+/// ```
+/// let groups = [vec!["green tea", "black tea"], vec!["cat food", "cat litter"]];
+/// let coherence = explain::title_coherence(&groups, 0);
+/// assert!(coherence.all.unwrap().0 > 0.2);
+/// ```
+pub fn title_coherence(groups: &[Vec<&str>], seed: u64) -> TitleCoherence {
+    let titles: Vec<&str> = groups.iter().flatten().copied().collect();
+    let vectors = TfIdf::of_words(titles.iter().copied(), SHORTEST);
+    let mut places: Vec<usize> = (0..titles.len()).collect();
+    let mut mean_of = |is_dealt: bool, is_distinct: bool| {
+        if is_dealt {
+            places.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
+        } else {
+            places.sort_unstable();
+        }
+        let mut left = &places[..];
+        let mut values = Vec::new();
+        for group in groups {
+            let (own, rest) = left.split_at(group.len());
+            left = rest;
+            let mut seen = BTreeSet::new();
+            let own: Vec<usize> = own
+                .iter()
+                .copied()
+                .filter(|&place| !is_distinct || seen.insert(titles[place]))
+                .collect();
+            values.extend(vectors.coherence(&own));
+        }
+        let n = values.len();
+        (n > 0).then(|| (values.iter().sum::<f64>() / n as f64, n))
+    };
+    TitleCoherence {
+        all: mean_of(false, false),
+        distinct: mean_of(false, true),
+        shuffled: mean_of(true, false),
+        shuffled_distinct: mean_of(true, true),
+    }
+}
+
+fn words_of(text: &str, shortest: usize) -> Vec<String> {
     text.to_lowercase()
         .split(|c: char| !(c.is_alphanumeric() || c == '_'))
-        .filter(|word| word.chars().count() >= 2)
+        .filter(|word| word.chars().count() >= shortest)
         .map(str::to_owned)
         .collect()
 }
@@ -117,5 +193,18 @@ mod tests {
         assert!((vectors.cosine(1, 1) - 1.0).abs() < 1e-12);
         assert_eq!(vectors.coherence(&[0]), None);
         assert_eq!(TfIdf::of(["", "x"]).cosine(0, 1), 0.0);
+    }
+
+    #[test]
+    fn titles_inside_features_by_hand() {
+        let groups = [vec!["tea", "tea", "jam"], vec!["tea", "ale"]];
+        let coherence = title_coherence(&groups, 4);
+        // Pairs tea-tea, tea-jam, tea-jam; and tea-ale.
+        assert_eq!(coherence.all, Some(((1.0 / 3.0) / 2.0, 2)));
+        assert_eq!(coherence.distinct, Some((0.0, 2)));
+        // Of two letters: no word, no likeness.
+        let short = title_coherence(&[vec!["ox", "ox"]], 4);
+        assert_eq!(short.all.map(|(value, _)| value.is_nan()), Some(false));
+        assert_eq!(title_coherence(&[], 4), TitleCoherence::default());
     }
 }

@@ -32,6 +32,15 @@ pub enum ExplainError {
         /// Number of samples.
         n_samples: usize,
     },
+    /// The language model cannot answer.
+    #[error("the language model: {reason}")]
+    TextModel {
+        /// Why.
+        reason: String,
+    },
+    /// The user asked to stop.
+    #[error("stopped")]
+    Stopped,
 }
 
 /// Checks that two lists are equally long.

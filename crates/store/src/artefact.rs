@@ -20,16 +20,19 @@ pub enum ArtefactKind {
     Sae,
     /// The feature index of a sparse autoencoder.
     Features,
+    /// Concepts of a recommender's dictionary: explanations, their cases and confidence.
+    Concepts,
 }
 
 impl ArtefactKind {
     /// Every kind, parents before children.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Dataset,
         Self::Model,
         Self::Harvest,
         Self::Sae,
         Self::Features,
+        Self::Concepts,
     ];
 
     /// Folder of the project that holds artefacts of this kind.
@@ -40,6 +43,7 @@ impl ArtefactKind {
             Self::Harvest => "activations",
             Self::Sae => "saes",
             Self::Features => "features",
+            Self::Concepts => "concepts",
         }
     }
 }

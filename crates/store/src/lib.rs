@@ -10,6 +10,7 @@
 //! activations/<harvest>/             manifest.json shards.jsonl 00042.safetensors …
 //! saes/<name>/                       cfg.json sae.safetensors metrics.jsonl checkpoints/ …
 //! features/<sae>/                    manifest.json and the files of feature_index
+//! concepts/<name>/                   request.json answers.jsonl concepts.json
 //! journal/decisions.jsonl            every reviewer's decision, hash-chained: the truth
 //! db/                                sled: current reviews, explanations, settings
 //! ```

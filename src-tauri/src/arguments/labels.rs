@@ -2,19 +2,151 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand, ValueEnum};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExplainCommand {
-    /// Propose a label for every live feature.
-    #[command(after_help = "Example: fluoroscope explain propose films --with keywords")]
+    /// Propose a label for every live feature, or say what features of user vectors look for.
+    ///
+    /// With keywords and no further choice, terms are taken from all that the feature index holds.
+    /// Else the dictionary must read user vectors, and labels are made from test cases.
+    #[command(
+        after_help = "Examples: fluoroscope explain propose films --with keywords\n          fluoroscope explain propose shoppers --with SmolLM2.gguf --limit 30"
+    )]
     Propose {
         /// The dictionary.
         sae: String,
-        /// What proposes: keywords.
+        /// What proposes: keywords, or a language model's GGUF file.
         #[arg(long = "with", default_value = "keywords")]
         with: String,
+        #[command(flatten)]
+        choices: ConceptChoices,
     },
+    /// Test the proposals of a dictionary of user vectors: does a judge who is told them know where
+    /// the features are active?
+    #[command(
+        after_help = "Example: fluoroscope explain score shoppers --method confidence --judge keywords"
+    )]
+    Score {
+        /// The dictionary.
+        sae: String,
+        /// confidence, the share of test cases that the judge tells rightly.
+        #[arg(long, default_value = "confidence")]
+        method: String,
+        /// What judges: keywords, or a language model's GGUF file.
+        #[arg(long, default_value = "keywords")]
+        judge: String,
+        #[command(flatten)]
+        choices: ConceptChoices,
+    },
+    /// Explain features of user vectors and test the explanations in one run, beside baselines.
+    #[command(
+        after_help = "Examples: fluoroscope explain concepts shoppers --with keywords\n          fluoroscope explain concepts shoppers --with Llama-3-8B.gguf --conventions recsae"
+    )]
+    Concepts {
+        /// The dictionary.
+        sae: String,
+        /// What explains: keywords, or a language model's GGUF file.
+        #[arg(long = "with", default_value = "keywords")]
+        with: String,
+        /// What judges (default: what explains).
+        #[arg(long)]
+        judge: Option<String>,
+        #[command(flatten)]
+        choices: ConceptChoices,
+    },
+    /// Runs of concepts in the project.
+    #[command(after_help = "Example: fluoroscope explain list")]
+    List,
+    /// A run of concepts as it was measured.
+    #[command(after_help = "Example: fluoroscope explain show shoppers-keywords --rows 20")]
+    Show {
+        /// The run.
+        name: String,
+        /// Features listed, best first.
+        #[arg(long, default_value_t = 20)]
+        rows: usize,
+    },
+}
+
+/// How concepts are made and tested.
+#[derive(Debug, Clone, Default, PartialEq, Args)]
+pub(crate) struct ConceptChoices {
+    /// Features, e.g. 1,2,7 (default: all that have cases).
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) features: Vec<u32>,
+    /// So many features, drawn by the seed.
+    #[arg(long)]
+    pub(crate) limit: Option<usize>,
+    /// `RecSAE`'s cases, levels and temperature in place of our own.
+    #[arg(long, value_enum)]
+    pub(crate) conventions: Option<Conventions>,
+    /// How test cases are chosen (default: apart).
+    #[arg(long, value_enum)]
+    pub(crate) cases: Option<Cases>,
+    /// Test cases of each kind at most, with cases apart (default: 50).
+    #[arg(long)]
+    pub(crate) most: Option<usize>,
+    /// Deciles of all features together, or of each feature (default: pooled).
+    #[arg(long, value_enum)]
+    pub(crate) levels: Option<LevelsOf>,
+    /// Where explainers see levels: at every item, or at the recommended one (default: every).
+    #[arg(long, value_enum)]
+    pub(crate) levels_at: Option<LevelsAt>,
+    /// Temperature of language models (default: 0, the same answer each time).
+    #[arg(long)]
+    pub(crate) temperature: Option<f32>,
+    /// Share of the most probable tokens drawn from (default: 1).
+    #[arg(long)]
+    pub(crate) top_p: Option<f32>,
+    /// Seed of cases, samples and models.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Leave out the random dictionary, the raw dimensions and the swapped explanations.
+    #[arg(long)]
+    pub(crate) no_baselines: bool,
+    /// Folder of a published list to compare with: latents.jsonl.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) published: Option<PathBuf>,
+    /// Name of the run (default: dictionary, explainer and conventions).
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+}
+
+/// Whose conventions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Conventions {
+    /// Ours.
+    Own,
+    /// `RecSAE`'s.
+    Recsae,
+}
+
+/// How test cases are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Cases {
+    /// No case in both parts, distinct items and users, hard cases among the others.
+    Apart,
+    /// Five of each kind, cases of the explanation serving again.
+    Recsae,
+}
+
+/// Whose deciles levels are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LevelsOf {
+    /// All features together.
+    Pooled,
+    /// Each feature's own.
+    PerFeature,
+}
+
+/// Where explainers see levels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LevelsAt {
+    /// At every item shown.
+    Every,
+    /// At the recommended item.
+    Recommended,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,0 +1,196 @@
+//! Answers of language models, kept in a file line by line, so that a run that goes on asks nothing
+//! twice.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use explain::{Chat, ExplainError, TextModel, Writing};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{EngineError, Result};
+use crate::jobs::{JobContext, lock};
+
+/// One question and its answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Answer {
+    /// BLAKE3 of model, prompt and settings.
+    key: String,
+    /// BLAKE3 of the model's file.
+    model: String,
+    /// The whole prompt.
+    prompt: String,
+    temperature: f32,
+    top_p: f32,
+    seed: u64,
+    max_tokens: usize,
+    text: String,
+    /// When, RFC 3339 in UTC.
+    at: String,
+}
+
+/// The answers of a run, in memory and on disk.
+pub(super) struct AnswerBook {
+    known: Mutex<BTreeMap<String, String>>,
+    /// Opened with the first answer.
+    file: Mutex<Option<File>>,
+    path: PathBuf,
+}
+
+impl AnswerBook {
+    /// Opens the file, which need not exist; a last line that was not written whole is taken off.
+    ///
+    /// # Errors
+    /// When the file cannot be read or written.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let failed =
+            |error: std::io::Error| EngineError::other(format!("{}: {error}", path.display()));
+        let mut known = BTreeMap::new();
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut whole = 0;
+        for line in text.split_inclusive('\n') {
+            let Ok(answer) = serde_json::from_str::<Answer>(line) else {
+                break;
+            };
+            if !line.ends_with('\n') {
+                break;
+            }
+            whole += line.len();
+            known.insert(answer.key, answer.text);
+        }
+        if whole < text.len() {
+            store::write_atomically(path, &text.as_bytes()[..whole], store::Durability::Process)?;
+        }
+        Ok(Self {
+            known: Mutex::new(known),
+            file: Mutex::new(None),
+            path: path.to_owned(),
+        })
+    }
+
+    fn keep(&self, answer: &Answer) -> std::result::Result<(), ExplainError> {
+        let failed = |reason: String| ExplainError::TextModel {
+            reason: format!("{}: {reason}", self.path.display()),
+        };
+        let mut line = serde_json::to_string(answer).map_err(|error| failed(error.to_string()))?;
+        line.push('\n');
+        // In one call, so that a kill leaves a whole line or none.
+        let mut opened = lock(&self.file);
+        let file = match opened.as_mut() {
+            Some(file) => file,
+            None => opened.insert(
+                OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .open(&self.path)
+                    .map_err(|error| failed(error.to_string()))?,
+            ),
+        };
+        let written = file.write_all(line.as_bytes());
+        drop(opened);
+        written.map_err(|error| failed(error.to_string()))?;
+        lock(&self.known).insert(answer.key.clone(), answer.text.clone());
+        Ok(())
+    }
+}
+
+/// A language model that remembers what it said.
+pub(super) struct Remembering<'a> {
+    pub(super) model: &'a dyn TextModel,
+    /// BLAKE3 of the model's file.
+    pub(super) hash: &'a str,
+    pub(super) book: &'a AnswerBook,
+    pub(super) job: &'a JobContext,
+}
+
+impl TextModel for Remembering<'_> {
+    fn write(&self, chat: &Chat, how: Writing) -> std::result::Result<String, ExplainError> {
+        let prompt = chat.to_string();
+        // Without drawing, the seed changes nothing.
+        let seed = if how.temperature > 0.0 { how.seed } else { 0 };
+        let asked = format!(
+            "{}\n{}\n{}\n{}\n{seed}\n{prompt}",
+            self.hash, how.max_tokens, how.temperature, how.top_p
+        );
+        let key = store::blake3_of_bytes(asked.as_bytes());
+        let known = lock(&self.book.known).get(&key).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        if self.job.is_cancelled() {
+            return Err(ExplainError::Stopped);
+        }
+        let text = self.model.write(chat, how)?;
+        self.book.keep(&Answer {
+            key,
+            model: self.hash.to_owned(),
+            prompt,
+            temperature: how.temperature,
+            top_p: how.top_p,
+            seed,
+            max_tokens: how.max_tokens,
+            text: text.clone(),
+            at: store::utc_now(),
+        })?;
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    struct Counting(Cell<u32>);
+
+    impl TextModel for Counting {
+        fn write(&self, chat: &Chat, how: Writing) -> std::result::Result<String, ExplainError> {
+            self.0.set(self.0.get() + 1);
+            Ok(format!("{} {}", chat.user, how.seed))
+        }
+    }
+
+    #[test]
+    fn what_was_answered_is_not_asked_again_and_a_torn_line_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("answers.jsonl");
+        let model = Counting(Cell::new(0));
+        let job = JobContext::silent();
+        let ask = |user: &str, temperature: f32, seed: u64| {
+            let book = AnswerBook::open(&path).unwrap();
+            let remembering = Remembering {
+                model: &model,
+                hash: "abc",
+                book: &book,
+                job: &job,
+            };
+            let chat = Chat {
+                user: user.to_owned(),
+                ..Chat::default()
+            };
+            let how = Writing {
+                max_tokens: 4,
+                temperature,
+                top_p: 1.0,
+                seed,
+            };
+            (remembering.write(&chat, how).unwrap(), model.0.get())
+        };
+        assert_eq!(ask("a", 0.0, 1), ("a 1".to_owned(), 1));
+        assert_eq!(ask("a", 0.0, 2), ("a 1".to_owned(), 1));
+        assert_eq!(ask("b", 0.5, 1), ("b 1".to_owned(), 2));
+        assert_eq!(ask("b", 0.5, 2), ("b 2".to_owned(), 3));
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        assert_eq!(ask("b", 0.5, 1).1, 3);
+        assert_eq!(ask("b", 0.5, 2).1, 4);
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
+    }
+}
