@@ -102,7 +102,7 @@ impl Session {
             record = record.with_stored(store::blake3_of_bytes(&to_json(&stored)?));
         }
         let name = request.name(&voices);
-        if let Some(done) = self.finished_concepts(&name, &record)? {
+        if let Some(done) = self.finished_concepts(&name, &record) {
             return Ok(done);
         }
         let folder = self.project.artefact_dir(ArtefactKind::Concepts, &name)?;
@@ -135,7 +135,8 @@ impl Session {
                 .replace_explanations(&request.sae, &by, &proposals)?;
             self.forget_labels(&request.sae);
         }
-        Ok(view)
+        // As the file has it, whose last digits a parser may read otherwise.
+        self.concepts_of(&name)
     }
 
     /// The concepts of a run, by its name.
@@ -213,18 +214,16 @@ impl Session {
     }
 
     /// What is there already for this very request.
-    fn finished_concepts(&self, name: &str, record: &RunRecord) -> Result<Option<ConceptsView>> {
+    fn finished_concepts(&self, name: &str, record: &RunRecord) -> Option<ConceptsView> {
         if !self.project.is_finished(ArtefactKind::Concepts, name) {
-            return Ok(None);
+            return None;
         }
         let known = self
             .concepts_file(name, REQUEST)
             .and_then(|path| read::<RunRecord>(&path));
         // What an earlier version wrote otherwise is made anew.
-        Ok(known
-            .ok()
-            .filter(|known| known.asks_the_same(record))
-            .and_then(|_| self.concepts_of(name).ok()))
+        let known = known.ok().filter(|known| known.asks_the_same(record));
+        known.and_then(|_| self.concepts_of(name).ok())
     }
 
     /// Notes what is asked for; where it was begun with the same, its time stays. Answers of another

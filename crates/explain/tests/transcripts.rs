@@ -1,5 +1,6 @@
-//! The language-model route on recorded answers of `SmolLM2-135M-Instruct` (Q4_1, greedy), so that it
-//! runs without a model. `engine` checks that the model still answers so.
+//! The language-model route on recorded answers of `SmolLM2-135M-Instruct` (`Q4_1`, greedy), so that
+//! it runs without a model. `engine` checks that the model still answers so.
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails its test")]
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -171,11 +171,9 @@ fn keywords_name_the_planted_tastes_and_swapped_ones_do_not_hold() {
     assert!(view.totals.n_interpretable > shuffled.n_interpretable);
     // Kept, listed, and made only once.
     assert_eq!(session.concept_runs().unwrap(), ["tastes-keywords"]);
-    assert_eq!(session.concepts_of("tastes-keywords").unwrap(), view);
-    assert_eq!(
-        session.concepts(&ConceptRequest::new(SAE), &job).unwrap(),
-        view
-    );
+    // Not assert_eq: a view is too long to print.
+    assert!(session.concepts_of("tastes-keywords").unwrap() == view);
+    assert!(session.concepts(&ConceptRequest::new(SAE), &job).unwrap() == view);
     let (_, faults) = session.check(&job).unwrap();
     assert!(faults.is_empty(), "{faults:?}");
     // Proposals are there to review and to score.
@@ -329,10 +327,7 @@ fn a_stopped_run_goes_on_to_the_same_results_and_asks_nothing_twice() {
     let (view, n_rest) = run_scripted(stopped.path(), usize::MAX);
     view.unwrap();
     assert_eq!(n_before + n_rest, n_asked);
-    assert_eq!(
-        files_without_times(stopped.path()),
-        files_without_times(undisturbed.path())
-    );
+    assert!(files_without_times(stopped.path()) == files_without_times(undisturbed.path()));
     // Once more: nothing is asked.
     assert_eq!(run_scripted(stopped.path(), 0).1, 0);
 }
