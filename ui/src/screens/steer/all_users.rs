@@ -7,14 +7,14 @@ use engine::views::{
     AblationRequest, AblationView, ConceptItems, DatasetView, ExampleKind, PathPurpose, Revision,
     SavedChange,
 };
-use schema::{JobId, Split, SteeringSpec};
+use schema::{JobId, Split, SteeringMode, SteeringSpec};
 
 use crate::app_context::AppContext;
 use crate::backend::Answer;
 use crate::commands::Command;
 use crate::screens::start::{card, field_label_ui};
 use crate::screens::train::live::accent_ui;
-use crate::widgets::notice;
+use crate::widgets::{notice, number};
 
 /// Items that a changed feature promotes, at first.
 const PROMOTED: u32 = 20;
@@ -133,7 +133,9 @@ impl AllUsers {
                     "Sets of random features of like density that are changed the same way",
                 );
             });
-            let can_ask = !edits.is_empty() && self.waiting.is_none();
+            let changes =
+                |edit: &SteeringSpec| edit.mode != SteeringMode::Add || edit.strength != 0.0;
+            let can_ask = edits.iter().any(changes) && self.waiting.is_none();
             ui.add_enabled_ui(can_ask, |ui| {
                 if accent_ui(ui, "Measure over all users") {
                     ctx.send(Command::Ablate(Box::new(self.request(sae, edits))));
@@ -141,6 +143,8 @@ impl AllUsers {
             });
             if edits.is_empty() {
                 notice::weak_ui(ui, "Add a feature above first.");
+            } else if !edits.iter().any(changes) {
+                notice::weak_ui(ui, "To add 0 changes nothing: move a slider, or ablate.");
             }
         });
         card(ui, |ui| self.saved_ui(ctx, ui, (sae, edits)));
@@ -148,9 +152,10 @@ impl AllUsers {
 
     fn items_ui(&mut self, ui: &mut Ui, dataset: Option<&DatasetView>) {
         let by_category = matches!(self.items, ConceptItems::Category(_));
+        let by_effect = matches!(self.items, ConceptItems::Promoted(_));
         ui.horizontal_wrapped(|ui| {
-            let promoted = ui.selectable_label(!by_category, "Items it promotes most");
-            if promoted.clicked() && by_category {
+            let promoted = ui.selectable_label(by_effect, "Items it promotes most");
+            if promoted.clicked() && !by_effect {
                 self.items = ConceptItems::Promoted(PROMOTED);
             }
             let first = dataset.and_then(|view| view.categories.first());
@@ -173,6 +178,10 @@ impl AllUsers {
             ConceptItems::Category(name) => {
                 field_label_ui(ui, "Category");
                 category_ui(ui, "Category counted", dataset, name);
+            }
+            ConceptItems::Items(items) => {
+                let n = number::counted(items.len() as u64, ["item", "items"]);
+                notice::weak_ui(ui, n);
             }
         });
     }
@@ -265,10 +274,10 @@ impl AllUsers {
 pub(super) fn in_words(edits: &[SteeringSpec]) -> String {
     let each = edits.iter().map(|edit| {
         let verb = match edit.mode {
-            schema::SteeringMode::Add => format!("add {:.2}x to", edit.strength),
-            schema::SteeringMode::Clamp => format!("clamp to {:.2}x", edit.strength),
-            schema::SteeringMode::Ablate => "ablate".to_owned(),
-            schema::SteeringMode::Scale => format!("multiply by {:.2}", edit.strength),
+            SteeringMode::Add => format!("add {:.2}x to", edit.strength),
+            SteeringMode::Clamp => format!("clamp to {:.2}x", edit.strength),
+            SteeringMode::Ablate => "ablate".to_owned(),
+            SteeringMode::Scale => format!("multiply by {:.2}", edit.strength),
         };
         format!("{verb} feature {}", edit.feature)
     });
