@@ -233,6 +233,7 @@ fn pictures_of_ablation() -> Result<(), Box<dyn std::error::Error>> {
     ];
     let lists = [
         Act::Click("All users"),
+        Act::Click("Ablate"),
         Act::Click("Measure over all users"),
         Act::Click("User of sample 41"),
     ];

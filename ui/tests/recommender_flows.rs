@@ -229,6 +229,9 @@ fn all_users() -> (Harness<'static, App>, Arc<Invented>) {
 fn a_change_is_measured_over_all_users() {
     let (mut harness, backend) = all_users();
     harness.get_by_label("What the change does to all users appears here");
+    harness.get_by_label_contains("To add 0 changes nothing");
+    click(&mut harness, "Measure over all users");
+    assert!(backend.asked().is_empty());
     click(&mut harness, "Ablate");
     click(&mut harness, "Items of a category");
     click(&mut harness, "Measure over all users");

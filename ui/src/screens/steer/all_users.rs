@@ -7,14 +7,14 @@ use engine::views::{
     AblationRequest, AblationView, ConceptItems, DatasetView, ExampleKind, PathPurpose, Revision,
     SavedChange,
 };
-use schema::{JobId, Split, SteeringSpec};
+use schema::{JobId, Split, SteeringMode, SteeringSpec};
 
 use crate::app_context::AppContext;
 use crate::backend::Answer;
 use crate::commands::Command;
 use crate::screens::start::{card, field_label_ui};
 use crate::screens::train::live::accent_ui;
-use crate::widgets::notice;
+use crate::widgets::{notice, number};
 
 /// Items that a changed feature promotes, at first.
 const PROMOTED: u32 = 20;
@@ -24,8 +24,6 @@ const N_EXAMPLES: u32 = 6;
 /// State of this part of the screen.
 pub(crate) struct AllUsers {
     items: ConceptItems,
-    /// What was typed for items by id.
-    ids: String,
     split: Split,
     n_controls: u32,
     waiting: Option<JobId>,
@@ -44,7 +42,6 @@ impl Default for AllUsers {
     fn default() -> Self {
         Self {
             items: ConceptItems::Promoted(PROMOTED),
-            ids: String::new(),
             split: Split::Test,
             n_controls: 20,
             waiting: None,
@@ -136,7 +133,9 @@ impl AllUsers {
                     "Sets of random features of like density that are changed the same way",
                 );
             });
-            let can_ask = !edits.is_empty() && self.waiting.is_none();
+            let changes =
+                |edit: &SteeringSpec| edit.mode != SteeringMode::Add || edit.strength != 0.0;
+            let can_ask = edits.iter().any(changes) && self.waiting.is_none();
             ui.add_enabled_ui(can_ask, |ui| {
                 if accent_ui(ui, "Measure over all users") {
                     ctx.send(Command::Ablate(Box::new(self.request(sae, edits))));
@@ -144,6 +143,8 @@ impl AllUsers {
             });
             if edits.is_empty() {
                 notice::weak_ui(ui, "Add a feature above first.");
+            } else if !edits.iter().any(changes) {
+                notice::weak_ui(ui, "To add 0 changes nothing: move a slider, or ablate.");
             }
         });
         card(ui, |ui| self.saved_ui(ctx, ui, (sae, edits)));
@@ -151,14 +152,11 @@ impl AllUsers {
 
     fn items_ui(&mut self, ui: &mut Ui, dataset: Option<&DatasetView>) {
         let by_category = matches!(self.items, ConceptItems::Category(_));
-        let by_id = matches!(self.items, ConceptItems::Items(_));
+        let by_effect = matches!(self.items, ConceptItems::Promoted(_));
         ui.horizontal_wrapped(|ui| {
-            let promoted = ui.selectable_label(!by_category && !by_id, "Items it promotes most");
-            if promoted.clicked() && (by_category || by_id) {
+            let promoted = ui.selectable_label(by_effect, "Items it promotes most");
+            if promoted.clicked() && !by_effect {
                 self.items = ConceptItems::Promoted(PROMOTED);
-            }
-            if ui.selectable_label(by_id, "Items by id").clicked() && !by_id {
-                self.items = ConceptItems::Items(item_ids(&self.ids));
             }
             let first = dataset.and_then(|view| view.categories.first());
             ui.add_enabled_ui(first.is_some(), |ui| {
@@ -181,14 +179,9 @@ impl AllUsers {
                 field_label_ui(ui, "Category");
                 category_ui(ui, "Category counted", dataset, name);
             }
-            ConceptItems::Items(ids) => {
-                let label = field_label_ui(ui, "Item ids");
-                let field = egui::TextEdit::singleline(&mut self.ids)
-                    .hint_text("17, 230, 231")
-                    .desired_width(240.0);
-                if ui.add(field).labelled_by(label.id).changed() {
-                    *ids = item_ids(&self.ids);
-                }
+            ConceptItems::Items(items) => {
+                let n = number::counted(items.len() as u64, ["item", "items"]);
+                notice::weak_ui(ui, n);
             }
         });
     }
@@ -281,10 +274,10 @@ impl AllUsers {
 pub(super) fn in_words(edits: &[SteeringSpec]) -> String {
     let each = edits.iter().map(|edit| {
         let verb = match edit.mode {
-            schema::SteeringMode::Add => format!("add {:.2}x to", edit.strength),
-            schema::SteeringMode::Clamp => format!("clamp to {:.2}x", edit.strength),
-            schema::SteeringMode::Ablate => "ablate".to_owned(),
-            schema::SteeringMode::Scale => format!("multiply by {:.2}", edit.strength),
+            SteeringMode::Add => format!("add {:.2}x to", edit.strength),
+            SteeringMode::Clamp => format!("clamp to {:.2}x", edit.strength),
+            SteeringMode::Ablate => "ablate".to_owned(),
+            SteeringMode::Scale => format!("multiply by {:.2}", edit.strength),
         };
         format!("{verb} feature {}", edit.feature)
     });
@@ -295,11 +288,4 @@ pub(super) fn in_words(edits: &[SteeringSpec]) -> String {
 pub(super) fn measures(ctx: &AppContext<'_>, sae: &str) -> bool {
     ctx.dictionary(sae)
         .is_some_and(|view| view.kind == ExampleKind::History)
-}
-
-/// The numbers of a list; what is no number is passed over.
-fn item_ids(text: &str) -> Vec<u32> {
-    text.split(|c: char| !c.is_ascii_digit())
-        .filter_map(|part| part.parse().ok())
-        .collect()
 }
