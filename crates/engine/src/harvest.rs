@@ -28,7 +28,7 @@ pub struct HarvestRequest {
     pub dataset: String,
     /// Where to read.
     pub hook: HookPoint,
-    /// `text`, `image`, `report`, `items` or `all`, several with commas.
+    /// `text`, `image`, `report`, `items`, `contexts` or `all`, several with commas.
     pub positions: String,
     /// The first so many samples only.
     pub limit: Option<u32>,
@@ -76,6 +76,9 @@ const IMAGE_AND_TEXT: [PositionClass; 6] = [
     PositionClass::PriorReport,
 ];
 
+/// Among the classes of a recommender's harvest: every history is read, at all its positions.
+pub(crate) const EVERY_CONTEXT: PositionClass = PositionClass::Cls;
+
 /// Reads which position classes a request names.
 ///
 /// # Errors
@@ -94,9 +97,12 @@ fn classes_of(positions: &str) -> Result<Vec<PositionClass>> {
             "report" => vec![P::Report],
             "image" => vec![P::Image],
             "items" => vec![P::Item],
+            // An item has no CLS row, which is free to say that every history is read.
+            "contexts" => vec![P::Item, EVERY_CONTEXT],
             other => {
                 return Err(EngineError::request(format!(
-                    "\"{other}\" names no positions; expected text, image, report, items or all"
+                    "\"{other}\" names no positions; expected text, image, report, items, contexts or \
+                     all"
                 )));
             }
         });
@@ -206,12 +212,10 @@ impl RowReader<'_> {
             .filter(|_| self.hook == HookPoint::UserVector)
     }
 
-    /// Of a recommender: whether an item is read in every history it stands in, which the request
-    /// calls `all`, or once, at the end of the items up to it.
+    /// Of a recommender: whether an item is read in every history it stands in, or once, at the end
+    /// of the items up to it.
     fn reads_every_context(&self) -> bool {
-        self.classes
-            .iter()
-            .any(|class| *class != PositionClass::Item)
+        self.classes.contains(&EVERY_CONTEXT)
     }
 
     /// How many rows [`RowReader::read`] would give for a sample, without running the model.

@@ -69,6 +69,16 @@ impl Session {
         let dictionary = self.dictionary(name)?;
         let reader = HarvestReader::open(&self.project, &dictionary.harvest)?;
         let n_features = dictionary.sae.n_features() as u32;
+        let manifest = reader.manifest();
+        if manifest.hook == schema::HookPoint::UserVector
+            && manifest.classes.contains(&crate::harvest::EVERY_CONTEXT)
+        {
+            return Err(EngineError::request(format!(
+                "activations/{} reads an item in every history it stands in, so that an item has no \
+                 one activation to index; train on a harvest of --positions items",
+                dictionary.harvest
+            )));
+        }
         let mut writer = store::FeatureIndexWriter::create(
             &self.project,
             name,

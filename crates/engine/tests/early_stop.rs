@@ -76,7 +76,7 @@ fn the_best_pass_is_kept_and_an_interruption_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let session = build(&dir.path().join("project"));
     let n_users = harvest(&session, "users", "items");
-    let n_contexts = harvest(&session, "contexts", "all");
+    let n_contexts = harvest(&session, "contexts", "contexts");
     // A history of n items is read once after each, or as n - 1 histories of 1 to n - 1 items.
     assert!(n_contexts > 3 * n_users, "{n_contexts} {n_users}");
 

@@ -20,7 +20,8 @@ pub(crate) enum HarvestCommand {
         /// Where to read.
         #[arg(long)]
         hook: String,
-        /// Which positions to keep: text, image, report, items, all.
+        /// Which positions to keep: text, image, report, items, all; of a
+        /// recommender also contexts, every position of every history.
         #[arg(long, default_value = "all")]
         positions: String,
         /// At most this many samples.

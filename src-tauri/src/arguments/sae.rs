@@ -174,7 +174,7 @@ pub(crate) struct SaeForecastArguments {
     /// Hook point.
     #[arg(long)]
     pub(crate) hook: String,
-    /// text, image, report, items or all, several with commas.
+    /// text, image, report, items, contexts or all, several with commas.
     #[arg(long, default_value = "all")]
     pub(crate) positions: String,
     /// The first so many samples only.
