@@ -2,9 +2,12 @@
 
 BPR, LightGCN, GRU4Rec and SASRec over 20 users and 30 items, all weights random, trained for one
 epoch so that the optimizer has a state, and saved by RecBole's own Trainer; beside each NAME.pth a
-NAME.safetensors of user vectors, scores of all items and the ten best. RecBole sees the last eight
-items of a history. Needs: pip install recbole==1.2.1 safetensors torch. RecBole 1.2.1 was written
-for NumPy 1 and an older SciPy; what newer ones have dropped is put back below.
+NAME.safetensors of user vectors, scores of all items and the ten best. hostile.pth calls the shell
+where it is executed. RecBole sees the last eight items of a history. The same bytes each time.
+
+Needs: pip install recbole==1.2.1 safetensors torch. RecBole 1.2.1 was written for NumPy 1 and an
+older SciPy; what newer ones have dropped is put back below. It also imports tensorboard, which
+nothing here uses.
 
     python scripts/make_recbole_checkpoints.py tests/fixtures/recbole
 """
@@ -152,6 +155,13 @@ def make(name: str, folder: Path) -> None:
     )
 
 
+class Hostile:
+    """In place of the settings, a call that would leave a file where it is executed."""
+
+    def __reduce__(self):
+        return os.system, ("touch executed",)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
@@ -164,6 +174,9 @@ def main() -> None:
     write_dataset(Path("dataset/toy"))
     for name in SHAPES:
         make(name, folder)
+    tables = {f"{of}_embedding.weight": torch.ones(2, 2) for of in ("user", "item")}
+    hostile = {"config": Hostile(), "state_dict": tables}
+    torch.save(hostile, folder / "hostile.pth", pickle_protocol=4)
     os.chdir(folder)
     shutil.rmtree(work)
 
