@@ -14,7 +14,8 @@ pub mod weights;
 pub use architectures::UserQuery;
 pub use architectures::graph::InteractionGraph;
 pub use config::{
-    BprMfConfig, Gru4RecConfig, LightGcnConfig, RecommenderConfig, SasRecConfig, TiMiRecConfig,
+    BprMfConfig, Gru4RecConfig, LightGcnConfig, RecommenderConfig, SasRecConfig, SasRecForm,
+    TiMiRecConfig,
 };
 pub use data::{InteractionData, UserHistory};
 pub use evaluation::{EvaluationSet, RankedCases, RankingMetrics, evaluate, evaluate_with};

@@ -3,6 +3,7 @@
 pub(crate) mod folded;
 pub(crate) mod graph;
 pub(crate) mod gru4rec;
+pub(crate) mod recbole_sasrec;
 pub(crate) mod sasrec;
 pub(crate) mod tables;
 pub(crate) mod timirec;

@@ -29,6 +29,29 @@ pub struct LightGcnConfig {
     pub n_layers: u32,
 }
 
+/// How a `SASRec` model is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SasRecForm {
+    /// Positions counted from the newest item, attention without output projection, ReLU, a
+    /// feed-forward layer as wide as the items; the only form that is trained here.
+    #[default]
+    ReChorus,
+    /// Positions counted from the oldest item, items and positions normalised together, attention
+    /// with output projection, GELU, 1e-12 added to variances.
+    RecBole {
+        /// Width of the feed-forward layer, ≥ 1. 256 by default in `RecBole`.
+        inner_width: u32,
+    },
+}
+
+impl SasRecForm {
+    /// Whether it is the form that is trained here.
+    pub fn is_rechorus(&self) -> bool {
+        matches!(self, Self::ReChorus)
+    }
+}
+
 /// Shape of a `SASRec` model. No dropout: `RecSAE` uses 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SasRecConfig {
@@ -42,6 +65,9 @@ pub struct SasRecConfig {
     pub n_heads: u32,
     /// Last items of a history that the model reads, ≥ 1. 20 in `RecSAE`.
     pub history_max: u32,
+    /// How it is built; `ReChorus`' way where a file does not say.
+    #[serde(default, skip_serializing_if = "SasRecForm::is_rechorus")]
+    pub form: SasRecForm,
 }
 
 /// Shape of a `TiMiRec` model.
@@ -90,6 +116,7 @@ impl SasRecConfig {
             n_layers: 1,
             n_heads: 1,
             history_max: 20,
+            form: SasRecForm::ReChorus,
         }
     }
 }
@@ -255,6 +282,9 @@ impl RecommenderConfig {
             Self::SasRec(shape) => {
                 facts.push(("Blocks", shape.n_layers));
                 facts.push(("Heads", shape.n_heads));
+                if let SasRecForm::RecBole { inner_width } = shape.form {
+                    facts.push(("Feed-forward width", inner_width));
+                }
             }
             Self::TiMiRec(shape) => facts.push(("Interests", shape.n_interests)),
             Self::Gru4Rec(shape) => facts.push(("State", shape.hidden_width)),
@@ -283,6 +313,9 @@ impl RecommenderConfig {
             Self::SasRec(shape) => {
                 fields.push(("n_layers", shape.n_layers, 1 << 8));
                 fields.push(("n_heads", shape.n_heads, 1 << 8));
+                if let SasRecForm::RecBole { inner_width } = shape.form {
+                    fields.push(("inner_width", inner_width, 1 << 14));
+                }
             }
             Self::TiMiRec(shape) => {
                 fields.push(("n_interests", shape.n_interests, 1 << 10));
@@ -339,6 +372,17 @@ mod tests {
         let text = serde_json::to_value(&shape).unwrap();
         assert_eq!(text["architecture"], "sas-rec");
         assert_eq!(text["n_items"], 7);
+        assert!(text.get("form").is_none());
+        assert_eq!(
+            serde_json::from_value::<RecommenderConfig>(text).unwrap(),
+            shape
+        );
+        let shape = RecommenderConfig::from(SasRecConfig {
+            form: SasRecForm::RecBole { inner_width: 40 },
+            ..SasRecConfig::new(7)
+        });
+        let text = serde_json::to_value(&shape).unwrap();
+        assert_eq!(text["form"]["recbole"]["inner_width"], 40);
         assert_eq!(
             serde_json::from_value::<RecommenderConfig>(text).unwrap(),
             shape

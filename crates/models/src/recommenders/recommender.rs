@@ -8,7 +8,9 @@ use schema::{HookPoint, PatchGrid, PositionClass};
 
 use super::architectures::graph::InteractionGraph;
 use super::architectures::tables::Tables;
-use super::architectures::{UserQuery, Visit, folded, gru4rec, last_rows, sasrec, timirec};
+use super::architectures::{
+    UserQuery, Visit, folded, gru4rec, last_rows, recbole_sasrec, sasrec, timirec,
+};
 use super::config::RecommenderConfig;
 use super::kernels::product::{Factor, Write, product};
 use super::state_dict::{self, StateDictOptions};
@@ -19,7 +21,7 @@ use crate::{
 };
 
 /// A recommender that scores an item by the product of the user's vector with the item's: BPRMF,
-/// `LightGCN`, `SASRec`, `TiMiRec` or `GRU4Rec` in `ReChorus`' form.
+/// `LightGCN`, `SASRec`, `TiMiRec` or `GRU4Rec` in `ReChorus`' form, or `SASRec` in `RecBole`'s.
 ///
 /// Those that read histories read the last `history_max` items; the others know users by number.
 ///
@@ -51,9 +53,10 @@ impl Recommender {
         Self::with_hash(weights, graph, hash)
     }
 
-    /// Reads a folder written by [`Recommender::save`], or a bare state dict (`.safetensors`,
-    /// `.pt`, `.pth`) with the tensor names of `ReChorus` or `RecBole`; tensors of other modules in
-    /// it are left alone, and no pickle is executed.
+    /// Reads a folder written by [`Recommender::save`], a bare state dict (`.safetensors`, `.pt`,
+    /// `.pth`) with the tensor names of `ReChorus` or `RecBole`, or a checkpoint of `RecBole`'s
+    /// trainer, whose settings say what `options` leaves open; tensors of other modules in it are
+    /// left alone, and no pickle is executed.
     ///
     /// # Errors
     /// [`ModelError::Read`] or [`ModelError::Format`], naming file and tensor.
@@ -96,6 +99,7 @@ impl Recommender {
         let queries = self.checked(queries)?;
         if let RecommenderConfig::SasRec(shape) = self.config()
             && (shape.n_layers, shape.n_heads) == (1, 1)
+            && shape.form.is_rechorus()
         {
             let histories: Vec<&[u32]> = queries.iter().map(|query| query.history).collect();
             return Ok(folded::user_vectors(&self.weights, &histories));
@@ -235,6 +239,9 @@ impl Recommender {
         match self.config() {
             RecommenderConfig::BprMf(_) | RecommenderConfig::LightGcn(_) => {
                 self.tables().forward(queries, visit)
+            }
+            RecommenderConfig::SasRec(shape) if !shape.form.is_rechorus() => {
+                recbole_sasrec::forward(&self.weights, shape, &histories, visit)
             }
             RecommenderConfig::SasRec(_) => sasrec::forward(&self.weights, &histories, visit),
             RecommenderConfig::TiMiRec(_) => timirec::forward(&self.weights, &histories, visit),

@@ -1,7 +1,11 @@
 //! Reading and writing recommenders: our folder, or a bare state dict of `ReChorus` or `RecBole`.
 
+mod archive;
+mod pickle;
+mod pickle_names;
 mod recbole;
 mod shape;
+mod torch_file;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -18,13 +22,16 @@ use crate::{Architecture, ModelError};
 /// What a bare state dict does not say about its model.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StateDictOptions {
-    /// Its architecture; `None` for what the names of its tensors say.
+    /// Its architecture; `None` for what the settings of a `RecBole` checkpoint or the names of the
+    /// tensors say.
     pub architecture: Option<Architecture>,
-    /// Attention heads; `None` for what the config says, or 1.
+    /// Attention heads; `None` for what the settings say, or 1, in `RecBole`'s form 2.
     pub n_heads: Option<u32>,
-    /// Steps of propagation of a graph model; `None` for 3.
+    /// Steps of propagation of a graph model; `None` for what the settings say, or 3, with
+    /// `RecBole`'s names 2.
     pub n_layers: Option<u32>,
-    /// Last items of a history that are read; `None` for what the position table allows, or 20.
+    /// Last items of a history that are read; `None` for what the position table allows, what the
+    /// settings say, or 20, with `RecBole`'s names 50.
     pub history_max: Option<u32>,
     /// User and item of every train interaction, which `LightGCN` propagates over; `None` for what
     /// the file holds.
@@ -45,10 +52,19 @@ const CONFIG_FILE: &str = "config.json";
 /// The train interactions beside the weights of a graph model, `[n, 2]`.
 const PAIRS_TENSOR: &str = "train_pairs";
 
+/// A plain value among the settings of a checkpoint.
+#[derive(Debug, Clone, PartialEq)]
+enum Setting {
+    Text(String),
+    Number(f64),
+}
+
 /// The tensors of a file by name.
-pub(crate) struct StateDict<'a> {
-    pub(crate) path: &'a Path,
-    pub(crate) tensors: HashMap<String, Tensor>,
+struct StateDict<'a> {
+    path: &'a Path,
+    tensors: HashMap<String, Tensor>,
+    /// Settings beside them; empty but for a checkpoint of `RecBole`.
+    settings: HashMap<String, Setting>,
 }
 
 /// Reads a recommender from a folder or a file.
@@ -91,14 +107,11 @@ fn load_state_dict(
         source,
     })?;
     let hash = blake3::hash(&bytes).to_hex().to_string();
-    let mut state = StateDict {
-        path,
-        tensors: read_tensors(path, &bytes)?,
-    };
-    recbole::rename(&mut state)?;
+    let mut state = read_state(path, &bytes)?;
+    let is_recbole = recbole::rename(&mut state)?;
     let config = match config {
         Some(config) => config,
-        None => shape::shape_of(&state, options)?,
+        None => shape::shape_of(&state, options, is_recbole)?,
     };
     let weights = weights_from(&state, config)?;
     let graph = match weights.config() {
@@ -120,32 +133,24 @@ fn load_state_dict(
     })
 }
 
-fn read_tensors(path: &Path, bytes: &[u8]) -> Result<HashMap<String, Tensor>, ModelError> {
+fn read_state<'a>(path: &'a Path, bytes: &[u8]) -> Result<StateDict<'a>, ModelError> {
     let is_pickle = path.extension().is_some_and(|end| {
         ["pt", "pth"]
             .iter()
             .any(|known| end.eq_ignore_ascii_case(known))
     });
-    if !is_pickle {
-        return candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|error| {
-            let expected = format!("expected a complete safetensors file, found: {error}");
-            format_error(path, "header", expected)
-        });
+    if is_pickle {
+        return torch_file::read(path, bytes);
     }
-    // The pickle is read as data; the names of classes in it are never looked up.
-    let whole = candle_core::pickle::read_all(path);
-    let inside = match &whole {
-        Ok(found) if !found.is_empty() => None,
-        _ => candle_core::pickle::read_all_with_key(path, Some("state_dict")).ok(),
-    };
-    let read = match (inside.filter(|found| !found.is_empty()), whole) {
-        (Some(found), _) | (None, Ok(found)) => found,
-        (None, Err(error)) => {
-            let expected = format!("expected a state dict saved by PyTorch, found: {error}");
-            return Err(format_error(path, "the file", expected));
-        }
-    };
-    Ok(read.into_iter().collect())
+    let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|error| {
+        let expected = format!("expected a complete safetensors file, found: {error}");
+        format_error(path, "header", expected)
+    })?;
+    Ok(StateDict {
+        path,
+        tensors,
+        settings: HashMap::new(),
+    })
 }
 
 fn train_pairs(
@@ -201,7 +206,10 @@ fn weights_from(
             ))
         })?;
         // A position table may be longer than the histories that are read.
-        let fits = if segment.name.ends_with("p_embeddings.weight") {
+        let is_positions = ["p_embeddings.weight", "position_embedding.weight"]
+            .iter()
+            .any(|end| segment.name.ends_with(end));
+        let fits = if is_positions {
             matches!(tensor.dims(), &[rows, width]
                 if rows >= segment.shape[0] && width == segment.shape[1])
         } else {
@@ -229,7 +237,8 @@ fn weights_from(
     Ok(RecommenderWeights::from_flat(config, values))
 }
 
-/// The weights as bytes of a safetensors file with `ReChorus`' tensor names.
+/// The weights as bytes of a safetensors file with the tensor names of `ReChorus`, or of `RecBole`
+/// for its form of `SASRec`.
 pub(crate) fn to_bytes(
     weights: &RecommenderWeights,
     graph: Option<&InteractionGraph>,

@@ -226,6 +226,11 @@ pub fn train_recommender(
 ) -> Result<TrainedRecommender, ModelError> {
     config.check()?;
     training.check()?;
+    if matches!(config, RecommenderConfig::SasRec(shape) if !shape.form.is_rechorus()) {
+        return Err(ModelError::Request(
+            "SASRec in RecBole's form is read, not trained; train it in ReChorus' form".to_owned(),
+        ));
+    }
     let graph = match config {
         RecommenderConfig::LightGcn(shape) => {
             let pairs = data.train_pairs();

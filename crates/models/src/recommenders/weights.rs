@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 
-use super::config::RecommenderConfig;
+use super::config::{RecommenderConfig, SasRecConfig, SasRecForm};
 use crate::ModelError;
 
 /// How a tensor begins.
@@ -27,7 +27,7 @@ pub(crate) enum Start {
 /// One tensor of the flat buffer.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Segment {
-    /// Name in `ReChorus`' state dict.
+    /// Name in `ReChorus`' state dict, or in `RecBole`'s for its form of `SASRec`.
     pub(crate) name: String,
     /// Its shape.
     pub(crate) shape: Vec<usize>,
@@ -72,10 +72,54 @@ impl Layout {
         for part in BLOCK_PARTS {
             let part_name = format!("{name}.{part}");
             if part.starts_with("layer_norm") {
-                self.push(format!("{part_name}.weight"), &[d], Start::One);
-                self.push(format!("{part_name}.bias"), &[d], Start::Zero);
+                self.norm(&part_name, d);
             } else {
                 self.linear(&part_name, d, d);
+            }
+        }
+    }
+
+    fn norm(&mut self, name: &str, d: usize) {
+        self.push(format!("{name}.weight"), &[d], Start::One);
+        self.push(format!("{name}.bias"), &[d], Start::Zero);
+    }
+
+    /// The sixteen tensors of a block of `RecBole`'s `SASRec`.
+    fn recbole_block(&mut self, name: &str, d: usize, inner: usize) {
+        let attention = format!("{name}.multi_head_attention");
+        for part in ["query", "key", "value", "dense"] {
+            self.linear(&format!("{attention}.{part}"), d, d);
+        }
+        self.norm(&format!("{attention}.LayerNorm"), d);
+        self.linear(&format!("{name}.feed_forward.dense_1"), inner, d);
+        self.linear(&format!("{name}.feed_forward.dense_2"), d, inner);
+        self.norm(&format!("{name}.feed_forward.LayerNorm"), d);
+    }
+
+    /// The tensors of a `SASRec`.
+    fn sasrec(&mut self, shape: &SasRecConfig) {
+        let (d, items) = (shape.d_model as usize, shape.n_items as usize + 1);
+        let history_max = shape.history_max as usize;
+        match shape.form {
+            SasRecForm::ReChorus => {
+                self.push("i_embeddings.weight", &[items, d], Start::Normal);
+                self.push("p_embeddings.weight", &[history_max + 1, d], Start::Normal);
+                for layer in 0..shape.n_layers {
+                    self.block(&format!("transformer_block.{layer}"), d);
+                }
+            }
+            SasRecForm::RecBole { inner_width } => {
+                self.push("item_embedding.weight", &[items, d], Start::Normal);
+                self.push(
+                    "position_embedding.weight",
+                    &[history_max, d],
+                    Start::Normal,
+                );
+                self.norm("LayerNorm", d);
+                for layer in 0..shape.n_layers {
+                    let name = format!("trm_encoder.layer.{layer}");
+                    self.recbole_block(&name, d, inner_width as usize);
+                }
             }
         }
     }
@@ -124,14 +168,7 @@ pub(crate) fn segments(config: &RecommenderConfig) -> Vec<Segment> {
             layout.push(format!("{name}.item_emb"), &[items, d], Start::Glorot);
             layout.push(format!("{name}.user_emb"), &[users, d], Start::Glorot);
         }
-        RecommenderConfig::SasRec(shape) => {
-            layout.push("i_embeddings.weight", &[items, d], Start::Normal);
-            let positions = shape.history_max as usize + 1;
-            layout.push("p_embeddings.weight", &[positions, d], Start::Normal);
-            for layer in 0..shape.n_layers {
-                layout.block(&format!("transformer_block.{layer}"), d);
-            }
-        }
+        RecommenderConfig::SasRec(shape) => layout.sasrec(shape),
         RecommenderConfig::TiMiRec(shape) => {
             let (of, k) = ("interest_extractor", shape.n_interests as usize);
             layout.push(
@@ -358,7 +395,6 @@ fn standard_normal(rng: &mut ChaCha8Rng) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recommenders::SasRecConfig;
 
     #[test]
     fn grocery_shape_has_the_published_number_of_weights() {

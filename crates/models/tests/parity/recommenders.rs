@@ -13,21 +13,21 @@ use schema::HookPoint;
 
 use crate::shared_files::{max_difference, shared};
 
-struct Reference(HashMap<String, Tensor>);
+pub(crate) struct Reference(pub(crate) HashMap<String, Tensor>);
 
 impl Reference {
-    fn floats(&self, name: &str) -> Vec<f32> {
+    pub(crate) fn floats(&self, name: &str) -> Vec<f32> {
         let tensor = self.0[name].to_dtype(DType::F32).unwrap();
         tensor.flatten_all().unwrap().to_vec1().unwrap()
     }
 
-    fn ids(&self, name: &str) -> Vec<u32> {
+    pub(crate) fn ids(&self, name: &str) -> Vec<u32> {
         let tensor = self.0[name].to_dtype(DType::U32).unwrap();
         tensor.flatten_all().unwrap().to_vec1().unwrap()
     }
 
     /// Right-padded histories, oldest first; empty ones where the model reads none.
-    fn histories(&self, n: usize) -> Vec<Vec<u32>> {
+    pub(crate) fn histories(&self, n: usize) -> Vec<Vec<u32>> {
         if !self.0.contains_key("history_items") {
             return vec![Vec::new(); n];
         }
@@ -42,7 +42,7 @@ impl Reference {
 }
 
 /// The ten best items, best first.
-fn top_ten(scores: &[Vec<f32>]) -> Vec<u32> {
+pub(crate) fn top_ten(scores: &[Vec<f32>]) -> Vec<u32> {
     scores
         .iter()
         .flat_map(|scores| {

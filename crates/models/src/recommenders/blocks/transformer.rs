@@ -86,7 +86,7 @@ pub(crate) fn block_forward(
 }
 
 /// The context of every row and the attention weights.
-fn attention(
+pub(crate) fn attention(
     shape: BlockShape<'_>,
     [query, key, value]: [&[f32]; 3],
     d: usize,

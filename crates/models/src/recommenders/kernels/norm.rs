@@ -20,6 +20,11 @@ pub(crate) struct Normalised {
 /// # Shapes
 /// - `x`: `[n, d]`, `weight` and `bias`: `[d]`
 pub(crate) fn layer_norm(x: &mut [f32], weight: &[f32], bias: &[f32]) -> Normalised {
+    layer_norm_with(x, weight, bias, EPS)
+}
+
+/// As [`layer_norm`] with `eps` added to the variance.
+pub(crate) fn layer_norm_with(x: &mut [f32], weight: &[f32], bias: &[f32], eps: f32) -> Normalised {
     let d = weight.len();
     let mut centred = vec![0.0; x.len()];
     let mut inverse_std = Vec::with_capacity(x.len() / d);
@@ -28,7 +33,7 @@ pub(crate) fn layer_norm(x: &mut [f32], weight: &[f32], bias: &[f32]) -> Normali
         for (k, v) in kept.iter_mut().zip(row.iter()) {
             *k = v - mean;
         }
-        let inverse = 1.0 / (dot(kept, kept) / d as f32 + EPS).sqrt();
+        let inverse = 1.0 / (dot(kept, kept) / d as f32 + eps).sqrt();
         for ((v, k), (w, b)) in row
             .iter_mut()
             .zip(kept.iter_mut())

@@ -3,52 +3,78 @@
 use candle_core::Tensor;
 
 use super::super::config::{
-    BprMfConfig, Gru4RecConfig, LightGcnConfig, RecommenderConfig, SasRecConfig, TiMiRecConfig,
+    BprMfConfig, Gru4RecConfig, LightGcnConfig, RecommenderConfig, SasRecConfig, SasRecForm,
+    TiMiRecConfig,
 };
+use super::recbole::{self, SASREC_QUERY};
 use super::{StateDict, StateDictOptions, format_error};
 use crate::{Architecture, ModelError};
 
 /// Last items read where neither the file nor the user says.
 const HISTORY_MAX: u32 = 20;
 
+/// The same in `RecBole`.
+const RECBOLE_HISTORY_MAX: u32 = 50;
+
 /// Steps of propagation where nobody says.
 const GRAPH_STEPS: u32 = 3;
 
+/// The same in `RecBole`.
+const RECBOLE_GRAPH_STEPS: u32 = 2;
+
+/// Attention heads of `RecBole`'s `SASRec` where nobody says.
+const RECBOLE_HEADS: u32 = 2;
+
 /// A tensor that only one architecture has.
-const TELLING: [(Architecture, &str); 5] = [
+const TELLING: [(Architecture, &str); 6] = [
     (Architecture::BprMf, "u_embeddings.weight"),
     (Architecture::LightGcn, "encoder.embedding_dict.user_emb"),
     (Architecture::TiMiRec, "interest_extractor.W1.weight"),
     (Architecture::Gru4Rec, "rnn.weight_ih_l0"),
     (Architecture::SasRec, "p_embeddings.weight"),
+    (Architecture::SasRec, SASREC_QUERY),
 ];
 
-/// The shape of a state dict.
-pub(super) fn shape_of(
+/// The architecture of a state dict.
+fn architecture_of(
     state: &StateDict<'_>,
-    options: &StateDictOptions,
-) -> Result<RecommenderConfig, ModelError> {
-    let told = TELLING
+    wanted: Option<Architecture>,
+) -> Result<Architecture, ModelError> {
+    let named = TELLING
         .iter()
         .find(|(_, name)| state.tensors.contains_key(*name))
         .map(|(architecture, _)| *architecture);
     let has_two_tables =
-        |a: Option<Architecture>| matches!(a, Some(Architecture::BprMf | Architecture::LightGcn));
-    let architecture = match (options.architecture, told) {
-        (Some(wanted), told) if told.is_none_or(|told| told == wanted) => wanted,
-        // RecBole names the tables of both alike.
-        (Some(wanted), told) if has_two_tables(Some(wanted)) && has_two_tables(told) => wanted,
-        (Some(wanted), Some(told)) => {
-            return Err(format_error(
-                state.path,
-                "tensors",
-                format!("expected those of {wanted:?}, found those of {told:?}"),
-            ));
-        }
-        (_, Some(told)) => told,
-        (_, None) => Architecture::SasRec,
+        |a: Architecture| [Architecture::BprMf, Architecture::LightGcn].contains(&a);
+    // RecBole names the tables of both alike.
+    let agree =
+        |a: Architecture, b: Architecture| a == b || (has_two_tables(a) && has_two_tables(b));
+    let wanted = match wanted {
+        Some(wanted) => Some(wanted),
+        None => recbole::architecture(state)?,
     };
-    let reader = Reader { state, options };
+    match (wanted, named) {
+        (Some(wanted), Some(named)) if !agree(wanted, named) => Err(format_error(
+            state.path,
+            "tensors",
+            format!("expected those of {wanted:?}, found those of {named:?}"),
+        )),
+        (wanted, named) => Ok(wanted.or(named).unwrap_or(Architecture::SasRec)),
+    }
+}
+
+/// The shape of a state dict, whose names were `RecBole`'s or not.
+pub(super) fn shape_of(
+    state: &StateDict<'_>,
+    options: &StateDictOptions,
+    is_recbole: bool,
+) -> Result<RecommenderConfig, ModelError> {
+    let architecture = architecture_of(state, options.architecture)?;
+    let reader = Reader {
+        state,
+        options,
+        is_recbole,
+    };
     let config = match architecture {
         Architecture::BprMf => reader.bprmf()?,
         Architecture::LightGcn => reader.lightgcn()?,
@@ -70,6 +96,7 @@ pub(super) fn shape_of(
 struct Reader<'a> {
     state: &'a StateDict<'a>,
     options: &'a StateDictOptions,
+    is_recbole: bool,
 }
 
 impl Reader<'_> {
@@ -90,6 +117,12 @@ impl Reader<'_> {
         }
     }
 
+    /// A setting of the checkpoint, or what stands in for it.
+    fn setting(&self, name: &str, plain: u32, in_recbole: u32) -> u32 {
+        let told = recbole::whole_number(self.state, name);
+        told.unwrap_or(if self.is_recbole { in_recbole } else { plain })
+    }
+
     /// Ids of a table, whose row 0 is padding, and its width.
     fn ids(&self, name: &str) -> Result<(u32, u32), ModelError> {
         let (rows, width) = self.size(name)?;
@@ -100,12 +133,24 @@ impl Reader<'_> {
         self.state.tensors.contains_key(name)
     }
 
+    /// Layers of which the tensor of that name is there.
+    fn n_layers(&self, name: impl Fn(usize) -> String) -> u32 {
+        (0..=self.state.tensors.len())
+            .take_while(|layer| self.has(&name(*layer)))
+            .count() as u32
+    }
+
     /// Last items read, given the position table.
     fn history_max(&self, table: Option<&str>) -> Result<u32, ModelError> {
         let Some(name) = table else {
-            return Ok(self.options.history_max.unwrap_or(HISTORY_MAX));
+            return Ok(self.options.history_max.unwrap_or_else(|| {
+                self.setting("MAX_ITEM_LIST_LENGTH", HISTORY_MAX, RECBOLE_HISTORY_MAX)
+            }));
         };
-        let (most, _) = self.ids(name)?;
+        let (rows, _) = self.size(name)?;
+        // ReChorus has a row for padding too.
+        let padding = u32::from(!self.is_recbole);
+        let most = rows - padding;
         let wanted = self.options.history_max.unwrap_or(most);
         if wanted > most {
             return Err(format_error(
@@ -113,8 +158,8 @@ impl Reader<'_> {
                 &format!("tensor {name}"),
                 format!(
                     "expected at least {} rows for histories of {wanted} items, found {}",
-                    wanted + 1,
-                    most + 1
+                    wanted + padding,
+                    rows
                 ),
             ));
         }
@@ -138,21 +183,44 @@ impl Reader<'_> {
             n_users,
             n_items,
             d_model,
-            n_layers: self.options.n_layers.unwrap_or(GRAPH_STEPS),
+            n_layers: self
+                .options
+                .n_layers
+                .unwrap_or_else(|| self.setting("n_layers", GRAPH_STEPS, RECBOLE_GRAPH_STEPS)),
         }))
     }
 
     fn sasrec(&self) -> Result<RecommenderConfig, ModelError> {
+        if self.has(SASREC_QUERY) {
+            return self.recbole_sasrec();
+        }
         let (n_items, d_model) = self.ids("i_embeddings.weight")?;
-        let n_layers = (0..=self.state.tensors.len())
-            .take_while(|layer| self.has(&format!("transformer_block.{layer}.linear1.weight")))
-            .count();
+        let n_layers = self.n_layers(|layer| format!("transformer_block.{layer}.linear1.weight"));
         Ok(RecommenderConfig::SasRec(SasRecConfig {
             n_items,
             d_model,
-            n_layers: n_layers as u32,
+            n_layers,
             n_heads: self.options.n_heads.unwrap_or(1),
             history_max: self.history_max(Some("p_embeddings.weight"))?,
+            form: SasRecForm::ReChorus,
+        }))
+    }
+
+    fn recbole_sasrec(&self) -> Result<RecommenderConfig, ModelError> {
+        let (n_items, d_model) = self.ids("item_embedding.weight")?;
+        let layer =
+            |number: usize| format!("trm_encoder.layer.{number}.feed_forward.dense_1.weight");
+        let (inner_width, _) = self.size(&layer(0))?;
+        Ok(RecommenderConfig::SasRec(SasRecConfig {
+            n_items,
+            d_model,
+            n_layers: self.n_layers(layer),
+            n_heads: self
+                .options
+                .n_heads
+                .unwrap_or_else(|| self.setting("n_heads", RECBOLE_HEADS, RECBOLE_HEADS)),
+            history_max: self.history_max(Some("position_embedding.weight"))?,
+            form: SasRecForm::RecBole { inner_width },
         }))
     }
 
@@ -163,15 +231,13 @@ impl Reader<'_> {
         let (n_interests, _) = self.size(&format!("{of}.W2.weight"))?;
         let positions = format!("{of}.p_embeddings.weight");
         let has_positions = self.has(&positions);
-        let n_hidden = (0..=self.state.tensors.len())
-            .take_while(|layer| self.has(&format!("proj.proj_{layer}.weight")))
-            .count();
+        let n_hidden = self.n_layers(|layer| format!("proj.proj_{layer}.weight"));
         Ok(RecommenderConfig::TiMiRec(TiMiRecConfig {
             n_items,
             d_model,
             n_interests,
             attention_width,
-            n_layers: n_hidden as u32 + 1,
+            n_layers: n_hidden + 1,
             history_max: self.history_max(has_positions.then_some(&positions))?,
             has_positions,
             has_block: self.has(&format!("{of}.transformer.linear1.weight")),
