@@ -175,6 +175,7 @@ fn fixed_scores(scores: &[f32]) -> Recommender {
         n_layers: 1,
         n_heads: 1,
         history_max: 3,
+        ..SasRecConfig::new(0)
     };
     let random = Recommender::new(RecommenderWeights::random(config, 0).unwrap(), None).unwrap();
     let folder = tempfile::tempdir().unwrap();

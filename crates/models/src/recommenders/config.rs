@@ -33,7 +33,7 @@ pub struct LightGcnConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SasRecForm {
-    /// Positions counted from the newest item, attention without output projection, ReLU, a
+    /// Positions counted from the newest item, attention without output projection, `ReLU`, a
     /// feed-forward layer as wide as the items; the only form that is trained here.
     #[default]
     ReChorus,
@@ -47,6 +47,10 @@ pub enum SasRecForm {
 
 impl SasRecForm {
     /// Whether it is the form that is trained here.
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde hands over a reference"
+    )]
     pub fn is_rechorus(&self) -> bool {
         matches!(self, Self::ReChorus)
     }
