@@ -9,8 +9,9 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("schema", &[]),
     ("datasets", &["schema"]),
-    ("models", &["schema"]),
-    ("sae", &["schema"]),
+    ("torch_file", &[]),
+    ("models", &["schema", "torch_file"]),
+    ("sae", &["schema", "torch_file"]),
     ("store", &["schema"]),
     ("explain", &["schema"]),
     (
@@ -39,7 +40,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("dicom-pixeldata", &["datasets"]),
     ("csv", &["datasets", "sae"]),
     ("parquet", &["sae"]),
-    ("zip", &["sae", "store"]),
+    ("zip", &["sae", "store", "torch_file"]),
     ("anyhow", &["fluoroscope"]),
     ("clap", &["fluoroscope"]),
     ("tauri-utils", &["fluoroscope"]),

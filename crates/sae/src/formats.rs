@@ -7,8 +7,6 @@ pub mod gemma_scope;
 pub mod interpretations;
 mod npz;
 pub mod openai;
-mod pickle;
-mod pickle_names;
 pub mod recsae;
 pub mod saelens;
 mod tensor_file;

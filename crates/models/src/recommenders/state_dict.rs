@@ -1,8 +1,5 @@
 //! Reading and writing recommenders: our folder, or a bare state dict of `ReChorus` or `RecBole`.
 
-mod archive;
-mod pickle;
-mod pickle_names;
 mod recbole;
 mod shape;
 mod torch_file;

@@ -1,8 +1,8 @@
 //! Checkpoints of `RecBole`: its names for the tensors that `ReChorus` names otherwise.
 
 use candle_core::{DType, Device, Tensor};
+use torch_file::printable;
 
-use super::pickle::printable;
 use super::{Setting, StateDict, format_error};
 use crate::{Architecture, ModelError};
 

@@ -1,101 +1,39 @@
-//! Reads the pickle of a torch file as data: a few opcodes, a list of harmless names, no calls.
+//! Reads the pickle of a torch file as data: a few opcodes, names that stay words, no calls.
 //!
-//! A pickle is a program for a stack machine that may name and call any Python function. Here it
-//! can only build numbers, texts, containers and descriptions of tensors; whatever else it names
-//! ends the reading with the place and the name. Values live in one flat list and refer to each
-//! other by number, so neither nesting nor sharing can exhaust the stack or the memory.
+//! A pickle is a program for a stack machine that may name and call any Python function. Here a
+//! name is a word that is never looked up, and what a call would make is a container, a tensor or
+//! an object without content. A name that is not harmless ends the reading. Values live in one
+//! flat list and refer to each other by number, so neither nesting nor sharing can exhaust the
+//! stack or the memory.
 
-use super::pickle_names::{Callable, ElementType, callable};
+use crate::names::{Callable, ElementType, Names};
+use crate::value::{Pickle, StorageRef, TensorRef, Value, ValueId, printable};
 
-/// Arguments of a call at most; `_rebuild_tensor_v2` has seven.
-const MAX_ARGUMENTS: usize = 16;
 /// Dimensions of a tensor at most.
 const MAX_DIMENSIONS: usize = 8;
 /// Bytes of a storage's name at most.
 const MAX_KEY: usize = 64;
-
-/// Number of a value among [`Pickle::values`].
-pub(crate) type ValueId = usize;
-
-/// What a pickle builds.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
-    None,
-    Bool(bool),
-    Integer(i64),
-    Float(f64),
-    Text(String),
-    /// Tuple, list or set.
-    Sequence(Vec<ValueId>),
-    /// Keys and values in order.
-    Dictionary(Vec<(ValueId, ValueId)>),
-    Callable(Callable),
-    Storage(StorageRef),
-    Tensor(TensorRef),
-    /// Something harmless that no dictionary needs, e.g. a device.
-    Other,
-}
-
-/// Which entry of the archive holds the numbers of a tensor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StorageRef {
-    pub(crate) element: ElementType,
-    pub(crate) key: String,
-    pub(crate) n_elements: u64,
-}
-
-/// A view of a storage.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct TensorRef {
-    pub(crate) storage: StorageRef,
-    /// Elements before the first one.
-    pub(crate) offset: u64,
-    pub(crate) shape: Vec<u64>,
-    /// Elements between neighbours along each dimension.
-    pub(crate) strides: Vec<u64>,
-}
-
-/// A pickle's values and which one is the result.
-#[derive(Debug)]
-pub(crate) struct Pickle {
-    values: Vec<Value>,
-    root: ValueId,
-}
+/// Bytes of a Python name at most.
+const MAX_NAME: usize = 256;
 
 /// Why a pickle is refused, and at which byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct PickleFault {
-    pub(crate) at: usize,
-    pub(crate) reason: String,
+pub struct PickleFault {
+    /// Its offset.
+    pub at: usize,
+    /// A sentence.
+    pub reason: String,
 }
 
-impl Pickle {
-    /// The result.
-    pub(crate) fn root(&self) -> &Value {
-        self.value(self.root)
-    }
-
-    pub(crate) fn value(&self, id: ValueId) -> &Value {
-        self.values.get(id).unwrap_or(&Value::Other)
-    }
-
-    /// The value under a text key of a dictionary.
-    pub(crate) fn entry<'a>(&'a self, dictionary: &'a Value, key: &str) -> Option<&'a Value> {
-        let Value::Dictionary(pairs) = dictionary else {
-            return None;
-        };
-        let found = pairs
-            .iter()
-            .rev()
-            .find(|(name, _)| matches!(self.value(*name), Value::Text(text) if text == key));
-        found.map(|&(_, id)| self.value(id))
-    }
-}
-
-/// Reads a whole pickle.
-pub(crate) fn read(bytes: &[u8]) -> Result<Pickle, PickleFault> {
+/// Reads a whole pickle, running nothing.
+///
+/// # Errors
+/// The first byte at which it is damaged, names what is not harmless or holds what stands in no
+/// such file.
+pub fn read(bytes: &[u8], names: Names) -> Result<Pickle, PickleFault> {
     let mut machine = Machine {
         bytes,
+        names,
         at: 0,
         opcode_at: 0,
         values: Vec::new(),
@@ -113,6 +51,7 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Pickle, PickleFault> {
 
 struct Machine<'a> {
     bytes: &'a [u8],
+    names: Names,
     at: usize,
     opcode_at: usize,
     values: Vec<Value>,
@@ -151,21 +90,16 @@ impl Machine<'_> {
             b'c' | 0x93 => self.name(opcode)?,
             b'Q' => self.persistent_storage()?,
             b'R' | 0x81 => self.call()?,
+            0x92 if self.names == Names::Checkpoint => {
+                // Arguments by name.
+                self.pop()?;
+                self.call()?;
+            }
             b'b' => self.build()?,
-            b'}'
-            | b']'
-            | 0x8f
-            | b'l'
-            | b'd'
-            | b'a'
-            | b'e'
-            | b's'
-            | b'u'
-            | 0x90
-            | 0x91
-            | b')'
-            | b't'
-            | 0x85..=0x87 => self.container(opcode)?,
+            b'}' | b']' | 0x8f | b')' | b'l' | b'd' | b't' | 0x91 | 0x85..=0x87 => {
+                self.container(opcode)?;
+            }
+            b'a' | b'e' | 0x90 | b's' | b'u' => self.fill(opcode)?,
             b'q' | b'r' | 0x94 | b'h' | b'j' | b'p' | b'g' => self.memory(opcode)?,
             _ => self.scalar(opcode)?,
         }
@@ -186,18 +120,42 @@ impl Machine<'_> {
                 let n = u32::from_le_bytes(self.array()?) as usize;
                 self.text(n)?
             }
-            0x8c | b'U' => {
+            0x8c => {
                 let n = usize::from(self.array::<1>()?[0]);
                 self.text(n)?
             }
-            _ => {
-                return self.fault(format!(
-                    "the pickle opcode 0x{opcode:02x} stands in no file of tensors"
-                ));
+            b'U' | b'C' | b'B' | b'T' => return self.bytes(opcode),
+            _ => return self.unknown(opcode),
+        };
+        self.push(value);
+        Ok(())
+    }
+
+    /// The texts of Python 2 and bytes, which only checkpoints have and nothing reads.
+    fn bytes(&mut self, opcode: u8) -> Step<()> {
+        if self.names == Names::Tensors && opcode != b'U' {
+            return self.unknown(opcode);
+        }
+        let n = match opcode {
+            b'B' | b'T' => u32::from_le_bytes(self.array()?) as usize,
+            _ => usize::from(self.array::<1>()?[0]),
+        };
+        let value = match self.names {
+            Names::Tensors => self.text(n)?,
+            Names::Checkpoint => {
+                self.take(n)?;
+                Value::Other
             }
         };
         self.push(value);
         Ok(())
+    }
+
+    fn unknown<T>(&self, opcode: u8) -> Step<T> {
+        let file = self.names.file();
+        self.fault(format!(
+            "the pickle opcode 0x{opcode:02x} stands in no {file}"
+        ))
     }
 
     /// LONG1: a little-endian integer of up to 255 bytes; those past 64 bits are never sizes.
@@ -221,43 +179,51 @@ impl Machine<'_> {
         }
     }
 
+    /// Makes a container.
     fn container(&mut self, opcode: u8) -> Step<()> {
-        match opcode {
-            b'}' => self.push(Value::Dictionary(Vec::new())),
-            b']' | 0x8f | b')' => self.push(Value::Sequence(Vec::new())),
-            b'l' | b't' | 0x91 => {
-                let items = self.pop_to_mark()?;
-                self.push(Value::Sequence(items));
-            }
+        let value = match opcode {
+            b'}' => Value::Dictionary(Vec::new()),
+            b']' | 0x8f | b')' => Value::Sequence(Vec::new()),
             b'd' => {
                 let items = self.pop_to_mark()?;
-                let pairs = self.pairs(&items)?;
-                self.push(Value::Dictionary(pairs));
+                Value::Dictionary(self.pairs(&items)?)
             }
             0x85..=0x87 => {
                 let n = usize::from(opcode - 0x84);
                 let Some(from) = self.stack.len().checked_sub(n) else {
                     return self.fault("the pickle takes more from its stack than is there");
                 };
-                let items = self.stack.split_off(from);
-                self.push(Value::Sequence(items));
+                Value::Sequence(self.stack.split_off(from))
             }
-            b'a' => {
-                let item = self.pop()?;
-                self.extend(vec![item])?;
-            }
-            b'e' | 0x90 => {
-                let items = self.pop_to_mark()?;
-                self.extend(items)?;
-            }
+            _ => Value::Sequence(self.pop_to_mark()?),
+        };
+        self.push(value);
+        Ok(())
+    }
+
+    /// Puts values into the container, or the object made like one, on top of the stack.
+    fn fill(&mut self, opcode: u8) -> Step<()> {
+        let items = match opcode {
+            b'a' => vec![self.pop()?],
             b's' => {
                 let value = self.pop()?;
-                let key = self.pop()?;
-                self.set_items(&[key, value])?;
+                vec![self.pop()?, value]
             }
-            _ => {
-                let items = self.pop_to_mark()?;
-                self.set_items(&items)?;
+            _ => self.pop_to_mark()?,
+        };
+        let target = self.top()?;
+        if matches!(opcode, b's' | b'u') {
+            let pairs = self.pairs(&items)?;
+            match &mut self.values[target] {
+                Value::Dictionary(known) => known.extend(pairs),
+                Value::Object(_) => {}
+                _ => return self.fault("it sets items of something that is not a dictionary"),
+            }
+        } else {
+            match &mut self.values[target] {
+                Value::Sequence(known) => known.extend(items),
+                Value::Object(_) => {}
+                _ => return self.fault("it appends to something that is not a list"),
             }
         }
         Ok(())
@@ -292,27 +258,33 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// `GLOBAL` or `STACK_GLOBAL`: a Python name, which must be one of the harmless ones.
+    /// `GLOBAL` or `STACK_GLOBAL`: a Python name, kept as a word.
     fn name(&mut self, opcode: u8) -> Step<()> {
-        let (module, name) = if opcode == b'c' {
-            (self.line()?, self.line()?)
+        let name = if opcode == b'c' {
+            let module = self.line()?;
+            format!("{module}.{}", self.line()?)
         } else {
             let (name, module) = (self.pop()?, self.pop()?);
             match (&self.values[module], &self.values[name]) {
-                (Value::Text(module), Value::Text(name)) => (module.clone(), name.clone()),
+                (Value::Text(module), Value::Text(name)) => format!("{module}.{name}"),
                 _ => return self.fault("the pickle names a Python object by something not a text"),
             }
         };
-        match callable(&module, &name) {
-            Some(known) => {
-                self.push(Value::Callable(known));
-                Ok(())
-            }
-            None => self.fault(format!(
+        if self.names == Names::Tensors && self.names.callable(&name).is_none() {
+            return self.fault(format!(
                 "it asks for {}, which is no tensor and could run code; it was not run",
-                printable(&format!("{module}.{name}"))
-            )),
+                printable(&name)
+            ));
         }
+        if name.len() > MAX_NAME {
+            return self.fault(format!(
+                "the name {} has {} bytes, expected {MAX_NAME} at most",
+                printable(&name),
+                name.len()
+            ));
+        }
+        self.push(Value::Name(name));
+        Ok(())
     }
 
     fn persistent_storage(&mut self) -> Step<()> {
@@ -341,51 +313,58 @@ impl Machine<'_> {
             &self.values[key],
             &self.values[n],
         ) {
-            (
-                Value::Text(tag),
-                Value::Callable(Callable::Storage(element)),
-                Value::Text(key),
-                Value::Integer(n),
-            ) if tag == "storage" && key.len() <= MAX_KEY => Some(StorageRef {
-                element: *element,
-                key: key.clone(),
-                n_elements: u64::try_from(*n).ok()?,
-            }),
+            (Value::Text(tag), Value::Name(class), Value::Text(key), Value::Integer(n))
+                if tag == "storage" && key.len() <= MAX_KEY =>
+            {
+                let element = ElementType::of_class(class);
+                (element.is_some() || self.names == Names::Checkpoint).then_some(StorageRef {
+                    element,
+                    key: key.clone(),
+                    n_elements: u64::try_from(*n).ok()?,
+                })
+            }
             _ => None,
         }
     }
 
-    /// REDUCE and NEWOBJ: only the constructors of the list are understood.
+    /// `REDUCE` and `NEWOBJ`: nothing is called.
     fn call(&mut self) -> Step<()> {
         let (arguments, function) = (self.pop()?, self.pop()?);
-        let Value::Callable(function) = self.values[function].clone() else {
+        let Value::Name(name) = &self.values[function] else {
             return self.fault("the pickle calls something that is not a function");
         };
-        let arguments = match &self.values[arguments] {
-            Value::Sequence(arguments) if arguments.len() <= MAX_ARGUMENTS => arguments.clone(),
-            _ => return self.fault(format!("{} is called without a tuple", function.name())),
+        let Some(function) = self.names.callable(name) else {
+            return self.fault(format!(
+                "it asks to call {}, which no {} needs and which could run code; it was not run",
+                printable(name),
+                self.names.file()
+            ));
         };
-        let made = match (function, arguments.as_slice()) {
-            (Callable::OrderedDict, []) => Some(Value::Dictionary(Vec::new())),
-            (Callable::RebuildTensor, given) => self.tensor_of(given).map(Value::Tensor),
+        let arguments = match &self.values[arguments] {
+            Value::Sequence(arguments) if arguments.len() <= self.names.max_arguments() => {
+                arguments.as_slice()
+            }
+            _ => return self.fault(format!("{} is called without a tuple", printable(name))),
+        };
+        let made = match (function, arguments) {
+            (Callable::EmptyDictionary, []) | (Callable::Dictionary, _) => {
+                Some(Value::Dictionary(Vec::new()))
+            }
+            (Callable::Tensor, given) => self.tensor_of(given).map(Value::Tensor),
             (Callable::Inert, _) => Some(Value::Other),
-            // These hand on what they are given.
-            (Callable::Size, &[kept]) | (Callable::RebuildParameter, &[kept, ..]) => {
+            (Callable::Object, _) => Some(Value::Object(None)),
+            (Callable::Only, &[kept]) | (Callable::First, &[kept, ..]) => {
                 self.stack.push(kept);
                 return Ok(());
             }
             _ => None,
         };
-        match made {
-            Some(value) => {
-                self.push(value);
-                Ok(())
-            }
-            None => self.fault(format!(
-                "{} is called with arguments it does not take",
-                function.name()
-            )),
-        }
+        let Some(made) = made else {
+            let name = printable(name);
+            return self.fault(format!("{name} is called with arguments it does not take"));
+        };
+        self.push(made);
+        Ok(())
     }
 
     /// `(storage, offset, shape, strides, …)`.
@@ -421,36 +400,21 @@ impl Machine<'_> {
         }
     }
 
-    /// BUILD: attributes of a dictionary or tensor, which mean nothing here.
+    /// `BUILD`: the attributes of an object; those of a dictionary or tensor mean nothing here, nor
+    /// do those of what is inert.
     fn build(&mut self) -> Step<()> {
-        self.pop()?;
-        match &self.values[self.top()?] {
-            Value::Dictionary(_) | Value::Tensor(_) | Value::Other => Ok(()),
-            _ => self.fault("it sets the state of an object that is neither dictionary nor tensor"),
-        }
-    }
-
-    fn extend(&mut self, items: Vec<ValueId>) -> Step<()> {
+        let state = self.pop()?;
         let target = self.top()?;
         match &mut self.values[target] {
-            Value::Sequence(known) => {
-                known.extend(items);
-                Ok(())
+            Value::Object(known) => *known = Some(state),
+            Value::Dictionary(_) | Value::Tensor(_) => {}
+            Value::Other if self.names == Names::Tensors => {}
+            _ => {
+                return self
+                    .fault("it sets the state of an object that is neither dictionary nor tensor");
             }
-            _ => self.fault("it appends to something that is not a list"),
         }
-    }
-
-    fn set_items(&mut self, items: &[ValueId]) -> Step<()> {
-        let pairs = self.pairs(items)?;
-        let target = self.top()?;
-        match &mut self.values[target] {
-            Value::Dictionary(known) => {
-                known.extend(pairs);
-                Ok(())
-            }
-            _ => self.fault("it sets items of something that is not a dictionary"),
-        }
+        Ok(())
     }
 
     fn pairs(&self, items: &[ValueId]) -> Step<Vec<(ValueId, ValueId)>> {
@@ -521,26 +485,12 @@ impl Machine<'_> {
     }
 }
 
-/// A name from a file, fit for one sentence.
-fn printable(name: &str) -> String {
-    const LONGEST: usize = 80;
-    let mut out: String = name
-        .chars()
-        .take(LONGEST)
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect();
-    if name.chars().count() > LONGEST {
-        out.push('…');
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn reason(bytes: &[u8]) -> PickleFault {
-        read(bytes).unwrap_err()
+        read(bytes, Names::Tensors).unwrap_err()
     }
 
     #[test]
@@ -549,6 +499,7 @@ mod tests {
         let pickle = read(
             b"\x80\x02}(X\x01\x00\x00\x00aK\x01J\xfe\xff\xff\xffG\x40\x0c\x00\x00\x00\x00\x00\x00\
               \x87X\x01\x00\x00\x00b](N\x88eu.",
+            Names::Tensors,
         )
         .unwrap();
         let Some(Value::Sequence(items)) = pickle.entry(pickle.root(), "a") else {
@@ -574,25 +525,44 @@ mod tests {
     }
 
     #[test]
+    fn an_object_keeps_its_state_and_is_never_made() {
+        // {'config': Config() with the state {'n_heads': 2}}, protocol 4.
+        let pickle = read(
+            b"\x80\x04}\x8c\x06config\x8c\x1brecbole.config.configurator\x8c\x06Config\x93)\x81\
+              }\x8c\x07n_headsK\x02sbs.",
+            Names::Checkpoint,
+        )
+        .unwrap();
+        let config = pickle.entry(pickle.root(), "config").unwrap();
+        assert_eq!(pickle.entry(config, "n_heads"), Some(&Value::Integer(2)));
+        assert_eq!(pickle.entry(config, "n_layers"), None);
+    }
+
+    #[test]
+    fn a_call_of_anything_else_is_named_with_its_place_and_not_run() {
+        let fault = read(
+            b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.",
+            Names::Checkpoint,
+        )
+        .unwrap_err();
+        assert_eq!(fault.at, 26);
+        assert!(fault.reason.contains("posix.system"), "{}", fault.reason);
+        // The same by STACK_GLOBAL.
+        let fault = read(
+            b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93\x8c\x011\x85R.",
+            Names::Checkpoint,
+        )
+        .unwrap_err();
+        assert!(fault.reason.contains("builtins.eval"), "{}", fault.reason);
+    }
+
+    #[test]
     fn damage_never_panics() {
         let good: &[u8] = b"\x80\x02}q\x00(X\x01\x00\x00\x00actorch._utils\n_rebuild_tensor_v2\n\
             ((X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu\
             K\x01tQK\x00))\x89ccollections\nOrderedDict\n)RtRu.";
-        let pickle = read(good).unwrap();
-        assert!(matches!(
-            pickle.entry(pickle.root(), "a"),
-            Some(Value::Tensor(_))
-        ));
-        for n in 0..good.len() {
-            assert!(read(&good[..n]).is_err(), "cut at {n}");
-        }
-        // Every byte changed to every value: an answer or a sentence, never a panic.
-        for at in 0..good.len() {
-            for byte in 0..=u8::MAX {
-                let mut bytes = good.to_vec();
-                bytes[at] = byte;
-                drop(read(&bytes));
-            }
+        for names in [Names::Tensors, Names::Checkpoint] {
+            damage(good, names);
         }
         assert!(reason(b"\x80\x02q\x00.").reason.contains("stack"));
         assert!(
@@ -600,5 +570,29 @@ mod tests {
                 .reason
                 .contains("keeps")
         );
+        assert!(
+            reason(b"\x80\x02X\xff\xff\xff\xffa.")
+                .reason
+                .contains("middle")
+        );
+    }
+
+    fn damage(good: &[u8], names: Names) {
+        let pickle = read(good, names).unwrap();
+        assert!(matches!(
+            pickle.entry(pickle.root(), "a"),
+            Some(Value::Tensor(_))
+        ));
+        for n in 0..good.len() {
+            assert!(read(&good[..n], names).is_err(), "cut at {n}");
+        }
+        // Every byte changed to every value: an answer or a sentence, never a panic.
+        for at in 0..good.len() {
+            for byte in 0..=u8::MAX {
+                let mut bytes = good.to_vec();
+                bytes[at] = byte;
+                drop(read(&bytes, names));
+            }
+        }
     }
 }
