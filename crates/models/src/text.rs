@@ -11,9 +11,11 @@ pub mod llama_config;
 mod llama_gguf;
 pub mod llama_model;
 pub mod report_tokens;
+mod text_reader;
 
 pub use gguf::{Gguf, GgufValue};
 pub use gguf_tokenizer::GgufTokenizer;
 pub use llama_config::LlamaConfig;
 pub use llama_model::{GgufFacts, LlamaModel, LlamaOptions, inspect_gguf, load_gguf};
+pub use text_reader::TextReader;
 pub mod word_tokenizer;

@@ -138,10 +138,10 @@ fn draw(scores: &[f32], sampling: Sampling, uniform: f32) -> u32 {
 }
 
 /// One text under way.
-struct Text {
+pub(super) struct Text {
     prompt_len: usize,
     picker: Picker,
-    written: Generation,
+    pub(super) written: Generation,
     n_max: usize,
     is_done: bool,
 }
@@ -310,7 +310,7 @@ impl Writer<'_> {
         Ok(text.written)
     }
 
-    fn begin(&self, prompt_len: usize, number: usize) -> Text {
+    pub(super) fn begin(&self, prompt_len: usize, number: usize) -> Text {
         let room = self.llama.config().n_context.saturating_sub(prompt_len) + 1;
         Text {
             prompt_len,
@@ -322,7 +322,7 @@ impl Writer<'_> {
     }
 
     /// Takes tokens until every text is done. `states` are the last rows after the final norm.
-    fn go_on(
+    pub(super) fn go_on(
         &self,
         texts: &mut [Text],
         sequences: &mut [&mut Sequence],

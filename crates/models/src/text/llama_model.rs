@@ -52,7 +52,7 @@ pub struct GgufFacts {
 /// A Llama-shaped text model with its tokenizer.
 pub struct LlamaModel {
     card: ModelCard,
-    llama: Llama,
+    pub(super) llama: Llama,
     tokenizer: GgufTokenizer,
     options: LlamaOptions,
     /// The prompt read last, up to where edits began.
@@ -264,7 +264,11 @@ impl LlamaModel {
         Ok((pass, run.into_captured()))
     }
 
-    fn writer<'a>(&'a self, spec: &'a HookSpec, options: &'a GenerationOptions) -> Writer<'a> {
+    pub(super) fn writer<'a>(
+        &'a self,
+        spec: &'a HookSpec,
+        options: &'a GenerationOptions,
+    ) -> Writer<'a> {
         Writer {
             llama: &self.llama,
             vocabulary: &self.tokenizer,
@@ -301,22 +305,27 @@ impl LlamaModel {
     }
 
     fn check_ids(&self, input: &ModelInput) -> Result<(), ModelError> {
+        self.check_length(&input.ids)
+    }
+
+    /// Whether these are tokens of the model, and not too many.
+    pub(super) fn check_length(&self, ids: &[u32]) -> Result<(), ModelError> {
         let config = self.llama.config();
-        if input.ids.is_empty() {
+        if ids.is_empty() {
             return Err(ModelError::Request(format!(
                 "{} was given an empty text",
                 self.card.name
             )));
         }
-        if input.ids.len() > config.n_context {
+        if ids.len() > config.n_context {
             return Err(ModelError::Request(format!(
                 "{} reads at most {} tokens, the text has {}",
                 self.card.name,
                 config.n_context,
-                input.ids.len()
+                ids.len()
             )));
         }
-        match input.ids.iter().find(|&&id| id as usize >= config.n_vocab) {
+        match ids.iter().find(|&&id| id as usize >= config.n_vocab) {
             Some(id) => Err(ModelError::Request(format!(
                 "token id {id} is beyond the {} tokens of {}",
                 config.n_vocab, self.card.name

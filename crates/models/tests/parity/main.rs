@@ -10,5 +10,6 @@ mod recbole;
 mod recommenders;
 mod sasrec;
 mod shared_files;
+mod text_reader;
 mod tiny_gguf;
 mod tiny_vit;
