@@ -1,38 +1,16 @@
 //! What says what a feature of a recommender looks for: keywords, or a language model.
 
-use schema::{Association, FeatureId};
+use schema::FeatureId;
 
 use crate::concept_prompts::{explanation_chat, read_explanation};
 use crate::shown_case::{ItemTexts, ShownCase};
 use crate::text_model::{TextModel, Writing};
-use crate::{ACTIVATING_LEVEL, ExplainError, KeywordOptions, Keywords, TermTable};
+use crate::{
+    ACTIVATING_LEVEL, ExplainError, Explained, Explainer, KeywordOptions, Keywords, TermTable,
+};
 
 /// Tokens of an explanation at most, as in `RecSAE`.
 const MAX_TOKENS: usize = 64;
-
-/// An explanation and what it was made from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Explained {
-    /// The explanation.
-    pub text: String,
-    /// Terms it rests on, strongest first; none from a language model.
-    pub evidence: Vec<Association>,
-    /// What the language model was asked.
-    pub prompt: Option<String>,
-}
-
-/// Makes explanations from construction cases.
-pub trait ConceptExplainer {
-    /// The explanation of a feature; `None` where nothing can be said.
-    ///
-    /// # Errors
-    /// Those of [`Keywords::of`] and [`TextModel::write`].
-    fn explain(
-        &self,
-        feature: FeatureId,
-        cases: &[ShownCase],
-    ) -> Result<Option<Explained>, ExplainError>;
-}
 
 /// Explains by terms of titles and categories that the items of the cases have more often than the
 /// catalogue.
@@ -66,7 +44,7 @@ impl<'a> KeywordExplainer<'a> {
     }
 }
 
-impl ConceptExplainer for KeywordExplainer<'_> {
+impl Explainer<ShownCase> for KeywordExplainer<'_> {
     fn explain(
         &self,
         feature: FeatureId,
@@ -106,7 +84,7 @@ pub struct ModelExplainer<'a> {
     pub writing: Writing,
 }
 
-impl ConceptExplainer for ModelExplainer<'_> {
+impl Explainer<ShownCase> for ModelExplainer<'_> {
     fn explain(
         &self,
         feature: FeatureId,

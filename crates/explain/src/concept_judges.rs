@@ -5,20 +5,10 @@ use std::collections::BTreeSet;
 use crate::concept_prompts::{judgement_chat, read_prediction};
 use crate::shown_case::{ItemTexts, ShownCase};
 use crate::text_model::{TextModel, Writing};
-use crate::{ExplainError, TermTable, title_terms};
+use crate::{ExplainError, Judge, TermTable};
 
 /// Tokens of a judgement at most.
 const MAX_TOKENS: usize = 8;
-
-/// Predicts activations from explanations.
-pub trait ConceptJudge {
-    /// The activation of the feature at the recommended item, 0 to 10; `None` where the answer
-    /// cannot be read. Levels of the case are not looked at.
-    ///
-    /// # Errors
-    /// Those of [`TextModel::write`].
-    fn predict(&self, explanation: &str, case: &ShownCase) -> Result<Option<f64>, ExplainError>;
-}
 
 /// Judges by terms: 10 where the recommended item has one of the explanation, else 10 times the share
 /// of the shown history that does.
@@ -36,31 +26,6 @@ impl<'a> KeywordJudge<'a> {
         Self { table }
     }
 
-    /// The terms of the catalogue that an explanation names. Where it has whole parts that are terms,
-    /// as keywords have, these alone.
-    fn named(&self, explanation: &str) -> BTreeSet<u32> {
-        let lower = explanation.to_lowercase();
-        let parts: Vec<&str> = lower.split(',').map(str::trim).collect();
-        let known: BTreeSet<u32> = parts
-            .iter()
-            .filter_map(|part| self.table.number_of(part))
-            .collect();
-        if known.len() == parts.len() {
-            return known;
-        }
-        let around = |c: char| !c.is_alphanumeric();
-        let words = lower
-            .split_whitespace()
-            .map(|word| word.trim_matches(around));
-        title_terms(explanation)
-            .iter()
-            .map(String::as_str)
-            .chain(words)
-            .filter_map(|term| self.table.number_of(term))
-            .chain(known)
-            .collect()
-    }
-
     fn has(&self, item: u32, named: &BTreeSet<u32>) -> bool {
         let at = item.wrapping_sub(1);
         (at as usize) < self.table.n_samples()
@@ -72,9 +37,9 @@ impl<'a> KeywordJudge<'a> {
     }
 }
 
-impl ConceptJudge for KeywordJudge<'_> {
+impl Judge<ShownCase> for KeywordJudge<'_> {
     fn predict(&self, explanation: &str, case: &ShownCase) -> Result<Option<f64>, ExplainError> {
-        let named = self.named(explanation);
+        let named = self.table.named_in(explanation);
         if self.has(case.recommended.item, &named) {
             return Ok(Some(10.0));
         }
@@ -98,7 +63,7 @@ pub struct ModelJudge<'a> {
     pub writing: Writing,
 }
 
-impl ConceptJudge for ModelJudge<'_> {
+impl Judge<ShownCase> for ModelJudge<'_> {
     fn predict(&self, explanation: &str, case: &ShownCase) -> Result<Option<f64>, ExplainError> {
         for again in [false, true] {
             let chat = judgement_chat(explanation, case, self.texts, again);
@@ -122,7 +87,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Chat, ConceptExplainer as _, KeywordExplainer, ModelExplainer, ShownItem, judgement_chat,
+        Chat, Explainer as _, KeywordExplainer, ModelExplainer, ShownItem, judgement_chat,
     };
 
     /// Twenty items: every fourth is a comedy, the first three of them about pirates.

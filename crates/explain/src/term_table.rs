@@ -96,6 +96,31 @@ impl TermTable {
         found.ok().map(|number| number as u32)
     }
 
+    /// The terms that an explanation names. Where it has whole parts between commas that are terms,
+    /// as keywords have, these alone; else all its words and pairs of words that are terms.
+    pub fn named_in(&self, explanation: &str) -> BTreeSet<u32> {
+        let lower = explanation.to_lowercase();
+        let parts: Vec<&str> = lower.split(',').map(str::trim).collect();
+        let known: BTreeSet<u32> = parts
+            .iter()
+            .filter_map(|part| self.number_of(part))
+            .collect();
+        if known.len() == parts.len() {
+            return known;
+        }
+        let around = |c: char| !c.is_alphanumeric();
+        let words = lower
+            .split_whitespace()
+            .map(|word| word.trim_matches(around));
+        title_terms(explanation)
+            .iter()
+            .map(String::as_str)
+            .chain(words)
+            .filter_map(|term| self.number_of(term))
+            .chain(known)
+            .collect()
+    }
+
     /// Terms of a sample, ascending.
     ///
     /// # Panics

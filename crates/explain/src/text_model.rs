@@ -49,6 +49,31 @@ pub trait TextModel {
     /// # Errors
     /// [`ExplainError::TextModel`] when it cannot; [`ExplainError::Stopped`] when it was told to stop.
     fn write(&self, chat: &Chat, how: Writing) -> Result<String, ExplainError>;
+
+    /// Natural logarithms of the probabilities that the model goes on after the lead-in with each
+    /// of the answers; `None` from a model that tells no probabilities.
+    ///
+    /// # Errors
+    /// As [`TextModel::write`].
+    fn choose(&self, chat: &Chat, answers: &[&str]) -> Result<Option<Vec<f64>>, ExplainError> {
+        let _ = (chat, answers);
+        Ok(None)
+    }
+
+    /// The level from 0 to 10 that the model expects behind each word, the words following the
+    /// lead-in one a line, each followed by a tab; `None` from a model that tells no probabilities.
+    /// All are asked in one pass: no word sees the level of another.
+    ///
+    /// # Errors
+    /// As [`TextModel::write`].
+    fn expect_levels(
+        &self,
+        chat: &Chat,
+        words: &[String],
+    ) -> Result<Option<Vec<f64>>, ExplainError> {
+        let _ = (chat, words);
+        Ok(None)
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use explain::{F1Counts, auroc, auroc_interval};
+use explain::{Detection, F1Counts, auroc, auroc_interval, frequency_weighted};
 use serde_json::Value;
 
 /// A file of the shared folder, or `None` if there is no such folder here.
@@ -71,6 +71,73 @@ fn auroc_equals_the_reference() {
         compared += 1;
     }
     assert!(compared > 0);
+}
+
+/// The detection and fuzzing scores of Delphi and scikit-learn, from the same answers.
+#[test]
+fn detection_equals_the_reference() {
+    let Some(fixture) = shared("fixtures/scores/detection_fuzzing.json") else {
+        return;
+    };
+    let close = |name: &Value, got: f64, expected: &Value| {
+        let expected = expected.as_f64().unwrap();
+        assert!((got - expected).abs() < 1e-12, "{name}: {got} {expected}");
+    };
+    let cases = fixture["cases"].as_array().unwrap();
+    for case in cases {
+        let said: Vec<Option<f64>> = case["prediction"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(Value::as_f64)
+            .collect();
+        let score = Detection::of(&flags(&case["activating"]), &said);
+        let confusion = &case["delphi_confusion"];
+        for (key, count) in [
+            ("true_positives", score.n_found),
+            ("true_negatives", score.n_spared),
+            ("false_positives", score.n_false),
+            ("false_negatives", score.n_missed),
+        ] {
+            assert_eq!(confusion[key], count, "{}: {key}", case["name"]);
+        }
+        // Delphi takes 0 where there is nothing to divide by.
+        let or_zero = |value: Option<f64>| value.unwrap_or(0.0);
+        let metrics = &case["delphi_metrics"];
+        let [recall, specificity] = [score.recall(), score.specificity()].map(or_zero);
+        let name = &case["name"];
+        close(name, or_zero(score.precision()), &metrics["precision"]);
+        close(name, recall, &metrics["recall"]);
+        close(name, specificity, &metrics["true_negative_rate"]);
+        close(name, 0.5 * (recall + specificity), &metrics["accuracy"]);
+        close(name, or_zero(score.f1()), &metrics["f1_score"]);
+        if let Some(both) = score.balanced_accuracy() {
+            close(name, both, &metrics["accuracy"]);
+        }
+    }
+    assert!(cases.len() > 3);
+
+    let weighted = &fixture["frequency_weighted_f1"];
+    let scores: Vec<(f64, u64)> = weighted["latents"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|latent| {
+            let said: Vec<Option<f64>> = latent["prediction"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(Value::as_f64)
+                .collect();
+            let score = Detection::of(&flags(&latent["activating"]), &said);
+            let count = latent["firing_count"].as_u64().unwrap();
+            (score.f1().unwrap_or(0.0), count)
+        })
+        .collect();
+    let got = frequency_weighted(&scores).unwrap();
+    // The reference sums in f32.
+    let expected = weighted["value"].as_f64().unwrap();
+    assert!((got - expected).abs() < 1e-6, "{got} {expected}");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use explain::{
-    Chat, ConceptExplainer as _, ConceptJudge as _, ExplainError, ItemTexts, ModelExplainer,
-    ModelJudge, ShownCase, ShownItem, TextModel, Writing,
+    Chat, ExplainError, Explainer as _, ItemTexts, Judge as _, ModelExplainer, ModelJudge,
+    ShownCase, ShownItem, TextModel, Writing,
 };
 use schema::{CatalogueItem, FeatureId};
 

@@ -1,8 +1,8 @@
 //! One run: rows, cases, explanations, judgements, baselines, yardstick.
 
 use explain::{
-    ConceptExplainer, ConceptJudge, Confidence, ItemTexts, KeywordExplainer, KeywordJudge,
-    ModelExplainer, ModelJudge, TermTable,
+    Confidence, Explainer, ItemTexts, Judge, KeywordExplainer, KeywordJudge, ModelExplainer,
+    ModelJudge, TermTable,
 };
 use sae::SparseAutoencoder;
 use schema::{Explanation, HookPoint};
@@ -151,7 +151,7 @@ impl Run<'_> {
         table: &'b TermTable,
         texts: &'b ItemTexts,
         model: Option<&'b Remembering<'b>>,
-    ) -> Result<Box<dyn ConceptExplainer + 'b>> {
+    ) -> Result<Box<dyn Explainer<ShownCase> + 'b>> {
         if let Some(model) = model {
             return Ok(Box::new(ModelExplainer {
                 model,
@@ -171,7 +171,7 @@ impl Run<'_> {
         table: &'b TermTable,
         texts: &'b ItemTexts,
         model: Option<&'b Remembering<'b>>,
-    ) -> Option<Box<dyn ConceptJudge + 'b>> {
+    ) -> Option<Box<dyn Judge<ShownCase> + 'b>> {
         self.request.judge.as_ref()?;
         Some(match model {
             Some(model) => Box::new(ModelJudge {
@@ -198,7 +198,7 @@ impl Run<'_> {
         &self,
         asking: &Asking<'_>,
         sets: &Sets,
-        explainer: &dyn ConceptExplainer,
+        explainer: &dyn Explainer<ShownCase>,
         n: usize,
     ) -> Result<[Option<ConceptTotalsView>; 2]> {
         let can_explain = self.request.explain != ConceptSource::Stored;

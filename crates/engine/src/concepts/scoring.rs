@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use explain::{
-    CaseRule, ConceptCases, ConceptExplainer, ConceptJudge, ConceptTotals, Confidence,
-    ExplainError, Explained, swap_alike,
+    CaseRule, ConceptCases, ConceptTotals, Confidence, ExplainError, Explained, Explainer, Judge,
+    swap_alike,
 };
 use rand::SeedableRng as _;
 use rand::seq::IndexedRandom as _;
@@ -41,7 +41,7 @@ pub(super) struct Asking<'a> {
     pub(super) rows: &'a TestRows,
     pub(super) rule: CaseRule,
     pub(super) seed: u64,
-    pub(super) judge: Option<&'a dyn ConceptJudge>,
+    pub(super) judge: Option<&'a dyn Judge<ShownCase>>,
     pub(super) job: &'a JobContext,
 }
 
@@ -72,7 +72,7 @@ impl Asking<'_> {
         &self,
         set: &FeatureSet,
         chosen: &Chosen,
-        explainer: &dyn ConceptExplainer,
+        explainer: &dyn Explainer<ShownCase>,
         stage: &str,
     ) -> Result<Vec<Scored>> {
         let mut all = Vec::with_capacity(chosen.len());
@@ -106,7 +106,7 @@ impl Asking<'_> {
 
     fn judged(
         &self,
-        judge: &dyn ConceptJudge,
+        judge: &dyn Judge<ShownCase>,
         set: &FeatureSet,
         (feature, cases): (u32, &ConceptCases),
         explanation: &str,
@@ -179,7 +179,7 @@ pub(super) fn drawn(chosen: &Chosen, limit: Option<usize>, seed: u64) -> Chosen 
 /// Proposals that were there, by feature.
 pub(super) struct StoredExplainer(pub(super) BTreeMap<FeatureId, Explanation>);
 
-impl ConceptExplainer for StoredExplainer {
+impl Explainer<ShownCase> for StoredExplainer {
     fn explain(
         &self,
         feature: FeatureId,

@@ -1,0 +1,283 @@
+//! What explains passages and what judges them.
+
+use std::collections::BTreeSet;
+
+use schema::FeatureId;
+
+use crate::concept_prompts::{read_explanation, read_prediction};
+use crate::text_model::{TextModel, Writing};
+use crate::{
+    ExplainError, Explained, Explainer, Judge, Passage, PromptTemplate, TermTable, text_terms,
+};
+
+/// Tokens of an explanation at most.
+const MAX_TOKENS: usize = 32;
+/// Tokens of a judgement at most, where the model writes it.
+const MAX_ANSWER: usize = 8;
+/// Active tokens listed under a passage.
+const LISTED: usize = 5;
+
+/// Explains passages by what a language model writes.
+pub struct PassageExplainer<'a> {
+    /// The model.
+    pub model: &'a dyn TextModel,
+    /// What it is asked; has the gap `{passages}`.
+    pub template: &'a PromptTemplate,
+    /// How it writes; the number of tokens is set here.
+    pub writing: Writing,
+}
+
+impl Explainer<Passage> for PassageExplainer<'_> {
+    fn explain(
+        &self,
+        feature: FeatureId,
+        cases: &[Passage],
+    ) -> Result<Option<Explained>, ExplainError> {
+        let chat = self
+            .template
+            .filled(&[("passages", &shown_passages(cases))]);
+        let how = Writing {
+            max_tokens: MAX_TOKENS,
+            seed: self.writing.seed ^ u64::from(feature.0),
+            ..self.writing
+        };
+        let text = read_explanation(&self.model.write(&chat, how)?);
+        Ok(text.map(|text| Explained {
+            text,
+            evidence: Vec::new(),
+            prompt: Some(chat.to_string()),
+        }))
+    }
+}
+
+/// Passages as an explainer reads them: numbered, strong tokens marked, and below each the levels of
+/// its strongest tokens, or of the whole.
+pub fn shown_passages(cases: &[Passage]) -> String {
+    let highest = cases.iter().map(|case| case.strongest).fold(0.0, f32::max);
+    let shown: Vec<String> = cases
+        .iter()
+        .zip(1..)
+        .map(|(case, number)| {
+            let levels: Vec<String> = case
+                .levels(highest, LISTED)
+                .iter()
+                .map(|(token, level)| format!("{token} {level}"))
+                .collect();
+            let below = if levels.is_empty() {
+                format!("the whole {}", case.level(highest))
+            } else {
+                levels.join(", ")
+            };
+            format!("{number}. {}\n({below})", case.marked())
+        })
+        .collect();
+    shown.join("\n")
+}
+
+/// What a judge is shown of a passage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// The text alone: does the explanation fit it? (Detection.)
+    Plain,
+    /// The text with marks, right or wrong: does the explanation fit what is marked? (Fuzzing.)
+    Marked,
+}
+
+/// A passage as a judge sees it: a text, without any activation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JudgedText(pub String);
+
+/// Judges passages by which answer a language model finds more probable, or by what it writes where
+/// it tells no probabilities.
+pub struct PassageJudge<'a> {
+    /// The model.
+    pub model: &'a dyn TextModel,
+    /// What it is asked; has the gaps `{explanation}` and `{passage}`, and two choices.
+    pub template: &'a PromptTemplate,
+    /// How it writes; the number of tokens is set here.
+    pub writing: Writing,
+}
+
+impl Judge<JudgedText> for PassageJudge<'_> {
+    fn predict(&self, explanation: &str, case: &JudgedText) -> Result<Option<f64>, ExplainError> {
+        let gaps = [("explanation", explanation), ("passage", &case.0)];
+        let chat = self.template.filled(&gaps);
+        let choices: Vec<&str> = self.template.choices.iter().map(String::as_str).collect();
+        if let [_, _] = choices[..]
+            && let Some(found) = self.model.choose(&chat, &choices)?
+            && let [active, silent] = found[..]
+        {
+            // 1 / (1 + exp(silent - active)), without overflow.
+            return Ok(Some(10.0 / (1.0 + (silent - active).exp())));
+        }
+        let how = Writing {
+            max_tokens: MAX_ANSWER,
+            ..self.writing
+        };
+        let answer = self.model.write(&chat, how)?;
+        Ok(self.read(&answer))
+    }
+}
+
+impl PassageJudge<'_> {
+    /// An answer that begins like one of the choices, or a number from 0 to 1.
+    fn read(&self, answer: &str) -> Option<f64> {
+        let answer = answer.trim().to_lowercase();
+        for (choice, value) in self.template.choices.iter().zip([10.0, 0.0]) {
+            let choice = choice.trim().to_lowercase();
+            let rest = answer.strip_prefix(&choice);
+            if rest.is_some_and(|rest| !rest.starts_with(char::is_alphanumeric)) {
+                return Some(value);
+            }
+        }
+        read_prediction(&answer)
+            .filter(|value| *value <= 1.0)
+            .map(|value| 10.0 * value)
+    }
+}
+
+/// Judges passages by terms: 10 where the passage says what a term of the explanation names, and
+/// 0 where it does not. "No effusion" does not name an effusion.
+///
+/// Terms of an explanation are its parts between commas, where all of them are terms of the table,
+/// as keywords are; else its words and pairs of words, as far as the table has them.
+#[derive(Debug)]
+pub struct PassageKeywordJudge<'a> {
+    table: &'a TermTable,
+}
+
+impl<'a> PassageKeywordJudge<'a> {
+    /// Judges by the terms of a table.
+    pub fn new(table: &'a TermTable) -> Self {
+        Self { table }
+    }
+}
+
+impl Judge<JudgedText> for PassageKeywordJudge<'_> {
+    fn predict(&self, explanation: &str, case: &JudgedText) -> Result<Option<f64>, ExplainError> {
+        let named = self.table.named_in(explanation);
+        if named.is_empty() {
+            return Ok(Some(0.0));
+        }
+        let said: BTreeSet<u32> = text_terms(&case.0)
+            .iter()
+            .filter_map(|term| self.table.number_of(term))
+            .collect();
+        let n_said = named.intersection(&said).count();
+        // The more of what is named is said, the surer; one term is enough to say so.
+        let share = n_said as f64 / named.len() as f64;
+        Ok(Some(if n_said == 0 { 0.0 } else { 6.0 + 4.0 * share }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::Chat;
+
+    fn passage(text: &[(&str, f32)]) -> Passage {
+        Passage {
+            tokens: text.iter().map(|(token, _)| (*token).to_owned()).collect(),
+            activations: text.iter().map(|&(_, value)| value).collect(),
+            strongest: text.iter().map(|&(_, value)| value).fold(0.0, f32::max),
+        }
+    }
+
+    #[test]
+    fn passages_are_numbered_with_marks_and_levels() {
+        let cases = [
+            passage(&[("A", 0.0), (" chest", 1.0), (" tube", 4.0), (".", 0.0)]),
+            Passage {
+                tokens: vec!["A film.".to_owned()],
+                activations: Vec::new(),
+                strongest: 2.0,
+            },
+        ];
+        assert_eq!(
+            shown_passages(&cases),
+            "1. A chest <<tube>>.\n(tube 10, chest 3)\n2. A film.\n(the whole 5)"
+        );
+    }
+
+    /// Chooses as told, or writes as told.
+    struct Told(Option<[f64; 2]>, &'static str, RefCell<Vec<Chat>>);
+
+    impl TextModel for Told {
+        fn write(&self, chat: &Chat, _how: Writing) -> Result<String, ExplainError> {
+            self.2.borrow_mut().push(chat.clone());
+            Ok(self.1.to_owned())
+        }
+
+        fn choose(&self, _: &Chat, choices: &[&str]) -> Result<Option<Vec<f64>>, ExplainError> {
+            assert_eq!(choices, [" yes", " no"]);
+            Ok(self.0.map(|both| both.to_vec()))
+        }
+    }
+
+    fn template() -> PromptTemplate {
+        PromptTemplate {
+            system: "Judge.".to_owned(),
+            question: "{explanation}? {passage}".to_owned(),
+            lead_in: "Answer:".to_owned(),
+            choices: vec![" yes".to_owned(), " no".to_owned()],
+            examples: Vec::new(),
+        }
+    }
+
+    fn predict(model: &Told) -> Option<f64> {
+        let template = template();
+        let judge = PassageJudge {
+            model,
+            template: &template,
+            writing: Writing {
+                max_tokens: 1,
+                temperature: 0.0,
+                top_p: 1.0,
+                seed: 0,
+            },
+        };
+        judge
+            .predict("tubes", &JudgedText("A chest tube.".to_owned()))
+            .unwrap()
+    }
+
+    #[test]
+    fn probabilities_decide_and_else_what_is_written() {
+        let with = |both| predict(&Told(Some(both), "", RefCell::default()));
+        assert_eq!(with([-1.0, -1.0]), Some(5.0));
+        assert!(with([-0.1, -5.0]).unwrap() > 9.9 && with([-900.0, 0.0]) == Some(0.0));
+        let writes = |text| {
+            let model = Told(None, text, RefCell::default());
+            let said = predict(&model);
+            assert_eq!(model.2.borrow()[0].user, "tubes? A chest tube.");
+            said
+        };
+        assert_eq!(writes(" Yes."), Some(10.0));
+        assert_eq!(writes("no"), Some(0.0));
+        assert_eq!((writes("not sure"), writes("7")), (None, None));
+        assert_eq!((writes("1"), writes("0.2")), (Some(10.0), Some(2.0)));
+    }
+
+    #[test]
+    fn keywords_judge_by_what_is_said_not_by_what_is_denied() {
+        let said = |text: &str| text_terms(text);
+        let table = TermTable::new(&[
+            said("Large pleural effusion."),
+            said("No effusion. Chest tube."),
+        ]);
+        let judge = PassageKeywordJudge::new(&table);
+        let predict = |explanation: &str, text: &str| {
+            judge
+                .predict(explanation, &JudgedText(text.to_owned()))
+                .unwrap()
+                .unwrap()
+        };
+        assert!(predict("effusion", "There is an effusion.") > 9.9);
+        assert!(predict("effusion", "There is no effusion.") < 0.1);
+        assert!(predict("effusion, tube", "A tube.") > 5.0);
+        assert!(predict("words about a tube", "The tube ends there.") > 5.0);
+        assert!(predict("something else", "A tube.") < 0.1);
+    }
+}
