@@ -13,6 +13,7 @@ use engine::{
 use serde_json::json;
 
 use crate::arguments::{Cases, ConceptChoices, Conventions, ExplainCommand, LevelsAt, LevelsOf};
+use crate::explanations;
 use crate::text::Answer;
 
 /// Features listed at the end of a run.
@@ -33,6 +34,9 @@ pub(crate) fn explain(
                     format!("Proposed labels for {proposed} features of {sae}\n"),
                 ));
             }
+            if !session.reads_user_vectors(sae)? {
+                return explanations::propose((sae, with), choices, session, job);
+            }
             let request = ConceptRequest {
                 explain: ConceptSource::parse(with)?,
                 judge: None,
@@ -51,9 +55,13 @@ pub(crate) fn explain(
             judge,
             choices,
         } => {
-            if method != "confidence" {
+            if !session.reads_user_vectors(sae)? {
+                return explanations::score((sae, judge), method, choices, session, job);
+            }
+            if let Some(other) = method.iter().find(|method| *method != "confidence") {
                 return Err(EngineError::request(format!(
-                    "\"{method}\" scores no labels in this version; expected confidence"
+                    "\"{other}\" scores no labels of {sae}, which reads user vectors; expected \
+                     confidence"
                 )));
             }
             let request = ConceptRequest {
@@ -63,6 +71,17 @@ pub(crate) fn explain(
             };
             Ok(shown(&session.concepts(&request, job)?, N_LISTED))
         }
+        ExplainCommand::Features {
+            sae,
+            with,
+            judge,
+            method,
+            choices,
+        } => {
+            let judge = judge.as_ref().unwrap_or(with);
+            explanations::features((sae, with, judge), method, choices, session, job)
+        }
+        ExplainCommand::Prompts => explanations::prompts(session),
         ExplainCommand::Concepts {
             sae,
             with,
@@ -78,11 +97,18 @@ pub(crate) fn explain(
             Ok(shown(&session.concepts(&request, job)?, N_LISTED))
         }
         ExplainCommand::List => {
-            let runs = session.concept_runs()?;
-            let lines = runs.iter().map(|name| format!("{name}\n"));
-            Ok(Answer::new(json!({ "runs": runs }), lines.collect()))
+            let (concepts, explanations) = (session.concept_runs()?, session.explanation_runs()?);
+            let all = concepts.iter().chain(&explanations);
+            let lines = all.map(|name| format!("{name}\n")).collect();
+            let runs: Vec<&String> = concepts.iter().chain(&explanations).collect();
+            Ok(Answer::new(json!({ "runs": runs }), lines))
         }
-        ExplainCommand::Show { name, rows } => Ok(shown(&session.concepts_of(name)?, *rows)),
+        ExplainCommand::Show { name, rows } => {
+            if session.explanation_runs()?.contains(name) {
+                return Ok(explanations::shown(&session.explanations_run(name)?, *rows));
+            }
+            Ok(shown(&session.concepts_of(name)?, *rows))
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod ablation;
 mod arguments;
 mod concepts;
 mod evaluation;
+mod explanations;
 mod foreign_sae;
 mod headless;
 mod installation;

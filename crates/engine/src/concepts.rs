@@ -1,9 +1,7 @@
 //! The job that says what features of a recommender's dictionary look for, and tests how far that
 //! holds: `RecSAE`'s concept dictionary and its confidence.
 
-mod answers;
 mod feature_set;
-mod local_model;
 mod output;
 mod request;
 mod rows;
@@ -14,10 +12,9 @@ mod tests;
 mod yardstick;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use explain::TextModel;
 use models::recommenders::{InteractionData, Recommender};
 use schema::{CatalogueItem, Explanation, FeatureId, HookPoint};
 use store::{ArtefactId, ArtefactKind, Durability, HarvestReader, write_atomically};
@@ -25,36 +22,22 @@ use store::{ArtefactId, ArtefactKind, Durability, HarvestReader, write_atomicall
 pub use self::feature_set::LevelRule;
 pub use self::request::{CaseChoice, ConceptRequest, ConceptSource};
 
-use self::answers::AnswerBook;
 use self::request::RunRecord;
 use self::run::Run;
 use crate::error::{EngineError, Result};
 use crate::evaluate_ranking::check_catalogue;
 use crate::indexed::Dictionary;
 use crate::jobs::JobContext;
+use crate::kept_runs::{KeptRun, read_json};
+use crate::language_model::{AnswerBook, Voice, load_voice, load_voices};
 use crate::model_registry::to_json;
 use crate::session::Session;
 use crate::views::ConceptsView;
 
-/// What the run was asked for, beside its results.
-const REQUEST: &str = "request.json";
 /// Answers of language models, with their prompts.
 const ANSWERS: &str = "answers.jsonl";
 /// The results.
 const CONCEPTS: &str = "concepts.json";
-
-/// A language model that was loaded.
-pub(crate) struct Voice {
-    /// Its name.
-    pub(crate) name: String,
-    /// BLAKE3 of its file.
-    pub(crate) hash: String,
-    /// The model.
-    pub(crate) model: Box<dyn TextModel>,
-}
-
-/// Language models by the path they were asked for.
-type Voices = BTreeMap<PathBuf, Voice>;
 
 /// What a dictionary of user vectors stands on.
 struct Ground {
@@ -78,35 +61,33 @@ impl Session {
     /// # Determinism
     /// The same request gives the same results, interrupted or not, but for the times.
     pub fn concepts(&self, request: &ConceptRequest, job: &JobContext) -> Result<ConceptsView> {
-        self.concepts_by(request, &mut |path| local_model::load(path, job), job)
+        self.concepts_by(request, &mut |from| load_voice(from, job), job)
     }
 
     /// [`Session::concepts`] with language models of the caller's.
     pub(crate) fn concepts_by(
         &self,
         request: &ConceptRequest,
-        load: &mut dyn FnMut(&Path) -> Result<Voice>,
+        load: &mut dyn FnMut(&str) -> Result<Voice>,
         job: &JobContext,
     ) -> Result<ConceptsView> {
         let ground = self.concept_ground(&request.sae)?;
         request.check(ground.dictionary.sae.n_features() as u32)?;
-        let mut voices = Voices::new();
-        for path in request.model_paths() {
-            if !voices.contains_key(path) {
-                voices.insert(path.clone(), load(path)?);
-            }
-        }
+        let voices = load_voices(request.models(), load)?;
         let mut record = RunRecord::of(request, &ground, &voices)?;
         if request.explain == ConceptSource::Stored {
             let stored = self.stored_proposals(&request.sae)?;
             record = record.with_stored(store::blake3_of_bytes(&to_json(&stored)?));
         }
         let name = request.name(&voices);
-        if let Some(done) = self.finished_concepts(&name, &record) {
+        let kept = KeptRun::new(self, ArtefactKind::Concepts, &name)?;
+        if kept.is_finished_as(|known: &RunRecord| known.asks_the_same(&record))
+            && let Ok(done) = self.concepts_of(&name)
+        {
             return Ok(done);
         }
-        let folder = self.project.artefact_dir(ArtefactKind::Concepts, &name)?;
-        let record = self.begin_concepts(&name, &folder, record)?;
+        let folder = kept.folder.clone();
+        let record = kept.begin(record, RunRecord::asks_the_same)?;
         let run = Run {
             session: self,
             request,
@@ -147,7 +128,7 @@ impl Session {
         // Says so where it is missing or unfinished.
         self.project
             .file_hash(ArtefactKind::Concepts, name, CONCEPTS)?;
-        read(&self.concepts_file(name, CONCEPTS)?)
+        read_json(&self.concepts_file(name, CONCEPTS)?)
     }
 
     /// Names of the finished runs.
@@ -159,7 +140,7 @@ impl Session {
     }
 
     /// The newest proposal of each feature.
-    fn stored_proposals(&self, sae: &str) -> Result<BTreeMap<FeatureId, Explanation>> {
+    pub(crate) fn stored_proposals(&self, sae: &str) -> Result<BTreeMap<FeatureId, Explanation>> {
         let stored = self.project.latest_explanations(sae)?;
         if stored.is_empty() {
             return Err(EngineError::request(format!(
@@ -172,6 +153,17 @@ impl Session {
     fn concepts_file(&self, name: &str, file: &str) -> Result<PathBuf> {
         let folder = self.project.artefact_dir(ArtefactKind::Concepts, name)?;
         Ok(folder.join(file))
+    }
+
+    /// Whether a dictionary reads user vectors of a recommender, whose features are explained as
+    /// concepts.
+    ///
+    /// # Errors
+    /// When there is none of that name, or its files are damaged.
+    pub fn reads_user_vectors(&self, sae: &str) -> Result<bool> {
+        let dictionary = self.dictionary(sae)?;
+        let reader = HarvestReader::open(&self.project, &dictionary.harvest)?;
+        Ok(reader.manifest().hook == HookPoint::UserVector)
     }
 
     /// Dictionary, recommender and data, where the dictionary reads user vectors.
@@ -212,42 +204,4 @@ impl Session {
             catalogue,
         })
     }
-
-    /// What is there already for this very request.
-    fn finished_concepts(&self, name: &str, record: &RunRecord) -> Option<ConceptsView> {
-        if !self.project.is_finished(ArtefactKind::Concepts, name) {
-            return None;
-        }
-        let known = self
-            .concepts_file(name, REQUEST)
-            .and_then(|path| read::<RunRecord>(&path));
-        // What an earlier version wrote otherwise is made anew.
-        let known = known.ok().filter(|known| known.asks_the_same(record));
-        known.and_then(|_| self.concepts_of(name).ok())
-    }
-
-    /// Notes what is asked for; where it was begun with the same, its time stays. Answers of another
-    /// request stay too: they are found by what was asked, and never wrong.
-    fn begin_concepts(&self, name: &str, folder: &Path, record: RunRecord) -> Result<RunRecord> {
-        if self.project.is_finished(ArtefactKind::Concepts, name) {
-            self.project.unseal(ArtefactKind::Concepts, name)?;
-        }
-        std::fs::create_dir_all(folder)
-            .map_err(|error| EngineError::other(format!("{}: {error}", folder.display())))?;
-        let path = folder.join(REQUEST);
-        if let Ok(known) = read::<RunRecord>(&path)
-            && known.asks_the_same(&record)
-        {
-            return Ok(known);
-        }
-        write_atomically(&path, &to_json(&record)?, Durability::PowerCut)?;
-        Ok(record)
-    }
-}
-
-fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
-    let bytes = std::fs::read(path)
-        .map_err(|error| EngineError::request(format!("{}: {error}", path.display())))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| EngineError::request(format!("{}: {error}", path.display())))
 }

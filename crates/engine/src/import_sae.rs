@@ -482,6 +482,7 @@ fn add_table(candidate: &mut Candidate, path: &Path) -> Result<std::result::Resu
                 score: row.score,
                 metadata: row.metadata,
             }),
+            ..Explanation::default()
         });
     }
     candidate.tables.push(ImportedTable {

@@ -161,7 +161,7 @@ impl IndexedDictionary {
         })
     }
 
-    fn sidecar(&self, sample: u32) -> Option<&SampleSidecar> {
+    pub(crate) fn sidecar(&self, sample: u32) -> Option<&SampleSidecar> {
         let all = self.sidecars.get_or_init(|| {
             let mut all = vec![None; self.harvest.n_samples as usize];
             for shard in 0..self.n_shards {

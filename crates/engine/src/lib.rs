@@ -18,6 +18,7 @@ mod engine;
 mod error;
 mod evaluate_ranking;
 mod evaluate_sae;
+mod explanations;
 mod films;
 mod forecast;
 mod foreign_sae;
@@ -32,7 +33,9 @@ mod inspect_model;
 mod item_pictures;
 mod jobs;
 mod keep_project;
+mod kept_runs;
 mod labels;
+mod language_model;
 mod locate_sae;
 mod located;
 mod loose_sae;
@@ -75,6 +78,7 @@ pub use evaluate_sae::{
     DensityBar, EvaluateRequest, EvaluationReport, MeasuredMetric, PlantedConcept, ProbedConcept,
     WithInterval,
 };
+pub use explanations::{ExplainRequest, ScoreMethod};
 pub use gallery::parse_state;
 pub use harvest::{HarvestOutcome, HarvestRequest};
 pub use import_sae::{ImportedSae, ImportedTable, SaeImport, SaeImportRequest};

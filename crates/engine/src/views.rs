@@ -2,6 +2,7 @@
 
 mod ablation;
 mod concepts;
+mod explanations;
 mod items;
 mod models;
 mod training;
@@ -25,6 +26,10 @@ pub use ablation::{
 pub use concepts::{
     ConceptCaseView, ConceptItemView, ConceptSettingsView, ConceptTestView, ConceptTotalsView,
     ConceptView, ConceptsView, DistinctItemsView, MeanView, TitleCoherenceView, YardstickView,
+};
+pub use explanations::{
+    ControlView, DetectionView, ExplanationsView, PassageView, ScoreSettingsView, ScoreTotalsView,
+    ScoredFeatureView, TestedPassageView,
 };
 pub use items::{
     HistoryRequest, HistoryTicket, HistoryView, ItemEffects, ItemView, PopularityView,

@@ -171,7 +171,7 @@ impl<'a> Keywords<'a> {
             by: "keywords".to_owned(),
             evidence: keywords.to_vec(),
             at: at.to_owned(),
-            source: None,
+            ..Explanation::default()
         })
     }
 

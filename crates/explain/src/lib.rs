@@ -58,7 +58,7 @@ pub use levels::{Levels, N_LEVELS};
 pub use logistic::Logistic;
 pub use passage::Passage;
 pub use passage_prompts::{
-    JudgedText, PassageExplainer, PassageJudge, PassageKeywordJudge, Shown, shown_passages,
+    JudgedText, PassageExplainer, PassageJudge, PassageKeywordJudge, shown_passages,
 };
 pub use prompt_template::{ExampleTurn, PromptTemplate};
 pub use recommendation::{coverage, gini, mean_over_places, shares_of};

@@ -74,15 +74,6 @@ pub fn shown_passages(cases: &[Passage]) -> String {
     shown.join("\n")
 }
 
-/// What a judge is shown of a passage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
-    /// The text alone: does the explanation fit it? (Detection.)
-    Plain,
-    /// The text with marks, right or wrong: does the explanation fit what is marked? (Fuzzing.)
-    Marked,
-}
-
 /// A passage as a judge sees it: a text, without any activation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JudgedText(pub String);

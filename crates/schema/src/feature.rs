@@ -84,7 +84,7 @@ pub struct Association {
 }
 
 /// A machine-proposed text for a feature, not yet reviewed; never changed afterwards.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
     /// Which feature.
     pub feature: FeatureId,
@@ -99,6 +99,29 @@ pub struct Explanation {
     /// Where it was published, if it was not made here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<PublishedSource>,
+    /// How far it was found to be true, if it was tested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score: Option<MeasuredScore>,
+    /// The run that made it, which keeps examples, prompts, model hashes and seed; empty where there
+    /// was none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub run: String,
+}
+
+/// How far an explanation was found to be true.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MeasuredScore {
+    /// `detection`: balanced accuracy of telling active from silent passages; `confidence`: the share
+    /// of cases told rightly, as `RecSAE` has it. 0.5 is chance.
+    pub method: String,
+    /// What judged.
+    pub judge: String,
+    /// The score, 0 to 1.
+    pub value: f64,
+    /// Its 95 % interval; `None` where there are too few patients or users.
+    pub interval: Option<[f64; 2]>,
+    /// Cases it rests on.
+    pub n_cases: u32,
 }
 
 /// The row of a published table that an explanation was read from.

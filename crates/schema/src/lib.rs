@@ -16,8 +16,8 @@ pub use dataset::{
     Skipped, Split,
 };
 pub use feature::{
-    Association, CofiringFeature, ExampleRef, Explanation, FeatureSummary, Neighbour,
-    PublishedSource,
+    Association, CofiringFeature, ExampleRef, Explanation, FeatureSummary, MeasuredScore,
+    Neighbour, PublishedSource,
 };
 pub use film::{Film, PatchGrid, Window};
 pub use harvest::{HarvestManifest, PositionClass, RowRef};

@@ -22,17 +22,20 @@ pub enum ArtefactKind {
     Features,
     /// Concepts of a recommender's dictionary: explanations, their cases and confidence.
     Concepts,
+    /// Explanations of a dictionary's features over passages, and how far they hold.
+    Explanations,
 }
 
 impl ArtefactKind {
     /// Every kind, parents before children.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Dataset,
         Self::Model,
         Self::Harvest,
         Self::Sae,
         Self::Features,
         Self::Concepts,
+        Self::Explanations,
     ];
 
     /// Folder of the project that holds artefacts of this kind.
@@ -44,6 +47,7 @@ impl ArtefactKind {
             Self::Sae => "saes",
             Self::Features => "features",
             Self::Concepts => "concepts",
+            Self::Explanations => "explanations",
         }
     }
 }

@@ -313,7 +313,7 @@ fn fill_database(project: &Project) {
         by: "keywords".to_owned(),
         evidence: vec![association("effusion")],
         at: utc_now(),
-        source: None,
+        ..Explanation::default()
     };
     let other = Explanation {
         text: "fluid".to_owned(),
@@ -346,7 +346,7 @@ fn a_proposer_takes_back_what_it_would_no_longer_say() {
         by: by.to_owned(),
         evidence: Vec::new(),
         at: utc_now(),
-        source: None,
+        ..Explanation::default()
     };
     let before = [
         said(1, "keywords", "nodule"),

@@ -9,36 +9,63 @@ pub(crate) enum ExplainCommand {
     /// Propose a label for every live feature, or say what features of user vectors look for.
     ///
     /// With keywords and no further choice, terms are taken from all that the feature index holds.
-    /// Else the dictionary must read user vectors, and labels are made from test cases.
+    /// Else labels are made from passages of reports, or, for a dictionary of user vectors, from test
+    /// cases.
     #[command(
-        after_help = "Examples: fluoroscope explain propose films --with keywords\n          fluoroscope explain propose shoppers --with SmolLM2.gguf --limit 30"
+        after_help = "Examples: fluoroscope explain propose films --with keywords\n          fluoroscope explain propose reports --with SmolLM2.gguf --limit 30\n          fluoroscope explain propose reports --with http://127.0.0.1:8080/v1"
     )]
     Propose {
         /// The dictionary.
         sae: String,
-        /// What proposes: keywords, or a language model's GGUF file.
+        /// What proposes: keywords, a language model's GGUF file, or the address of a server on this
+        /// computer that speaks `OpenAI`'s protocol.
         #[arg(long = "with", default_value = "keywords")]
         with: String,
         #[command(flatten)]
         choices: ConceptChoices,
     },
-    /// Test the proposals of a dictionary of user vectors: does a judge who is told them know where
-    /// the features are active?
+    /// Test the proposals: does a judge who is told them know where the features are active?
     #[command(
-        after_help = "Example: fluoroscope explain score shoppers --method confidence --judge keywords"
+        after_help = "Examples: fluoroscope explain score reports --method detection,fuzzing --judge SmolLM2.gguf\n          fluoroscope explain score shoppers --method confidence --judge keywords"
     )]
     Score {
         /// The dictionary.
         sae: String,
-        /// confidence, the share of test cases that the judge tells rightly.
-        #[arg(long, default_value = "confidence")]
-        method: String,
-        /// What judges: keywords, or a language model's GGUF file.
+        /// detection, fuzzing, simulation; for a dictionary of user vectors confidence, the share of
+        /// test cases that the judge tells rightly (default: detection or confidence).
+        #[arg(long, value_delimiter = ',')]
+        method: Vec<String>,
+        /// What judges: keywords, a language model's GGUF file, or the address of a server on this
+        /// computer.
         #[arg(long, default_value = "keywords")]
         judge: String,
         #[command(flatten)]
         choices: ConceptChoices,
     },
+    /// Explain features of texts or films from passages of some patients and test the explanations on
+    /// passages of others, in one run, beside baselines.
+    #[command(
+        after_help = "Examples: fluoroscope explain features films --with keywords\n          fluoroscope explain features reports --with SmolLM2.gguf --method detection,fuzzing --limit 200"
+    )]
+    Features {
+        /// The dictionary.
+        sae: String,
+        /// What explains: keywords, a language model's GGUF file, or the address of a server on this
+        /// computer.
+        #[arg(long = "with", default_value = "keywords")]
+        with: String,
+        /// What judges (default: what explains).
+        #[arg(long)]
+        judge: Option<String>,
+        /// detection, fuzzing, simulation (default: detection).
+        #[arg(long, value_delimiter = ',')]
+        method: Vec<String>,
+        #[command(flatten)]
+        choices: ConceptChoices,
+    },
+    /// Write the prompts of language models into the project's folder prompts, to be changed there.
+    #[command(after_help = "Example: fluoroscope explain prompts")]
+    Prompts,
     /// Explain features of user vectors and test the explanations in one run, beside baselines.
     #[command(
         after_help = "Examples: fluoroscope explain concepts shoppers --with keywords\n          fluoroscope explain concepts shoppers --with Llama-3-8B.gguf --conventions recsae"
@@ -55,10 +82,10 @@ pub(crate) enum ExplainCommand {
         #[command(flatten)]
         choices: ConceptChoices,
     },
-    /// Runs of concepts in the project.
+    /// Runs of explanations and concepts in the project.
     #[command(after_help = "Example: fluoroscope explain list")]
     List,
-    /// A run of concepts as it was measured.
+    /// A run of explanations or concepts as it was measured.
     #[command(after_help = "Example: fluoroscope explain show shoppers-keywords --rows 20")]
     Show {
         /// The run.
@@ -84,9 +111,15 @@ pub(crate) struct ConceptChoices {
     /// How test cases are chosen (default: apart).
     #[arg(long, value_enum)]
     pub(crate) cases: Option<Cases>,
-    /// Test cases of each kind at most, with cases apart (default: 50).
+    /// Test cases of each kind at most, with cases apart (default: 50; passages: 25).
     #[arg(long)]
     pub(crate) most: Option<usize>,
+    /// Passages that an explanation is made from (default: 10); not for user vectors.
+    #[arg(long)]
+    pub(crate) construction: Option<usize>,
+    /// Features of each control (default: as many); not for user vectors.
+    #[arg(long)]
+    pub(crate) control_limit: Option<usize>,
     /// Deciles of all features together, or of each feature (default: pooled).
     #[arg(long, value_enum)]
     pub(crate) levels: Option<LevelsOf>,

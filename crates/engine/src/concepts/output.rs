@@ -1,12 +1,14 @@
 //! Scored features in the window's words.
 
 use explain::{Confidence, ItemTexts, ShownItem};
-use schema::{Explanation, FeatureId};
+use schema::{Explanation, FeatureId, MeasuredScore};
 
 use super::feature_set::FeatureSet;
 use super::rows::TestRows;
 use super::scoring::Scored;
-use crate::views::{ConceptCaseView, ConceptItemView, ConceptTestView, ConceptView};
+use crate::views::{
+    ConceptCaseView, ConceptItemView, ConceptSettingsView, ConceptTestView, ConceptView,
+};
 
 /// What views of concepts are made from.
 pub(super) struct Output<'a> {
@@ -81,19 +83,35 @@ impl Output<'_> {
     }
 }
 
-/// Explanations as proposals for the review.
-pub(super) fn proposals(scored: &[Scored], by: &str, at: &str) -> Vec<Explanation> {
+/// Explanations as proposals for the review, each with its confidence where it has one.
+pub(super) fn proposals(
+    scored: &[Scored],
+    by: &str,
+    settings: &ConceptSettingsView,
+    run: &str,
+) -> Vec<Explanation> {
     scored
         .iter()
         .filter_map(|one| {
             let explained = one.explained.as_ref()?;
+            let measured = one.confidence.as_ref().and_then(|score| {
+                Some(MeasuredScore {
+                    method: "confidence".to_owned(),
+                    judge: settings.judged_by.clone()?,
+                    value: score.value?,
+                    interval: score.interval,
+                    n_cases: score.n_cases as u32,
+                })
+            });
             Some(Explanation {
                 feature: FeatureId(one.feature),
                 text: explained.text.clone(),
                 by: by.to_owned(),
                 evidence: explained.evidence.clone(),
-                at: at.to_owned(),
-                source: None,
+                at: settings.at.clone(),
+                score: measured,
+                run: run.to_owned(),
+                ..Explanation::default()
             })
         })
         .collect()

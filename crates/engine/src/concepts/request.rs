@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use explain::{CaseRule, Writing};
 use serde::{Deserialize, Serialize};
 
-use super::{Ground, LevelRule, Voices};
+use super::{Ground, LevelRule};
 use crate::error::{EngineError, Result};
+use crate::language_model::{Voices, model_source};
 use crate::views::ConceptSettingsView;
 
 /// What explains or judges.
@@ -14,49 +15,38 @@ use crate::views::ConceptSettingsView;
 pub enum ConceptSource {
     /// Terms of titles and categories.
     Keywords,
-    /// A language model in a GGUF file.
+    /// A language model: the path of a GGUF file, or the address of a server on this computer.
     Model(PathBuf),
     /// Proposals that are there already; explains only.
     Stored,
 }
 
 impl ConceptSource {
-    /// `keywords`, or the path of a GGUF file.
+    /// `keywords`, the path of a GGUF file, or an address such as `http://127.0.0.1:8080/v1`.
     ///
     /// # Errors
-    /// For the address of a server, and a path without file.
+    /// For the address of another computer, and a path without file.
     pub fn parse(text: &str) -> Result<Self> {
         if text == "keywords" {
             return Ok(Self::Keywords);
         }
-        if text.starts_with("http://") || text.starts_with("https://") {
-            return Err(EngineError::request(format!(
-                "\"{text}\" is a server, and this version asks none; expected keywords or the path \
-                 of a GGUF file"
-            )));
-        }
-        let path = PathBuf::from(text);
-        if !path.is_file() {
-            return Err(EngineError::request(format!(
-                "{text}: there is no such file; expected keywords or the path of a GGUF file"
-            )));
-        }
-        Ok(Self::Model(path))
+        Ok(Self::Model(PathBuf::from(model_source(text)?)))
     }
 
-    fn path(&self) -> Option<&PathBuf> {
+    /// The model's path or address.
+    pub(crate) fn model(&self) -> Option<String> {
         match self {
-            Self::Model(path) => Some(path),
+            Self::Model(path) => Some(path.display().to_string()),
             Self::Keywords | Self::Stored => None,
         }
     }
 
     /// Name for people, and BLAKE3 of the model's file.
-    fn described(&self, voices: &Voices) -> (String, Option<String>) {
+    pub(crate) fn described(&self, voices: &Voices) -> (String, Option<String>) {
         match self {
             Self::Keywords => ("keywords".to_owned(), None),
             Self::Stored => ("stored".to_owned(), None),
-            Self::Model(path) => match voices.get(path) {
+            Self::Model(path) => match voices.get(&path.display().to_string()) {
                 Some(voice) => (voice.name.clone(), Some(voice.hash.clone())),
                 None => (path.display().to_string(), None),
             },
@@ -167,9 +157,10 @@ impl ConceptRequest {
         Ok(())
     }
 
-    pub(super) fn model_paths(&self) -> impl Iterator<Item = &PathBuf> {
-        let judge = self.judge.as_ref().and_then(ConceptSource::path);
-        self.explain.path().into_iter().chain(judge)
+    /// Paths and addresses of the language models that are asked.
+    pub(super) fn models(&self) -> impl Iterator<Item = String> {
+        let judge = self.judge.as_ref().and_then(ConceptSource::model);
+        self.explain.model().into_iter().chain(judge)
     }
 
     /// Name of the run.

@@ -2,12 +2,11 @@
 
 use explain::{
     Confidence, Explainer, ItemTexts, Judge, KeywordExplainer, KeywordJudge, ModelExplainer,
-    ModelJudge, TermTable,
+    ModelJudge, ShownCase, TermTable,
 };
 use sae::SparseAutoencoder;
 use schema::{Explanation, HookPoint};
 
-use super::answers::{AnswerBook, Remembering};
 use super::feature_set::{FeatureSet, LevelRule};
 use super::output::{Output, proposals};
 use super::request::{CaseChoice, ConceptRequest, ConceptSource, RunRecord};
@@ -15,9 +14,10 @@ use super::rows::{TestRows, mean_of, n_users};
 use super::scoring::{
     Asking, Chosen, Scored, StoredExplainer, drawn, totals_of, totals_with_items,
 };
-use super::{Ground, Voices, yardstick};
+use super::{Ground, yardstick};
 use crate::error::Result;
 use crate::jobs::JobContext;
+use crate::language_model::{AnswerBook, Remembering, Voices};
 use crate::session::Session;
 use crate::train_sae::random_control;
 use crate::views::{ConceptTotalsView, ConceptsView, YardstickView};
@@ -109,7 +109,7 @@ impl Run<'_> {
             notes: self.notes(&rows, &scored),
         };
         let by = format!("concepts: {}", self.record.settings.explained_by);
-        let proposed = proposals(&scored, &by, &self.record.settings.at);
+        let proposed = proposals(&scored, &by, &self.record.settings, &self.name);
         let is_new = request.explain != ConceptSource::Stored;
         Ok((view, is_new.then_some((by, proposed))))
     }
@@ -134,10 +134,7 @@ impl Run<'_> {
     }
 
     fn remembering(&self, source: &ConceptSource) -> Option<Remembering<'_>> {
-        let ConceptSource::Model(path) = source else {
-            return None;
-        };
-        let voice = self.voices.get(path)?;
+        let voice = self.voices.get(&source.model()?)?;
         Some(Remembering {
             model: voice.model.as_ref(),
             hash: &voice.hash,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use explain::{
     CaseRule, ConceptCases, ConceptTotals, Confidence, ExplainError, Explained, Explainer, Judge,
-    swap_alike,
+    ShownCase, swap_alike,
 };
 use rand::SeedableRng as _;
 use rand::seq::IndexedRandom as _;
@@ -183,7 +183,7 @@ impl Explainer<ShownCase> for StoredExplainer {
     fn explain(
         &self,
         feature: FeatureId,
-        _cases: &[explain::ShownCase],
+        _cases: &[ShownCase],
     ) -> std::result::Result<Option<Explained>, ExplainError> {
         Ok(self.0.get(&feature).map(|stored| Explained {
             text: stored.text.clone(),

@@ -11,9 +11,10 @@ use explain::{Chat, ExplainError, TextModel, Writing};
 use schema::{HookPoint, SaeConfig, SaeRecipe, SaeVariant};
 use tempfile::TempDir;
 
-use super::{ANSWERS, ConceptRequest, ConceptSource, LevelRule, Voice};
+use super::{ANSWERS, ConceptRequest, ConceptSource, LevelRule};
 use crate::harvest::HarvestRequest;
 use crate::jobs::JobContext;
+use crate::language_model::Voice;
 use crate::session::Session;
 use crate::train_recommender::TrainRecommenderRequest;
 use crate::views::{ConceptView, ConceptsView, ImportRequest};
@@ -274,7 +275,7 @@ fn run_scripted(folder: &Path, answers: usize) -> (crate::Result<ConceptsView>, 
         ..ConceptRequest::new(SAE)
     };
     let left = Rc::new(Cell::new(answers));
-    let mut load = |_: &Path| {
+    let mut load = |_: &str| {
         Ok(Voice {
             name: "Scripted".to_owned(),
             hash: "0123".to_owned(),

@@ -15,7 +15,7 @@ use crate::jobs::{JobContext, lock};
 
 /// One question and its answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// BLAKE3 of model, prompt and settings.
     key: String,
     /// BLAKE3 of the model's file.
@@ -27,13 +27,23 @@ pub(super) struct Answer {
     seed: u64,
     max_tokens: usize,
     text: String,
+    /// Natural logarithms of probabilities, or levels of words, where these were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    numbers: Option<Vec<f64>>,
     /// When, RFC 3339 in UTC.
     at: String,
 }
 
+/// What was answered: a text, or numbers; neither from a model that tells no numbers.
+#[derive(Debug, Clone, PartialEq)]
+struct Known {
+    text: String,
+    numbers: Option<Vec<f64>>,
+}
+
 /// The answers of a run, in memory and on disk.
-pub(super) struct AnswerBook {
-    known: Mutex<BTreeMap<String, String>>,
+pub(crate) struct AnswerBook {
+    known: Mutex<BTreeMap<String, Known>>,
     /// Opened with the first answer.
     file: Mutex<Option<File>>,
     path: PathBuf,
@@ -44,7 +54,7 @@ impl AnswerBook {
     ///
     /// # Errors
     /// When the file cannot be read or written.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let failed =
             |error: std::io::Error| EngineError::other(format!("{}: {error}", path.display()));
         let mut known = BTreeMap::new();
@@ -62,7 +72,11 @@ impl AnswerBook {
                 break;
             }
             whole += line.len();
-            known.insert(answer.key, answer.text);
+            let known_one = Known {
+                text: answer.text,
+                numbers: answer.numbers,
+            };
+            known.insert(answer.key, known_one);
         }
         if whole < text.len() {
             store::write_atomically(path, &text.as_bytes()[..whole], store::Durability::Process)?;
@@ -95,30 +109,46 @@ impl AnswerBook {
         let written = file.write_all(line.as_bytes());
         drop(opened);
         written.map_err(|error| failed(error.to_string()))?;
-        lock(&self.known).insert(answer.key.clone(), answer.text.clone());
+        let known = Known {
+            text: answer.text.clone(),
+            numbers: answer.numbers.clone(),
+        };
+        lock(&self.known).insert(answer.key.clone(), known);
         Ok(())
     }
 }
 
 /// A language model that remembers what it said.
-pub(super) struct Remembering<'a> {
-    pub(super) model: &'a dyn TextModel,
+pub(crate) struct Remembering<'a> {
+    pub(crate) model: &'a dyn TextModel,
     /// BLAKE3 of the model's file.
-    pub(super) hash: &'a str,
-    pub(super) book: &'a AnswerBook,
-    pub(super) job: &'a JobContext,
+    pub(crate) hash: &'a str,
+    pub(crate) book: &'a AnswerBook,
+    pub(crate) job: &'a JobContext,
 }
 
-impl TextModel for Remembering<'_> {
-    fn write(&self, chat: &Chat, how: Writing) -> std::result::Result<String, ExplainError> {
-        let prompt = chat.to_string();
+/// A question as it is looked up and kept.
+struct Asked<'a> {
+    kind: &'static str,
+    prompt: &'a str,
+    how: Writing,
+}
+
+impl Remembering<'_> {
+    /// The answer that is known, or the one that `ask` gets, which is kept.
+    fn answer(
+        &self,
+        asked: &Asked<'_>,
+        ask: &mut dyn FnMut() -> std::result::Result<Known, ExplainError>,
+    ) -> std::result::Result<Known, ExplainError> {
+        let how = asked.how;
         // Without drawing, the seed changes nothing.
         let seed = if how.temperature > 0.0 { how.seed } else { 0 };
-        let asked = format!(
-            "{}\n{}\n{}\n{}\n{seed}\n{prompt}",
-            self.hash, how.max_tokens, how.temperature, how.top_p
+        let text = format!(
+            "{}\n{}{}\n{}\n{}\n{seed}\n{}",
+            self.hash, asked.kind, how.max_tokens, how.temperature, how.top_p, asked.prompt
         );
-        let key = store::blake3_of_bytes(asked.as_bytes());
+        let key = store::blake3_of_bytes(text.as_bytes());
         let known = lock(&self.book.known).get(&key).cloned();
         if let Some(known) = known {
             return Ok(known);
@@ -126,19 +156,84 @@ impl TextModel for Remembering<'_> {
         if self.job.is_cancelled() {
             return Err(ExplainError::Stopped);
         }
-        let text = self.model.write(chat, how)?;
+        let known = ask()?;
         self.book.keep(&Answer {
             key,
             model: self.hash.to_owned(),
-            prompt,
+            prompt: asked.prompt.to_owned(),
             temperature: how.temperature,
             top_p: how.top_p,
             seed,
             max_tokens: how.max_tokens,
-            text: text.clone(),
+            text: known.text.clone(),
+            numbers: known.numbers.clone(),
             at: store::utc_now(),
         })?;
-        Ok(text)
+        Ok(known)
+    }
+
+    fn numbers(
+        &self,
+        (kind, prompt): (&'static str, &str),
+        ask: &mut dyn FnMut() -> std::result::Result<Option<Vec<f64>>, ExplainError>,
+    ) -> std::result::Result<Option<Vec<f64>>, ExplainError> {
+        let asked = Asked {
+            kind,
+            prompt,
+            how: Writing {
+                max_tokens: 0,
+                temperature: 0.0,
+                top_p: 1.0,
+                seed: 0,
+            },
+        };
+        let known = self.answer(&asked, &mut || {
+            Ok(Known {
+                text: String::new(),
+                numbers: ask()?,
+            })
+        })?;
+        Ok(known.numbers)
+    }
+}
+
+impl TextModel for Remembering<'_> {
+    fn write(&self, chat: &Chat, how: Writing) -> std::result::Result<String, ExplainError> {
+        let prompt = chat.to_string();
+        let asked = Asked {
+            kind: "",
+            prompt: &prompt,
+            how,
+        };
+        let known = self.answer(&asked, &mut || {
+            Ok(Known {
+                text: self.model.write(chat, how)?,
+                numbers: None,
+            })
+        })?;
+        Ok(known.text)
+    }
+
+    fn choose(
+        &self,
+        chat: &Chat,
+        answers: &[&str],
+    ) -> std::result::Result<Option<Vec<f64>>, ExplainError> {
+        let prompt = format!("{chat}\n[answers]\n{}", answers.join("\n"));
+        self.numbers(("choose ", &prompt), &mut || {
+            self.model.choose(chat, answers)
+        })
+    }
+
+    fn expect_levels(
+        &self,
+        chat: &Chat,
+        words: &[String],
+    ) -> std::result::Result<Option<Vec<f64>>, ExplainError> {
+        let prompt = format!("{chat}\n[words]\n{}", words.join("\n"));
+        self.numbers(("levels ", &prompt), &mut || {
+            self.model.expect_levels(chat, words)
+        })
     }
 }
 

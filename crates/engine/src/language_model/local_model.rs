@@ -2,14 +2,20 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Mutex;
 
 use explain::{Chat, ExplainError, TextModel, Writing};
-use models::text::{LlamaModel, LlamaOptions, inspect_gguf, load_gguf};
-use models::{GenerationOptions, HookSpec, HookedModel as _, Sampling};
+use models::text::{LlamaModel, LlamaOptions, TextReader, inspect_gguf, load_gguf};
+use models::{GenerationOptions, HookedModel as _, ModelError, Sampling};
 
 use super::Voice;
 use crate::error::{EngineError, Result};
-use crate::jobs::JobContext;
+use crate::jobs::{JobContext, lock};
+
+/// Digits that the level of a word is told by.
+const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+/// Stands for the level of every word before, so that none is seen.
+const UNKNOWN: &str = "?\n";
 
 /// How a model marks the turns of a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +50,9 @@ impl TurnMarks {
         }
     }
 
-    /// The chat up to where the model writes on.
-    fn render(self, chat: &Chat) -> String {
+    /// The chat up to where the model writes on. A model that may think aloud first, as Qwen 3 does,
+    /// is told that it has done so.
+    fn render(self, chat: &Chat, thinks: bool) -> String {
         let turn = |role: &str, text: &str| format!("{}{text}{}", self.begin(role), self.end());
         let mut text = turn("system", &chat.system);
         for (question, answer) in &chat.examples {
@@ -53,14 +60,22 @@ impl TurnMarks {
             text += &turn("assistant", answer);
         }
         text += &turn("user", &chat.user);
-        text + &self.begin("assistant") + &chat.lead_in
+        let thought = if thinks {
+            "<think>\n\n</think>\n\n"
+        } else {
+            ""
+        };
+        text + &self.begin("assistant") + thought + &chat.lead_in
     }
 }
 
 struct LocalModel {
     model: LlamaModel,
     marks: TurnMarks,
+    thinks: bool,
     n_context: usize,
+    /// What was read last: questions that begin alike are read on from there.
+    reader: Mutex<TextReader>,
     job: JobContext,
 }
 
@@ -87,25 +102,35 @@ pub(super) fn load(path: &Path, job: &JobContext) -> Result<Voice> {
         name: model.card().name.clone(),
         hash,
         model: Box::new(LocalModel {
+            thinks: model.tokenizer().special_id("<think>").is_some(),
             model,
             marks,
             n_context,
+            reader: Mutex::new(TextReader::new()),
             job: job.clone(),
         }),
     })
 }
 
-impl TextModel for LocalModel {
-    fn write(&self, chat: &Chat, how: Writing) -> std::result::Result<String, ExplainError> {
-        let failed = |error: models::ModelError| match error {
-            models::ModelError::Cancelled => ExplainError::Stopped,
-            other => ExplainError::TextModel {
-                reason: other.to_string(),
-            },
-        };
-        let text = self.marks.render(chat);
+fn failed(error: ModelError) -> ExplainError {
+    match error {
+        ModelError::Cancelled => ExplainError::Stopped,
+        other => ExplainError::TextModel {
+            reason: other.to_string(),
+        },
+    }
+}
+
+impl LocalModel {
+    fn ids(&self, text: &str) -> std::result::Result<Vec<u32>, ExplainError> {
+        self.model.tokenizer().encode(text, true).map_err(failed)
+    }
+
+    /// The question's tokens, if an answer of `n_more` finds room behind them.
+    fn prompt(&self, chat: &Chat, n_more: usize) -> std::result::Result<Vec<u32>, ExplainError> {
+        let text = self.marks.render(chat, self.thinks);
         let input = self.model.text_input(&text, true).map_err(failed)?;
-        if input.n_dropped > 0 || input.ids.len() + how.max_tokens > self.n_context {
+        if input.n_dropped > 0 || input.ids.len() + n_more > self.n_context {
             return Err(ExplainError::TextModel {
                 reason: format!(
                     "the prompt has {} tokens and its context holds {}",
@@ -114,6 +139,13 @@ impl TextModel for LocalModel {
                 ),
             });
         }
+        Ok(input.ids)
+    }
+}
+
+impl TextModel for LocalModel {
+    fn write(&self, chat: &Chat, how: Writing) -> std::result::Result<String, ExplainError> {
+        let ids = self.prompt(chat, how.max_tokens)?;
         let options = GenerationOptions {
             max_new_tokens: how.max_tokens,
             sampling: (how.temperature > 0.0).then_some(Sampling {
@@ -132,15 +164,92 @@ impl TextModel for LocalModel {
                 ControlFlow::Continue(())
             }
         };
-        let written = self
-            .model
-            .generate(&input, &HookSpec::default(), options, &mut on_token)
+        let mut reader = lock(&self.reader);
+        reader.read(&self.model, &ids).map_err(failed)?;
+        let written = reader
+            .write(&self.model, &options, &mut on_token)
             .map_err(failed)?;
+        drop(reader);
         if stopped {
             return Err(ExplainError::Stopped);
         }
         Ok(written.text)
     }
+
+    fn choose(
+        &self,
+        chat: &Chat,
+        answers: &[&str],
+    ) -> std::result::Result<Option<Vec<f64>>, ExplainError> {
+        let answers = answers
+            .iter()
+            .map(|answer| self.ids(answer))
+            .collect::<std::result::Result<Vec<_>, _>>()?;
+        let longest = answers.iter().map(Vec::len).max().unwrap_or(0);
+        let ids = self.prompt(chat, longest)?;
+        let mut reader = lock(&self.reader);
+        reader.read(&self.model, &ids).map_err(failed)?;
+        let found = reader
+            .log_probabilities(&self.model, &answers)
+            .map_err(failed)?;
+        Ok(Some(found.into_iter().map(rounded).collect()))
+    }
+
+    fn expect_levels(
+        &self,
+        chat: &Chat,
+        words: &[String],
+    ) -> std::result::Result<Option<Vec<f64>>, ExplainError> {
+        let digits = DIGITS
+            .iter()
+            .map(|digit| self.ids(digit))
+            .collect::<std::result::Result<Vec<_>, _>>()?;
+        let digits: Vec<u32> = digits.concat();
+        if digits.len() != DIGITS.len() {
+            return Err(ExplainError::TextModel {
+                reason: "its digits are not single tokens, by which levels are told".to_owned(),
+            });
+        }
+        let unknown = self.ids(UNKNOWN)?;
+        let mut tail = self.ids("\n")?;
+        let mut places = Vec::with_capacity(words.len());
+        for word in words {
+            tail.extend(self.ids(&format!("{word}\t"))?);
+            places.push(tail.len() - 1);
+            tail.extend(&unknown);
+        }
+        let mut ids = self.prompt(chat, tail.len())?;
+        for place in &mut places {
+            *place += ids.len();
+        }
+        ids.extend(tail);
+        let found = lock(&self.reader)
+            .log_probabilities_at(&self.model, &ids, (&places, &digits))
+            .map_err(failed)?;
+        Ok(Some(
+            found
+                .iter()
+                .map(|scores| rounded(expected_level(scores)))
+                .collect(),
+        ))
+    }
+}
+
+/// To a thousandth: how much of a question was read before may change the last digits of a sum.
+fn rounded(value: f64) -> f64 {
+    (1000.0 * value).round() / 1000.0
+}
+
+/// The expected digit of log-probabilities of 0 to 9, on the scale from 0 to 10.
+fn expected_level(scores: &[f64]) -> f64 {
+    let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = scores.iter().map(|score| (score - most).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    let sum: f64 = (0_u8..)
+        .zip(&weights)
+        .map(|(digit, weight)| f64::from(digit) * weight)
+        .sum();
+    10.0 / 9.0 * sum / total
 }
 
 #[cfg(test)]
@@ -186,6 +295,21 @@ mod tests {
                 text(&turn["answer"])
             );
         }
+        // Which of two answers is the likelier, and levels of words in one pass.
+        let chat = Chat {
+            system: "Answer 1 for yes and 0 for no.".to_owned(),
+            user: "Is a chest tube a tube?".to_owned(),
+            lead_in: "Answer:".to_owned(),
+            ..Chat::default()
+        };
+        let both = voice.model.choose(&chat, &[" 1", " 0"]).unwrap().unwrap();
+        assert!(both.iter().all(|p| *p < 0.0 && *p > -12.0), "{both:?}");
+        let again = voice.model.choose(&chat, &[" 0", " 1"]).unwrap().unwrap();
+        assert!((both[0] - again[1]).abs() < 1e-4 && (both[1] - again[0]).abs() < 1e-4);
+        let words = ["chest", "tube"].map(str::to_owned);
+        let levels = voice.model.expect_levels(&chat, &words).unwrap().unwrap();
+        assert!(levels.iter().all(|level| (0.0..=10.0).contains(level)));
+        assert_eq!(levels.len(), 2);
         // What does not fit is refused, not cut.
         let long = Chat {
             user: "tea ".repeat(9000),
@@ -201,6 +325,17 @@ mod tests {
     }
 
     #[test]
+    fn levels_are_expected_digits() {
+        let sure_of = |digit: usize| {
+            let mut scores = vec![-100.0; 10];
+            scores[digit] = 0.0;
+            expected_level(&scores)
+        };
+        assert!(sure_of(0) < 1e-9 && (sure_of(9) - 10.0).abs() < 1e-9);
+        assert!((expected_level(&[-2.0; 10]) - 5.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn turns_are_marked_as_the_models_expect() {
         let chat = Chat {
             system: "S".to_owned(),
@@ -209,13 +344,15 @@ mod tests {
             lead_in: "L".to_owned(),
         };
         assert_eq!(
-            TurnMarks::ChatMl.render(&chat),
+            TurnMarks::ChatMl.render(&chat, false),
             "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n\
              <|im_start|>assistant\nA<|im_end|>\n<|im_start|>user\nU<|im_end|>\n\
              <|im_start|>assistant\nL"
         );
-        let llama = TurnMarks::Llama3.render(&chat);
+        let llama = TurnMarks::Llama3.render(&chat, false);
         assert!(llama.starts_with("<|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|>"));
+        let quiet = TurnMarks::ChatMl.render(&chat, true);
+        assert!(quiet.ends_with("assistant\n<think>\n\n</think>\n\nL"));
         assert!(llama.ends_with("U<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nL"));
     }
 }

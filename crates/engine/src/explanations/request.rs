@@ -1,0 +1,269 @@
+//! What a run of explanations over passages is asked for, and how that is noted beside its results.
+
+use schema::{Explanation, FeatureId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use explain::Writing;
+
+use super::passages::HowMany;
+use super::prompts::Prompts;
+use crate::concepts::ConceptSource;
+use crate::error::{EngineError, Result};
+use crate::language_model::Voices;
+use crate::model_registry::to_json;
+use crate::views::ScoreSettingsView;
+
+/// How explanations are tested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ScoreMethod {
+    /// Does the judge tell passages on which the feature is active from others?
+    Detection,
+    /// Does the judge tell right marks from wrong ones? Needs a language model.
+    Fuzzing,
+    /// Does the judge predict the activation at each token? Needs a language model run here.
+    Simulation,
+}
+
+impl ScoreMethod {
+    /// Every method.
+    pub const ALL: [Self; 3] = [Self::Detection, Self::Fuzzing, Self::Simulation];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Detection => "detection",
+            Self::Fuzzing => "fuzzing",
+            Self::Simulation => "simulation",
+        }
+    }
+
+    /// The method of a name.
+    ///
+    /// # Errors
+    /// For any other word.
+    pub fn parse(name: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|method| method.name() == name);
+        found.ok_or_else(|| {
+            EngineError::request(format!(
+                "\"{name}\" is no method; expected detection, fuzzing, simulation, or, for \
+                 dictionaries of user vectors, confidence"
+            ))
+        })
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExplainRequest {
+    /// The dictionary, of a text or a film.
+    pub sae: String,
+    /// Name of the run; empty for one made of dictionary, explainer and judge.
+    pub name: String,
+    /// What explains.
+    pub explain: ConceptSource,
+    /// What judges; `None` to explain only.
+    pub judge: Option<ConceptSource>,
+    /// How explanations are tested.
+    pub methods: Vec<ScoreMethod>,
+    /// Which features; empty for all, or for as many as `limit` says.
+    pub features: Vec<u32>,
+    /// So many features, drawn by the seed.
+    pub limit: Option<usize>,
+    /// Features of each baseline, at most as many as of the dictionary; `None` for as many.
+    pub baseline_limit: Option<usize>,
+    /// Passages that an explanation is made from, ≥ 2.
+    pub n_construction: usize,
+    /// Test passages of each kind at most, ≥ 2.
+    pub most: usize,
+    /// Temperature of language models, ≥ 0.
+    pub temperature: f32,
+    /// Share of the most probable tokens drawn from, in `(0, 1]`.
+    pub top_p: f32,
+    /// Seed of passages, features and models.
+    pub seed: u64,
+    /// Whether swapped explanations, a random and an untrained dictionary are measured too.
+    pub has_baselines: bool,
+}
+
+impl ExplainRequest {
+    /// Keywords explain and judge by detection, 10 passages to explain from, 25 of each kind to test
+    /// on.
+    pub fn new(sae: &str) -> Self {
+        Self {
+            sae: sae.to_owned(),
+            name: String::new(),
+            explain: ConceptSource::Keywords,
+            judge: Some(ConceptSource::Keywords),
+            methods: vec![ScoreMethod::Detection],
+            features: Vec::new(),
+            limit: None,
+            baseline_limit: None,
+            n_construction: 10,
+            most: 25,
+            temperature: 0.0,
+            top_p: 1.0,
+            seed: 0,
+            has_baselines: true,
+        }
+    }
+
+    /// Refuses what cannot be done.
+    pub(super) fn check(&self, n_features: u32) -> Result<()> {
+        if let Some(bad) = self.features.iter().find(|&&feature| feature >= n_features) {
+            return Err(EngineError::request(format!(
+                "{} has no feature {bad}, only 0 to {}",
+                self.sae,
+                n_features.saturating_sub(1)
+            )));
+        }
+        let refused = |what: &str| Err(EngineError::request(what.to_owned()));
+        if self.limit == Some(0) || self.baseline_limit == Some(0) {
+            return refused("expected at least one feature, got 0");
+        }
+        if self.most < 2 || self.n_construction < 2 {
+            return refused("expected at least two passages of each kind");
+        }
+        if self.judge == Some(ConceptSource::Stored) {
+            return refused("stored proposals explain, they do not judge");
+        }
+        let by_keywords = self.judge == Some(ConceptSource::Keywords);
+        if let Some(method) = self
+            .methods
+            .iter()
+            .find(|&&method| by_keywords && method != ScoreMethod::Detection)
+        {
+            return Err(EngineError::request(format!(
+                "{} needs a language model as judge; keywords judge by detection only",
+                method.name()
+            )));
+        }
+        if self.judge.is_some() && self.methods.is_empty() {
+            return refused("expected at least one method to judge by");
+        }
+        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
+            return refused("expected a temperature of 0 or above");
+        }
+        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
+            return refused("expected a top-p above 0 and up to 1");
+        }
+        Ok(())
+    }
+
+    /// Paths and addresses of the language models that are asked.
+    pub(super) fn models(&self) -> impl Iterator<Item = String> {
+        let judge = self.judge.as_ref().and_then(ConceptSource::model);
+        self.explain.model().into_iter().chain(judge)
+    }
+
+    /// Name of the run.
+    pub(super) fn name(&self, voices: &Voices) -> String {
+        if !self.name.is_empty() {
+            return self.name.clone();
+        }
+        let allowed = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        let named = |source: &ConceptSource| -> String {
+            let (by, _) = source.described(voices);
+            by.to_lowercase().chars().map(allowed).collect()
+        };
+        let judged = match &self.judge {
+            None => "-proposed".to_owned(),
+            Some(judge) if *judge == self.explain => String::new(),
+            Some(judge) => format!("-judged-by-{}", named(judge)),
+        };
+        format!("{}-{}{judged}", self.sae, named(&self.explain))
+    }
+
+    pub(super) fn how_many(&self) -> HowMany {
+        HowMany {
+            construction: self.n_construction,
+            tests: self.most,
+        }
+    }
+
+    pub(super) fn writing(&self) -> Writing {
+        Writing {
+            max_tokens: 1,
+            temperature: self.temperature,
+            top_p: self.top_p,
+            seed: self.seed,
+        }
+    }
+
+    pub(super) fn has(&self, method: ScoreMethod) -> bool {
+        self.judge.is_some() && self.methods.contains(&method)
+    }
+}
+
+/// Everything that decides the results, and when the run began.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct RunRecord {
+    sae: String,
+    sae_blake3: String,
+    pub(super) settings: ScoreSettingsView,
+    features: Vec<u32>,
+    limit: Option<usize>,
+    baseline_limit: Option<usize>,
+    /// BLAKE3 of the prompts with gaps.
+    prompts_blake3: String,
+    /// BLAKE3 of the proposals that are judged, where they were there.
+    stored_blake3: Option<String>,
+}
+
+impl RunRecord {
+    pub(super) fn of(
+        request: &ExplainRequest,
+        sae_blake3: &str,
+        (voices, prompts): (&Voices, &Prompts),
+        stored: Option<&BTreeMap<FeatureId, Explanation>>,
+    ) -> Result<Self> {
+        let (explained_by, explainer_blake3) = request.explain.described(voices);
+        let judge = request.judge.as_ref();
+        let (judged_by, judge_blake3) = judge.map(|judge| judge.described(voices)).unzip();
+        let all = [
+            &prompts.explain,
+            &prompts.detect,
+            &prompts.fuzz,
+            &prompts.simulate,
+        ];
+        Ok(Self {
+            sae: request.sae.clone(),
+            sae_blake3: sae_blake3.to_owned(),
+            settings: ScoreSettingsView {
+                is_same_model: explainer_blake3.is_some()
+                    && Some(&explainer_blake3) == judge_blake3.as_ref(),
+                explained_by,
+                explainer_blake3,
+                judged_by,
+                judge_blake3: judge_blake3.flatten(),
+                methods: request
+                    .methods
+                    .iter()
+                    .filter(|_| request.judge.is_some())
+                    .map(|method| method.name().to_owned())
+                    .collect(),
+                n_construction: request.n_construction,
+                most: request.most,
+                temperature: request.temperature,
+                top_p: request.top_p,
+                seed: request.seed,
+                has_baselines: request.has_baselines,
+                at: store::utc_now(),
+            },
+            features: request.features.clone(),
+            limit: request.limit,
+            baseline_limit: request.baseline_limit,
+            prompts_blake3: store::blake3_of_bytes(&to_json(&all)?),
+            stored_blake3: stored
+                .map(|stored| Ok::<_, EngineError>(store::blake3_of_bytes(&to_json(stored)?)))
+                .transpose()?,
+        })
+    }
+
+    /// Whether all but the time is the same.
+    pub(super) fn asks_the_same(&self, other: &Self) -> bool {
+        let mut other = other.clone();
+        other.settings.at.clone_from(&self.settings.at);
+        *self == other
+    }
+}

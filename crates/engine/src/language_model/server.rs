@@ -1,0 +1,356 @@
+//! A language model behind a server on this computer that speaks `OpenAI`'s protocol, as llama.cpp,
+//! vLLM, Ollama and LM Studio do.
+//!
+//! Only addresses of this computer are taken, and only as numbers or `localhost`: what is sent to
+//! 127.0.0.1 leaves through no wire. There is no encryption here, and none is needed for that.
+
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use explain::{Chat, ExplainError, TextModel, Writing};
+use serde_json::{Value, json};
+
+use super::Voice;
+use crate::error::{EngineError, Result};
+
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long an answer may take: a large model on a processor is slow.
+const ANSWER: Duration = Duration::from_mins(10);
+/// Largest answer that is read.
+const MAX_ANSWER: u64 = 4 << 20;
+
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Address {
+    socket: SocketAddr,
+    host: String,
+    /// Path of the interface, without a slash at its end.
+    base: String,
+}
+
+impl Address {
+    /// Reads `http://127.0.0.1:8080/v1`.
+    ///
+    /// # Errors
+    /// For anything that is not this computer, and what is no such address.
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        let expected = "expected the address of a server on this computer such as \
+                        http://127.0.0.1:8080/v1";
+        let Some(rest) = text.strip_prefix("http://") else {
+            return Err(EngineError::request(format!(
+                "\"{text}\": {expected}; other protocols are not spoken"
+            )));
+        };
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (name, port) = match host.rsplit_once(':') {
+            Some((name, port)) if !port.ends_with(']') => (name, port.parse().ok()),
+            _ => (host, Some(80)),
+        };
+        let Some(port) = port else {
+            return Err(EngineError::request(format!(
+                "\"{text}\": its port is no number from 0 to 65535; {expected}"
+            )));
+        };
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        let ip = if bare.eq_ignore_ascii_case("localhost") {
+            Some(IpAddr::V4(Ipv4Addr::LOCALHOST))
+        } else {
+            let v6 = bare.parse::<Ipv6Addr>().map(IpAddr::V6);
+            bare.parse::<Ipv4Addr>().map(IpAddr::V4).or(v6).ok()
+        };
+        match ip.filter(IpAddr::is_loopback) {
+            Some(ip) => Ok(Self {
+                socket: SocketAddr::new(ip, port),
+                host: host.to_owned(),
+                base: path.trim_end_matches('/').to_owned(),
+            }),
+            None => Err(EngineError::request(format!(
+                "\"{text}\" is another computer, and nothing leaves this one; {expected}"
+            ))),
+        }
+    }
+
+    fn failed(&self, what: &str) -> String {
+        format!("http://{}{}: {what}", self.host, self.base)
+    }
+
+    /// Sends one request and reads the JSON that comes back.
+    fn exchange(
+        &self,
+        (method, path): (&str, &str),
+        body: Option<&Value>,
+    ) -> std::result::Result<Value, String> {
+        let failed = |error: std::io::Error| self.failed(&error.to_string());
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let request = format!(
+            "{method} {}{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAccept: \
+             application/json\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.base,
+            self.host,
+            body.len()
+        );
+        let mut stream = TcpStream::connect_timeout(&self.socket, CONNECT).map_err(failed)?;
+        stream.set_read_timeout(Some(ANSWER)).map_err(failed)?;
+        stream.set_write_timeout(Some(CONNECT)).map_err(failed)?;
+        stream.write_all(request.as_bytes()).map_err(failed)?;
+        let mut answer = Vec::new();
+        stream
+            .take(MAX_ANSWER)
+            .read_to_end(&mut answer)
+            .map_err(failed)?;
+        read_answer(&answer).map_err(|what| self.failed(&what))
+    }
+}
+
+/// The JSON in an HTTP/1.1 answer.
+fn read_answer(answer: &[u8]) -> std::result::Result<Value, String> {
+    let end = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .ok_or("the answer has no end of its head, as HTTP has")?;
+    let head = String::from_utf8_lossy(&answer[..end]);
+    let mut lines = head.lines();
+    let status = lines.next().unwrap_or_default();
+    let code: u32 = status
+        .split_whitespace()
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .ok_or_else(|| format!("expected an HTTP answer, got \"{}\"", short(status)))?;
+    let is_chunked = lines.any(|line| {
+        let line = line.to_ascii_lowercase();
+        line.starts_with("transfer-encoding:") && line.contains("chunked")
+    });
+    let body = &answer[end + 4..];
+    let body = if is_chunked {
+        joined(body).ok_or("a part of the answer is missing")?
+    } else {
+        body.to_vec()
+    };
+    if !(200..300).contains(&code) {
+        let said = String::from_utf8_lossy(&body);
+        return Err(format!("the server answers {code}: {}", short(&said)));
+    }
+    serde_json::from_slice(&body).map_err(|error| format!("the answer is no JSON: {error}"))
+}
+
+/// The parts of a chunked body, one behind the other.
+fn joined(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let line = rest.windows(2).position(|two| two == b"\r\n")?;
+        let size = std::str::from_utf8(&rest[..line]).ok()?;
+        let size = usize::from_str_radix(size.split(';').next()?.trim(), 16).ok()?;
+        rest = rest.get(line + 2..)?;
+        if size == 0 {
+            return Some(body);
+        }
+        body.extend_from_slice(rest.get(..size)?);
+        rest = rest.get(size.checked_add(2)?..)?;
+    }
+}
+
+fn short(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").chars().take(200).collect()
+}
+
+struct ServerModel {
+    address: Address,
+    model: String,
+}
+
+/// Asks a server which model it has.
+///
+/// # Errors
+/// When the server does not answer as `OpenAI`'s does.
+pub(super) fn connect(from: &str) -> Result<Voice> {
+    let address = Address::parse(from)?;
+    let models = address
+        .exchange(("GET", "/models"), None)
+        .map_err(EngineError::request)?;
+    let model = models["data"][0]["id"]
+        .as_str()
+        .ok_or_else(|| {
+            EngineError::request(address.failed("expected a list of models, found none in it"))
+        })?
+        .to_owned();
+    Ok(Voice {
+        hash: store::blake3_of_bytes(format!("{from}\n{model}").as_bytes()),
+        name: model.clone(),
+        model: Box::new(ServerModel { address, model }),
+    })
+}
+
+impl TextModel for ServerModel {
+    fn write(&self, chat: &Chat, how: Writing) -> std::result::Result<String, ExplainError> {
+        let message = |role: &str, text: &str| json!({ "role": role, "content": text });
+        let mut messages = vec![message("system", &chat.system)];
+        for (question, answer) in &chat.examples {
+            messages.push(message("user", question));
+            messages.push(message("assistant", answer));
+        }
+        // Servers differ in whether they write on from a begun answer, so it is asked for in words.
+        let asked = format!("{}\n\nBegin your answer with: {}", chat.user, chat.lead_in);
+        messages.push(message(
+            "user",
+            if chat.lead_in.is_empty() {
+                &chat.user
+            } else {
+                &asked
+            },
+        ));
+        let body = json!({
+            "model": self.model,
+            "messages": messages,
+            // The lead-in comes back as part of the answer.
+            "max_tokens": how.max_tokens + chat.lead_in.len() / 2,
+            "temperature": how.temperature,
+            "top_p": how.top_p,
+            "seed": how.seed,
+            "stream": false,
+        });
+        let answer = self
+            .address
+            .exchange(("POST", "/chat/completions"), Some(&body))
+            .map_err(|reason| ExplainError::TextModel { reason })?;
+        let text = answer["choices"][0]["message"]["content"]
+            .as_str()
+            .ok_or_else(|| ExplainError::TextModel {
+                reason: self
+                    .address
+                    .failed("expected choices[0].message.content in the answer"),
+            })?;
+        // What a model that thinks aloud writes before its answer.
+        let text = text.rsplit("</think>").next().unwrap_or(text).trim_start();
+        Ok(text
+            .strip_prefix(chat.lead_in.trim())
+            .unwrap_or(text)
+            .to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn only_this_computer_is_an_address() {
+        for good in [
+            "http://127.0.0.1:8080/v1",
+            "http://localhost:1/v1/",
+            "http://[::1]:11434/v1",
+            "http://127.0.0.1",
+        ] {
+            assert!(Address::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "https://127.0.0.1:8080/v1",
+            "http://192.168.0.7:8080/v1",
+            "http://127.0.0.1.example.org/v1",
+            "http://localhost.example.org/v1",
+            "http://user@127.0.0.1:80/v1",
+            "http://127.0.0.1:99999/v1",
+            "http://0.0.0.0:80/v1",
+            "ftp://localhost/",
+        ] {
+            assert!(Address::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn answers_are_read_whole_or_in_parts() {
+        let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{\"a\": 12}";
+        assert_eq!(read_answer(whole).unwrap()["a"], 12);
+        let parts = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{\"a\"\r\n6;x\r\n: 12} \r\n0\r\n\r\n";
+        assert_eq!(read_answer(parts).unwrap()["a"], 12);
+        let refused = b"HTTP/1.1 503 Busy\r\n\r\nloading\nmodel";
+        assert_eq!(
+            read_answer(refused).unwrap_err(),
+            "the server answers 503: loading model"
+        );
+        for broken in [
+            &b"hello"[..],
+            b"\r\n\r\n",
+            &parts[..60],
+            b"HTTP/1.1 200 OK\r\n\r\n<p>",
+        ] {
+            assert!(read_answer(broken).is_err());
+        }
+    }
+
+    /// Answers each request in turn, and gives back what was asked.
+    fn serve(answers: Vec<&'static str>) -> (String, thread::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/v1", listener.local_addr().unwrap());
+        let handle = thread::spawn(move || {
+            let mut asked = Vec::new();
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut request = Vec::new();
+                let mut buffer = [0; 4096];
+                loop {
+                    let n = stream.read(&mut buffer).unwrap();
+                    request.extend_from_slice(&buffer[..n]);
+                    let text = String::from_utf8_lossy(&request);
+                    let length = text
+                        .lines()
+                        .find_map(|line| line.strip_prefix("Content-Length: "))
+                        .and_then(|length| length.parse::<usize>().ok());
+                    let body = text.split_once("\r\n\r\n").map(|(_, body)| body.len());
+                    if n == 0 || body.is_some_and(|got| Some(got) >= length) {
+                        break;
+                    }
+                }
+                asked.push(String::from_utf8(request).unwrap());
+                let head = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n";
+                stream.write_all(head.as_bytes()).unwrap();
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+            asked
+        });
+        (address, handle)
+    }
+
+    /// Reaches 127.0.0.1 only.
+    #[test]
+    fn loopback_a_server_is_asked_as_openai_is() {
+        let (address, server) = serve(vec![
+            r#"{"object": "list", "data": [{"id": "little-llama"}]}"#,
+            r#"{"choices": [{"message": {"role": "assistant", "content":
+                "<think>hm</think>\nThe words are about chest tubes."}}]}"#,
+            r#"{"error": "none"}"#,
+        ]);
+        let voice = connect(&address).unwrap();
+        assert_eq!(voice.name, "little-llama");
+        let chat = Chat {
+            system: "Be brief.".to_owned(),
+            examples: vec![("Q".to_owned(), "A".to_owned())],
+            user: "What?".to_owned(),
+            lead_in: "The words are about".to_owned(),
+        };
+        let how = Writing {
+            max_tokens: 16,
+            temperature: 0.5,
+            top_p: 0.9,
+            seed: 3,
+        };
+        assert_eq!(voice.model.write(&chat, how).unwrap(), " chest tubes.");
+        assert_eq!(voice.model.choose(&chat, &["1"]).unwrap(), None);
+        let odd = voice.model.write(&chat, how).unwrap_err();
+        assert!(odd.to_string().contains("choices[0]"), "{odd}");
+        let asked = server.join().unwrap();
+        assert!(asked[0].starts_with("GET /v1/models HTTP/1.1\r\n"));
+        assert!(asked[1].starts_with("POST /v1/chat/completions HTTP/1.1\r\n"));
+        let body = asked[1].split_once("\r\n\r\n").unwrap().1;
+        let body: Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["model"], "little-llama");
+        assert_eq!(body["messages"][1]["content"], "Q");
+        assert_eq!(body["messages"].as_array().unwrap().len(), 4);
+        assert_eq!(body["seed"], 3);
+    }
+}
