@@ -1,6 +1,7 @@
 //! Text models under study and their tokenizers.
 
 pub mod chat_template;
+pub mod decoder_family;
 pub mod generation;
 pub mod gguf;
 pub mod gguf_tokenizer;
@@ -12,6 +13,7 @@ mod llama_gguf;
 pub mod llama_model;
 pub mod report_tokens;
 
+pub use decoder_family::DecoderFamily;
 pub use gguf::{Gguf, GgufValue};
 pub use gguf_tokenizer::GgufTokenizer;
 pub use llama_config::LlamaConfig;

@@ -55,6 +55,31 @@ pub struct TensorEntry {
     pub n_bytes: usize,
 }
 
+impl TensorEntry {
+    /// How a matrix that lies so is kept in memory; `None` as f32.
+    fn coding(&self) -> Option<Coding> {
+        let coding = match self.dtype {
+            GgmlDType::F32 => Coding::F32,
+            GgmlDType::F16 => Coding::F16,
+            GgmlDType::BF16 => Coding::Bf16,
+            GgmlDType::Q8_0 => Coding::Q8_0,
+            GgmlDType::Q4_0 => Coding::Q4_0,
+            GgmlDType::Q4_1 => Coding::Q4_1,
+            _ => return None,
+        };
+        let width = self.shape.last().copied().unwrap_or(0);
+        width.is_multiple_of(coding.block().1).then_some(coding)
+    }
+
+    /// Bytes it takes once it is loaded: matrices as [`Gguf::matrix`] keeps them, all else f32.
+    fn memory_bytes(&self) -> u64 {
+        if self.shape.len() == 2 && self.coding().is_some() {
+            return self.n_bytes as u64;
+        }
+        4 * self.shape.iter().map(|&dim| dim as u64).product::<u64>()
+    }
+}
+
 /// The header of a GGUF file, checked against the length of the file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gguf {
@@ -136,6 +161,12 @@ impl Gguf {
     /// Length of the file in bytes.
     pub fn file_bytes(&self) -> u64 {
         self.file_bytes
+    }
+
+    /// Memory that all tensors take once they are loaded, in bytes: more than the file where it has
+    /// codings that are turned into f32, such as `Q4_K`.
+    pub fn memory_bytes(&self) -> u64 {
+        self.tensors.values().map(TensorEntry::memory_bytes).sum()
     }
 
     /// The tensors by name.
@@ -263,19 +294,7 @@ impl Gguf {
     /// # Errors
     /// As [`Gguf::tensor_f32`].
     pub fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<CodedMatrix, ModelError> {
-        let coding = self
-            .tensors
-            .get(name)
-            .and_then(|entry| match entry.dtype {
-                GgmlDType::F32 => Some(Coding::F32),
-                GgmlDType::F16 => Some(Coding::F16),
-                GgmlDType::BF16 => Some(Coding::Bf16),
-                GgmlDType::Q8_0 => Some(Coding::Q8_0),
-                GgmlDType::Q4_0 => Some(Coding::Q4_0),
-                GgmlDType::Q4_1 => Some(Coding::Q4_1),
-                _ => None,
-            })
-            .filter(|coding| shape[1].is_multiple_of(coding.block().1));
+        let coding = self.tensors.get(name).and_then(TensorEntry::coding);
         let Some(coding) = coding else {
             let values = self.tensor_f32(name, &shape)?.flatten_all()?;
             return Ok(CodedMatrix::from_f32(shape, &values.to_vec1::<f32>()?));

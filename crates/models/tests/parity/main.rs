@@ -6,6 +6,7 @@ mod grounded;
 mod llama;
 mod llava;
 mod llava_layouts;
+mod qwen;
 mod recbole;
 mod recommenders;
 mod sasrec;
