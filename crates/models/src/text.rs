@@ -12,10 +12,12 @@ pub mod llama_config;
 mod llama_gguf;
 pub mod llama_model;
 pub mod report_tokens;
+pub mod sentence_encoder;
+pub mod word_tokenizer;
 
 pub use decoder_family::DecoderFamily;
 pub use gguf::{Gguf, GgufValue};
 pub use gguf_tokenizer::GgufTokenizer;
 pub use llama_config::LlamaConfig;
 pub use llama_model::{GgufFacts, LlamaModel, LlamaOptions, inspect_gguf, load_gguf};
-pub mod word_tokenizer;
+pub use sentence_encoder::{SentenceEncoder, load_sentence_encoder};

@@ -10,6 +10,7 @@ mod qwen;
 mod recbole;
 mod recommenders;
 mod sasrec;
+mod sentence_encoder;
 mod shared_files;
 mod tiny_gguf;
 mod tiny_vit;
