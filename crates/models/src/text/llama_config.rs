@@ -129,14 +129,14 @@ impl SizeKeys<'_> {
             None => n_heads,
             Some(_) => self.size("attention.head_count_kv", n_heads)?,
         };
-        if n_heads % n_kv_heads != 0 {
+        if !n_heads.is_multiple_of(n_kv_heads) {
             return Err(self.gguf.bad_key(
                 &self.key("attention.head_count_kv"),
                 &format!("a divisor of the {n_heads} query heads"),
             ));
         }
         let d_head = match self.get("attention.key_length") {
-            None if d_model % n_heads == 0 => d_model / n_heads,
+            None if d_model.is_multiple_of(n_heads) => d_model / n_heads,
             None => {
                 return Err(self.gguf.bad_key(
                     &self.key("attention.head_count"),

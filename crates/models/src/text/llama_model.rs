@@ -44,7 +44,7 @@ pub struct GgufFacts {
     /// Size of the file in bytes.
     pub file_bytes: u64,
     /// Memory the loaded weights take in bytes: as they are coded in the file where this build
-    /// multiplies that coding, else as f32.
+    /// multiplies that coding, else in the nearest that it does.
     pub memory_bytes: u64,
     /// Keys and values of one position, in bytes.
     pub bytes_per_position: u64,

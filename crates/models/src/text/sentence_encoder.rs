@@ -17,7 +17,7 @@ use word_pieces::read_tokenizer;
 use crate::ModelError;
 use crate::weights::WeightFiles;
 
-/// Rows that go through the encoder at once: of the widest part of MiniLM, 12 MB.
+/// Rows that go through the encoder at once: of the widest part of `MiniLM`, 12 MB.
 const ROWS: usize = 2048;
 
 /// A text encoder whose vectors have length 1, so that their inner product is their cosine.
@@ -61,7 +61,7 @@ impl SentenceEncoder {
         &self.name
     }
 
-    /// Numbers of a vector; 384 for MiniLM.
+    /// Numbers of a vector; 384 for `MiniLM`.
     pub fn width(&self) -> usize {
         self.bert.config().d_model
     }

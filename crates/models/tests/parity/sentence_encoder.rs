@@ -97,6 +97,67 @@ fn many_texts_at_once_have_the_vectors_of_each_alone() {
     assert_eq!(all.len(), 400 * 32);
 }
 
+/// File, what is replaced in it and by what, and what loading then says.
+const WRONG: [[&str; 4]; 9] = [
+    [
+        "config.json",
+        "\"bert\"",
+        "\"roberta\"",
+        "config.json: key model_type: expected \"bert\", found \"roberta\"",
+    ],
+    [
+        "config.json",
+        "\"num_hidden_layers\": 2",
+        "\"num_hidden_layers\": 3",
+        "model.safetensors: tensor encoder.layer.2.attention.self.query.weight: expected shape \
+             [32, 32], the tensor is missing",
+    ],
+    [
+        "config.json",
+        "\"hidden_size\": 32",
+        "\"hidden_size\": \"wide\"",
+        "config.json: key hidden_size: expected an integer from 1 to 16384, found \"wide\"",
+    ],
+    [
+        "config.json",
+        "\"intermediate_size\": 56",
+        "\"intermediate_size\": 57",
+        "tensor encoder.layer.0.intermediate.dense.weight: expected shape [57, 32], found \
+             [56, 32]",
+    ],
+    [
+        "config.json",
+        "\"vocab_size\": 94",
+        "\"vocab_size\": 90",
+        "tokenizer.json: the vocabulary: expected 1 to 90 tokens, vocab_size of config.json, \
+             found 94",
+    ],
+    [
+        "modules.json",
+        "models.Normalize",
+        "models.Dense",
+        "modules.json: entry 2, key type: expected a Transformer, Pooling or Normalize",
+    ],
+    [
+        "1_Pooling/config.json",
+        "\"pooling_mode_cls_token\": false",
+        "\"pooling_mode_cls_token\": true",
+        "key pooling_mode_cls_token: expected false, the mean of all tokens, found true",
+    ],
+    [
+        "sentence_bert_config.json",
+        "16",
+        "25",
+        "sentence_bert_config.json: key max_seq_length: expected 3 to 24 tokens, found 25",
+    ],
+    [
+        "tokenizer.json",
+        "WordPiece",
+        "WordHeap",
+        "tokenizer.json: the file: expected a tokenizer",
+    ],
+];
+
 #[test]
 fn what_is_missing_or_wrong_is_named() {
     let error = |folder: &Path| load_sentence_encoder(folder).err().unwrap().to_string();
@@ -108,65 +169,7 @@ fn what_is_missing_or_wrong_is_named() {
         std::fs::write(&path, text.replace(from, to)).unwrap();
         error(folder.path())
     };
-    for (name, from, to, expected) in [
-        (
-            "config.json",
-            "\"bert\"",
-            "\"roberta\"",
-            "config.json: key model_type: expected \"bert\", found \"roberta\"",
-        ),
-        (
-            "config.json",
-            "\"num_hidden_layers\": 2",
-            "\"num_hidden_layers\": 3",
-            "model.safetensors: tensor encoder.layer.2.attention.self.query.weight: expected shape \
-             [32, 32], the tensor is missing",
-        ),
-        (
-            "config.json",
-            "\"hidden_size\": 32",
-            "\"hidden_size\": \"wide\"",
-            "config.json: key hidden_size: expected an integer from 1 to 16384, found \"wide\"",
-        ),
-        (
-            "config.json",
-            "\"intermediate_size\": 56",
-            "\"intermediate_size\": 57",
-            "tensor encoder.layer.0.intermediate.dense.weight: expected shape [57, 32], found \
-             [56, 32]",
-        ),
-        (
-            "config.json",
-            "\"vocab_size\": 94",
-            "\"vocab_size\": 90",
-            "tokenizer.json: the vocabulary: expected 1 to 90 tokens, vocab_size of config.json, \
-             found 94",
-        ),
-        (
-            "modules.json",
-            "models.Normalize",
-            "models.Dense",
-            "modules.json: entry 2, key type: expected a Transformer, Pooling or Normalize",
-        ),
-        (
-            "1_Pooling/config.json",
-            "\"pooling_mode_cls_token\": false",
-            "\"pooling_mode_cls_token\": true",
-            "key pooling_mode_cls_token: expected false, the mean of all tokens, found true",
-        ),
-        (
-            "sentence_bert_config.json",
-            "16",
-            "25",
-            "sentence_bert_config.json: key max_seq_length: expected 3 to 24 tokens, found 25",
-        ),
-        (
-            "tokenizer.json",
-            "WordPiece",
-            "WordHeap",
-            "tokenizer.json: the file: expected a tokenizer",
-        ),
-    ] {
+    for [name, from, to, expected] in WRONG {
         let message = changed(name, from, to);
         assert!(message.contains(expected), "{message}");
     }
