@@ -13,7 +13,7 @@ use crate::{AttributionMethod, Captured, HookSpec, ModelError, Probe};
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Architecture {
-    /// Llama-shaped text decoder from a GGUF file or a Hugging Face folder.
+    /// Llama-shaped text decoder (Llama, Qwen2, Qwen3) from a GGUF file.
     Llama,
     /// MAIRA-2: `DINOv2` tower, projector, Llama decoder.
     Maira2,

@@ -3,6 +3,7 @@
 pub mod coded;
 mod coded_cache;
 pub mod files;
+pub(crate) mod foreign;
 pub(crate) mod linear;
 pub(crate) mod reader;
 

@@ -12,6 +12,7 @@ use candle_core::quantized::{GgmlDType, ggml_file::qtensor_from_ggml};
 use candle_core::{Device, Tensor};
 
 use crate::ModelError;
+use crate::weights::foreign::{from_ggml, kept_as};
 use crate::weights::{CodedMatrix, Coding};
 
 const MAGIC: &[u8; 4] = b"GGUF";
@@ -53,6 +54,18 @@ pub struct TensorEntry {
     pub start: u64,
     /// Length in bytes.
     pub n_bytes: usize,
+}
+
+impl TensorEntry {
+    /// Bytes it takes once it is loaded: matrices as [`Gguf::matrix`] keeps them, all else f32.
+    fn memory_bytes(&self) -> u64 {
+        let (bytes, values) = match self.shape.as_slice() {
+            &[_, columns] => kept_as(self.dtype, columns).block(),
+            _ => Coding::F32.block(),
+        };
+        let n_values: u64 = self.shape.iter().map(|&dim| dim as u64).product();
+        n_values / values as u64 * bytes as u64
+    }
 }
 
 /// The header of a GGUF file, checked against the length of the file.
@@ -136,6 +149,12 @@ impl Gguf {
     /// Length of the file in bytes.
     pub fn file_bytes(&self) -> u64 {
         self.file_bytes
+    }
+
+    /// Memory that all tensors take once they are loaded, in bytes: more than the file where it has
+    /// codings that [`Coding`] does not know, such as `Q6_K`.
+    pub fn memory_bytes(&self) -> u64 {
+        self.tensors.values().map(TensorEntry::memory_bytes).sum()
     }
 
     /// The tensors by name.
@@ -258,30 +277,14 @@ impl Gguf {
         }
     }
 
-    /// The matrix `name`, coded as in the file where [`Coding`] knows the coding, else as f32.
+    /// The matrix `name`, coded as in the file where [`Coding`] knows the coding, else in the
+    /// nearest that it knows: `Q4_K` as `Q4_1`, all others as f16.
     ///
     /// # Errors
     /// As [`Gguf::tensor_f32`].
     pub fn matrix(&self, name: &str, shape: [usize; 2]) -> Result<CodedMatrix, ModelError> {
-        let coding = self
-            .tensors
-            .get(name)
-            .and_then(|entry| match entry.dtype {
-                GgmlDType::F32 => Some(Coding::F32),
-                GgmlDType::F16 => Some(Coding::F16),
-                GgmlDType::BF16 => Some(Coding::Bf16),
-                GgmlDType::Q8_0 => Some(Coding::Q8_0),
-                GgmlDType::Q4_0 => Some(Coding::Q4_0),
-                GgmlDType::Q4_1 => Some(Coding::Q4_1),
-                _ => None,
-            })
-            .filter(|coding| shape[1].is_multiple_of(coding.block().1));
-        let Some(coding) = coding else {
-            let values = self.tensor_f32(name, &shape)?.flatten_all()?;
-            return Ok(CodedMatrix::from_f32(shape, &values.to_vec1::<f32>()?));
-        };
-        let (_, raw) = self.raw(name, &shape)?;
-        let matrix = CodedMatrix::owned(coding, shape, raw);
+        let (entry, raw) = self.raw(name, &shape)?;
+        let matrix = from_ggml(entry.dtype, shape, raw)?;
         if matrix.is_finite() {
             Ok(matrix)
         } else {
@@ -619,5 +622,49 @@ impl HeaderReader {
             return Err(self.damage(place, &format!("expected a name at byte {at}")));
         }
         Ok(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::quantized::QTensor;
+
+    use super::*;
+
+    #[test]
+    fn matrices_in_blocks_of_256_take_the_memory_that_is_told() {
+        let values: Vec<f32> = (0..1024).map(|i| (i as f32 * 0.3).sin()).collect();
+        let values = Tensor::from_vec(values, (2, 512), &Device::Cpu).unwrap();
+        let mut header = [MAGIC.as_slice(), &3_u32.to_le_bytes()].concat();
+        header.extend([2_u64, 0].iter().flat_map(|count| count.to_le_bytes()));
+        let mut data = Vec::new();
+        for (name, dtype, code) in [("a", GgmlDType::Q4K, 12_u32), ("b", GgmlDType::Q6K, 14)] {
+            header.extend(1_u64.to_le_bytes());
+            header.extend(name.as_bytes());
+            header.extend(2_u32.to_le_bytes());
+            header.extend([512_u64, 2].iter().flat_map(|dim| dim.to_le_bytes()));
+            header.extend(code.to_le_bytes());
+            header.extend((data.len() as u64).to_le_bytes());
+            let coded = QTensor::quantize(&values, dtype).unwrap();
+            data.extend_from_slice(&coded.data().unwrap());
+            data.resize(data.len().next_multiple_of(32), 0);
+        }
+        header.resize(header.len().next_multiple_of(32), 0);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), [header, data].concat()).unwrap();
+
+        let gguf = Gguf::open(file.path()).unwrap();
+        let mut bytes = 0;
+        for (name, coding) in [("a", Coding::Q4_1), ("b", Coding::F16)] {
+            let matrix = gguf.matrix(name, [2, 512]).unwrap();
+            assert_eq!(matrix.coding(), coding);
+            bytes += matrix.bytes().len() as u64;
+            let exact = gguf.tensor_f32(name, &[2, 512]).unwrap();
+            let exact = exact.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            for (ours, theirs) in matrix.to_f32().iter().zip(exact) {
+                assert!((ours - theirs).abs() < 2e-3, "{name}: {ours} {theirs}");
+            }
+        }
+        assert_eq!(gguf.memory_bytes(), bytes);
     }
 }

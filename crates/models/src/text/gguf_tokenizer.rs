@@ -19,6 +19,16 @@ const QWEN2_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}
 /// ggml's token types that are not ordinary text: control and user-defined tokens.
 const CONTROL: i64 = 3;
 const USER_DEFINED: i64 = 4;
+/// Control tokens that end a turn or a text, whichever of them the file names as its end.
+///
+/// # Source
+/// `llama.cpp`, `llama_vocab::impl::load`, `special_eog_ids`.
+const ENDS: [&str; 4] = [
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|end_of_text|>",
+];
 
 /// Turns text into token ids and back, as llama.cpp does for the same file.
 pub struct GgufTokenizer {
@@ -29,6 +39,8 @@ pub struct GgufTokenizer {
     wholes: Vec<(String, u32, bool)>,
     bos: Option<u32>,
     eos: Option<u32>,
+    /// `eos`, and those of [`ENDS`] that the file has.
+    ends: Vec<u32>,
     add_bos: bool,
 }
 
@@ -76,12 +88,18 @@ impl GgufTokenizer {
             }
         };
         let bos = special("tokenizer.ggml.bos_token_id")?;
+        let eos = special("tokenizer.ggml.eos_token_id")?;
+        let known = wholes
+            .iter()
+            .filter(|(text, _, is_control)| *is_control && ENDS.contains(&text.as_str()));
+        let ends = eos.into_iter().chain(known.map(|(_, id, _)| *id)).collect();
         Ok(Self {
             bpe,
             pieces,
             wholes,
             bos,
-            eos: special("tokenizer.ggml.eos_token_id")?,
+            eos,
+            ends,
             add_bos: bos.is_some() && gguf.flag("tokenizer.ggml.add_bos_token", false)?,
         })
     }
@@ -94,6 +112,11 @@ impl GgufTokenizer {
     /// The token that ends a text, if the file names one.
     pub fn eos(&self) -> Option<u32> {
         self.eos
+    }
+
+    /// Whether `id` ends a turn or a text: the file's own end, or a control token made for that.
+    pub fn is_end(&self, id: u32) -> bool {
+        self.ends.contains(&id)
     }
 
     /// The token to put before every text, if the file asks for one.

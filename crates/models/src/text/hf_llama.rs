@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::LlamaConfig;
 use super::llama::{Block, Llama, LlamaParts};
+use super::{DecoderFamily, LlamaConfig};
 use crate::ModelError;
 use crate::weights::Reader;
 
@@ -153,6 +153,7 @@ pub(crate) fn read_config(
     let (rope_base, rope_factor) = read_rope(&stored).map_err(|(key, text)| bad(key, text))?;
     Ok(HfLlamaConfig {
         sizes: LlamaConfig {
+            family: DecoderFamily::Llama,
             n_blocks: stored.num_hidden_layers,
             d_model: stored.hidden_size,
             d_mlp: stored.intermediate_size,
@@ -229,7 +230,9 @@ fn read_block(reader: &Reader<'_>, config: &HfLlamaConfig, i: usize) -> Result<B
     Ok(Block {
         attn_norm: norm("input_layernorm")?,
         q: attention("q_proj", [query, d])?,
+        q_norm: None,
         k: attention("k_proj", [key, d])?,
+        k_norm: None,
         v: attention("v_proj", [key, d])?,
         o: attention("o_proj", [d, query])?,
         mlp_norm: norm("post_attention_layernorm")?,

@@ -20,7 +20,11 @@ use crate::{EditedPosition, HookRun, ModelError};
 pub(crate) struct Block {
     pub(crate) attn_norm: Tensor,
     pub(crate) q: Linear,
+    /// Scales of the norm of every query head, `[d_head]`, where there is one.
+    pub(crate) q_norm: Option<Tensor>,
     pub(crate) k: Linear,
+    /// As `q_norm`, of the key heads.
+    pub(crate) k_norm: Option<Tensor>,
     pub(crate) v: Linear,
     pub(crate) o: Linear,
     pub(crate) mlp_norm: Tensor,
@@ -124,6 +128,15 @@ fn among_workers<R: Send>(x: &Tensor, work: impl FnOnce() -> R + Send) -> R {
     } else {
         rayon::scope(|_| work())
     }
+}
+
+/// Norms every head of `x: [n, heads · d_head]` by itself, where the decoder does that.
+fn norm_heads(x: Tensor, weight: Option<&Tensor>, eps: f32) -> Result<Tensor, ModelError> {
+    let Some(weight) = weight else {
+        return Ok(x);
+    };
+    let heads = x.reshape(((), weight.elem_count()))?;
+    Ok(rms_norm(&heads, weight, eps)?.reshape(x.shape())?)
 }
 
 impl Llama {
@@ -296,6 +309,11 @@ impl Llama {
     ) -> Result<Tensor, ModelError> {
         let heads = [self.config.n_heads, self.config.n_kv_heads];
         let [q, k, v] = Linear::apply_each([&block.q, &block.k, &block.v], x)?;
+        let eps = self.config.rms_eps;
+        let [q, k] = [
+            norm_heads(q, block.q_norm.as_ref(), eps)?,
+            norm_heads(k, block.k_norm.as_ref(), eps)?,
+        ];
         let starts: Vec<usize> = lens
             .iter()
             .scan(0, |next, len| Some(std::mem::replace(next, *next + len)))

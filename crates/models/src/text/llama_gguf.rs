@@ -7,28 +7,64 @@ use candle_core::Device;
 use super::llama::{Block, Llama, LlamaParts};
 use super::{Gguf, LlamaConfig};
 use crate::ModelError;
-use crate::weights::{CodedMatrix, Linear, Weight};
+use crate::weights::{Linear, Weight};
 
-/// Names and shapes of the tensors of block `i`, in the order of [`read_block`].
-fn block_tensors(config: &LlamaConfig, i: usize) -> [(String, Vec<usize>); 9] {
+/// A matrix of a block: its name between `blk.N.` and `.weight`, and its shape.
+struct BlockMap {
+    name: &'static str,
+    shape: [usize; 2],
+    /// Whether there is a `.bias` of as many values as the matrix has rows.
+    has_bias: bool,
+    /// Whether its rows are to be taken apart by [`half_split`].
+    is_turned: bool,
+}
+
+/// The matrices of a block, in the order of [`read_block`].
+fn block_maps(config: &LlamaConfig) -> [BlockMap; 7] {
     let (d, mlp, query, key) = (
         config.d_model,
         config.d_mlp,
         config.d_query(),
         config.d_key(),
     );
+    let has_bias = config.family.has_biases();
+    let is_turned = config.family.has_pairs_side_by_side();
     [
-        ("attn_norm", vec![d]),
-        ("attn_q", vec![query, d]),
-        ("attn_k", vec![key, d]),
-        ("attn_v", vec![key, d]),
-        ("attn_output", vec![d, query]),
-        ("ffn_norm", vec![d]),
-        ("ffn_gate", vec![mlp, d]),
-        ("ffn_up", vec![mlp, d]),
-        ("ffn_down", vec![d, mlp]),
+        ("attn_q", [query, d], has_bias, is_turned),
+        ("attn_k", [key, d], has_bias, is_turned),
+        ("attn_v", [key, d], has_bias, false),
+        ("attn_output", [d, query], false, false),
+        ("ffn_gate", [mlp, d], false, false),
+        ("ffn_up", [mlp, d], false, false),
+        ("ffn_down", [d, mlp], false, false),
     ]
-    .map(|(name, shape)| (format!("blk.{i}.{name}.weight"), shape))
+    .map(|(name, shape, has_bias, is_turned)| BlockMap {
+        name,
+        shape,
+        has_bias,
+        is_turned,
+    })
+}
+
+/// Names and shapes of the tensors of block `i`.
+fn block_tensors(config: &LlamaConfig, i: usize) -> Vec<(String, Vec<usize>)> {
+    let mut tensors = vec![
+        (format!("blk.{i}.attn_norm.weight"), vec![config.d_model]),
+        (format!("blk.{i}.ffn_norm.weight"), vec![config.d_model]),
+    ];
+    if config.family.has_head_norms() {
+        for name in ["attn_q_norm", "attn_k_norm"] {
+            tensors.push((format!("blk.{i}.{name}.weight"), vec![config.d_head]));
+        }
+    }
+    for map in block_maps(config) {
+        let name = map.name;
+        tensors.push((format!("blk.{i}.{name}.weight"), map.shape.to_vec()));
+        if map.has_bias {
+            tensors.push((format!("blk.{i}.{name}.bias"), vec![map.shape[0]]));
+        }
+    }
+    tensors
 }
 
 /// Every tensor the decoder reads: name and shape.
@@ -79,18 +115,10 @@ pub(crate) fn check_tensors(gguf: &Gguf, config: &LlamaConfig) -> Result<u64, Mo
     {
         Some(name) => Err(damage(
             name,
-            "a plain Llama decoder has no such tensor".to_owned(),
+            format!("a {} decoder has no such tensor", config.family.name()),
         )),
         None => Ok(n_parameters),
     }
-}
-
-/// The matrix `name`, coded as in the file where this build multiplies that coding, else as f32.
-fn read_matrix(gguf: &Gguf, name: &str, shape: &[usize]) -> Result<CodedMatrix, ModelError> {
-    let &[rows, columns] = shape else {
-        return Err(ModelError::Request(format!("{name} is no matrix")));
-    };
-    gguf.matrix(name, [rows, columns])
 }
 
 /// Row i of the half-split order within a head of `d_head` rows: GGUF files keep the rows of a
@@ -101,27 +129,46 @@ fn half_split(row: usize, d_head: usize) -> usize {
     head * d_head + 2 * (within % half) + within / half
 }
 
-fn read_block(gguf: &Gguf, config: &LlamaConfig, i: usize) -> Result<Block, ModelError> {
-    let [attn_norm, q, k, v, o, mlp_norm, gate, up, down] = block_tensors(config, i);
-    let linear = |matrix: CodedMatrix| Linear {
+fn read_map(
+    gguf: &Gguf,
+    (i, d_head): (usize, usize),
+    map: &BlockMap,
+) -> Result<Linear, ModelError> {
+    let name = format!("blk.{i}.{}", map.name);
+    let mut matrix = gguf.matrix(&format!("{name}.weight"), map.shape)?;
+    if map.is_turned {
+        matrix = matrix.reordered(|row| half_split(row, d_head));
+    }
+    let bias = map
+        .has_bias
+        .then(|| gguf.tensor_f32(&format!("{name}.bias"), &map.shape[..1]))
+        .transpose()?;
+    Ok(Linear {
         weight: Weight::Coded(Arc::new(matrix)),
-        bias: None,
+        bias,
+    })
+}
+
+fn read_block(gguf: &Gguf, config: &LlamaConfig, i: usize) -> Result<Block, ModelError> {
+    let norm = |name: &str, width| gguf.tensor_f32(&format!("blk.{i}.{name}.weight"), &[width]);
+    let head_norm = |name: &str| {
+        let is_there = config.family.has_head_norms();
+        is_there.then(|| norm(name, config.d_head)).transpose()
     };
-    let read = |(name, shape): &(String, Vec<usize>)| read_matrix(gguf, name, shape);
-    let turned = |tensor| -> Result<Linear, ModelError> {
-        let order = |row| half_split(row, config.d_head);
-        Ok(linear(read(tensor)?.reordered(order)))
-    };
+    let read = |map: &BlockMap| read_map(gguf, (i, config.d_head), map);
+    let [q, k, v, o, gate, up, down] = block_maps(config);
     Ok(Block {
-        attn_norm: gguf.tensor_f32(&attn_norm.0, &attn_norm.1)?,
-        q: turned(&q)?,
-        k: turned(&k)?,
-        v: linear(read(&v)?),
-        o: linear(read(&o)?),
-        mlp_norm: gguf.tensor_f32(&mlp_norm.0, &mlp_norm.1)?,
-        gate: linear(read(&gate)?),
-        up: linear(read(&up)?),
-        down: linear(read(&down)?),
+        attn_norm: norm("attn_norm", config.d_model)?,
+        q: read(&q)?,
+        q_norm: head_norm("attn_q_norm")?,
+        k: read(&k)?,
+        k_norm: head_norm("attn_k_norm")?,
+        v: read(&v)?,
+        o: read(&o)?,
+        mlp_norm: norm("ffn_norm", config.d_model)?,
+        gate: read(&gate)?,
+        up: read(&up)?,
+        down: read(&down)?,
     })
 }
 
@@ -131,7 +178,7 @@ pub(crate) fn llama_from_gguf(gguf: &Gguf, config: LlamaConfig) -> Result<Llama,
     let vocab = [config.n_vocab, config.d_model];
     let has = |name: &str| gguf.tensors().contains_key(name);
     let matrix = |name: &str| -> Result<Weight, ModelError> {
-        Ok(Weight::Coded(Arc::new(read_matrix(gguf, name, &vocab)?)))
+        Ok(Weight::Coded(Arc::new(gguf.matrix(name, vocab)?)))
     };
     let rope_factors = if has("rope_freqs.weight") {
         gguf.tensor_f32("rope_freqs.weight", &[config.d_head / 2])?

@@ -43,7 +43,8 @@ pub struct GgufFacts {
     pub n_context: usize,
     /// Size of the file in bytes.
     pub file_bytes: u64,
-    /// Memory the loaded weights take in bytes, as they are coded in the file.
+    /// Memory the loaded weights take in bytes: as they are coded in the file where this build
+    /// multiplies that coding, else in the nearest that it does.
     pub memory_bytes: u64,
     /// Keys and values of one position, in bytes.
     pub bytes_per_position: u64,
@@ -61,7 +62,7 @@ pub struct LlamaModel {
 
 impl Vocabulary for GgufTokenizer {
     fn is_end(&self, id: u32) -> bool {
-        self.eos() == Some(id)
+        Self::is_end(self, id)
     }
 
     fn decode(&self, ids: &[u32]) -> String {
@@ -81,7 +82,7 @@ pub fn inspect_gguf(path: &Path) -> Result<GgufFacts, ModelError> {
     Ok(GgufFacts {
         n_context: config.n_context,
         file_bytes: gguf.file_bytes(),
-        memory_bytes: gguf.file_bytes(),
+        memory_bytes: gguf.memory_bytes(),
         bytes_per_position: config.bytes_per_position(),
         card,
     })
@@ -123,6 +124,7 @@ fn card_of(gguf: &Gguf, config: &LlamaConfig, hash: &str) -> Result<ModelCard, M
         .map_or(String::new(), |entry| format!("{:?}", entry.dtype));
     let fact = |name: &str, value: String| (name.to_owned(), value);
     let mut facts = vec![
+        fact("Family", config.family.name().to_owned()),
         fact("Blocks", config.n_blocks.to_string()),
         fact("Width", config.d_model.to_string()),
         fact(

@@ -74,15 +74,17 @@ pub(crate) struct Linear {
 impl Linear {
     /// `y = x Wᵀ + b`.
     pub(crate) fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        let y = self.weight.apply(x)?;
+        self.shifted(self.weight.apply(x)?)
+    }
+
+    /// `y + b`.
+    fn shifted(&self, y: Tensor) -> Result<Tensor> {
         match &self.bias {
             None => Ok(y),
             Some(bias) => add_row(&y, bias),
         }
     }
-}
 
-impl Linear {
     /// What each of `maps` makes of `x`; few rows are multiplied with all of them at once.
     ///
     /// # Shapes
@@ -91,21 +93,21 @@ impl Linear {
         let n = x.dim(0)?;
         let coded: Vec<Arc<CodedMatrix>> = maps
             .iter()
-            .filter_map(|map| match (&map.weight, &map.bias) {
-                (Weight::Coded(matrix), None) => Some(Arc::clone(matrix)),
-                _ => None,
+            .filter_map(|map| match &map.weight {
+                Weight::Coded(matrix) => Some(Arc::clone(matrix)),
+                Weight::Dense(_) => None,
             })
             .collect();
         let parts: Vec<Tensor> = if n <= FEW && coded.len() == N && N > 0 {
             let widths: Vec<usize> = coded.iter().map(|matrix| matrix.shape()[0]).collect();
             let all = x.contiguous()?.apply_op1(Products(coded))?;
             let mut first = 0;
-            let cut = |width: usize| {
-                let part = all.narrow(1, first, width)?.contiguous();
+            let cut = |(map, width): (&&Self, usize)| {
+                let part = all.narrow(1, first, width)?.contiguous()?;
                 first += width;
-                part
+                map.shifted(part)
             };
-            widths.into_iter().map(cut).collect::<Result<_>>()?
+            maps.iter().zip(widths).map(cut).collect::<Result<_>>()?
         } else {
             // Side by side, so that threads that find no tile of one left go on with the next.
             maps.par_iter()
@@ -201,7 +203,8 @@ mod tests {
             let matrix = CodedMatrix::from_f32([rows, 32], &wave(rows * 32, step));
             Linear {
                 weight: Weight::Coded(Arc::new(matrix.recoded(Coding::Q8_0).unwrap())),
-                bias: None,
+                bias: (rows > 4)
+                    .then(|| Tensor::from_vec(wave(rows, 0.9), rows, &Device::Cpu).unwrap()),
             }
         };
         let maps = [&map(7, 0.3), &map(4, 0.7)];
