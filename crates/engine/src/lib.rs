@@ -38,6 +38,7 @@ mod located;
 mod loose_sae;
 mod metric_views;
 mod model_registry;
+mod packet;
 mod presets;
 mod project_views;
 mod recommender_runs;
@@ -88,6 +89,7 @@ pub use loose_sae::{
     encode_file, export_sae, train_on_file,
 };
 pub use models::AttributionMethod as TraceMethod;
+pub use packet::{PacketRequest, WrittenPacket};
 pub use presets::{Preset, check_settings, over_steps, preset, presets};
 pub use recommender_runs::{
     RecommenderPreset, RecommenderSetting, SettingValue, check_recommender, recommender_presets,
