@@ -273,7 +273,8 @@
     picture.height = image.height;
     picture.style.height = "auto";
     box.style.setProperty("--shape", image.width / image.height);
-    box.append(picture);
+    const pixels = make("div", "pixels");
+    pixels.append(picture);
     if (one.grid) {
       const canvas = make("canvas");
       canvas.width = one.grid.columns;
@@ -282,11 +283,14 @@
       const shares = [];
       for (let i = 0; i + 1 < one.heat.length; i += 2) shares.push([one.heat[i], one.heat[i + 1] / 255]);
       drawHeat(canvas, shares);
-      box.append(canvas);
+      pixels.append(canvas);
     }
-    const badges = make("div", "badges", image.badges.join(", "));
-    badges.append(make("span", "badge", "inverted here"));
-    box.append(badges, make("div", "says", "Research use, not for diagnosis"));
+    // Below the pixels, where it covers no marker that is burned into the film.
+    const says = make("div", "says", "Research use, not for diagnosis");
+    const badges = make("span", "badges", image.badges.map((badge) => " · " + badge).join(""));
+    badges.append(make("span", "badge", " · inverted here"));
+    says.append(badges);
+    box.append(pixels, says);
     return box;
   }
 
@@ -533,7 +537,7 @@
   id("opacity").addEventListener("input", () => heat(Number(id("opacity").value)));
 
   // ---- start ---------------------------------------------------------------------------------
-  id("about").textContent = "review of " + packet.sae + (packet.model ? ", " + packet.model : "");
+  id("about").textContent = "review of " + packet.sae;
   id("heating").hidden = packet.kind !== "film";
   for (let i = 1; i <= 9; i++) {
     const button = make("button", "", String(i));

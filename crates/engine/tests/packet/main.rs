@@ -1,0 +1,329 @@
+//! A packet opened from the file system with the network off, answered by keyboard by two readers,
+//! and their answers taken back.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod browser;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use browser::{Browser, CTRL, SHIFT};
+use engine::views::{FeatureQuery, ImportRequest};
+use engine::{ErrorKind, HarvestRequest, JobContext, PacketRequest, Session};
+use explain::agreement::{Ratings, Weighting};
+use schema::{ReviewMode, ReviewState, SaeConfig};
+use serde_json::{Value, json};
+
+const N_ITEMS: usize = 7;
+
+/// A dictionary of phantom films with proposed labels.
+fn project(dir: &Path) -> Session {
+    let session = Session::create(&dir.join("project")).unwrap();
+    let job = JobContext::silent();
+    let films = ImportRequest::PhantomRadiographs {
+        name: "films".to_owned(),
+        count: 80,
+        seed: 3,
+    };
+    session.import(&films, &job).unwrap();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/phantom-vlm");
+    session.add_model("phantom-vlm", &model, None).unwrap();
+    let harvest = HarvestRequest {
+        name: "films".to_owned(),
+        model: "phantom-vlm".to_owned(),
+        dataset: "films".to_owned(),
+        hook: "vision.blocks.1.hook_resid_post".parse().unwrap(),
+        positions: "image".to_owned(),
+        limit: None,
+        pool: 1,
+    };
+    session.harvest(&harvest, &job).unwrap();
+    let config = SaeConfig {
+        n_features: 64,
+        k: 6,
+        lr: 2e-3,
+        batch_rows: 256,
+        steps: 150,
+        warmup_steps: 20,
+        ..SaeConfig::default()
+    };
+    session.train_sae("films", "films", &config, &job).unwrap();
+    session.build_feature_index("films", &job).unwrap();
+    session.propose_keywords("films", &job).unwrap();
+    session
+}
+
+fn request(session: &Session, file: &Path) -> PacketRequest {
+    // Only features with a proposal, so that each can be accepted.
+    let features = session
+        .feature_ids("films", &FeatureQuery::default())
+        .unwrap()
+        .into_iter()
+        .filter(|&id| !session.feature_card("films", id).unwrap().proposal.is_empty())
+        .take(N_ITEMS)
+        .collect();
+    PacketRequest {
+        sae: "films".to_owned(),
+        file: file.to_owned(),
+        features,
+        limit: 0,
+        reviewer: String::new(),
+        seed: 1,
+        write_first: false,
+    }
+}
+
+/// The file that a page saved, once it is whole.
+fn saved(downloads: &Path, part_of_name: &str) -> PathBuf {
+    let began = Instant::now();
+    loop {
+        let found = std::fs::read_dir(downloads)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| {
+                let name = path.file_name().unwrap().to_string_lossy().into_owned();
+                name.contains(part_of_name) && name.ends_with(".json")
+            });
+        if let Some(path) = found
+            && read(&path).is_some()
+        {
+            return path;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "nothing was saved");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn read(file: &Path) -> Option<Value> {
+    serde_json::from_slice(&std::fs::read(file).ok()?).ok()
+}
+
+const COUNT: &str = "document.getElementById('count').textContent";
+const STATUS: &str = "document.getElementById('status').textContent";
+const FEATURE: &str = "document.getElementById('feature').textContent";
+
+/// From the head of the page: the only field that the keyboard reaches first is the name.
+fn sign(browser: &mut Browser, name: &str) {
+    browser.evaluate("document.activeElement.blur(), window.getSelection().removeAllRanges()");
+    browser.press("Tab");
+    browser.wait_until("document.activeElement.id", &json!("reviewer"));
+    browser.press_with("a", CTRL);
+    browser.write(name);
+    browser.press("Enter");
+}
+
+fn counted(browser: &mut Browser, n: usize) {
+    browser.wait_until(COUNT, &json!(format!("{n} of {N_ITEMS}")));
+}
+
+/// Films are drawn, heat lies on them and goes while H is held.
+fn look(browser: &mut Browser) {
+    let shown = "[...document.querySelectorAll('#evidence img')].every((film) => film.naturalWidth > 0)";
+    browser.wait_until(shown, &json!(true));
+    assert!(browser.evaluate("document.querySelectorAll('#evidence .film canvas').length").as_u64() > Some(4));
+    let ink = "[...document.querySelectorAll('#evidence .film canvas')].every((c) => \
+               c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v > 0))";
+    assert_eq!(browser.evaluate(ink), json!(true));
+    let says = "[...document.querySelectorAll('#evidence .film')].every((film) => \
+                film.textContent.includes('Research use, not for diagnosis'))";
+    assert_eq!(browser.evaluate(says), json!(true));
+    let visibility = "getComputedStyle(document.querySelector('#evidence .film canvas')).visibility";
+    assert_eq!(browser.evaluate(visibility), json!("visible"));
+    browser.down("h", 0);
+    browser.wait_until(visibility, &json!("hidden"));
+    browser.up("h", 0);
+    browser.wait_until(visibility, &json!("visible"));
+    browser.press("]");
+    browser.wait_until("document.getElementById('opacity').value", &json!("0.7"));
+    browser.press("[");
+    browser.press("?");
+    browser.wait_until("document.getElementById('sheet').open", &json!(true));
+    browser.press("a");
+    browser.press("Escape");
+    browser.wait_until("document.getElementById('sheet').open", &json!(false));
+    browser.press("ArrowRight");
+    browser.press("Enter");
+    browser.wait_until("document.getElementById('large').open", &json!(true));
+    browser.wait_until("document.querySelector('#large figure').dataset.example", &json!("1"));
+    browser.press("Escape");
+    browser.wait_until("document.getElementById('large').open", &json!(false));
+    counted(browser, 0);
+}
+
+/// The page has no way out, whatever is tried in it.
+fn no_way_out(browser: &mut Browser) {
+    browser.evaluate(
+        "window.refused = [], document.addEventListener('securitypolicyviolation', \
+         (event) => window.refused.push(event.effectiveDirective)), 1",
+    );
+    let fetched = "fetch('http://127.0.0.1:9/').then(() => 'reached', () => 'refused')";
+    assert_eq!(browser.evaluate(fetched), json!("refused"));
+    browser.evaluate("new Image().src = 'http://127.0.0.1:9/picture', 1");
+    browser.evaluate("document.body.append(Object.assign(document.createElement('script'), { textContent: 'window.ran = 1' })), 1");
+    browser.wait_until("window.refused.length >= 3", &json!(true));
+    assert_eq!(browser.evaluate("window.ran === undefined"), json!(true));
+}
+
+/// Seven decisions, one of each kind among them, undone and done again, kept over a reload.
+fn first_reader(browser: &mut Browser) {
+    sign(browser, "Dr Ä");
+    let first = browser.evaluate(FEATURE);
+    browser.press("f");
+    browser.press("7");
+    browser.press("a");
+    counted(browser, 1);
+    assert_ne!(browser.evaluate(FEATURE), first);
+    browser.press("e");
+    browser.press_with("a", CTRL);
+    browser.write("tube </script> \"x\"");
+    browser.press("Enter");
+    counted(browser, 2);
+    browser.press("x");
+    browser.press("u");
+    browser.press("s");
+    counted(browser, 5);
+    browser.press_with("z", CTRL);
+    browser.press_with("z", CTRL);
+    counted(browser, 3);
+    browser.press_with("Z", CTRL | SHIFT);
+    counted(browser, 4);
+    browser.press("j");
+    browser.press("k");
+    browser.reload();
+    browser.wait_until("document.getElementById('reviewer').value", &json!("Dr Ä"));
+    counted(browser, 4);
+    // The feature whose decision was taken back stays open.
+    browser.press("j");
+    browser.press("s");
+    counted(browser, 5);
+    browser.press("a");
+    browser.press("a");
+    counted(browser, N_ITEMS);
+    browser.press_with("s", CTRL);
+}
+
+fn pictures(browser: &mut Browser) {
+    let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES") else {
+        return;
+    };
+    for size in [[1280, 800], [1920, 1080]] {
+        for theme in ["dark", "light"] {
+            let name = format!("packet-{theme}-{}x{}.png", size[0], size[1]);
+            browser.picture(&Path::new(&folder).join(name), size, theme);
+        }
+    }
+}
+
+#[test]
+fn two_readers_answer_one_packet_by_keyboard_with_the_network_off() {
+    let Some(program) = browser::program() else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let session = project(dir.path());
+    let page = dir.path().join("packet.html");
+    let request = request(&session, &page);
+    assert_eq!(request.features.len(), N_ITEMS);
+    let written = session.write_packet(&request, &JobContext::silent()).unwrap();
+    let downloads = dir.path().join("saved");
+    std::fs::create_dir(&downloads).unwrap();
+    let mut browser = Browser::open(&program, &dir.path().join("profile"), &downloads);
+    browser.visit(&page);
+    counted(&mut browser, 0);
+    look(&mut browser);
+    pictures(&mut browser);
+    // Without a name nothing is saved.
+    browser.press_with("s", CTRL);
+    browser.wait_until("document.activeElement.id", &json!("reviewer"));
+    first_reader(&mut browser);
+    let of_first = saved(&downloads, "Dr-Ä");
+    // The second reader starts anew, agrees on three features and rejects the others.
+    sign(&mut browser, "Dr B");
+    counted(&mut browser, 0);
+    for key in ["a", "x", "x", "u", "x", "a", "x"] {
+        browser.press(key);
+    }
+    counted(&mut browser, N_ITEMS);
+    browser.press_with("s", CTRL);
+    let of_second = saved(&downloads, "Dr-B");
+    no_way_out(&mut browser);
+    let own = |url: &String| {
+        ["file:", "data:", "blob:"].iter().any(|kind| url.starts_with(kind))
+    };
+    let foreign: Vec<&String> = browser.requests.iter().filter(|url| !own(url)).collect();
+    // Those that the test itself tried; the policy stopped them before they left.
+    assert!(foreign.iter().all(|url| url.starts_with("http://127.0.0.1:9/")), "{foreign:?}");
+    drop(browser);
+    check_answers(&of_first, &session, &written.packet);
+    merge(&session, [&of_first, &of_second], dir.path());
+}
+
+/// The file that the first reader saved.
+fn check_answers(file: &Path, session: &Session, packet: &str) {
+    let saved = read(file).unwrap();
+    assert_eq!(saved["format"], json!("fluoroscope-answers"));
+    assert_eq!(saved["packet"], json!(packet));
+    assert_eq!(saved["sae"], json!("films"));
+    assert_eq!(saved["reviewer"], json!("Dr Ä"));
+    let answers = saved["answers"].as_array().unwrap();
+    let states: Vec<&str> = answers.iter().map(|a| a["state"].as_str().unwrap()).collect();
+    let expected = ["accepted", "edited", "rejected", "unsure", "skipped", "accepted", "accepted"];
+    assert_eq!(states, expected);
+    assert_eq!(answers[0]["confidence"], json!(7));
+    assert_eq!(answers[0]["flagged"], json!(true));
+    assert_eq!(answers[1]["text"], json!("tube </script> \"x\""));
+    for answer in answers {
+        assert!(answer["seconds"].as_f64().unwrap() > 0.0, "{answer}");
+        assert!(answer["heatmap"].as_bool().unwrap());
+    }
+    assert!(answers[0]["n_examples"].as_u64().unwrap() >= 2);
+    let card = session
+        .feature_card("films", serde_json::from_value(answers[0]["feature"].clone()).unwrap())
+        .unwrap();
+    assert_eq!(answers[0]["text"], json!(card.proposal));
+}
+
+/// Both files become decisions of their readers, once, and the readers' kappa is what it is by
+/// hand.
+fn merge(session: &Session, files: [&Path; 2], dir: &Path) {
+    let first = session.import_decisions("films", files[0], None).unwrap();
+    assert_eq!((first.n_records, first.n_new), (7, 7));
+    let second = session.import_decisions("films", files[1], None).unwrap();
+    assert_eq!(second.n_new, 7);
+    assert!(!second.new_conflicts.is_empty());
+    for file in files {
+        let again = session.import_decisions("films", file, None).unwrap();
+        assert_eq!((again.n_new, again.n_known), (0, 7));
+    }
+    let decisions = session.decisions("films").unwrap();
+    assert_eq!(decisions.len(), 14);
+    let by = |reviewer: &str| -> Vec<_> {
+        let mut own: Vec<_> = decisions.iter().filter(|d| d.reviewer == reviewer).collect();
+        own.sort_by_key(|decision| decision.feature);
+        own
+    };
+    let (a, b) = (by("Dr Ä"), by("Dr B"));
+    let flagged = a.iter().find(|decision| decision.flagged).unwrap();
+    assert_eq!((flagged.state, flagged.confidence), (ReviewState::Accepted, Some(7)));
+    let shown = flagged.shown.as_ref().unwrap();
+    assert_eq!((shown.mode, shown.text.as_str()), (ReviewMode::ProposalFirst, flagged.edited_from.as_str()));
+    assert!(shown.milliseconds > 0 && shown.heatmap);
+    let rows: Vec<Vec<Option<u32>>> = a
+        .iter()
+        .zip(&b)
+        .map(|(a, b)| [a, b].iter().map(|d| Some(d.state as u32)).collect())
+        .collect();
+    // Agreed on accepted, rejected, unsure and accepted of 7; margins 3, 1, 1, 1, 1 (accepted,
+    // edited, rejected, unsure, skipped) and 2, 0, 4, 1, 0 give p_e = 11/49.
+    let kappa = Ratings::new(&rows, 8).unwrap().cohen_kappa(Weighting::Unweighted).unwrap();
+    let by_hand = (4.0 / 7.0 - 11.0 / 49.0) / (1.0 - 11.0 / 49.0);
+    assert!((kappa - by_hand).abs() < 1e-12, "{kappa} {by_hand}");
+    // Answers to another dictionary are refused whole.
+    let mut foreign = read(files[0]).unwrap();
+    foreign["sae_hash"] = json!("0".repeat(64));
+    let path = dir.join("foreign.json");
+    std::fs::write(&path, foreign.to_string()).unwrap();
+    let refused = session.import_decisions("films", &path, None).unwrap_err();
+    assert_eq!(refused.kind, ErrorKind::Request);
+    assert_eq!(session.decisions("films").unwrap().len(), 14);
+}
