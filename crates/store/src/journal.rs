@@ -98,6 +98,12 @@ impl Journal {
         &self.head
     }
 
+    /// Hash of each line as it is on the disk.
+    pub(crate) fn hashes(&self) -> Result<Vec<String>> {
+        let lines = read_lines(&read_or_empty(&self.path)?);
+        Ok(lines.into_iter().map(|line| line.hash).collect())
+    }
+
     /// Path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path

@@ -43,6 +43,7 @@ mod project_lock;
 mod reviews;
 mod shard_reader;
 mod shard_writer;
+mod standing;
 mod summary_codec;
 
 pub use artefact::{ArtefactEntry, ArtefactId, ArtefactKind, ArtefactState};
@@ -61,3 +62,4 @@ pub use project::Project;
 pub use project_check::{CheckProgress, Fault};
 pub use shard_reader::{HarvestReader, Shard};
 pub use shard_writer::HarvestWriter;
+pub use standing::{Record, Standing, standing, undo_and_redo, valid_records};

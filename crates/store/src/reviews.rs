@@ -14,6 +14,7 @@ use crate::database::{Database, Table};
 use crate::datasets::{read_json_lines, to_json_lines};
 use crate::error::AtPath as _;
 use crate::journal::{Journal, JournalLine, Receipt};
+use crate::standing::{Record, Standing, standing};
 use crate::{ArtefactKind, Durability, Project, Result, StoreError, write_atomically};
 
 /// File of a dictionary that decisions are bound to.
@@ -251,8 +252,8 @@ impl Project {
     ///
     /// # Errors
     /// [`StoreError::DifferentDictionary`] if it was made on other weights;
-    /// [`StoreError::Invalid`] if it accepts or edits without a text; [`StoreError::Io`] if the
-    /// journal cannot be written, and then nothing is recorded; [`StoreError::DatabaseLags`] if
+    /// [`StoreError::Invalid`] if it accepts or edits without a text, or takes back what is not
+    /// there; [`StoreError::Io`] if the journal cannot be written, and then nothing is recorded; [`StoreError::DatabaseLags`] if
     /// only the database could not.
     pub fn decide(&self, decision: &Decision) -> Result<Receipt> {
         if self.sae_hash(&decision.sae)? != decision.sae_hash {
@@ -261,40 +262,73 @@ impl Project {
                 feature: decision.feature.0,
             });
         }
-        let needs_text = matches!(decision.state, ReviewState::Accepted | ReviewState::Edited);
-        if needs_text && decision.text.trim().is_empty() {
-            return Err(StoreError::invalid(format!(
-                "feature {} cannot be {:?} without a text",
-                decision.feature, decision.state
-            )));
-        }
+        self.check_decision(decision)?;
         self.reviews.decide(decision)
     }
 
-    /// The decision that stands for `feature`; `None` if nobody has decided.
+    fn check_decision(&self, decision: &Decision) -> Result<()> {
+        let refuse = |what: &str| {
+            Err(StoreError::invalid(format!(
+                "feature {} {what}",
+                decision.feature
+            )))
+        };
+        if decision.state.has_label() && decision.text.trim().is_empty() {
+            return refuse(&format!(
+                "cannot be {} without a text",
+                decision.state.word()
+            ));
+        }
+        if decision.state == ReviewState::Conflict {
+            return refuse(
+                "cannot be decided to be in conflict: that is what readers who differ make",
+            );
+        }
+        if decision.confidence.is_some_and(|n| !(1..=9).contains(&n)) {
+            return refuse("has a confidence outside 1 to 9");
+        }
+        let Some(line) = decision.takes_back else {
+            return Ok(());
+        };
+        let known = self
+            .feature_records(&decision.sae, decision.feature)?
+            .into_iter()
+            .any(|record| record.line == line && record.decision.reviewer == decision.reviewer);
+        if known {
+            Ok(())
+        } else {
+            refuse(&format!(
+                "has no decision of {} in line {} of the journal to take back",
+                decision.reviewer,
+                line + 1
+            ))
+        }
+    }
+
+    /// What stands for `feature`.
     ///
     /// # Errors
     /// As [`Self::sae_hash`]; [`StoreError::Database`].
-    pub fn review(&self, sae: &str, feature: FeatureId) -> Result<Option<Decision>> {
-        let prefix = self.feature_key(sae, feature)?;
-        self.reviews.database.last(Table::Reviews, &prefix)
+    pub fn review(&self, sae: &str, feature: FeatureId) -> Result<Standing> {
+        Ok(standing(&self.feature_records(sae, feature)?))
     }
 
-    /// The decisions that stand for `sae`, by feature.
+    /// What stands for each feature of `sae` that somebody decided on.
     ///
     /// # Errors
     /// As [`Self::review`].
-    pub fn reviews(&self, sae: &str) -> Result<Vec<Decision>> {
-        let prefix = self.sae_key(sae)?;
-        let all: Vec<(Vec<u8>, Decision)> = self.reviews.database.scan(Table::Reviews, &prefix)?;
-        let mut standing: Vec<Decision> = Vec::new();
-        for (_, decision) in all {
-            match standing.last_mut() {
-                Some(last) if last.feature == decision.feature => *last = decision,
-                _ => standing.push(decision),
-            }
+    pub fn reviews(&self, sae: &str) -> Result<BTreeMap<FeatureId, Standing>> {
+        let mut by_feature: BTreeMap<FeatureId, Vec<Record>> = BTreeMap::new();
+        for record in self.records(sae)? {
+            by_feature
+                .entry(record.decision.feature)
+                .or_default()
+                .push(record);
         }
-        Ok(standing)
+        Ok(by_feature
+            .into_iter()
+            .map(|(feature, records)| (feature, standing(&records)))
+            .collect())
     }
 
     /// All decisions on `feature`, oldest first.
@@ -302,9 +336,54 @@ impl Project {
     /// # Errors
     /// As [`Self::review`].
     pub fn history(&self, sae: &str, feature: FeatureId) -> Result<Vec<Decision>> {
-        let prefix = self.feature_key(sae, feature)?;
-        let all = self.reviews.database.scan(Table::Reviews, &prefix)?;
-        Ok(all.into_iter().map(|(_, decision)| decision).collect())
+        let records = self.feature_records(sae, feature)?;
+        Ok(records.into_iter().map(|record| record.decision).collect())
+    }
+
+    /// All decisions on `sae` with their lines, in the journal's order.
+    ///
+    /// # Errors
+    /// As [`Self::review`].
+    pub fn records(&self, sae: &str) -> Result<Vec<Record>> {
+        self.records_under(&self.sae_key(sae)?)
+    }
+
+    /// The decisions that were made on other weights under the name `sae`, in the journal's order:
+    /// they are kept, and never applied.
+    ///
+    /// # Errors
+    /// As [`Self::review`].
+    pub fn stale_records(&self, sae: &str) -> Result<Vec<Record>> {
+        let hash = self.sae_hash(sae)?;
+        let mut name = sae.as_bytes().to_vec();
+        name.push(0);
+        let mut records = self.records_under(&name)?;
+        records.retain(|record| record.decision.sae_hash != hash);
+        Ok(records)
+    }
+
+    /// The hash of each line of the journal, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn journal_hashes(&self) -> Result<Vec<String>> {
+        self.reviews.journal().hashes()
+    }
+
+    fn feature_records(&self, sae: &str, feature: FeatureId) -> Result<Vec<Record>> {
+        self.records_under(&self.feature_key(sae, feature)?)
+    }
+
+    fn records_under(&self, prefix: &[u8]) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        for (key, decision) in self.reviews.database.scan(Table::Reviews, prefix)? {
+            let line = key
+                .last_chunk()
+                .map_or(0, |bytes| u64::from_be_bytes(*bytes));
+            records.push(Record { line, decision });
+        }
+        records.sort_by_key(|record| record.line);
+        Ok(records)
     }
 
     /// How many features of `sae` stand in each state; undecided ones are not counted.
@@ -313,8 +392,8 @@ impl Project {
     /// As [`Self::review`].
     pub fn review_counts(&self, sae: &str) -> Result<BTreeMap<ReviewState, u64>> {
         let mut counts = BTreeMap::new();
-        for decision in self.reviews(sae)? {
-            *counts.entry(decision.state).or_default() += 1;
+        for standing in self.reviews(sae)?.into_values() {
+            *counts.entry(standing.state).or_default() += 1;
         }
         Ok(counts)
     }
