@@ -18,6 +18,7 @@ mod engine;
 mod error;
 mod evaluate_ranking;
 mod evaluate_sae;
+mod export_features;
 mod films;
 mod forecast;
 mod foreign_sae;
@@ -25,6 +26,7 @@ mod gallery;
 mod harvest;
 mod histories;
 pub mod import;
+mod import_explanations;
 mod import_files;
 mod import_sae;
 mod indexed;
@@ -39,6 +41,7 @@ mod loose_sae;
 mod metric_views;
 mod model_registry;
 mod packet;
+mod packet_answers;
 mod presets;
 mod project_views;
 mod recommender_runs;
@@ -76,6 +79,7 @@ pub use evaluate_sae::{
     DensityBar, EvaluateRequest, EvaluationReport, MeasuredMetric, PlantedConcept, ProbedConcept,
     WithInterval,
 };
+pub use export_features::{ExportedFeatures, FeatureFormat, parse_feature_format};
 pub use gallery::parse_state;
 pub use harvest::{HarvestOutcome, HarvestRequest};
 pub use import_sae::{ImportedSae, ImportedTable, SaeImport, SaeImportRequest};
