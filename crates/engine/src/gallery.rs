@@ -299,15 +299,16 @@ fn notes(indexed: &IndexedDictionary) -> Vec<String> {
 /// Reads the state a user names.
 ///
 /// # Errors
-/// When the word is none of accepted, edited, rejected, unsure.
+/// When the word is none of accepted, edited, rejected, unsure, skipped.
 pub fn parse_state(word: &str) -> Result<ReviewState> {
     match word {
         "accepted" => Ok(ReviewState::Accepted),
         "edited" => Ok(ReviewState::Edited),
         "rejected" => Ok(ReviewState::Rejected),
         "unsure" => Ok(ReviewState::Unsure),
+        "skipped" => Ok(ReviewState::Skipped),
         other => Err(EngineError::request(format!(
-            "\"{other}\" is no decision; expected accepted, edited, rejected or unsure"
+            "\"{other}\" is no decision; expected accepted, edited, rejected, unsure or skipped"
         ))),
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use schema::HarvestManifest;
-use store::{ArtefactKind, Dataset, Project};
+use store::{ArtefactKind, Dataset, Project, Record};
 
 use crate::error::{EngineError, Result};
 use crate::forecast::HarvestProbe;
@@ -138,12 +138,27 @@ impl Session {
         lock(&self.runs).remove(name);
     }
 
-    pub(crate) fn cached_labels(&self, sae: &str) -> Option<Arc<Labels>> {
-        lock(&self.labels).get(sae).cloned()
+    /// The labels kept for a dictionary, or those that `load` reads. The lock is held meanwhile, so
+    /// that no decision falls between reading and keeping.
+    pub(crate) fn labels_or(
+        &self,
+        sae: &str,
+        load: impl FnOnce() -> Result<Labels>,
+    ) -> Result<Arc<Labels>> {
+        let mut kept = lock(&self.labels);
+        if let Some(known) = kept.get(sae) {
+            return Ok(Arc::clone(known));
+        }
+        let loaded = Arc::new(load()?);
+        kept.insert(sae.to_owned(), Arc::clone(&loaded));
+        Ok(loaded)
     }
 
-    pub(crate) fn cache_labels(&self, sae: &str, labels: Arc<Labels>) {
-        lock(&self.labels).insert(sae.to_owned(), labels);
+    /// Takes a record that was just appended into the labels that are kept.
+    pub(crate) fn add_to_labels(&self, sae: &str, record: Record) {
+        if let Some(known) = lock(&self.labels).get_mut(sae) {
+            Arc::make_mut(known).add(record);
+        }
     }
 
     pub(crate) fn forget_labels(&self, sae: &str) {

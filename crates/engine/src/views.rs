@@ -132,7 +132,7 @@ pub enum Event {
     /// An import preview asked for is done.
     ImportPreview(Box<Result<ImportPreview, String>>),
     /// A decision is durable: in the synced journal and in the database.
-    Decided(Decision),
+    Decided(Box<Decision>),
     /// A decision could not be written; nothing was changed.
     DecisionFailed(String),
     /// The answer to a steering request.

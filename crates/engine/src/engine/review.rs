@@ -1,0 +1,103 @@
+//! The door's part for review: decisions, undo and redo, away from the frame.
+
+use std::sync::Arc;
+
+use schema::{FeatureId, ReviewState};
+
+use crate::decisions::{DecisionRequest, Recorded};
+use crate::engine::Engine;
+use crate::error::{EngineError, Result};
+use crate::session::Session;
+use crate::views::Event;
+
+impl Engine {
+    /// Records a reviewer's decision. Answers at once; `Event::Decided` follows when it is durable.
+    ///
+    /// # Errors
+    /// When there is no such feature, or an edited label is empty.
+    pub fn decide(
+        &self,
+        sae: &str,
+        feature: FeatureId,
+        state: ReviewState,
+        text: &str,
+    ) -> Result<()> {
+        let session = self.shared.session()?;
+        session.check_decision(sae, feature, state, text)?;
+        let request = DecisionRequest {
+            feature,
+            state,
+            text: text.to_owned(),
+            reviewer: self.reviewer(),
+            ..DecisionRequest::default()
+        };
+        let sae = sae.to_owned();
+        self.decisions_run(session, move |session| session.record(&sae, &request));
+        Ok(())
+    }
+
+    /// Takes the reviewer's last decision back, whichever dictionary it was on and whichever session
+    /// it was made in. `Event::Decided` follows with the record that takes back, or
+    /// `Event::DecisionFailed` when there is nothing to take back.
+    ///
+    /// # Errors
+    /// When no project is open.
+    pub fn undo_decision(&self) -> Result<()> {
+        let session = self.shared.session()?;
+        let reviewer = self.reviewer();
+        self.decisions_run(session, move |session| {
+            let nothing = || EngineError::request("There is no decision to take back");
+            let sae = session.last_reviewed(&reviewer)?.ok_or_else(nothing)?;
+            session.undo(&sae, &reviewer)?.ok_or_else(nothing)
+        });
+        Ok(())
+    }
+
+    /// Takes the reviewer's last decision on a dictionary back. Events as for
+    /// [`Engine::undo_decision`].
+    ///
+    /// # Errors
+    /// When no project is open.
+    pub fn undo_on(&self, sae: &str) -> Result<()> {
+        let session = self.shared.session()?;
+        let (sae, reviewer) = (sae.to_owned(), self.reviewer());
+        self.decisions_run(session, move |session| {
+            session
+                .undo(&sae, &reviewer)?
+                .ok_or_else(|| EngineError::request("There is no decision to take back"))
+        });
+        Ok(())
+    }
+
+    /// Restores what the reviewer last took back on a dictionary, if they decided nothing since.
+    /// Events as for [`Engine::undo_decision`].
+    ///
+    /// # Errors
+    /// When no project is open.
+    pub fn redo_on(&self, sae: &str) -> Result<()> {
+        let session = self.shared.session()?;
+        let (sae, reviewer) = (sae.to_owned(), self.reviewer());
+        self.decisions_run(session, move |session| {
+            session
+                .redo(&sae, &reviewer)?
+                .ok_or_else(|| EngineError::request("There is nothing to restore"))
+        });
+        Ok(())
+    }
+
+    /// Runs what records a decision after those before it, and says how it went.
+    pub(super) fn decisions_run(
+        &self,
+        session: Arc<Session>,
+        record: impl FnOnce(&Session) -> Result<Recorded> + Send + 'static,
+    ) {
+        let shared = Arc::clone(&self.shared);
+        self.decisions.run(move || match record(&session) {
+            Ok(recorded) => {
+                shared.send(Event::Decided(Box::new(recorded.decision)));
+                shared.changed();
+            }
+            Err(error) => shared.send(Event::DecisionFailed(error.message)),
+        });
+    }
+}
