@@ -18,6 +18,7 @@
     ["[ ]", "heatmap weaker and stronger"],
     ["I", "invert films"],
     ["Ctrl+Z, Ctrl+Shift+Z", "undo and redo"],
+    ["N", "your name"],
     ["Ctrl+S", "save the answers to a file"],
     ["?", "this sheet"],
   ];
@@ -465,6 +466,7 @@
     arrowleft: () => choose(example - 1), arrowright: () => choose(example + 1), enter: enlarge,
     "[": () => heat(Number(id("opacity").value) - 0.1), "]": () => heat(Number(id("opacity").value) + 0.1),
     h: () => document.body.classList.add("bare"), i: () => document.body.classList.toggle("inverted"),
+    n: () => id("reviewer").select(),
     "?": () => id("sheet").showModal(),
   };
 

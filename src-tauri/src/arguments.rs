@@ -7,6 +7,7 @@ mod features;
 mod harvest;
 mod labels;
 mod model;
+mod packet;
 mod project;
 mod sae;
 
@@ -23,6 +24,7 @@ pub(crate) use labels::{
     Cases, ConceptChoices, Conventions, ExplainCommand, LevelsAt, LevelsOf, ReviewCommand,
 };
 pub(crate) use model::{Arch, ModelCommand, RecommenderArguments, RunArguments};
+pub(crate) use packet::{ExplanationImportArguments, FeatureExportArguments, PacketArguments};
 pub(crate) use project::ProjectCommand;
 pub(crate) use sae::{
     SaeCommand, SaeEvaluateArguments, SaeForecastArguments, SaeImportArguments, SaeTrainArguments,

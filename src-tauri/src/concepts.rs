@@ -77,6 +77,7 @@ pub(crate) fn explain(
             };
             Ok(shown(&session.concepts(&request, job)?, N_LISTED))
         }
+        ExplainCommand::Import(arguments) => crate::packet::import_explanations(arguments, session),
         ExplainCommand::List => {
             let runs = session.concept_runs()?;
             let lines = runs.iter().map(|name| format!("{name}\n"));

@@ -46,7 +46,7 @@ pub(crate) fn run(command: &Command, project: Option<&Path>, job: &JobContext) -
         Command::Sae(command) => run_sae(command, project, job),
         Command::Features(command) => run_features(command, &open(project)?, job),
         Command::Explain(command) => crate::concepts::explain(command, &open(project)?, job),
-        Command::Review(command) => run_review(command, &open(project)?),
+        Command::Review(command) => run_review(command, &open(project)?, job),
         Command::Steer {
             sae,
             sample,
@@ -517,6 +517,9 @@ fn run_features(command: &FeaturesCommand, session: &Session, job: &JobContext) 
                 ..FeatureQuery::default()
             },
         ),
+        FeaturesCommand::Export(arguments) => {
+            crate::packet::export_features(arguments, session, job)
+        }
         FeaturesCommand::Show { sae, feature } => {
             let page = session.feature_page(sae, FeatureId(*feature))?;
             Ok(Answer::new(json!(page), text::feature(&page)))
@@ -575,8 +578,9 @@ fn list_features(
     Ok(Answer::new(json!({ "features": cards }), lines))
 }
 
-fn run_review(command: &ReviewCommand, session: &Session) -> Result<Answer> {
+fn run_review(command: &ReviewCommand, session: &Session, job: &JobContext) -> Result<Answer> {
     match command {
+        ReviewCommand::Packet(arguments) => crate::packet::packet(arguments, session, job),
         ReviewCommand::Decide {
             sae,
             feature,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, Result};
 use crate::labels::Labels;
+use crate::packet_answers::are_answers;
 use crate::session::Session;
 
 /// A decision as it stands in another journal, or was made elsewhere.
@@ -84,8 +85,8 @@ impl Session {
         Ok(records.len())
     }
 
-    /// Appends the decisions of a file that [`Session::export_decisions`] wrote as JSON Lines, or of
-    /// another project's journal. What is there already is not doubled. `reviewer`, where given,
+    /// Appends the decisions of a file that [`Session::export_decisions`] wrote as JSON Lines, of
+    /// another project's journal, or of a packet's answers. What is there already is not doubled. `reviewer`, where given,
     /// is the name they are taken in under.
     ///
     /// # Errors
@@ -99,6 +100,9 @@ impl Session {
     ) -> Result<ImportedDecisions> {
         let text = std::fs::read_to_string(file)
             .map_err(|error| EngineError::request(format!("{}: {error}", file.display())))?;
+        if are_answers(&text) {
+            return self.import_answers(sae, file, reviewer);
+        }
         let mut records = Vec::new();
         for (number, line) in text.lines().enumerate() {
             if line.trim().is_empty() {

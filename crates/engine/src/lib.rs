@@ -21,6 +21,7 @@ mod engine;
 mod error;
 mod evaluate_ranking;
 mod evaluate_sae;
+mod export_argilla;
 mod export_features;
 mod films;
 mod forecast;

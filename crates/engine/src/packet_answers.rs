@@ -56,7 +56,11 @@ struct Answer {
 /// Whether a text is a file of answers, well-formed or not, and no list of decisions.
 pub(crate) fn are_answers(text: &str) -> bool {
     // A list of decisions has an object on each line; answers are one object that says what it is.
-    let head: String = text.chars().take(400).filter(|c| !c.is_whitespace()).collect();
+    let head: String = text
+        .chars()
+        .take(400)
+        .filter(|c| !c.is_whitespace())
+        .collect();
     head.starts_with(&format!("{{\"format\":\"{FORMAT}\""))
 }
 
@@ -95,9 +99,7 @@ impl Session {
         let is_past = |record: &ForeignRecord| {
             let own = &record.decision;
             known.iter().any(|other| {
-                other.reviewer == own.reviewer
-                    && other.feature == own.feature
-                    && other.at > own.at
+                other.reviewer == own.reviewer && other.feature == own.feature && other.at > own.at
             })
         };
         let records: Vec<ForeignRecord> = answers
@@ -200,15 +202,23 @@ mod tests {
 
     #[test]
     fn answers_are_told_from_decisions() {
-        assert!(are_answers("{\n \"format\": \"fluoroscope-answers\",\n \"version\": 1"));
-        assert!(!are_answers("{\"sae\":\"films\",\"feature\":3}\n{\"sae\":\"films\"}"));
+        assert!(are_answers(
+            "{\n \"format\": \"fluoroscope-answers\",\n \"version\": 1"
+        ));
+        assert!(!are_answers(
+            "{\"sae\":\"films\",\"feature\":3}\n{\"sae\":\"films\"}"
+        ));
         assert!(!are_answers(""));
     }
 
     #[test]
     fn moments_of_the_journal_only() {
         assert!(is_moment("2026-01-31T08:15:00Z"));
-        for other in ["2026-01-31T08:15:00.5Z", "2026-01-31", "2026-01-31T08:15:00+0"] {
+        for other in [
+            "2026-01-31T08:15:00.5Z",
+            "2026-01-31",
+            "2026-01-31T08:15:00+0",
+        ] {
             assert!(!is_moment(other), "{other}");
         }
     }

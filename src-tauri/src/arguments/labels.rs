@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::packet::{ExplanationImportArguments, PacketArguments};
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExplainCommand {
     /// Propose a label for every live feature, or say what features of user vectors look for.
@@ -22,6 +24,11 @@ pub(crate) enum ExplainCommand {
         #[command(flatten)]
         choices: ConceptChoices,
     },
+    /// Take a table of explanations in as proposals to review.
+    #[command(
+        after_help = "Example: fluoroscope explain import films explanations.csv --by \"our group\""
+    )]
+    Import(ExplanationImportArguments),
     /// Test the proposals of a dictionary of user vectors: does a judge who is told them know where
     /// the features are active?
     #[command(
@@ -171,6 +178,12 @@ pub(crate) enum ReviewCommand {
         #[arg(long)]
         reviewer: Option<String>,
     },
+    /// One page with features and a form for a reader without this program: it opens in a browser,
+    /// needs no network, and saves answers that `review import` takes back.
+    #[command(
+        after_help = "Examples: fluoroscope review packet films packet.html --limit 30\n          fluoroscope review packet films packet.html --features 87,12 --write-first"
+    )]
+    Packet(PacketArguments),
     /// Every decision on a dictionary as JSON Lines.
     #[command(after_help = "Example: fluoroscope review export films decisions.jsonl")]
     Export {

@@ -44,7 +44,8 @@ pub(super) fn export(
     folder: &Path,
     job: &JobContext,
 ) -> Result<ExportedFeatures> {
-    let at = |error: &std::io::Error| EngineError::request(format!("{}: {error}", folder.display()));
+    let at =
+        |error: &std::io::Error| EngineError::request(format!("{}: {error}", folder.display()));
     if folder.exists() {
         return Err(EngineError::request(format!(
             "{} is there already; expected the name of a new folder",
@@ -81,8 +82,12 @@ fn write(
         let (mut rows, mut activations, mut explanations) = (Vec::new(), Vec::new(), Vec::new());
         for page in pages(session, sae, batch, job) {
             let page = page?;
-            let bands = page.bands.iter().flat_map(|band| band.iter().take(N_PER_BAND));
-            let examples: Vec<&ExampleView> = page.top.iter().take(N_STRONGEST).chain(bands).collect();
+            let bands = page
+                .bands
+                .iter()
+                .flat_map(|band| band.iter().take(N_PER_BAND));
+            let examples: Vec<&ExampleView> =
+                page.top.iter().take(N_STRONGEST).chain(bands).collect();
             for (n, example) in examples.iter().enumerate() {
                 activations.push(activation(&place, &page, (n, example)));
                 images.extend(image(example));
@@ -109,7 +114,11 @@ fn write(
         "images": "tokens <img row,column> are patches of the film that dataIndex names in images.jsonl",
     });
     for (name, text) in [("images.jsonl", lines), ("note.json", format!("{note}\n"))] {
-        store::write_atomically(&folder.join(name), text.as_bytes(), store::Durability::PowerCut)?;
+        store::write_atomically(
+            &folder.join(name),
+            text.as_bytes(),
+            store::Durability::PowerCut,
+        )?;
     }
     Ok(done)
 }
@@ -156,7 +165,8 @@ fn feature(place: &Place, page: &FeaturePage) -> Value {
     let (promoted, suppressed) = page.writes.as_ref().map_or((none, none), |writes| {
         (writes.promoted.as_slice(), writes.suppressed.as_slice())
     });
-    let words = |list: &[(String, f32)]| -> (Vec<String>, Vec<f32>) { list.iter().cloned().unzip() };
+    let words =
+        |list: &[(String, f32)]| -> (Vec<String>, Vec<f32>) { list.iter().cloned().unzip() };
     let (positive, positive_values) = words(promoted);
     let (negative, negative_values) = words(suppressed);
     let mut row = json!({
@@ -198,7 +208,10 @@ fn activation(place: &Place, page: &FeaturePage, (n, example): (usize, &ExampleV
             .enumerate()
             .map(|(cell, &value)| {
                 let columns = grid.columns.max(1) as usize;
-                (format!("<img {},{}>", cell / columns, cell % columns), value)
+                (
+                    format!("<img {},{}>", cell / columns, cell % columns),
+                    value,
+                )
             })
             .unzip(),
         ExampleContent::Text { tokens } => tokens
@@ -263,7 +276,12 @@ fn explained(place: &Place, page: &FeaturePage) -> Vec<Value> {
         })
         .collect();
     if !page.card.label.is_empty() {
-        rows.push(row(rows.len(), &page.card.label, ("reviewers", "reviewed"), None));
+        rows.push(row(
+            rows.len(),
+            &page.card.label,
+            ("reviewers", "reviewed"),
+            None,
+        ));
     }
     rows
 }

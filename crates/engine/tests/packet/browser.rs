@@ -288,7 +288,6 @@ fn key_event(key: &str, modifiers: u32) -> Value {
             event
         }
         "Escape" => named(27),
-        "Tab" => named(9),
         "ArrowLeft" => named(37),
         "ArrowRight" => named(39),
         "ArrowDown" => named(40),

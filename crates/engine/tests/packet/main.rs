@@ -59,7 +59,13 @@ fn request(session: &Session, file: &Path) -> PacketRequest {
         .feature_ids("films", &FeatureQuery::default())
         .unwrap()
         .into_iter()
-        .filter(|&id| !session.feature_card("films", id).unwrap().proposal.is_empty())
+        .filter(|&id| {
+            !session
+                .feature_card("films", id)
+                .unwrap()
+                .proposal
+                .is_empty()
+        })
         .take(N_ITEMS)
         .collect();
     PacketRequest {
@@ -89,7 +95,10 @@ fn saved(downloads: &Path, part_of_name: &str) -> PathBuf {
         {
             return path;
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "nothing was saved");
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "nothing was saved"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -102,12 +111,11 @@ const COUNT: &str = "document.getElementById('count').textContent";
 const STATUS: &str = "document.getElementById('status').textContent";
 const FEATURE: &str = "document.getElementById('feature').textContent";
 
-/// From the head of the page: the only field that the keyboard reaches first is the name.
+/// Types another name, by keyboard.
 fn sign(browser: &mut Browser, name: &str) {
-    browser.evaluate("document.activeElement.blur(), window.getSelection().removeAllRanges()");
-    browser.press("Tab");
+    browser.press("Escape");
+    browser.press("n");
     browser.wait_until("document.activeElement.id", &json!("reviewer"));
-    browser.press_with("a", CTRL);
     browser.write(name);
     browser.press("Enter");
 }
@@ -118,16 +126,23 @@ fn counted(browser: &mut Browser, n: usize) {
 
 /// Films are drawn, heat lies on them and goes while H is held.
 fn look(browser: &mut Browser) {
-    let shown = "[...document.querySelectorAll('#evidence img')].every((film) => film.naturalWidth > 0)";
+    let shown =
+        "[...document.querySelectorAll('#evidence img')].every((film) => film.naturalWidth > 0)";
     browser.wait_until(shown, &json!(true));
-    assert!(browser.evaluate("document.querySelectorAll('#evidence .film canvas').length").as_u64() > Some(4));
+    assert!(
+        browser
+            .evaluate("document.querySelectorAll('#evidence .film canvas').length")
+            .as_u64()
+            > Some(4)
+    );
     let ink = "[...document.querySelectorAll('#evidence .film canvas')].every((c) => \
                c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v) => v > 0))";
     assert_eq!(browser.evaluate(ink), json!(true));
     let says = "[...document.querySelectorAll('#evidence .film')].every((film) => \
                 film.textContent.includes('Research use, not for diagnosis'))";
     assert_eq!(browser.evaluate(says), json!(true));
-    let visibility = "getComputedStyle(document.querySelector('#evidence .film canvas')).visibility";
+    let visibility =
+        "getComputedStyle(document.querySelector('#evidence .film canvas')).visibility";
     assert_eq!(browser.evaluate(visibility), json!("visible"));
     browser.down("h", 0);
     browser.wait_until(visibility, &json!("hidden"));
@@ -144,7 +159,10 @@ fn look(browser: &mut Browser) {
     browser.press("ArrowRight");
     browser.press("Enter");
     browser.wait_until("document.getElementById('large').open", &json!(true));
-    browser.wait_until("document.querySelector('#large figure').dataset.example", &json!("1"));
+    browser.wait_until(
+        "document.querySelector('#large figure').dataset.example",
+        &json!("1"),
+    );
     browser.press("Escape");
     browser.wait_until("document.getElementById('large').open", &json!(false));
     counted(browser, 0);
@@ -224,7 +242,9 @@ fn two_readers_answer_one_packet_by_keyboard_with_the_network_off() {
     let page = dir.path().join("packet.html");
     let request = request(&session, &page);
     assert_eq!(request.features.len(), N_ITEMS);
-    let written = session.write_packet(&request, &JobContext::silent()).unwrap();
+    let written = session
+        .write_packet(&request, &JobContext::silent())
+        .unwrap();
     let downloads = dir.path().join("saved");
     std::fs::create_dir(&downloads).unwrap();
     let mut browser = Browser::open(&program, &dir.path().join("profile"), &downloads);
@@ -248,11 +268,18 @@ fn two_readers_answer_one_packet_by_keyboard_with_the_network_off() {
     let of_second = saved(&downloads, "Dr-B");
     no_way_out(&mut browser);
     let own = |url: &String| {
-        ["file:", "data:", "blob:"].iter().any(|kind| url.starts_with(kind))
+        ["file:", "data:", "blob:"]
+            .iter()
+            .any(|kind| url.starts_with(kind))
     };
     let foreign: Vec<&String> = browser.requests.iter().filter(|url| !own(url)).collect();
     // Those that the test itself tried; the policy stopped them before they left.
-    assert!(foreign.iter().all(|url| url.starts_with("http://127.0.0.1:9/")), "{foreign:?}");
+    assert!(
+        foreign
+            .iter()
+            .all(|url| url.starts_with("http://127.0.0.1:9/")),
+        "{foreign:?}"
+    );
     drop(browser);
     check_answers(&of_first, &session, &written.packet);
     merge(&session, [&of_first, &of_second], dir.path());
@@ -266,8 +293,13 @@ fn check_answers(file: &Path, session: &Session, packet: &str) {
     assert_eq!(saved["sae"], json!("films"));
     assert_eq!(saved["reviewer"], json!("Dr Ä"));
     let answers = saved["answers"].as_array().unwrap();
-    let states: Vec<&str> = answers.iter().map(|a| a["state"].as_str().unwrap()).collect();
-    let expected = ["accepted", "edited", "rejected", "unsure", "skipped", "accepted", "accepted"];
+    let states: Vec<&str> = answers
+        .iter()
+        .map(|a| a["state"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "accepted", "edited", "rejected", "unsure", "skipped", "accepted", "accepted",
+    ];
     assert_eq!(states, expected);
     assert_eq!(answers[0]["confidence"], json!(7));
     assert_eq!(answers[0]["flagged"], json!(true));
@@ -278,7 +310,10 @@ fn check_answers(file: &Path, session: &Session, packet: &str) {
     }
     assert!(answers[0]["n_examples"].as_u64().unwrap() >= 2);
     let card = session
-        .feature_card("films", serde_json::from_value(answers[0]["feature"].clone()).unwrap())
+        .feature_card(
+            "films",
+            serde_json::from_value(answers[0]["feature"].clone()).unwrap(),
+        )
         .unwrap();
     assert_eq!(answers[0]["text"], json!(card.proposal));
 }
@@ -298,15 +333,24 @@ fn merge(session: &Session, files: [&Path; 2], dir: &Path) {
     let decisions = session.decisions("films").unwrap();
     assert_eq!(decisions.len(), 14);
     let by = |reviewer: &str| -> Vec<_> {
-        let mut own: Vec<_> = decisions.iter().filter(|d| d.reviewer == reviewer).collect();
+        let mut own: Vec<_> = decisions
+            .iter()
+            .filter(|d| d.reviewer == reviewer)
+            .collect();
         own.sort_by_key(|decision| decision.feature);
         own
     };
     let (a, b) = (by("Dr Ä"), by("Dr B"));
     let flagged = a.iter().find(|decision| decision.flagged).unwrap();
-    assert_eq!((flagged.state, flagged.confidence), (ReviewState::Accepted, Some(7)));
+    assert_eq!(
+        (flagged.state, flagged.confidence),
+        (ReviewState::Accepted, Some(7))
+    );
     let shown = flagged.shown.as_ref().unwrap();
-    assert_eq!((shown.mode, shown.text.as_str()), (ReviewMode::ProposalFirst, flagged.edited_from.as_str()));
+    assert_eq!(
+        (shown.mode, shown.text.as_str()),
+        (ReviewMode::ProposalFirst, flagged.edited_from.as_str())
+    );
     assert!(shown.milliseconds > 0 && shown.heatmap);
     let rows: Vec<Vec<Option<u32>>> = a
         .iter()
@@ -315,7 +359,10 @@ fn merge(session: &Session, files: [&Path; 2], dir: &Path) {
         .collect();
     // Agreed on accepted, rejected, unsure and accepted of 7; margins 3, 1, 1, 1, 1 (accepted,
     // edited, rejected, unsure, skipped) and 2, 0, 4, 1, 0 give p_e = 11/49.
-    let kappa = Ratings::new(&rows, 8).unwrap().cohen_kappa(Weighting::Unweighted).unwrap();
+    let kappa = Ratings::new(&rows, 8)
+        .unwrap()
+        .cohen_kappa(Weighting::Unweighted)
+        .unwrap();
     let by_hand = (4.0 / 7.0 - 11.0 / 49.0) / (1.0 - 11.0 / 49.0);
     assert!((kappa - by_hand).abs() < 1e-12, "{kappa} {by_hand}");
     // Answers to another dictionary are refused whole.
