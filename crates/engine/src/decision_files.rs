@@ -144,7 +144,7 @@ impl Session {
                 EngineError::request(format!("{from}, decision {number}: {what}"))
             })?;
         }
-        let before = conflicts(&*self.labels(sae)?);
+        let before = conflicts(self.labels(sae)?.as_ref());
         let mut known = self.known_records(sae)?;
         let mut outcome = ImportedDecisions {
             n_records: records.len() as u64,
@@ -197,7 +197,8 @@ impl Session {
             known.insert(identity, recorded.line);
             outcome.n_new += 1;
         }
-        let after = conflicts(&*self.labels(sae)?);
+        self.forget_queue();
+        let after = conflicts(self.labels(sae)?.as_ref());
         outcome.readers = readers.into_iter().collect();
         outcome.n_conflicts = after.len() as u64;
         outcome.new_conflicts = after.difference(&before).copied().collect();

@@ -91,7 +91,7 @@ impl Session {
         };
         let text = match request.state {
             ReviewState::Accepted if request.text.trim().is_empty() => {
-                let text = if shown.is_empty() && request.role == CaseRole::First {
+                let text = if shown.is_empty() && request.shown.is_none() {
                     labels.caption(request.feature)
                 } else {
                     shown.clone()

@@ -150,6 +150,15 @@ impl Labels {
         Some(self.best(feature)?.auroc)
     }
 
+    /// How well the proposal does, in its proposer's scale: the published score, else the AUROC of
+    /// the first term it rests on.
+    pub(crate) fn score(&self, feature: FeatureId) -> Option<f64> {
+        let source = self.explanation(feature)?.source.as_ref();
+        source
+            .and_then(|source| source.score)
+            .or_else(|| self.auroc(feature).map(f64::from))
+    }
+
     fn best(&self, feature: FeatureId) -> Option<&Association> {
         self.explanations.get(&feature)?.evidence.first()
     }

@@ -51,6 +51,8 @@ mod project_views;
 mod recommender_runs;
 mod recover_planted;
 mod recovery;
+mod review_plan;
+mod review_queue;
 mod run_model;
 mod run_recommender;
 mod saved_changes;

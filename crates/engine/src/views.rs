@@ -4,6 +4,7 @@ mod ablation;
 mod concepts;
 mod items;
 mod models;
+mod review;
 mod training;
 
 use std::sync::Arc;
@@ -31,6 +32,10 @@ pub use items::{
     SameRecommendation,
 };
 pub use models::{AddRecommenderRequest, ModelEntry, RecommenderRecord, UnfinishedRecommender};
+pub use review::{
+    DetectionResult, DetectionTest, Disagreement, QueueKind, QueueOrder, QueueRequest, QueuedCase,
+    ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress,
+};
 pub use training::{
     DeadForecast, DiskForecast, Forecast, MemoryForecast, RowForecast, RunFigures, RunRequest,
     RunState, RunView, TimeForecast,

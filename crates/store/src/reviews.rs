@@ -518,6 +518,15 @@ impl Project {
             .put(Table::Settings, &[(name.as_bytes().to_vec(), value)])
     }
 
+    /// Changes a setting of the project; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn set_setting_durably(&self, name: &str, value: &str) -> Result<()> {
+        self.set_setting(name, value)?;
+        self.reviews.database.flush()
+    }
+
     fn sae_key(&self, sae: &str) -> Result<Vec<u8>> {
         Ok(key_of(sae, &self.sae_hash(sae)?))
     }

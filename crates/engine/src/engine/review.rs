@@ -8,7 +8,9 @@ use crate::decisions::{DecisionRequest, Recorded};
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::session::Session;
-use crate::views::Event;
+use crate::views::{
+    Event, QueueRequest, ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress,
+};
 
 impl Engine {
     /// Records a reviewer's decision. Answers at once; `Event::Decided` follows when it is durable.
@@ -81,6 +83,91 @@ impl Engine {
             session
                 .redo(&sae, &reviewer)?
                 .ok_or_else(|| EngineError::request("There is nothing to restore"))
+        });
+        Ok(())
+    }
+
+    /// How far the reviewer is in a queue. As [`Engine::feature_ids`], keep the answer until the
+    /// revision changes; so for the item.
+    ///
+    /// # Errors
+    /// When there is no such dictionary or it has no index.
+    pub fn review_progress(&self, sae: &str, queue: &QueueRequest) -> Result<ReviewProgress> {
+        self.shared.session()?.review_progress(sae, queue)
+    }
+
+    /// One case of a queue as it is put before the reviewer.
+    ///
+    /// # Errors
+    /// When the queue has no such case.
+    pub fn review_item(
+        &self,
+        sae: &str,
+        queue: &QueueRequest,
+        case: u32,
+    ) -> Result<Arc<ReviewItem>> {
+        let item = self.shared.session()?.review_item(sae, queue, case)?;
+        Ok(Arc::new(item))
+    }
+
+    /// The first case to do after `case`, else from the beginning.
+    ///
+    /// # Errors
+    /// When there is no such dictionary.
+    pub fn next_case(&self, sae: &str, queue: &QueueRequest, case: u32) -> Result<Option<u32>> {
+        self.shared.session()?.next_case(sae, queue, case)
+    }
+
+    /// Where the reviewer was on a dictionary: the queue and the case in it.
+    ///
+    /// # Errors
+    /// When there is no such dictionary.
+    pub fn review_place(&self, sae: &str) -> Result<Option<ReviewPlace>> {
+        self.shared.session()?.review_place(sae, &self.reviewer())
+    }
+
+    /// Records what the reviewer decided on a case. Answers at once; `Event::Decided` follows when
+    /// it is durable, or `Event::DecisionFailed`.
+    ///
+    /// # Errors
+    /// When there is no such feature, or an edited label is empty.
+    pub fn decide_case(
+        &self,
+        sae: &str,
+        queue: &QueueRequest,
+        case: u32,
+        answer: ReviewAnswer,
+    ) -> Result<()> {
+        let session = self.shared.session()?;
+        if answer.state != ReviewState::Accepted {
+            session.check_decision(sae, answer.feature, answer.state, &answer.text)?;
+        }
+        let (sae, queue) = (sae.to_owned(), queue.clone());
+        self.decisions_run(session, move |session| {
+            session.decide_case(&sae, &queue, case, &answer)
+        });
+        Ok(())
+    }
+
+    /// Keeps where the reviewer is and what they have half done, away from the frame. A failure
+    /// comes as `Event::DecisionFailed`.
+    ///
+    /// # Errors
+    /// When no project is open.
+    pub fn keep_draft(
+        &self,
+        sae: &str,
+        queue: &QueueRequest,
+        case: u32,
+        draft: Option<ReviewDraft>,
+    ) -> Result<()> {
+        let session = self.shared.session()?;
+        let shared = Arc::clone(&self.shared);
+        let (sae, queue) = (sae.to_owned(), queue.clone());
+        self.decisions.run(move || {
+            if let Err(error) = session.keep_draft(&sae, &queue, case, draft.as_ref()) {
+                shared.send(Event::DecisionFailed(error.message));
+            }
         });
         Ok(())
     }
