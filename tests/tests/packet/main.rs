@@ -26,7 +26,7 @@ fn project(dir: &Path) -> Session {
         seed: 3,
     };
     session.import(&films, &job).unwrap();
-    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/phantom-vlm");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/phantom-vlm");
     session.add_model("phantom-vlm", &model, None).unwrap();
     let harvest = HarvestRequest {
         name: "films".to_owned(),
