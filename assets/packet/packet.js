@@ -141,12 +141,13 @@
   function enterText() {
     const text = id("text").value.trim();
     if (text === "") return say("An edited label needs a text; to say that there is none, reject it (X)", true);
+    const same = text === item().proposal;
+    if (!same && [...text].length > 300) return say("A label has at most 300 characters; this one has " + [...text].length, true);
     if (!isRevealed()) {
       change({ wrote_first: text }, item().proposal ? "A takes the proposed label, E and Enter keep yours, X rejects" : "No label is proposed; E and Enter keep yours");
       id("text").blur();
       return show(reader.at);
     }
-    const same = text === item().proposal;
     decide(same ? "accepted" : "edited", text, "Feature " + item().feature + (same ? " accepted" : " has your label"));
   }
 

@@ -86,8 +86,8 @@ impl Session {
     }
 
     /// Appends the decisions of a file that [`Session::export_decisions`] wrote as JSON Lines, of
-    /// another project's journal, or of a packet's answers. What is there already is not doubled. `reviewer`, where given,
-    /// is the name they are taken in under.
+    /// another project's journal, or of a packet's answers. What is there already is not doubled.
+    /// `reviewer`, where given, is the name they are taken in under.
     ///
     /// # Errors
     /// When the file is damaged, or holds a decision on another dictionary or on a feature that is
@@ -225,7 +225,18 @@ impl Session {
         if decision.state.has_label() && decision.text.trim().is_empty() {
             return Err(format!("it is {} without a text", decision.state.word()));
         }
-        self.check_decision(sae, decision.feature, decision.state, &decision.text)
+        // A proposed text that was accepted as shown may be longer than what a reviewer may write.
+        let is_as_shown = decision.state == ReviewState::Accepted
+            && decision
+                .shown
+                .as_ref()
+                .is_some_and(|shown| shown.text == decision.text);
+        let written = if is_as_shown {
+            "as shown"
+        } else {
+            decision.text.as_str()
+        };
+        self.check_decision(sae, decision.feature, decision.state, written)
             .map_err(|error| error.message)
     }
 

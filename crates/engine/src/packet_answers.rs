@@ -95,10 +95,11 @@ impl Session {
             )));
         }
         let reader = reviewer.unwrap_or(&answers.reviewer).trim().to_owned();
-        let known = self.decisions(sae)?;
+        let labels = self.labels(sae)?;
+        let known = labels.records();
         let is_past = |record: &ForeignRecord| {
             let own = &record.decision;
-            known.iter().any(|other| {
+            known.iter().map(|record| &record.decision).any(|other| {
                 other.reviewer == own.reviewer && other.feature == own.feature && other.at > own.at
             })
         };
