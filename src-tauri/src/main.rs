@@ -9,6 +9,7 @@ mod headless;
 mod installation;
 mod loose_sae;
 mod open_window;
+mod review;
 mod run;
 mod terminal;
 mod text;
