@@ -10,6 +10,7 @@ mod installation;
 mod loose_sae;
 mod open_window;
 mod packet;
+mod review;
 mod run;
 mod terminal;
 mod text;

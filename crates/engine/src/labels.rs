@@ -29,7 +29,7 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
-    fn new(records: Vec<Record>, explanations: Vec<Explanation>) -> Self {
+    pub(crate) fn new(records: Vec<Record>, explanations: Vec<Explanation>) -> Self {
         let mut reviewed: BTreeMap<FeatureId, Reviewed> = BTreeMap::new();
         for record in records {
             let of = reviewed.entry(record.decision.feature).or_default();

@@ -4,6 +4,7 @@
 //! user can start, so the folder listing is the list of features.
 
 mod ablate;
+mod agreement;
 mod associate;
 mod bench_models;
 mod bench_recommenders;
@@ -14,6 +15,7 @@ mod decision_stream;
 mod decisions;
 mod decoding;
 pub mod demo;
+mod detection_test;
 mod device;
 mod early_stop;
 mod edits;
@@ -72,6 +74,7 @@ mod train_sae;
 pub mod views;
 mod worker;
 
+pub use agreement::MODEL_STANDS_BY;
 pub use associate::{ConfirmedAssociation, ConfirmedAssociations};
 pub use bench_models::{SpeedOfModel, SpeedsOfModel, bench_models};
 pub use bench_recommenders::{SpeedOfRecommender, bench_recommenders};

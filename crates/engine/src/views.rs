@@ -33,8 +33,10 @@ pub use items::{
 };
 pub use models::{AddRecommenderRequest, ModelEntry, RecommenderRecord, UnfinishedRecommender};
 pub use review::{
-    DetectionResult, DetectionTest, Disagreement, QueueKind, QueueOrder, QueueRequest, QueuedCase,
-    ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress,
+    AgreementFigures, AgreementReport, DetectionResult, DetectionTest, Disagreement, Estimate,
+    ModelAgreement, PairAgreement, QueueKind, QueueOrder, QueueRequest, QueuedCase,
+    RepeatAgreement, ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress,
+    TextFigures, TrapFigures,
 };
 pub use training::{
     DeadForecast, DiskForecast, Forecast, MemoryForecast, RowForecast, RunFigures, RunRequest,
@@ -140,6 +142,10 @@ pub enum Event {
     Decided(Box<Decision>),
     /// A decision could not be written; nothing was changed.
     DecisionFailed(String),
+    /// The answer to a question how far readers agree: the dictionary, and the figures.
+    Agreement(String, Box<Result<AgreementReport, String>>),
+    /// A detection test that was answered is durable, or why it is not.
+    Detected(Box<Result<DetectionResult, String>>),
     /// The answer to a steering request.
     Steered(SteerTicket, Box<Result<SteerView, String>>),
     /// The answer to a forecast that was asked for as this job.

@@ -211,6 +211,41 @@ pub struct Decision {
     pub origin: Option<Origin>,
 }
 
+/// One case of a detection test and what the reader said of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DetectionCase {
+    /// Index of the sample in its dataset.
+    pub sample: u32,
+    /// Whether the feature is active on it.
+    pub active: bool,
+    /// Whether the reader, told the label, said that it is.
+    pub said: bool,
+}
+
+/// A reader's answers to a detection test; appended to a journal, never changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DetectionAnswers {
+    /// Name of the dictionary.
+    pub sae: String,
+    /// BLAKE3 of the dictionary's weights.
+    pub sae_hash: String,
+    /// Which feature.
+    pub feature: FeatureId,
+    /// The label that was tested.
+    pub label: String,
+    /// Who was tested.
+    pub reviewer: String,
+    /// When, RFC 3339 in UTC.
+    pub at: String,
+    /// Seed of cases and order.
+    pub seed: u64,
+    /// In the order they were shown.
+    pub cases: Vec<DetectionCase>,
+    /// Time on the test, in milliseconds.
+    #[serde(default)]
+    pub milliseconds: u64,
+}
+
 impl Decision {
     /// Whether it says something of the feature's label: no repeat, no trap, and takes nothing
     /// back.

@@ -12,6 +12,7 @@
 //! features/<sae>/                    manifest.json and the files of feature_index
 //! concepts/<name>/                   request.json answers.jsonl concepts.json
 //! journal/decisions.jsonl            every reviewer's decision, hash-chained: the truth
+//! journal/detections.jsonl           every reader's answers to detection tests, likewise
 //! db/                                sled: current reviews, explanations, settings
 //! ```
 //!

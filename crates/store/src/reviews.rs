@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use schema::{Association, Decision, Explanation, FeatureId, ReviewState};
+use schema::{Association, Decision, DetectionAnswers, Explanation, FeatureId, ReviewState};
 use serde::{Deserialize, Serialize};
 
 use crate::database::{Database, Table};
@@ -19,6 +19,10 @@ use crate::{ArtefactKind, Durability, Project, Result, StoreError, write_atomica
 
 /// File of a dictionary that decisions are bound to.
 const WEIGHTS: &str = "sae.safetensors";
+/// The journal of decisions.
+const DECISIONS: &str = "decisions.jsonl";
+/// The journal of detection tests.
+const DETECTIONS: &str = "detections.jsonl";
 /// Left by a restored backup until it was taken in.
 pub(crate) const DATABASE_LINES: &str = "database.jsonl";
 
@@ -38,21 +42,30 @@ struct DatabaseLine {
     value: serde_json::Value,
 }
 
-/// The journal and the database that follows it.
+/// The journal of detection tests, and what it says.
+#[derive(Debug)]
+struct Detections {
+    journal: Journal<DetectionAnswers>,
+    answers: Vec<DetectionAnswers>,
+}
+
+/// The journals, and the database that follows that of the decisions.
 #[derive(Debug)]
 pub(crate) struct Reviews {
-    journal: Mutex<Journal>,
+    journal: Mutex<Journal<Decision>>,
+    detections: Mutex<Detections>,
     pub(crate) database: Database,
 }
 
 impl Reviews {
     /// Opens both and brings the database up to the journal. Returns what the user should know.
     pub(crate) fn open(root: &Path) -> Result<(Self, Vec<String>)> {
-        let (journal, lines, torn) = Journal::open(root)?;
+        let (journal, lines, torn) = Journal::open(root, DECISIONS)?;
+        let (detections, tests, torn_test) = Journal::open(root, DETECTIONS)?;
         let (database, damaged) = Database::open(root)?;
-        let mut notices: Vec<String> = torn.into_iter().chain(damaged).collect();
+        let mut notices: Vec<String> = torn.into_iter().chain(torn_test).chain(damaged).collect();
         for line in &lines {
-            if let Err(what) = &line.decision {
+            if let Err(what) = &line.record {
                 notices.push(format!(
                     "line {} of {}: {what}; its decision is not shown",
                     line.line + 1,
@@ -60,8 +73,24 @@ impl Reviews {
                 ));
             }
         }
+        for line in &tests {
+            if let Err(what) = &line.record {
+                notices.push(format!(
+                    "line {} of {}: {what}; its answers are not shown",
+                    line.line + 1,
+                    detections.path().display()
+                ));
+            }
+        }
         let reviews = Self {
             journal: Mutex::new(journal),
+            detections: Mutex::new(Detections {
+                journal: detections,
+                answers: tests
+                    .into_iter()
+                    .filter_map(|line| line.record.ok())
+                    .collect(),
+            }),
             database,
         };
         notices.extend(reviews.follow(&lines)?);
@@ -70,13 +99,14 @@ impl Reviews {
     }
 
     /// Adds lines that the database lacks, or rebuilds its reviews if it contradicts the journal.
-    fn follow(&self, lines: &[JournalLine]) -> Result<Option<String>> {
+    fn follow(&self, lines: &[JournalLine<Decision>]) -> Result<Option<String>> {
         let taken_in: TakenIn = self
             .database
             .get(Table::Journal, b"taken in")?
             .unwrap_or_default();
         let n_taken = usize::try_from(taken_in.n_lines).unwrap_or(usize::MAX);
-        let n_good = |lines: &[JournalLine]| lines.iter().filter(|l| l.decision.is_ok()).count();
+        let n_good =
+            |lines: &[JournalLine<Decision>]| lines.iter().filter(|l| l.record.is_ok()).count();
         let agrees = n_taken == 0
             || lines
                 .get(n_taken - 1)
@@ -98,13 +128,13 @@ impl Reviews {
         Ok(notice)
     }
 
-    fn take_in(&self, lines: &[JournalLine]) -> Result<()> {
+    fn take_in(&self, lines: &[JournalLine<Decision>]) -> Result<()> {
         let Some(last) = lines.last() else {
             return Ok(());
         };
         let mut pairs = Vec::new();
         for line in lines {
-            if let Ok(decision) = &line.decision {
+            if let Ok(decision) = &line.record {
                 pairs.push((review_key(decision, line.line), decision));
             }
         }
@@ -122,12 +152,12 @@ impl Reviews {
     }
 
     /// Decisions that the database has and the journal lost are written beside the journal.
-    fn set_lost_decisions_aside(&self, lines: &[JournalLine]) -> Result<Option<String>> {
+    fn set_lost_decisions_aside(&self, lines: &[JournalLine<Decision>]) -> Result<Option<String>> {
         let stored: Vec<(Vec<u8>, Decision)> = self.database.scan(Table::Reviews, b"")?;
         let lost: Vec<Decision> = stored
             .into_iter()
             .map(|(_, decision)| decision)
-            .filter(|decision| !lines.iter().any(|l| l.decision.as_ref() == Ok(decision)))
+            .filter(|decision| !lines.iter().any(|l| l.record.as_ref() == Ok(decision)))
             .collect();
         if lost.is_empty() {
             return Ok(None);
@@ -173,7 +203,7 @@ impl Reviews {
     pub(crate) fn faults(&self) -> Result<Vec<(std::path::PathBuf, String)>> {
         let journal = self.journal();
         let mut found = Vec::new();
-        let (on_disk, lines) = crate::journal::faults(journal.path())?;
+        let (on_disk, lines) = crate::journal::faults::<Decision>(journal.path())?;
         let n_damaged = lines.len() as u64;
         for (line, what) in lines {
             found.push((journal.path().to_owned(), format!("line {line}: {what}")));
@@ -182,6 +212,12 @@ impl Reviews {
         if on_disk != n_lines {
             let what = format!("it has {on_disk} lines, written were {n_lines}");
             found.push((journal.path().to_owned(), what));
+        }
+        let detections = self.detections();
+        let (_, lines) = crate::journal::faults::<DetectionAnswers>(detections.journal.path())?;
+        for (line, what) in lines {
+            let path = detections.journal.path().to_owned();
+            found.push((path, format!("line {line}: {what}")));
         }
         let n_stored = self.database.len(Table::Reviews)? as u64;
         if n_stored + n_damaged < n_lines {
@@ -233,8 +269,14 @@ impl Reviews {
         fs::remove_file(&path).at(&path)
     }
 
-    fn journal(&self) -> MutexGuard<'_, Journal> {
+    fn journal(&self) -> MutexGuard<'_, Journal<Decision>> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn detections(&self) -> MutexGuard<'_, Detections> {
+        self.detections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -396,6 +438,35 @@ impl Project {
             *counts.entry(standing.state).or_default() += 1;
         }
         Ok(counts)
+    }
+
+    /// Records a reader's answers to a detection test. When this returns, they survive a power cut.
+    ///
+    /// # Errors
+    /// [`StoreError::DifferentDictionary`] if the test was made on other weights;
+    /// [`StoreError::Io`] if the journal cannot be written, and then nothing is recorded.
+    pub fn record_detection(&self, answers: &DetectionAnswers) -> Result<Receipt> {
+        if self.sae_hash(&answers.sae)? != answers.sae_hash {
+            return Err(StoreError::DifferentDictionary {
+                sae: answers.sae.clone(),
+                feature: answers.feature.0,
+            });
+        }
+        let mut detections = self.reviews.detections();
+        let receipt = detections.journal.append(answers)?;
+        detections.answers.push(answers.clone());
+        Ok(receipt)
+    }
+
+    /// The detection tests on `sae`, oldest first.
+    ///
+    /// # Errors
+    /// As [`Self::sae_hash`].
+    pub fn detections(&self, sae: &str) -> Result<Vec<DetectionAnswers>> {
+        let hash = self.sae_hash(sae)?;
+        let detections = self.reviews.detections();
+        let of_sae = detections.answers.iter().filter(|one| one.sae_hash == hash);
+        Ok(of_sae.cloned().collect())
     }
 
     /// Keeps explanations of features of `sae`. One that repeats what the same proposer said of

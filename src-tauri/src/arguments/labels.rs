@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::packet::{ExplanationImportArguments, PacketArguments};
+use super::packet::ExplanationImportArguments;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExplainCommand {
@@ -154,42 +154,4 @@ pub(crate) enum LevelsAt {
     Every,
     /// At the recommended item.
     Recommended,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ReviewCommand {
-    /// Record a decision; done when it is durable.
-    #[command(
-        after_help = "Example: fluoroscope review decide films --feature 87 --state edited --text pacemaker"
-    )]
-    Decide {
-        /// The dictionary.
-        sae: String,
-        /// The feature.
-        #[arg(long)]
-        feature: u32,
-        /// accepted, edited, rejected or unsure.
-        #[arg(long)]
-        state: String,
-        /// The label, for edited.
-        #[arg(long, default_value = "")]
-        text: String,
-        /// Name on the decision.
-        #[arg(long)]
-        reviewer: Option<String>,
-    },
-    /// One page with features and a form for a reader without this program: it opens in a browser,
-    /// needs no network, and saves answers that `review import` takes back.
-    #[command(
-        after_help = "Examples: fluoroscope review packet films packet.html --limit 30\n          fluoroscope review packet films packet.html --features 87,12 --write-first"
-    )]
-    Packet(PacketArguments),
-    /// Every decision on a dictionary as JSON Lines.
-    #[command(after_help = "Example: fluoroscope review export films decisions.jsonl")]
-    Export {
-        /// The dictionary.
-        sae: String,
-        /// The file.
-        file: PathBuf,
-    },
 }

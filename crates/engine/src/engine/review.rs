@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use schema::{FeatureId, ReviewState};
+use schema::{CaseRole, FeatureId, JobId, ReviewState};
 
 use crate::decisions::{DecisionRequest, Recorded};
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::session::Session;
 use crate::views::{
-    Event, QueueRequest, ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress,
+    DetectionResult, DetectionTest, Disagreement, Event, QueueRequest, ReviewAnswer, ReviewDraft,
+    ReviewItem, ReviewPlace, ReviewProgress,
 };
 
 impl Engine {
@@ -170,6 +171,101 @@ impl Engine {
             }
         });
         Ok(())
+    }
+
+    /// How far the readers of a dictionary agree, as a job; `Event::Agreement` follows.
+    ///
+    /// # Errors
+    /// When no project is open or the job cannot be started.
+    pub fn agreement(&self, sae: &str) -> Result<JobId> {
+        let session = self.shared.session()?;
+        let sae = sae.to_owned();
+        self.start("Measure how far readers agree", move |_, shared| {
+            let report = session.agreement(&sae);
+            let answer = report.as_ref().map_err(|error| error.message.clone());
+            shared.send(Event::Agreement(sae, Box::new(answer.cloned())));
+            report.map(|_| String::new())
+        })
+    }
+
+    /// The features on which readers differ or differed, those not settled first.
+    ///
+    /// # Errors
+    /// When there is no such dictionary.
+    pub fn disagreements(&self, sae: &str) -> Result<Arc<Vec<Disagreement>>> {
+        Ok(Arc::new(self.shared.session()?.disagreements(sae)?))
+    }
+
+    /// Settles what readers differ on. Answers at once; `Event::Decided` follows when it is durable.
+    ///
+    /// # Errors
+    /// As [`Engine::decide`].
+    pub fn adjudicate(
+        &self,
+        sae: &str,
+        feature: FeatureId,
+        state: ReviewState,
+        text: &str,
+    ) -> Result<()> {
+        let session = self.shared.session()?;
+        session.check_decision(sae, feature, state, text)?;
+        let request = DecisionRequest {
+            feature,
+            state,
+            text: text.to_owned(),
+            reviewer: self.reviewer(),
+            role: CaseRole::Adjudication,
+            ..DecisionRequest::default()
+        };
+        let sae = sae.to_owned();
+        self.decisions_run(session, move |session| session.record(&sae, &request));
+        Ok(())
+    }
+
+    /// The detection test of a feature's label. Some milliseconds: keep it until it is answered.
+    ///
+    /// # Errors
+    /// As [`Session::detection_test`].
+    pub fn detection_test(
+        &self,
+        sae: &str,
+        feature: FeatureId,
+        seed: u64,
+    ) -> Result<Arc<DetectionTest>> {
+        let test = self.shared.session()?.detection_test(sae, feature, seed)?;
+        Ok(Arc::new(test))
+    }
+
+    /// Records the reviewer's answers to a detection test, away from the frame; `Event::Detected`
+    /// follows.
+    ///
+    /// # Errors
+    /// When no project is open.
+    pub fn record_detection(
+        &self,
+        sae: &str,
+        test: Arc<DetectionTest>,
+        said: Vec<bool>,
+        milliseconds: u64,
+    ) -> Result<()> {
+        let session = self.shared.session()?;
+        let shared = Arc::clone(&self.shared);
+        let (sae, reviewer) = (sae.to_owned(), self.reviewer());
+        self.decisions.run(move || {
+            let result = session.record_detection(&sae, &test, &reviewer, &said, milliseconds);
+            let answer = result.map_err(|error| error.message);
+            shared.send(Event::Detected(Box::new(answer)));
+            shared.changed();
+        });
+        Ok(())
+    }
+
+    /// How readers did in the detection tests of a dictionary, oldest first.
+    ///
+    /// # Errors
+    /// When there is no such dictionary.
+    pub fn detection_results(&self, sae: &str) -> Result<Vec<DetectionResult>> {
+        self.shared.session()?.detection_results(sae)
     }
 
     /// Runs what records a decision after those before it, and says how it went.

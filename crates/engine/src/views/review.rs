@@ -203,10 +203,122 @@ pub struct QueuedCase {
 pub struct Disagreement {
     /// The feature.
     pub feature: FeatureId,
+    /// Whether it is still to be settled.
+    pub open: bool,
     /// What each reader said, oldest first.
     pub readings: Vec<Decision>,
     /// Who settled it, if anybody did.
     pub adjudication: Option<Decision>,
+}
+
+/// A value with its 95 % interval over features.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Estimate {
+    /// The value; `None` where it is not defined.
+    pub value: Option<f64>,
+    /// From the 2.5th to the 97.5th percentile of 1,000 bootstrap draws, where it can be given.
+    pub interval: Option<[f64; 2]>,
+    /// Features it rests on.
+    pub n_features: u32,
+}
+
+/// Agreement on the verdict about the proposal: right, other words, wrong, cannot tell.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct AgreementFigures {
+    /// Features that at least two read.
+    pub n_features: u32,
+    /// Share of pairs of readings that agree.
+    pub raw: Estimate,
+    /// Gwet's AC1, for where nearly all is accepted.
+    pub gwet_ac1: Estimate,
+    /// Krippendorff's alpha, nominal.
+    pub krippendorff_alpha: Estimate,
+    /// Cohen's kappa, of two.
+    pub cohen_kappa: Option<Estimate>,
+    /// Fleiss' kappa, of more than two, over the features that all read.
+    pub fleiss_kappa: Option<Estimate>,
+}
+
+/// How alike the labels are that readers gave.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct TextFigures {
+    /// Share of pairs with the same text but for case and spaces.
+    pub exact: Estimate,
+    /// Mean of 1 - edits / length of the longer text.
+    pub edit: Estimate,
+}
+
+/// Two readers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PairAgreement {
+    /// Who.
+    pub readers: [String; 2],
+    /// Their verdicts.
+    pub verdicts: AgreementFigures,
+    /// Their labels.
+    pub texts: TextFigures,
+    /// Quadratic-weighted kappa of their confidences, where they gave any.
+    pub confidence: Option<Estimate>,
+}
+
+/// A reader beside the model: is the proposal right?
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ModelAgreement {
+    /// Who.
+    pub reader: String,
+    /// Right or not right, of reader and model.
+    pub verdicts: AgreementFigures,
+}
+
+/// A reader beside themselves.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RepeatAgreement {
+    /// Who.
+    pub reader: String,
+    /// The verdicts of repeats beside those before them.
+    pub verdicts: AgreementFigures,
+}
+
+/// Labels of other features that a reader was shown.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrapFigures {
+    /// Who.
+    pub reader: String,
+    /// Traps answered.
+    pub n_traps: u32,
+    /// Traps accepted.
+    pub n_accepted: u32,
+    /// Share accepted.
+    pub share: f64,
+    /// Its 95 % interval, where it can be given.
+    pub interval: Option<[f64; 2]>,
+}
+
+/// How far the readers of a dictionary agree.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AgreementReport {
+    /// The dictionary.
+    pub sae: String,
+    /// Readers, each with the number of features they read.
+    pub readers: Vec<(String, u32)>,
+    /// Features that at least two read.
+    pub n_compared: u32,
+    /// All readers together.
+    pub all: AgreementFigures,
+    /// Their labels.
+    pub texts: TextFigures,
+    /// Reader by reader.
+    pub pairs: Vec<PairAgreement>,
+    /// Reader by model, apart.
+    pub with_model: Vec<ModelAgreement>,
+    /// Readers with themselves.
+    pub repeats: Vec<RepeatAgreement>,
+    /// What readers accepted of other features' labels.
+    pub traps: Vec<TrapFigures>,
+    /// Features on which readers differ or differed, those not settled first.
+    pub disagreements: Vec<Disagreement>,
+    /// Decisions on other weights of this name: not counted.
+    pub n_stale: u32,
 }
 
 /// The same examples that a judge would see, for a person: is the feature active on them?
