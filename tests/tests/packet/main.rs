@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use browser::{Browser, CTRL, SHIFT};
 use engine::views::{FeatureQuery, ImportRequest};
 use engine::{ErrorKind, HarvestRequest, JobContext, PacketRequest, Session};
-use explain::agreement::{Ratings, Weighting};
 use schema::{Decision, FeatureId, ReviewMode, ReviewState, SaeConfig};
 use serde_json::{Value, json};
 
@@ -248,6 +247,46 @@ fn first_reader(browser: &mut Browser) {
     browser.press_with("s", CTRL);
 }
 
+/// A packet that hides the proposed label until the reader has written one.
+fn write_first(browser: &mut Browser, session: &Session, request: PacketRequest, downloads: &Path) {
+    let file = request.file.with_extension("first.html");
+    let request = PacketRequest {
+        file,
+        write_first: true,
+        reviewer: "Dr C".to_owned(),
+        ..request
+    };
+    session
+        .write_packet(&request, &JobContext::silent())
+        .unwrap();
+    browser.visit(&request.file);
+    browser.wait_until("document.getElementById('reviewer').value", &json!("Dr C"));
+    let proposal = "document.getElementById('proposal').textContent";
+    let hidden = json!("Shown after you have written your own.");
+    assert_eq!(browser.evaluate(proposal), hidden);
+    browser.press("a");
+    let refused = format!("{STATUS}.startsWith('Write your own label first')");
+    browser.wait_until(&refused, &json!(true));
+    counted(browser, 0);
+    browser.press("e");
+    browser.write("my words");
+    browser.press("Enter");
+    browser.wait_until(proposal, &json!(EVIL));
+    counted(browser, 0);
+    browser.press("a");
+    counted(browser, 1);
+    assert_eq!(browser.evaluate(proposal), hidden);
+    browser.press_with("s", CTRL);
+    let saved = read(&saved(downloads, "Dr-C")).unwrap();
+    assert_eq!(saved["mode"], json!("write-first"));
+    let answer = &saved["answers"][0];
+    assert_eq!(answer["wrote_first"], json!("my words"));
+    assert_eq!(
+        (&answer["text"], &answer["state"]),
+        (&json!(EVIL), &json!("accepted"))
+    );
+}
+
 fn pictures(browser: &mut Browser) {
     let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES") else {
         return;
@@ -333,6 +372,7 @@ fn two_readers_answer_one_packet_by_keyboard_with_the_network_off() {
     let foreign: Vec<&String> = browser.requests.iter().filter(|url| !own(url)).collect();
     assert!(foreign.is_empty(), "{foreign:?}");
     no_way_out(&mut browser);
+    write_first(&mut browser, &session, request, &downloads);
     drop(browser);
     check_answers(&of_first, &session, &written.packet);
     merge(&session, [&of_first, &of_second], dir.path());
@@ -409,19 +449,14 @@ fn merge(session: &Session, files: [&Path; 2], dir: &Path) {
         (ReviewMode::ProposalFirst, flagged.edited_from.as_str())
     );
     assert!(shown.milliseconds > 0 && shown.heatmap);
-    let rows: Vec<Vec<Option<u32>>> = a
-        .iter()
-        .zip(&b)
-        .map(|(a, b)| [a, b].iter().map(|d| Some(d.state as u32)).collect())
-        .collect();
-    // Agreed on accepted, rejected, unsure and accepted of 7; margins 3, 1, 1, 1, 1 (accepted,
-    // edited, rejected, unsure, skipped) and 2, 0, 4, 1, 0 give p_e = 11/49.
-    let kappa = Ratings::new(&rows, 8)
-        .unwrap()
-        .cohen_kappa(Weighting::Unweighted)
-        .unwrap();
-    let by_hand = (4.0 / 7.0 - 11.0 / 49.0) / (1.0 - 11.0 / 49.0);
-    assert!((kappa - by_hand).abs() < 1e-12, "{kappa} {by_hand}");
+    // A skipped feature says nothing. Of the other six they agree on four: accepted, rejected,
+    // unsure, accepted. Margins of 3, 1, 1, 1 (right, other words, wrong, cannot tell) and 2, 0, 3,
+    // 1 give p_e = 10/36, so kappa is (24 - 10) / (36 - 10).
+    assert!(b.iter().all(|decision| decision.shown.is_some()));
+    let report = session.agreement("films").unwrap();
+    assert_eq!(report.n_compared, 6);
+    let kappa = report.pairs[0].verdicts.cohen_kappa.unwrap().value.unwrap();
+    assert!((kappa - 7.0 / 13.0).abs() < 1e-12, "{kappa}");
     // Answers to another dictionary are refused whole.
     let mut foreign = read(files[0]).unwrap();
     foreign["sae_hash"] = json!("0".repeat(64));
