@@ -30,11 +30,17 @@ impl Session {
         let mut readings: BTreeMap<FeatureId, Vec<Decision>> =
             labels.proposed().map(|id| (id, Vec::new())).collect();
         for (feature, standing) in labels.reviewed() {
-            let own = standing.readings.iter().chain(&standing.adjudication);
+            // A reader has one response; who adjudicated has the adjudication.
+            let own: BTreeMap<&str, &Decision> = standing
+                .readings
+                .iter()
+                .chain(&standing.adjudication)
+                .map(|record| (record.decision.reviewer.as_str(), &record.decision))
+                .collect();
             readings
                 .entry(feature)
                 .or_default()
-                .extend(own.map(|record| record.decision.clone()));
+                .extend(own.into_values().cloned());
         }
         let records = readings
             .iter()
