@@ -44,7 +44,7 @@ impl Session {
         }
         let records = readings
             .iter()
-            .map(|(&feature, decisions)| self.record(sae, &hash, feature, decisions))
+            .map(|(&feature, decisions)| self.argilla_record(sae, &hash, feature, decisions))
             .collect::<Result<Vec<_>>>()?;
         let mut text = serde_json::to_string_pretty(&records)
             .map_err(|error| EngineError::other(error.to_string()))?;
@@ -53,7 +53,7 @@ impl Session {
         Ok(records.len())
     }
 
-    fn record(
+    fn argilla_record(
         &self,
         sae: &str,
         hash: &str,

@@ -100,12 +100,13 @@ fn pages<'a>(
     job: &'a JobContext,
 ) -> impl Iterator<Item = Result<FeaturePage>> + 'a {
     features.iter().enumerate().map(move |(at, &feature)| {
-        job.step(
+        job.check_cancelled()?;
+        job.report(
             "Exporting features",
             at as u64,
             features.len() as u64,
             "features",
-        )?;
+        );
         session.feature_page(sae, feature)
     })
 }

@@ -100,12 +100,13 @@ impl Session {
         let mut pictures = Pictures::of(&indexed);
         let mut items = Vec::with_capacity(features.len());
         for (at, &feature) in features.iter().enumerate() {
-            job.step(
+            job.check_cancelled()?;
+            job.report(
                 "Drawing features",
                 at as u64,
                 features.len() as u64,
                 "features",
-            )?;
+            );
             let page = self.feature_page(&request.sae, feature)?;
             items.push(shown_item(&page, &mut pictures, job)?);
             if pictures.n_bytes() > MAX_BYTES {
