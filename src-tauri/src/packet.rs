@@ -60,12 +60,9 @@ pub(crate) fn export_features(
         done.n_features,
         done.n_explanations,
         done.n_examples,
-        arguments.file.display()
+        done.path.display()
     );
-    Ok(Answer::new(
-        json!({ "exported": done, "file": arguments.file }),
-        lines,
-    ))
+    Ok(Answer::new(json!(done), lines))
 }
 
 /// Takes a table of explanations in.

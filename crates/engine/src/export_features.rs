@@ -5,7 +5,7 @@
 
 mod neuronpedia;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use schema::FeatureId;
 use serde::Serialize;
@@ -31,6 +31,8 @@ pub enum FeatureFormat {
 /// What was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ExportedFeatures {
+    /// The file or folder.
+    pub path: PathBuf,
     /// Features.
     pub n_features: usize,
     /// Proposed explanations and approved labels.
@@ -57,10 +59,14 @@ impl Session {
         } else {
             features.to_vec()
         };
-        match format {
+        let done = match format {
             FeatureFormat::Jsonl => self.export_lines(sae, &features, path, job),
             FeatureFormat::Neuronpedia => neuronpedia::export(self, sae, &features, path, job),
-        }
+        }?;
+        Ok(ExportedFeatures {
+            path: path.to_owned(),
+            ..done
+        })
     }
 
     fn export_lines(

@@ -69,7 +69,8 @@ struct Packet<'a> {
     version: u32,
     note: &'a str,
     /// Hash of the rest, by which answers find their packet.
-    packet: String,
+    #[serde(rename = "packet")]
+    id: String,
     sae: &'a str,
     sae_hash: &'a str,
     model: &'a str,
@@ -119,7 +120,7 @@ impl Session {
             format: PACKET_FORMAT,
             version: 1,
             note: "Research use, not for diagnosis",
-            packet: String::new(),
+            id: String::new(),
             sae: &request.sae,
             sae_hash: &indexed.dictionary.hash,
             model: &indexed.harvest.model,
@@ -138,16 +139,16 @@ impl Session {
             items,
             images,
         };
-        packet.packet = store::blake3_of_bytes(&json(&packet)?);
-        packet.packet.truncate(32);
-        let page = page::of(&packet.packet, &json(&packet)?)?;
+        packet.id = store::blake3_of_bytes(&json(&packet)?);
+        packet.id.truncate(32);
+        let page = page::of(&packet.id, &json(&packet)?)?;
         if page.len() > MAX_BYTES {
             return Err(too_large(&request.file, features.len(), features.len()));
         }
         store::write_atomically(&request.file, page.as_bytes(), store::Durability::PowerCut)?;
         Ok(WrittenPacket {
             file: request.file.clone(),
-            packet: packet.packet,
+            packet: packet.id,
             features,
             n_pictures,
             n_bytes: page.len(),

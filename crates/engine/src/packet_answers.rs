@@ -22,7 +22,8 @@ struct Answers {
     reviewer: String,
     #[serde(default)]
     mode: ReviewMode,
-    answers: Vec<Answer>,
+    #[serde(rename = "answers")]
+    given: Vec<Answer>,
 }
 
 /// What the reader said of one feature.
@@ -104,7 +105,7 @@ impl Session {
             })
         };
         let records: Vec<ForeignRecord> = answers
-            .answers
+            .given
             .iter()
             .map(|answer| record(&answers, answer, &reader, sae))
             .collect::<std::result::Result<_, String>>()

@@ -108,7 +108,8 @@ fn write(
     }
     images.sort_by_key(|image| image["dataIndex"].as_u64());
     images.dedup();
-    let lines: String = images.iter().map(|image| format!("{image}\n")).collect();
+    let lines: Vec<String> = images.iter().map(Value::to_string).collect();
+    let lines = format!("{}\n", lines.join("\n"));
     let note = json!({
         "note": NOTE, "sae": sae, "model": place.model, "source": place.source,
         "images": "tokens <img row,column> are patches of the film that dataIndex names in images.jsonl",
