@@ -111,30 +111,30 @@ impl Browser {
             requests: Vec::new(),
             n_loads: 0,
         };
-        let target = browser.call("Target.createTarget", json!({ "url": "about:blank" }));
+        let target = browser.call("Target.createTarget", &json!({ "url": "about:blank" }));
         let attached = browser.call(
             "Target.attachToTarget",
-            json!({ "targetId": target["targetId"], "flatten": true }),
+            &json!({ "targetId": target["targetId"], "flatten": true }),
         );
         let downloads = json!({
             "behavior": "allow", "downloadPath": downloads, "eventsEnabled": true,
         });
-        browser.call("Browser.setDownloadBehavior", downloads);
+        browser.call("Browser.setDownloadBehavior", &downloads);
         attached["sessionId"]
             .as_str()
             .unwrap()
             .clone_into(&mut browser.session);
-        browser.call("Page.enable", json!({}));
-        browser.call("Network.enable", json!({}));
+        browser.call("Page.enable", &json!({}));
+        browser.call("Network.enable", &json!({}));
         let offline = json!({
             "offline": true, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0,
         });
-        browser.call("Network.emulateNetworkConditions", offline);
+        browser.call("Network.emulateNetworkConditions", &offline);
         browser
     }
 
     /// Sends a command and waits for its answer.
-    pub(crate) fn call(&mut self, method: &str, params: Value) -> Value {
+    pub(crate) fn call(&mut self, method: &str, params: &Value) -> Value {
         self.next += 1;
         let id = self.next;
         let mut command = json!({ "id": id, "method": method, "params": params });
@@ -177,7 +177,7 @@ impl Browser {
     pub(crate) fn visit(&mut self, file: &Path) {
         let n = self.n_loads;
         let url = format!("file://{}", file.display());
-        let answer = self.call("Page.navigate", json!({ "url": url }));
+        let answer = self.call("Page.navigate", &json!({ "url": url }));
         assert!(answer["errorText"].is_null(), "{answer}");
         self.wait_for_load(n);
     }
@@ -185,7 +185,7 @@ impl Browser {
     /// Opens the same page again.
     pub(crate) fn reload(&mut self) {
         let n = self.n_loads;
-        self.call("Page.reload", json!({}));
+        self.call("Page.reload", &json!({}));
         self.wait_for_load(n);
     }
 
@@ -194,7 +194,7 @@ impl Browser {
         let params = json!({
             "expression": expression, "returnByValue": true, "awaitPromise": true,
         });
-        let answer = self.call("Runtime.evaluate", params);
+        let answer = self.call("Runtime.evaluate", &params);
         assert!(
             answer["exceptionDetails"].is_null(),
             "{expression}: {answer}"
@@ -226,7 +226,7 @@ impl Browser {
         } else {
             "keyDown"
         });
-        self.call("Input.dispatchKeyEvent", event);
+        self.call("Input.dispatchKeyEvent", &event);
     }
 
     /// And up again.
@@ -237,7 +237,7 @@ impl Browser {
         if let Some(event) = event.as_object_mut() {
             event.retain(|_, value| !value.is_null());
         }
-        self.call("Input.dispatchKeyEvent", event);
+        self.call("Input.dispatchKeyEvent", &event);
     }
 
     pub(crate) fn press_with(&mut self, key: &str, modifiers: u32) {
@@ -261,11 +261,11 @@ impl Browser {
         let size = json!({
             "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false,
         });
-        self.call("Emulation.setDeviceMetricsOverride", size);
+        self.call("Emulation.setDeviceMetricsOverride", &size);
         let media = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
-        self.call("Emulation.setEmulatedMedia", media);
+        self.call("Emulation.setEmulatedMedia", &media);
         self.evaluate("new Promise((drawn) => setTimeout(drawn, 300))");
-        let shot = self.call("Page.captureScreenshot", json!({ "format": "png" }));
+        let shot = self.call("Page.captureScreenshot", &json!({ "format": "png" }));
         std::fs::write(file, bytes_of(shot["data"].as_str().unwrap())).unwrap();
     }
 }

@@ -112,7 +112,8 @@ fn saved(downloads: &Path, part_of_name: &str) -> PathBuf {
             .map(|entry| entry.unwrap().path())
             .find(|path| {
                 let name = path.file_name().unwrap().to_string_lossy().into_owned();
-                name.contains(part_of_name) && name.ends_with(".json")
+                name.contains(part_of_name)
+                    && path.extension().is_some_and(|ending| ending == "json")
             });
         if let Some(path) = found
             && read(&path).is_some()
@@ -120,7 +121,7 @@ fn saved(downloads: &Path, part_of_name: &str) -> PathBuf {
             return path;
         }
         assert!(
-            began.elapsed() < Duration::from_secs(60),
+            began.elapsed() < Duration::from_mins(1),
             "nothing was saved"
         );
         std::thread::sleep(Duration::from_millis(20));
