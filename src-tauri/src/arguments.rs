@@ -7,7 +7,9 @@ mod features;
 mod harvest;
 mod labels;
 mod model;
+mod packet;
 mod project;
+mod review;
 mod sae;
 
 use std::path::PathBuf;
@@ -19,11 +21,13 @@ pub(crate) use bench::BenchCommand;
 pub(crate) use dataset::{DatasetCommand, InteractionsArguments, PhantomKind};
 pub(crate) use features::FeaturesCommand;
 pub(crate) use harvest::HarvestCommand;
-pub(crate) use labels::{
-    Cases, ConceptChoices, Conventions, ExplainCommand, LevelsAt, LevelsOf, ReviewCommand,
-};
+pub(crate) use labels::{Cases, ConceptChoices, Conventions, ExplainCommand, LevelsAt, LevelsOf};
 pub(crate) use model::{Arch, ModelCommand, RecommenderArguments, RunArguments};
+pub(crate) use packet::{ExplanationImportArguments, FeatureExportArguments, PacketArguments};
 pub(crate) use project::ProjectCommand;
+pub(crate) use review::{
+    DecideArguments, DecisionFormat, For, Order, QueueArguments, ReviewCommand, When,
+};
 pub(crate) use sae::{
     SaeCommand, SaeEvaluateArguments, SaeForecastArguments, SaeImportArguments, SaeTrainArguments,
 };

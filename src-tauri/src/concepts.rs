@@ -96,6 +96,7 @@ pub(crate) fn explain(
             };
             Ok(shown(&session.concepts(&request, job)?, N_LISTED))
         }
+        ExplainCommand::Import(arguments) => crate::packet::import_explanations(arguments, session),
         ExplainCommand::List => {
             let (concepts, explanations) = (session.concept_runs()?, session.explanation_runs()?);
             let all = concepts.iter().chain(&explanations);

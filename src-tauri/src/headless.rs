@@ -16,8 +16,7 @@ use serde_json::{Value, json};
 use crate::ablation;
 use crate::arguments::{
     Arch, BenchCommand, Command, DatasetCommand, FeaturesCommand, HarvestCommand,
-    InteractionsArguments, Mode, ModelCommand, PhantomKind, ProjectCommand, ReviewCommand,
-    SaeCommand,
+    InteractionsArguments, Mode, ModelCommand, PhantomKind, ProjectCommand, SaeCommand,
 };
 use crate::text::{self, Answer};
 
@@ -46,7 +45,7 @@ pub(crate) fn run(command: &Command, project: Option<&Path>, job: &JobContext) -
         Command::Sae(command) => run_sae(command, project, job),
         Command::Features(command) => run_features(command, &open(project)?, job),
         Command::Explain(command) => crate::concepts::explain(command, &open(project)?, job),
-        Command::Review(command) => run_review(command, &open(project)?),
+        Command::Review(command) => crate::review::run(command, &open(project)?, job),
         Command::Steer {
             sae,
             sample,
@@ -517,6 +516,9 @@ fn run_features(command: &FeaturesCommand, session: &Session, job: &JobContext) 
                 ..FeatureQuery::default()
             },
         ),
+        FeaturesCommand::Export(arguments) => {
+            crate::packet::export_features(arguments, session, job)
+        }
         FeaturesCommand::Show { sae, feature } => {
             let page = session.feature_page(sae, FeatureId(*feature))?;
             Ok(Answer::new(json!(page), text::feature(&page)))
@@ -573,36 +575,6 @@ fn list_features(
         .collect::<Result<Vec<_>>>()?;
     let lines = text::cards(&cards);
     Ok(Answer::new(json!({ "features": cards }), lines))
-}
-
-fn run_review(command: &ReviewCommand, session: &Session) -> Result<Answer> {
-    match command {
-        ReviewCommand::Decide {
-            sae,
-            feature,
-            state,
-            text,
-            reviewer,
-        } => {
-            let state = engine::parse_state(state)?;
-            let decision = session.decide(
-                sae,
-                FeatureId(*feature),
-                state,
-                text,
-                reviewer.as_deref().unwrap_or_default(),
-            )?;
-            let line = format!("Recorded: feature {feature} of {sae} is {state:?}\n");
-            Ok(Answer::new(json!(decision), line))
-        }
-        ReviewCommand::Export { sae, file } => {
-            let n = session.export_decisions(sae, file)?;
-            Ok(Answer::new(
-                json!({ "decisions": n, "file": file }),
-                format!("Wrote {n} decisions to {}\n", file.display()),
-            ))
-        }
-    }
 }
 
 fn run_steer(

@@ -10,6 +10,8 @@ mod headless;
 mod installation;
 mod loose_sae;
 mod open_window;
+mod packet;
+mod review;
 mod run;
 mod terminal;
 mod text;

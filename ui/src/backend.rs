@@ -277,7 +277,8 @@ impl Backend for Engine {
     }
 
     fn undo_decision(&self) -> Answer<bool> {
-        Self::undo_decision(self).map_err(sentence)
+        // Whether there is anything to take back is told by the event that follows.
+        Self::undo_decision(self).map(|()| true).map_err(sentence)
     }
 
     fn reviewer(&self) -> String {

@@ -2,6 +2,7 @@
 
 mod ablation;
 mod recommenders;
+mod review;
 mod training;
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use schema::{FeatureId, JobId, ReviewState};
+use schema::{FeatureId, JobId};
 
 use crate::error::{EngineError, Result};
 use crate::films::FilmCache;
@@ -30,14 +31,6 @@ use crate::worker::Worker;
 const MAX_CARDS: usize = 4096;
 
 type CardKey = (String, FeatureId);
-
-/// A decision that can be taken back.
-struct Undo {
-    sae: String,
-    feature: FeatureId,
-    state: ReviewState,
-    text: String,
-}
 
 /// What job threads share with the door.
 struct Shared {
@@ -96,7 +89,6 @@ pub struct Engine {
     pictures: PictureCache,
     events: Receiver<Event>,
     shared: Arc<Shared>,
-    undo: Arc<Mutex<Vec<Undo>>>,
     cards: Mutex<(Revision, BTreeMap<CardKey, Arc<FeatureCard>>)>,
 }
 
@@ -157,7 +149,6 @@ impl Engine {
             pictures: PictureCache::new(ready())?,
             events,
             shared,
-            undo: Arc::default(),
             cards: Mutex::default(),
         })
     }
@@ -171,7 +162,6 @@ impl Engine {
                 Event::ProjectChanged => {
                     self.films.clear();
                     self.pictures.clear();
-                    lock(&self.undo).clear();
                 }
                 _ => {}
             }
@@ -421,68 +411,6 @@ impl Engine {
             let proposed = session.propose_keywords(&sae, job)?;
             Ok(format!("Proposed labels for {proposed} features of {sae}"))
         })
-    }
-
-    /// Records a reviewer's decision. Answers at once; `Event::Decided` follows when it is durable.
-    ///
-    /// # Errors
-    /// When there is no such feature, or an edited label is empty.
-    pub fn decide(
-        &self,
-        sae: &str,
-        feature: FeatureId,
-        state: ReviewState,
-        text: &str,
-    ) -> Result<()> {
-        let session = self.shared.session()?;
-        session.check_decision(sae, feature, state, text)?;
-        let shared = Arc::clone(&self.shared);
-        let undo = Arc::clone(&self.undo);
-        let (sae, text, reviewer) = (sae.to_owned(), text.to_owned(), self.reviewer());
-        self.decisions.run(move || {
-            let before = session.review_state(&sae, feature);
-            match session.decide(&sae, feature, state, &text, &reviewer) {
-                Ok(decision) => {
-                    if let Ok((state, text)) = before {
-                        lock(&undo).push(Undo {
-                            sae,
-                            feature,
-                            state,
-                            text,
-                        });
-                    }
-                    shared.send(Event::Decided(decision));
-                    shared.changed();
-                }
-                Err(error) => shared.send(Event::DecisionFailed(error.message)),
-            }
-        });
-        Ok(())
-    }
-
-    /// Takes the last decision of this session back by a new decision that restores the state
-    /// before it. `false` when there is nothing to take back.
-    ///
-    /// # Errors
-    /// When no project is open.
-    pub fn undo_decision(&self) -> Result<bool> {
-        let session = self.shared.session()?;
-        let Some(last) = lock(&self.undo).pop() else {
-            return Ok(false);
-        };
-        let shared = Arc::clone(&self.shared);
-        let reviewer = self.reviewer();
-        self.decisions.run(move || {
-            let done = session.decide(&last.sae, last.feature, last.state, &last.text, &reviewer);
-            match done {
-                Ok(decision) => {
-                    shared.send(Event::Decided(decision));
-                    shared.changed();
-                }
-                Err(error) => shared.send(Event::DecisionFailed(error.message)),
-            }
-        });
-        Ok(true)
     }
 
     /// Name on decisions.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use schema::{ExampleRef, FeatureId, HookPoint, ReviewState};
+use schema::{ExampleRef, FeatureId, FeatureSummary, HookPoint, ReviewState};
 
 use crate::error::{EngineError, Result};
 use crate::indexed::{IndexedDictionary, item_view};
@@ -19,6 +19,19 @@ const ON_CARD: usize = 4;
 const N_WRITES: usize = 10;
 /// Share of the top examples that one item may fill before a page warns.
 const ONE_ITEM_SHARE: f32 = 0.5;
+
+/// What there is to see of a feature.
+pub(crate) struct Evidence {
+    /// How its examples look.
+    pub(crate) kind: ExampleKind,
+    pub(crate) summary: FeatureSummary,
+    /// Best first.
+    pub(crate) top: Vec<ExampleView>,
+    /// Highest band first.
+    pub(crate) bands: Vec<Vec<ExampleView>>,
+    pub(crate) warnings: Vec<String>,
+    pub(crate) notes: Vec<String>,
+}
 
 impl Session {
     /// The features that pass `query`, in its order.
@@ -96,13 +109,12 @@ impl Session {
         })
     }
 
-    /// Everything about one feature.
+    /// The examples of a feature and what one should know of them, without any word on its label.
     ///
     /// # Errors
     /// When there is no such feature.
-    pub fn feature_page(&self, sae: &str, feature: FeatureId) -> Result<FeaturePage> {
+    pub(crate) fn feature_evidence(&self, sae: &str, feature: FeatureId) -> Result<Evidence> {
         let indexed = self.indexed(sae)?;
-        let labels = self.labels(sae)?;
         let summary = indexed.index.summary(feature)?;
         let top = examples(&indexed, feature, summary.top.iter())?;
         let bands = summary
@@ -110,10 +122,34 @@ impl Session {
             .iter()
             .map(|band| examples(&indexed, feature, band.iter()))
             .collect::<Result<Vec<_>>>()?;
-        let warnings = warnings(&indexed, &top, summary.n_active_rows);
+        Ok(Evidence {
+            kind: indexed.kind,
+            warnings: warnings(&indexed, &top, summary.n_active_rows),
+            notes: notes(&indexed),
+            summary,
+            top,
+            bands,
+        })
+    }
+
+    /// Everything about one feature.
+    ///
+    /// # Errors
+    /// When there is no such feature.
+    pub fn feature_page(&self, sae: &str, feature: FeatureId) -> Result<FeaturePage> {
+        let indexed = self.indexed(sae)?;
+        let labels = self.labels(sae)?;
+        let Evidence {
+            kind,
+            summary,
+            top,
+            bands,
+            warnings,
+            notes,
+        } = self.feature_evidence(sae, feature)?;
         Ok(FeaturePage {
             card: self.feature_card(sae, feature)?,
-            kind: indexed.kind,
+            kind,
             n_active_rows: summary.n_active_rows,
             mean_activation: summary.mean_activation,
             top: Arc::new(top),
@@ -133,7 +169,7 @@ impl Session {
             explanations: self.explanations_of(sae, feature)?,
             decisions: self.decisions_of(sae, feature)?,
             warnings,
-            notes: notes(&indexed),
+            notes,
         })
     }
 
@@ -299,15 +335,16 @@ fn notes(indexed: &IndexedDictionary) -> Vec<String> {
 /// Reads the state a user names.
 ///
 /// # Errors
-/// When the word is none of accepted, edited, rejected, unsure.
+/// When the word is none of accepted, edited, rejected, unsure, skipped.
 pub fn parse_state(word: &str) -> Result<ReviewState> {
     match word {
         "accepted" => Ok(ReviewState::Accepted),
         "edited" => Ok(ReviewState::Edited),
         "rejected" => Ok(ReviewState::Rejected),
         "unsure" => Ok(ReviewState::Unsure),
+        "skipped" => Ok(ReviewState::Skipped),
         other => Err(EngineError::request(format!(
-            "\"{other}\" is no decision; expected accepted, edited, rejected or unsure"
+            "\"{other}\" is no decision; expected accepted, edited, rejected, unsure or skipped"
         ))),
     }
 }

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use sae::SaeError;
 use sae::formats::interpretations;
-use schema::{Explanation, FeatureId, HookPoint, PublishedSource, SaeEvaluation, Skipped};
+use schema::{Explanation, HookPoint, SaeEvaluation, Skipped};
 use serde::Serialize;
 use store::{ArtefactDraft, ArtefactId, ArtefactKind, HarvestReader, blake3_of_file};
 
 use crate::error::{EngineError, Result};
 use crate::foreign_sae::{ForeignPlace, ForeignSae, entries, find_dictionaries};
 use crate::harvest::HarvestRequest;
+use crate::import_explanations::proposal;
 use crate::jobs::JobContext;
 use crate::locate_sae::{LayerTest, TestedSae, misfit};
 use crate::model_registry::to_json;
@@ -19,7 +20,7 @@ use crate::session::Session;
 use crate::train_sae::{EVALUATION, harvest_hash};
 
 /// Who proposed an explanation that came with a dictionary.
-const PUBLISHED: &str = "published interpretations";
+pub(crate) const PUBLISHED: &str = "published interpretations";
 
 /// What is to be imported, and what its rows are.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -470,20 +471,10 @@ fn add_table(candidate: &mut Candidate, path: &Path) -> Result<std::result::Resu
         if !known.insert((row.feature, row.text.clone())) {
             continue;
         }
-        candidate.explanations.push(Explanation {
-            feature: FeatureId(row.feature),
-            text: row.text,
-            by: PUBLISHED.to_owned(),
-            evidence: Vec::new(),
-            at: at.clone(),
-            source: Some(PublishedSource {
-                file: file.clone(),
-                blake3: blake3.clone(),
-                score: row.score,
-                metadata: row.metadata,
-            }),
-            ..Explanation::default()
-        });
+        let from = (file.as_str(), blake3.as_str());
+        candidate
+            .explanations
+            .push(proposal(row, PUBLISHED, &at, from));
     }
     candidate.tables.push(ImportedTable {
         file,

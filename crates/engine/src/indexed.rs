@@ -213,6 +213,51 @@ impl IndexedDictionary {
         })
     }
 
+    /// Draws one sample whole, without telling where any feature is active.
+    ///
+    /// # Errors
+    /// When the dataset no longer holds the sample.
+    pub(crate) fn unmarked_example(&self, sample: u32) -> Result<ExampleView> {
+        let record = self.dataset.records.get(sample as usize).ok_or_else(|| {
+            EngineError::request(format!(
+                "datasets/{} has no sample {sample}",
+                self.harvest.dataset
+            ))
+        })?;
+        let content = match self.kind {
+            ExampleKind::Film => self.film_content(record, sample, &[]),
+            ExampleKind::Text => ExampleContent::Text {
+                tokens: Arc::new(
+                    self.sidecar(sample)
+                        .into_iter()
+                        .flat_map(|sidecar| sidecar.texts.iter().zip(&sidecar.classes))
+                        .map(|(text, class)| TokenView {
+                            text: text.clone(),
+                            activation: 0.0,
+                            class: *class,
+                        })
+                        .collect(),
+                ),
+            },
+            ExampleKind::History => ExampleContent::History {
+                items: Arc::new(
+                    crate::harvest::training_items(record)
+                        .iter()
+                        .map(|&item| item_view(&self.dataset, item, 0.0))
+                        .collect(),
+                ),
+            },
+        };
+        Ok(ExampleView {
+            sample,
+            sample_id: record.id.clone(),
+            split: record.split,
+            position: 0,
+            activation: 0.0,
+            content,
+        })
+    }
+
     /// Positions of a sample on which the feature is active, ascending, each with its highest
     /// activation: a harvest may have read a position in several contexts.
     pub(crate) fn active_positions(&self, feature: FeatureId, sample: u32) -> Vec<(u32, f32)> {

@@ -79,7 +79,7 @@ impl PictureCache {
 }
 
 /// Reads and shrinks a picture; what it is is told by its content.
-fn decode(path: &Path) -> std::result::Result<ItemPicture, String> {
+pub(crate) fn decode(path: &Path) -> std::result::Result<ItemPicture, String> {
     let at = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let mut file = std::fs::File::open(path).map_err(|error| at(&error))?;
     let n_bytes = file.seek(SeekFrom::End(0)).map_err(|error| at(&error))?;

@@ -79,22 +79,6 @@ impl Session {
         let reader = HarvestReader::open(&self.project, &harvest)?;
         Ok(reader.manifest().dataset.clone())
     }
-
-    /// Writes every decision on a dictionary as JSON Lines; returns how many.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn export_decisions(&self, sae: &str, file: &Path) -> Result<usize> {
-        let decisions = self.decisions(sae)?;
-        let mut bytes = Vec::new();
-        for decision in &decisions {
-            serde_json::to_writer(&mut bytes, decision)
-                .map_err(|error| EngineError::other(error.to_string()))?;
-            bytes.push(b'\n');
-        }
-        store::write_atomically(file, &bytes, store::Durability::PowerCut)?;
-        Ok(decisions.len())
-    }
 }
 
 /// Makes a project in `dir` from a backup.

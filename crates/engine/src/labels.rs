@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schema::{Association, Decision, Explanation, FeatureId, ReviewState};
+use store::{Record, Standing};
 
 use crate::error::{EngineError, Result};
 use crate::session::Session;
@@ -12,20 +13,101 @@ use crate::views::BestAssociation;
 /// Longest label, in characters.
 const MAX_LABEL: usize = 300;
 
+/// What was decided on one feature, and what stands.
+#[derive(Debug, Default, Clone)]
+struct Reviewed {
+    /// Ascending by line.
+    records: Vec<Record>,
+    standing: Standing,
+}
+
 /// What is said of the features of one dictionary, in memory for filters and cards.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Labels {
-    decisions: BTreeMap<FeatureId, Decision>,
-    explanations: BTreeMap<FeatureId, Explanation>,
+    reviewed: BTreeMap<FeatureId, Reviewed>,
+    explanations: Arc<BTreeMap<FeatureId, Explanation>>,
 }
 
 impl Labels {
+    pub(crate) fn new(records: Vec<Record>, explanations: Vec<Explanation>) -> Self {
+        let mut reviewed: BTreeMap<FeatureId, Reviewed> = BTreeMap::new();
+        for record in records {
+            let of = reviewed.entry(record.decision.feature).or_default();
+            of.records.push(record);
+        }
+        for of in reviewed.values_mut() {
+            of.standing = store::standing(&of.records);
+        }
+        Self {
+            reviewed,
+            explanations: Arc::new(
+                explanations
+                    .into_iter()
+                    .map(|explanation| (explanation.feature, explanation))
+                    .collect(),
+            ),
+        }
+    }
+
+    /// Takes in a record that was appended to the journal, unless it is known already.
+    pub(crate) fn add(&mut self, record: Record) {
+        let of = self.reviewed.entry(record.decision.feature).or_default();
+        let known = of
+            .records
+            .iter()
+            .rposition(|other| other.line <= record.line);
+        match known {
+            Some(at) if of.records[at].line == record.line => return,
+            Some(at) => of.records.insert(at + 1, record),
+            None => of.records.insert(0, record),
+        }
+        of.standing = store::standing(&of.records);
+    }
+
+    /// What stands for a feature; `None` if nobody ever decided on it.
+    pub(crate) fn standing(&self, feature: FeatureId) -> Option<&Standing> {
+        Some(&self.reviewed.get(&feature)?.standing)
+    }
+
+    /// All records of a feature, ascending by line.
+    pub(crate) fn records_of(&self, feature: FeatureId) -> &[Record] {
+        self.reviewed
+            .get(&feature)
+            .map_or(&[], |of| of.records.as_slice())
+    }
+
+    /// All records of the dictionary, ascending by line.
+    pub(crate) fn records(&self) -> Vec<&Record> {
+        let mut records: Vec<&Record> = self
+            .reviewed
+            .values()
+            .flat_map(|of| of.records.iter())
+            .collect();
+        records.sort_by_key(|record| record.line);
+        records
+    }
+
+    /// The features that somebody decided on, with what stands.
+    pub(crate) fn reviewed(&self) -> impl Iterator<Item = (FeatureId, &Standing)> {
+        self.reviewed
+            .iter()
+            .map(|(feature, of)| (*feature, &of.standing))
+    }
+
+    /// The newest proposal, with what made it.
+    pub(crate) fn explanation(&self, feature: FeatureId) -> Option<&Explanation> {
+        self.explanations.get(&feature)
+    }
+
+    /// The features that have a proposal.
+    pub(crate) fn proposed(&self) -> impl Iterator<Item = FeatureId> {
+        self.explanations.keys().copied()
+    }
+
     /// The approved label, or empty.
     pub(crate) fn label(&self, feature: FeatureId) -> String {
-        self.decisions
-            .get(&feature)
-            .filter(|d| matches!(d.state, ReviewState::Accepted | ReviewState::Edited))
-            .map(|decision| decision.text.clone())
+        self.standing(feature)
+            .map(|standing| standing.text.clone())
             .unwrap_or_default()
     }
 
@@ -39,9 +121,8 @@ impl Labels {
 
     /// Where the review stands.
     pub(crate) fn state(&self, feature: FeatureId) -> ReviewState {
-        self.decisions
-            .get(&feature)
-            .map_or(ReviewState::Unseen, |decision| decision.state)
+        self.standing(feature)
+            .map_or(ReviewState::Unseen, |standing| standing.state)
     }
 
     /// The label, else the proposal, else empty.
@@ -69,6 +150,15 @@ impl Labels {
         Some(self.best(feature)?.auroc)
     }
 
+    /// How well the proposal does, in its proposer's scale: the published score, else the AUROC of
+    /// the first term it rests on.
+    pub(crate) fn score(&self, feature: FeatureId) -> Option<f64> {
+        let source = self.explanation(feature)?.source.as_ref();
+        source
+            .and_then(|source| source.score)
+            .or_else(|| self.auroc(feature).map(f64::from))
+    }
+
     fn best(&self, feature: FeatureId) -> Option<&Association> {
         self.explanations.get(&feature)?.evidence.first()
     }
@@ -80,37 +170,27 @@ impl Labels {
             || self.proposal(feature).to_lowercase().contains(word)
     }
 
-    /// Features that stand in another state than `state`.
-    pub(crate) fn count_not(&self, state: ReviewState) -> u32 {
-        self.decisions
+    /// Features that somebody decided on; those passed by or taken back do not count.
+    pub(crate) fn n_reviewed(&self) -> u32 {
+        let decided = |standing: &Standing| {
+            !matches!(standing.state, ReviewState::Unseen | ReviewState::Skipped)
+        };
+        self.reviewed
             .values()
-            .filter(|decision| decision.state != state)
+            .filter(|of| decided(&of.standing))
             .count() as u32
     }
 }
 
 impl Session {
-    /// Labels of a dictionary, read once and again after each change.
+    /// Labels of a dictionary, read once and then kept up to date.
     pub(crate) fn labels(&self, sae: &str) -> Result<Arc<Labels>> {
-        if let Some(known) = self.cached_labels(sae) {
-            return Ok(known);
-        }
-        let labels = Arc::new(Labels {
-            decisions: self
-                .project
-                .reviews(sae)?
-                .into_iter()
-                .map(|decision| (decision.feature, decision))
-                .collect(),
-            explanations: self
-                .project
-                .latest_explanations(sae)?
-                .into_iter()
-                .map(|explanation| (explanation.feature, explanation))
-                .collect(),
-        });
-        self.cache_labels(sae, Arc::clone(&labels));
-        Ok(labels)
+        self.labels_or(sae, || {
+            Ok(Labels::new(
+                self.project.records(sae)?,
+                self.project.latest_explanations(sae)?,
+            ))
+        })
     }
 
     /// Whether a decision can be recorded.
@@ -138,6 +218,10 @@ impl Session {
             )));
         }
         match state {
+            ReviewState::Conflict => Err(EngineError::request(
+                "conflict is what readers who differ make; decide one of accepted, edited, \
+                 rejected, unsure or skipped",
+            )),
             ReviewState::Edited if text.trim().is_empty() => Err(EngineError::request(
                 "an edited label needs a text; to say that there is none, reject it",
             )),
@@ -152,70 +236,11 @@ impl Session {
         }
     }
 
-    /// Records a decision. When this returns it is in the synced journal, then in the database.
-    ///
-    /// # Errors
-    /// As [`Session::check_decision`]; when the journal cannot be written, nothing is changed.
-    pub fn decide(
-        &self,
-        sae: &str,
-        feature: FeatureId,
-        state: ReviewState,
-        text: &str,
-        reviewer: &str,
-    ) -> Result<Decision> {
-        self.check_decision(sae, feature, state, text)?;
-        let labels = self.labels(sae)?;
-        let text = match state {
-            ReviewState::Accepted if text.trim().is_empty() => labels.caption(feature),
-            ReviewState::Accepted | ReviewState::Edited => text.trim().to_owned(),
-            _ => String::new(),
-        };
-        let decision = Decision {
-            sae: sae.to_owned(),
-            sae_hash: self.indexed(sae)?.dictionary.hash.clone(),
-            feature,
-            state,
-            text,
-            edited_from: labels.proposal(feature),
-            reviewer: if reviewer.trim().is_empty() {
-                "unnamed reviewer".to_owned()
-            } else {
-                reviewer.trim().to_owned()
-            },
-            at: store::utc_now(),
-        };
-        self.project.decide(&decision)?;
-        self.forget_labels(sae);
-        Ok(decision)
-    }
-
-    /// State and label of a feature now.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn review_state(&self, sae: &str, feature: FeatureId) -> Result<(ReviewState, String)> {
-        let labels = self.labels(sae)?;
-        Ok((labels.state(feature), labels.label(feature)))
-    }
-
     /// Decisions on a feature, newest first.
     pub(crate) fn decisions_of(&self, sae: &str, feature: FeatureId) -> Result<Vec<Decision>> {
-        let mut decisions = self.project.history(sae, feature)?;
-        decisions.reverse();
-        Ok(decisions)
-    }
-
-    /// Every decision on a dictionary, feature by feature, oldest first.
-    ///
-    /// # Errors
-    /// When the dictionary does not exist or the database cannot be read.
-    pub fn decisions(&self, sae: &str) -> Result<Vec<Decision>> {
-        let mut all = Vec::new();
-        for decision in self.project.reviews(sae)? {
-            all.extend(self.project.history(sae, decision.feature)?);
-        }
-        Ok(all)
+        let labels = self.labels(sae)?;
+        let newest_first = labels.records_of(feature).iter().rev();
+        Ok(newest_first.map(|record| record.decision.clone()).collect())
     }
 
     /// Proposed explanations of a feature, newest first.

@@ -4,13 +4,18 @@
 //! user can start, so the folder listing is the list of features.
 
 mod ablate;
+mod agreement;
 mod associate;
 mod bench_models;
 mod bench_recommenders;
 mod bench_sae;
 mod concepts;
+mod decision_files;
+mod decision_stream;
+mod decisions;
 mod decoding;
 pub mod demo;
+mod detection_test;
 mod device;
 mod early_stop;
 mod edits;
@@ -19,6 +24,8 @@ mod error;
 mod evaluate_ranking;
 mod evaluate_sae;
 mod explanations;
+mod export_argilla;
+mod export_features;
 mod films;
 mod forecast;
 mod foreign_sae;
@@ -26,6 +33,7 @@ mod gallery;
 mod harvest;
 mod histories;
 pub mod import;
+mod import_explanations;
 mod import_files;
 mod import_sae;
 mod indexed;
@@ -41,11 +49,15 @@ mod located;
 mod loose_sae;
 mod metric_views;
 mod model_registry;
+mod packet;
+mod packet_answers;
 mod presets;
 mod project_views;
 mod recommender_runs;
 mod recover_planted;
 mod recovery;
+mod review_plan;
+mod review_queue;
 mod run_model;
 mod run_recommender;
 mod saved_changes;
@@ -65,11 +77,15 @@ mod train_sae;
 pub mod views;
 mod worker;
 
+pub use agreement::MODEL_STANDS_BY;
 pub use associate::{ConfirmedAssociation, ConfirmedAssociations};
 pub use bench_models::{SpeedOfModel, SpeedsOfModel, bench_models};
 pub use bench_recommenders::{SpeedOfRecommender, bench_recommenders};
 pub use bench_sae::{SpeedOfTraining, SpeedsOfTraining, bench_sae};
 pub use concepts::{CaseChoice, ConceptRequest, ConceptSource, LevelRule};
+pub use decision_files::{ForeignRecord, ImportedDecisions};
+pub use decision_stream::StreamedDecisions;
+pub use decisions::{DecisionRequest, Recorded};
 pub use device::{DeviceChoice, DeviceView, device, set_device};
 pub use engine::Engine;
 pub use error::{EngineError, ErrorKind, Result};
@@ -79,6 +95,7 @@ pub use evaluate_sae::{
     WithInterval,
 };
 pub use explanations::{ExplainRequest, ScoreMethod};
+pub use export_features::{ExportedFeatures, FeatureFormat, parse_feature_format};
 pub use gallery::parse_state;
 pub use harvest::{HarvestOutcome, HarvestRequest};
 pub use import_sae::{ImportedSae, ImportedTable, SaeImport, SaeImportRequest};
@@ -92,6 +109,7 @@ pub use loose_sae::{
     encode_file, export_sae, train_on_file,
 };
 pub use models::AttributionMethod as TraceMethod;
+pub use packet::{PacketRequest, WrittenPacket};
 pub use presets::{Preset, check_settings, over_steps, preset, presets};
 pub use recommender_runs::{
     RecommenderPreset, RecommenderSetting, SettingValue, check_recommender, recommender_presets,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use schema::{ReviewState, Split};
+use schema::Split;
 use store::{ArtefactKind, Dataset};
 
 use crate::error::{EngineError, Result};
@@ -185,7 +185,7 @@ impl Session {
             l0: evaluation.all.l0,
             dead_share: evaluation.all.dead_share,
             indexed: is_indexed,
-            n_reviewed: labels.count_not(ReviewState::Unseen),
+            n_reviewed: labels.n_reviewed(),
         })
     }
 }

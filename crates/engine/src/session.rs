@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use schema::HarvestManifest;
-use store::{ArtefactKind, Dataset, Project};
+use store::{ArtefactKind, Dataset, Project, Record};
 
 use crate::error::{EngineError, Result};
 use crate::forecast::HarvestProbe;
@@ -13,6 +13,7 @@ use crate::indexed::IndexedDictionary;
 use crate::jobs::lock;
 use crate::labels::Labels;
 use crate::model_registry::LoadedModel;
+use crate::review_queue::Queue;
 use crate::views::RunView;
 
 /// An open project. All methods take `&self`, so jobs and queries share it.
@@ -24,6 +25,8 @@ pub struct Session {
     labels: Mutex<BTreeMap<String, Arc<Labels>>>,
     /// Runs that are trained to their end: nothing in them changes any more but their gallery.
     runs: Mutex<BTreeMap<String, RunView>>,
+    /// The queue that was last asked for.
+    queue: Mutex<Option<Arc<Queue>>>,
     /// What was last measured of a harvest, for forecasts that differ in the dictionary only.
     probe: Mutex<Option<(ProbeKey, Arc<HarvestProbe>)>>,
 }
@@ -61,6 +64,7 @@ impl Session {
             indexes: Mutex::default(),
             labels: Mutex::default(),
             runs: Mutex::default(),
+            queue: Mutex::default(),
             probe: Mutex::default(),
         }
     }
@@ -136,18 +140,49 @@ impl Session {
         lock(&self.indexes).remove(name);
         lock(&self.labels).remove(name);
         lock(&self.runs).remove(name);
+        *lock(&self.queue) = None;
     }
 
-    pub(crate) fn cached_labels(&self, sae: &str) -> Option<Arc<Labels>> {
-        lock(&self.labels).get(sae).cloned()
+    /// The labels kept for a dictionary, or those that `load` reads. The lock is held meanwhile, so
+    /// that no decision falls between reading and keeping.
+    pub(crate) fn labels_or(
+        &self,
+        sae: &str,
+        load: impl FnOnce() -> Result<Labels>,
+    ) -> Result<Arc<Labels>> {
+        let mut kept = lock(&self.labels);
+        if let Some(known) = kept.get(sae) {
+            return Ok(Arc::clone(known));
+        }
+        let loaded = Arc::new(load()?);
+        kept.insert(sae.to_owned(), Arc::clone(&loaded));
+        Ok(loaded)
     }
 
-    pub(crate) fn cache_labels(&self, sae: &str, labels: Arc<Labels>) {
-        lock(&self.labels).insert(sae.to_owned(), labels);
+    /// Takes a record that was just appended into the labels that are kept.
+    pub(crate) fn add_to_labels(&self, sae: &str, record: Record) {
+        if let Some(known) = lock(&self.labels).get_mut(sae) {
+            Arc::make_mut(known).add(record);
+        }
     }
 
+    /// Forgets labels, and the queue that was ordered by them.
     pub(crate) fn forget_labels(&self, sae: &str) {
         lock(&self.labels).remove(sae);
+        *lock(&self.queue) = None;
+    }
+
+    pub(crate) fn known_queue(&self) -> Option<Arc<Queue>> {
+        lock(&self.queue).clone()
+    }
+
+    pub(crate) fn keep_queue(&self, queue: &Arc<Queue>) {
+        *lock(&self.queue) = Some(Arc::clone(queue));
+    }
+
+    /// Forgets the queue, after others decided.
+    pub(crate) fn forget_queue(&self) {
+        *lock(&self.queue) = None;
     }
 
     /// What the user should know about the project's state, e.g. a torn last journal line.

@@ -5,6 +5,7 @@ mod concepts;
 mod explanations;
 mod items;
 mod models;
+mod review;
 mod training;
 
 use std::sync::Arc;
@@ -36,6 +37,12 @@ pub use items::{
     SameRecommendation,
 };
 pub use models::{AddRecommenderRequest, ModelEntry, RecommenderRecord, UnfinishedRecommender};
+pub use review::{
+    AgreementFigures, AgreementReport, DetectionResult, DetectionTest, Disagreement, Estimate,
+    ModelAgreement, PairAgreement, QueueKind, QueueOrder, QueueRequest, QueuedCase,
+    RepeatAgreement, ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress,
+    TextFigures, TrapFigures,
+};
 pub use training::{
     DeadForecast, DiskForecast, Forecast, MemoryForecast, RowForecast, RunFigures, RunRequest,
     RunState, RunView, TimeForecast,
@@ -137,9 +144,13 @@ pub enum Event {
     /// An import preview asked for is done.
     ImportPreview(Box<Result<ImportPreview, String>>),
     /// A decision is durable: in the synced journal and in the database.
-    Decided(Decision),
+    Decided(Box<Decision>),
     /// A decision could not be written; nothing was changed.
     DecisionFailed(String),
+    /// The answer to a question how far readers agree: the dictionary, and the figures.
+    Agreement(String, Box<Result<AgreementReport, String>>),
+    /// A detection test that was answered is durable, or why it is not.
+    Detected(Box<Result<DetectionResult, String>>),
     /// The answer to a steering request.
     Steered(SteerTicket, Box<Result<SteerView, String>>),
     /// The answer to a forecast that was asked for as this job.

@@ -32,6 +32,16 @@ pub enum ExplainError {
         /// Number of samples.
         n_samples: usize,
     },
+    /// A reader's category is past the end.
+    #[error("row {feature} of the ratings: there is no category {category}, only {n_categories}")]
+    NoSuchCategory {
+        /// Row of the feature.
+        feature: usize,
+        /// The category.
+        category: u32,
+        /// Number of categories.
+        n_categories: u32,
+    },
     /// The language model cannot answer.
     #[error("the language model: {reason}")]
     TextModel {

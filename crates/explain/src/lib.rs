@@ -1,9 +1,10 @@
 //! What features go with: keywords, associations with findings, probes, planted concepts, and how
-//! certain that is.
+//! certain that is; how far readers agree.
 //!
 //! Plain functions on plain numbers; it knows no model, no file and no tensor.
 
 mod absorption;
+pub mod agreement;
 mod association;
 mod auroc;
 mod bootstrap;

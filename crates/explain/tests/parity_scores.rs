@@ -1,4 +1,5 @@
-//! AUROC and F1 against values of scikit-learn and Delphi in the shared fixtures.
+//! AUROC, F1 and agreement against values of scikit-learn, Delphi and the package `krippendorff` in
+//! the shared fixtures.
 
 #![expect(
     clippy::unwrap_used,
@@ -8,6 +9,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use explain::agreement::{Level, Ratings, Weighting};
 use explain::{Detection, F1Counts, auroc, auroc_interval, frequency_weighted};
 use serde_json::Value;
 
@@ -172,4 +174,80 @@ fn f1_equals_the_reference() {
         compared += 1;
     }
     assert!(compared > 0);
+}
+
+/// Columns of a fixture, one list per reader, as rows of a table.
+fn by_feature(readers: &[Vec<Option<f64>>]) -> Vec<Vec<Option<f64>>> {
+    (0..readers[0].len())
+        .map(|feature| readers.iter().map(|reader| reader[feature]).collect())
+        .collect()
+}
+
+fn numbers(values: &Value) -> Vec<Option<f64>> {
+    values
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(Value::as_f64)
+        .collect()
+}
+
+#[test]
+fn cohen_kappa_equals_the_reference() {
+    let Some(fixture) = shared("fixtures/scores/cohen_kappa.json") else {
+        return;
+    };
+    let mut compared = 0;
+    for case in fixture["cases"].as_array().unwrap() {
+        let rows = by_feature(&[numbers(&case["a"]), numbers(&case["b"])]);
+        let ratings = Ratings::of_numbers(&rows).unwrap();
+        let name = &case["name"];
+        for (got, key) in [
+            (ratings.cohen_kappa(Weighting::Unweighted), "kappa"),
+            (ratings.cohen_kappa(Weighting::Linear), "kappa_linear"),
+            (ratings.cohen_kappa(Weighting::Quadratic), "kappa_quadratic"),
+            (ratings.raw_agreement(), "po"),
+        ] {
+            let (got, expected) = (got.unwrap(), case[key].as_f64().unwrap());
+            assert!(
+                (got - expected).abs() < 1e-12,
+                "{name} {key}: {got} {expected}"
+            );
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 40);
+}
+
+#[test]
+fn krippendorff_alpha_equals_the_reference() {
+    let Some(fixture) = shared("fixtures/scores/krippendorff_alpha.json") else {
+        return;
+    };
+    let mut compared = 0;
+    for case in fixture["cases"].as_array().unwrap() {
+        let readers: Vec<_> = case["ratings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(numbers)
+            .collect();
+        let ratings = Ratings::of_numbers(&by_feature(&readers)).unwrap();
+        for (level, key) in [
+            (Level::Nominal, "nominal"),
+            (Level::Ordinal, "ordinal"),
+            (Level::Interval, "interval"),
+            (Level::Ratio, "ratio"),
+        ] {
+            let got = ratings.krippendorff_alpha(level).unwrap();
+            let expected = case[key].as_f64().unwrap();
+            assert!(
+                (got - expected).abs() < 1e-12,
+                "{} {key}: {got} {expected}",
+                case["name"]
+            );
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 36);
 }

@@ -23,7 +23,10 @@ pub use film::{Film, PatchGrid, Window};
 pub use harvest::{HarvestManifest, PositionClass, RowRef};
 pub use hook_point::{HookPoint, UnknownHookPoint};
 pub use ids::{FeatureId, JobId};
-pub use review::{Decision, ReviewState};
+pub use review::{
+    CaseRole, Decision, DetectionAnswers, DetectionCase, Origin, ReviewMode, ReviewState, Shown,
+    normalised,
+};
 pub use sae_config::{InputScaling, L0Penalty, SaeConfig, SaeOptimiser, SaeRecipe, SaeVariant};
 pub use steering::{PositionScope, SteeringMode, SteeringSpec, StrengthUnit, UnknownScope};
 pub use train_metrics::{SaeEvaluation, StepReport};

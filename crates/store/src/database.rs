@@ -159,22 +159,6 @@ impl Database {
             .collect()
     }
 
-    /// The last value whose key begins with `prefix`.
-    pub(crate) fn last<T: DeserializeOwned>(
-        &self,
-        table: Table,
-        prefix: &[u8],
-    ) -> Result<Option<T>> {
-        let pair = self.run(|| {
-            self.sled
-                .open_tree(table.name())?
-                .scan_prefix(prefix)
-                .next_back()
-                .transpose()
-        })?;
-        pair.map(|(_, bytes)| self.decode(&bytes)).transpose()
-    }
-
     /// Puts values under their keys, all of them or none.
     pub(crate) fn put<T: Serialize>(&self, table: Table, pairs: &[(Vec<u8>, T)]) -> Result<()> {
         let mut batch = sled::Batch::default();

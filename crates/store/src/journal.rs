@@ -1,14 +1,16 @@
-//! `journal/decisions.jsonl`: every reviewer's decision, appended, hash-chained, synced to disk.
+//! What readers did, appended, hash-chained, synced to disk: `journal/decisions.jsonl` every
+//! decision, `journal/detections.jsonl` every detection test.
 //!
-//! A line is one JSON object: its number, the hash of the line before it (`prev`), the decision,
+//! A line is one JSON object: its number, the hash of the line before it (`prev`), the record,
 //! and, last, `hash`: BLAKE3 of the line's text up to there. People can read it; a changed, lost
 //! or inserted line is noticed.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use schema::Decision;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::atomic_file::sync_folder_of;
@@ -19,7 +21,7 @@ use crate::{Result, StoreError, blake3_of_bytes};
 const NOTHING_BEFORE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 const HASH_FIELD: &str = ",\"hash\":\"";
 
-/// Proof that a decision is on the disk.
+/// Proof that a record is on the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// Number of the line in the journal, from 0.
@@ -30,40 +32,44 @@ pub struct Receipt {
 
 /// A line without its hash.
 #[derive(Debug, Serialize, Deserialize)]
-struct Body {
+struct Body<T> {
     line: u64,
     prev: String,
     #[serde(flatten)]
-    decision: Decision,
+    record: T,
 }
 
 /// One line that was read.
 #[derive(Debug, Clone)]
-pub(crate) struct JournalLine {
+pub(crate) struct JournalLine<T> {
     /// Its number, from 0.
     pub(crate) line: u64,
     /// The hash it carries, or that of its text if it carries none.
     pub(crate) hash: String,
-    /// The decision, or what is wrong with the line.
-    pub(crate) decision: std::result::Result<Decision, String>,
+    /// What it says, or what is wrong with the line.
+    pub(crate) record: std::result::Result<T, String>,
 }
 
-/// The open journal of a project.
+/// An open journal of a project.
 #[derive(Debug)]
-pub(crate) struct Journal {
+pub(crate) struct Journal<T> {
     path: PathBuf,
     /// Opened with the first decision.
     file: Option<File>,
     bytes: u64,
     n_lines: u64,
     head: String,
+    records: PhantomData<T>,
 }
 
-impl Journal {
-    /// Opens the journal of the project in `root` and reads it. A last line that a power cut left
-    /// half written is moved to `decisions.jsonl.torn`, and a notice says so.
-    pub(crate) fn open(root: &Path) -> Result<(Self, Vec<JournalLine>, Option<String>)> {
-        let path = root.join("journal").join("decisions.jsonl");
+/// Lines of a journal, and what the user should know of its end.
+pub(crate) type Opened<T> = (Journal<T>, Vec<JournalLine<T>>, Option<String>);
+
+impl<T: Clone + Serialize + DeserializeOwned> Journal<T> {
+    /// Opens the journal `name` of the project in `root` and reads it. A last line that a power cut
+    /// left half written is moved to a file beside it, and a notice says so.
+    pub(crate) fn open(root: &Path, name: &str) -> Result<Opened<T>> {
+        let path = root.join("journal").join(name);
         let bytes = read_or_empty(&path)?;
         let whole = bytes
             .iter()
@@ -74,7 +80,7 @@ impl Journal {
         } else {
             None
         };
-        let lines = read_lines(&bytes[..whole]);
+        let lines = read_lines::<T>(&bytes[..whole]);
         let head = lines
             .last()
             .map_or_else(|| NOTHING_BEFORE.to_owned(), |line| line.hash.clone());
@@ -84,6 +90,7 @@ impl Journal {
             bytes: whole as u64,
             n_lines: lines.len() as u64,
             head,
+            records: PhantomData,
         };
         Ok((journal, lines, notice))
     }
@@ -98,20 +105,26 @@ impl Journal {
         &self.head
     }
 
+    /// Hash of each line as it is on the disk.
+    pub(crate) fn hashes(&self) -> Result<Vec<String>> {
+        let lines = read_lines::<T>(&read_or_empty(&self.path)?);
+        Ok(lines.into_iter().map(|line| line.hash).collect())
+    }
+
     /// Path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Appends a decision; it is on the disk when this returns.
-    pub(crate) fn append(&mut self, decision: &Decision) -> Result<Receipt> {
+    /// Appends a record; it is on the disk when this returns.
+    pub(crate) fn append(&mut self, record: &T) -> Result<Receipt> {
         let body = Body {
             line: self.n_lines,
             prev: self.head.clone(),
-            decision: decision.clone(),
+            record: record.clone(),
         };
         let mut text = serde_json::to_string(&body)
-            .map_err(|error| StoreError::invalid(format!("the decision: {error}")))?;
+            .map_err(|error| StoreError::invalid(format!("the record: {error}")))?;
         text.pop();
         let hash = blake3_of_bytes(text.as_bytes());
         text.push_str(HASH_FIELD);
@@ -160,12 +173,12 @@ impl Journal {
 
 /// How many lines the journal at `path` has, and those that are not as they were written,
 /// numbered from 1, with the reason.
-pub(crate) fn faults(path: &Path) -> Result<(u64, Vec<(u64, String)>)> {
+pub(crate) fn faults<T: DeserializeOwned>(path: &Path) -> Result<(u64, Vec<(u64, String)>)> {
     let bytes = read_or_empty(path)?;
     let mut faults = Vec::new();
-    let lines = read_lines(&bytes);
+    let lines = read_lines::<T>(&bytes);
     for line in &lines {
-        if let Err(what) = &line.decision {
+        if let Err(what) = &line.record {
             faults.push((line.line + 1, what.clone()));
         }
     }
@@ -210,7 +223,7 @@ fn set_torn_line_aside(path: &Path, torn: &[u8], whole: u64) -> Result<String> {
     ))
 }
 
-fn read_lines(bytes: &[u8]) -> Vec<JournalLine> {
+fn read_lines<T: DeserializeOwned>(bytes: &[u8]) -> Vec<JournalLine<T>> {
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     if bytes.is_empty() {
         return Vec::new();
@@ -218,23 +231,19 @@ fn read_lines(bytes: &[u8]) -> Vec<JournalLine> {
     let mut prev = NOTHING_BEFORE.to_owned();
     let mut lines = Vec::new();
     for (line, text) in (0..).zip(bytes.split(|&byte| byte == b'\n')) {
-        let (hash, decision) = read_line(line, text, &prev);
+        let (hash, record) = read_line(line, text, &prev);
         prev.clone_from(&hash);
-        lines.push(JournalLine {
-            line,
-            hash,
-            decision,
-        });
+        lines.push(JournalLine { line, hash, record });
     }
     lines
 }
 
-/// Hash and decision of one line. Its own hash and its link to the line before are checked.
-fn read_line(
+/// Hash and record of one line. Its own hash and its link to the line before are checked.
+fn read_line<T: DeserializeOwned>(
     line: u64,
     text: &[u8],
     prev: &str,
-) -> (String, std::result::Result<Decision, String>) {
+) -> (String, std::result::Result<T, String>) {
     let Some((body, hash)) = split_hash(text) else {
         let what = "it does not end in its hash".to_owned();
         return (blake3_of_bytes(text), Err(what));
@@ -248,14 +257,14 @@ fn read_line(
     }
     let mut object = body.to_vec();
     object.push(b'}');
-    let decision = match serde_json::from_slice::<Body>(&object) {
+    let record = match serde_json::from_slice::<Body<T>>(&object) {
         Err(error) => Err(error.to_string()),
         Ok(body) if body.line != line || body.prev != prev => {
             Err("it does not follow the line before it".to_owned())
         }
-        Ok(body) => Ok(body.decision),
+        Ok(body) => Ok(body.record),
     };
-    (carried, decision)
+    (carried, record)
 }
 
 fn split_hash(text: &[u8]) -> Option<(&[u8], &str)> {

@@ -12,6 +12,7 @@
 //! features/<sae>/                    manifest.json and the files of feature_index
 //! concepts/<name>/                   request.json answers.jsonl concepts.json
 //! journal/decisions.jsonl            every reviewer's decision, hash-chained: the truth
+//! journal/detections.jsonl           every reader's answers to detection tests, likewise
 //! db/                                sled: current reviews, explanations, settings
 //! ```
 //!
@@ -43,6 +44,7 @@ mod project_lock;
 mod reviews;
 mod shard_reader;
 mod shard_writer;
+mod standing;
 mod summary_codec;
 
 pub use artefact::{ArtefactEntry, ArtefactId, ArtefactKind, ArtefactState};
@@ -61,3 +63,4 @@ pub use project::Project;
 pub use project_check::{CheckProgress, Fault};
 pub use shard_reader::{HarvestReader, Shard};
 pub use shard_writer::HarvestWriter;
+pub use standing::{Record, Standing, standing, undo_and_redo, valid_records};

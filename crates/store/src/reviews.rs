@@ -7,17 +7,22 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use schema::{Association, Decision, Explanation, FeatureId, ReviewState};
+use schema::{Association, Decision, DetectionAnswers, Explanation, FeatureId, ReviewState};
 use serde::{Deserialize, Serialize};
 
 use crate::database::{Database, Table};
 use crate::datasets::{read_json_lines, to_json_lines};
 use crate::error::AtPath as _;
 use crate::journal::{Journal, JournalLine, Receipt};
+use crate::standing::{Record, Standing, standing};
 use crate::{ArtefactKind, Durability, Project, Result, StoreError, write_atomically};
 
 /// File of a dictionary that decisions are bound to.
 const WEIGHTS: &str = "sae.safetensors";
+/// The journal of decisions.
+const DECISIONS: &str = "decisions.jsonl";
+/// The journal of detection tests.
+const DETECTIONS: &str = "detections.jsonl";
 /// Left by a restored backup until it was taken in.
 pub(crate) const DATABASE_LINES: &str = "database.jsonl";
 
@@ -37,21 +42,30 @@ struct DatabaseLine {
     value: serde_json::Value,
 }
 
-/// The journal and the database that follows it.
+/// The journal of detection tests, and what it says.
+#[derive(Debug)]
+struct Detections {
+    journal: Journal<DetectionAnswers>,
+    answers: Vec<DetectionAnswers>,
+}
+
+/// The journals, and the database that follows that of the decisions.
 #[derive(Debug)]
 pub(crate) struct Reviews {
-    journal: Mutex<Journal>,
+    journal: Mutex<Journal<Decision>>,
+    detections: Mutex<Detections>,
     pub(crate) database: Database,
 }
 
 impl Reviews {
     /// Opens both and brings the database up to the journal. Returns what the user should know.
     pub(crate) fn open(root: &Path) -> Result<(Self, Vec<String>)> {
-        let (journal, lines, torn) = Journal::open(root)?;
+        let (journal, lines, torn) = Journal::open(root, DECISIONS)?;
+        let (detections, tests, torn_test) = Journal::open(root, DETECTIONS)?;
         let (database, damaged) = Database::open(root)?;
-        let mut notices: Vec<String> = torn.into_iter().chain(damaged).collect();
+        let mut notices: Vec<String> = torn.into_iter().chain(torn_test).chain(damaged).collect();
         for line in &lines {
-            if let Err(what) = &line.decision {
+            if let Err(what) = &line.record {
                 notices.push(format!(
                     "line {} of {}: {what}; its decision is not shown",
                     line.line + 1,
@@ -59,8 +73,24 @@ impl Reviews {
                 ));
             }
         }
+        for line in &tests {
+            if let Err(what) = &line.record {
+                notices.push(format!(
+                    "line {} of {}: {what}; its answers are not shown",
+                    line.line + 1,
+                    detections.path().display()
+                ));
+            }
+        }
         let reviews = Self {
             journal: Mutex::new(journal),
+            detections: Mutex::new(Detections {
+                journal: detections,
+                answers: tests
+                    .into_iter()
+                    .filter_map(|line| line.record.ok())
+                    .collect(),
+            }),
             database,
         };
         notices.extend(reviews.follow(&lines)?);
@@ -69,13 +99,14 @@ impl Reviews {
     }
 
     /// Adds lines that the database lacks, or rebuilds its reviews if it contradicts the journal.
-    fn follow(&self, lines: &[JournalLine]) -> Result<Option<String>> {
+    fn follow(&self, lines: &[JournalLine<Decision>]) -> Result<Option<String>> {
         let taken_in: TakenIn = self
             .database
             .get(Table::Journal, b"taken in")?
             .unwrap_or_default();
         let n_taken = usize::try_from(taken_in.n_lines).unwrap_or(usize::MAX);
-        let n_good = |lines: &[JournalLine]| lines.iter().filter(|l| l.decision.is_ok()).count();
+        let n_good =
+            |lines: &[JournalLine<Decision>]| lines.iter().filter(|l| l.record.is_ok()).count();
         let agrees = n_taken == 0
             || lines
                 .get(n_taken - 1)
@@ -97,13 +128,13 @@ impl Reviews {
         Ok(notice)
     }
 
-    fn take_in(&self, lines: &[JournalLine]) -> Result<()> {
+    fn take_in(&self, lines: &[JournalLine<Decision>]) -> Result<()> {
         let Some(last) = lines.last() else {
             return Ok(());
         };
         let mut pairs = Vec::new();
         for line in lines {
-            if let Ok(decision) = &line.decision {
+            if let Ok(decision) = &line.record {
                 pairs.push((review_key(decision, line.line), decision));
             }
         }
@@ -121,12 +152,12 @@ impl Reviews {
     }
 
     /// Decisions that the database has and the journal lost are written beside the journal.
-    fn set_lost_decisions_aside(&self, lines: &[JournalLine]) -> Result<Option<String>> {
+    fn set_lost_decisions_aside(&self, lines: &[JournalLine<Decision>]) -> Result<Option<String>> {
         let stored: Vec<(Vec<u8>, Decision)> = self.database.scan(Table::Reviews, b"")?;
         let lost: Vec<Decision> = stored
             .into_iter()
             .map(|(_, decision)| decision)
-            .filter(|decision| !lines.iter().any(|l| l.decision.as_ref() == Ok(decision)))
+            .filter(|decision| !lines.iter().any(|l| l.record.as_ref() == Ok(decision)))
             .collect();
         if lost.is_empty() {
             return Ok(None);
@@ -172,7 +203,7 @@ impl Reviews {
     pub(crate) fn faults(&self) -> Result<Vec<(std::path::PathBuf, String)>> {
         let journal = self.journal();
         let mut found = Vec::new();
-        let (on_disk, lines) = crate::journal::faults(journal.path())?;
+        let (on_disk, lines) = crate::journal::faults::<Decision>(journal.path())?;
         let n_damaged = lines.len() as u64;
         for (line, what) in lines {
             found.push((journal.path().to_owned(), format!("line {line}: {what}")));
@@ -181,6 +212,12 @@ impl Reviews {
         if on_disk != n_lines {
             let what = format!("it has {on_disk} lines, written were {n_lines}");
             found.push((journal.path().to_owned(), what));
+        }
+        let detections = self.detections();
+        let (_, lines) = crate::journal::faults::<DetectionAnswers>(detections.journal.path())?;
+        for (line, what) in lines {
+            let path = detections.journal.path().to_owned();
+            found.push((path, format!("line {line}: {what}")));
         }
         let n_stored = self.database.len(Table::Reviews)? as u64;
         if n_stored + n_damaged < n_lines {
@@ -232,8 +269,14 @@ impl Reviews {
         fs::remove_file(&path).at(&path)
     }
 
-    fn journal(&self) -> MutexGuard<'_, Journal> {
+    fn journal(&self) -> MutexGuard<'_, Journal<Decision>> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn detections(&self) -> MutexGuard<'_, Detections> {
+        self.detections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -251,8 +294,8 @@ impl Project {
     ///
     /// # Errors
     /// [`StoreError::DifferentDictionary`] if it was made on other weights;
-    /// [`StoreError::Invalid`] if it accepts or edits without a text; [`StoreError::Io`] if the
-    /// journal cannot be written, and then nothing is recorded; [`StoreError::DatabaseLags`] if
+    /// [`StoreError::Invalid`] if it accepts or edits without a text, or takes back what is not
+    /// there; [`StoreError::Io`] if the journal cannot be written, and then nothing is recorded; [`StoreError::DatabaseLags`] if
     /// only the database could not.
     pub fn decide(&self, decision: &Decision) -> Result<Receipt> {
         if self.sae_hash(&decision.sae)? != decision.sae_hash {
@@ -261,40 +304,73 @@ impl Project {
                 feature: decision.feature.0,
             });
         }
-        let needs_text = matches!(decision.state, ReviewState::Accepted | ReviewState::Edited);
-        if needs_text && decision.text.trim().is_empty() {
-            return Err(StoreError::invalid(format!(
-                "feature {} cannot be {:?} without a text",
-                decision.feature, decision.state
-            )));
-        }
+        self.check_decision(decision)?;
         self.reviews.decide(decision)
     }
 
-    /// The decision that stands for `feature`; `None` if nobody has decided.
+    fn check_decision(&self, decision: &Decision) -> Result<()> {
+        let refuse = |what: &str| {
+            Err(StoreError::invalid(format!(
+                "feature {} {what}",
+                decision.feature
+            )))
+        };
+        if decision.state.has_label() && decision.text.trim().is_empty() {
+            return refuse(&format!(
+                "cannot be {} without a text",
+                decision.state.word()
+            ));
+        }
+        if decision.state == ReviewState::Conflict {
+            return refuse(
+                "cannot be decided to be in conflict: that is what readers who differ make",
+            );
+        }
+        if decision.confidence.is_some_and(|n| !(1..=9).contains(&n)) {
+            return refuse("has a confidence outside 1 to 9");
+        }
+        let Some(line) = decision.takes_back else {
+            return Ok(());
+        };
+        let known = self
+            .feature_records(&decision.sae, decision.feature)?
+            .into_iter()
+            .any(|record| record.line == line && record.decision.reviewer == decision.reviewer);
+        if known {
+            Ok(())
+        } else {
+            refuse(&format!(
+                "has no decision of {} in line {} of the journal to take back",
+                decision.reviewer,
+                line + 1
+            ))
+        }
+    }
+
+    /// What stands for `feature`.
     ///
     /// # Errors
     /// As [`Self::sae_hash`]; [`StoreError::Database`].
-    pub fn review(&self, sae: &str, feature: FeatureId) -> Result<Option<Decision>> {
-        let prefix = self.feature_key(sae, feature)?;
-        self.reviews.database.last(Table::Reviews, &prefix)
+    pub fn review(&self, sae: &str, feature: FeatureId) -> Result<Standing> {
+        Ok(standing(&self.feature_records(sae, feature)?))
     }
 
-    /// The decisions that stand for `sae`, by feature.
+    /// What stands for each feature of `sae` that somebody decided on.
     ///
     /// # Errors
     /// As [`Self::review`].
-    pub fn reviews(&self, sae: &str) -> Result<Vec<Decision>> {
-        let prefix = self.sae_key(sae)?;
-        let all: Vec<(Vec<u8>, Decision)> = self.reviews.database.scan(Table::Reviews, &prefix)?;
-        let mut standing: Vec<Decision> = Vec::new();
-        for (_, decision) in all {
-            match standing.last_mut() {
-                Some(last) if last.feature == decision.feature => *last = decision,
-                _ => standing.push(decision),
-            }
+    pub fn reviews(&self, sae: &str) -> Result<BTreeMap<FeatureId, Standing>> {
+        let mut by_feature: BTreeMap<FeatureId, Vec<Record>> = BTreeMap::new();
+        for record in self.records(sae)? {
+            by_feature
+                .entry(record.decision.feature)
+                .or_default()
+                .push(record);
         }
-        Ok(standing)
+        Ok(by_feature
+            .into_iter()
+            .map(|(feature, records)| (feature, standing(&records)))
+            .collect())
     }
 
     /// All decisions on `feature`, oldest first.
@@ -302,9 +378,54 @@ impl Project {
     /// # Errors
     /// As [`Self::review`].
     pub fn history(&self, sae: &str, feature: FeatureId) -> Result<Vec<Decision>> {
-        let prefix = self.feature_key(sae, feature)?;
-        let all = self.reviews.database.scan(Table::Reviews, &prefix)?;
-        Ok(all.into_iter().map(|(_, decision)| decision).collect())
+        let records = self.feature_records(sae, feature)?;
+        Ok(records.into_iter().map(|record| record.decision).collect())
+    }
+
+    /// All decisions on `sae` with their lines, in the journal's order.
+    ///
+    /// # Errors
+    /// As [`Self::review`].
+    pub fn records(&self, sae: &str) -> Result<Vec<Record>> {
+        self.records_under(&self.sae_key(sae)?)
+    }
+
+    /// The decisions that were made on other weights under the name `sae`, in the journal's order:
+    /// they are kept, and never applied.
+    ///
+    /// # Errors
+    /// As [`Self::review`].
+    pub fn stale_records(&self, sae: &str) -> Result<Vec<Record>> {
+        let hash = self.sae_hash(sae)?;
+        let mut name = sae.as_bytes().to_vec();
+        name.push(0);
+        let mut records = self.records_under(&name)?;
+        records.retain(|record| record.decision.sae_hash != hash);
+        Ok(records)
+    }
+
+    /// The hash of each line of the journal, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn journal_hashes(&self) -> Result<Vec<String>> {
+        self.reviews.journal().hashes()
+    }
+
+    fn feature_records(&self, sae: &str, feature: FeatureId) -> Result<Vec<Record>> {
+        self.records_under(&self.feature_key(sae, feature)?)
+    }
+
+    fn records_under(&self, prefix: &[u8]) -> Result<Vec<Record>> {
+        let mut records = Vec::new();
+        for (key, decision) in self.reviews.database.scan(Table::Reviews, prefix)? {
+            let line = key
+                .last_chunk()
+                .map_or(0, |bytes| u64::from_be_bytes(*bytes));
+            records.push(Record { line, decision });
+        }
+        records.sort_by_key(|record| record.line);
+        Ok(records)
     }
 
     /// How many features of `sae` stand in each state; undecided ones are not counted.
@@ -313,10 +434,39 @@ impl Project {
     /// As [`Self::review`].
     pub fn review_counts(&self, sae: &str) -> Result<BTreeMap<ReviewState, u64>> {
         let mut counts = BTreeMap::new();
-        for decision in self.reviews(sae)? {
-            *counts.entry(decision.state).or_default() += 1;
+        for standing in self.reviews(sae)?.into_values() {
+            *counts.entry(standing.state).or_default() += 1;
         }
         Ok(counts)
+    }
+
+    /// Records a reader's answers to a detection test. When this returns, they survive a power cut.
+    ///
+    /// # Errors
+    /// [`StoreError::DifferentDictionary`] if the test was made on other weights;
+    /// [`StoreError::Io`] if the journal cannot be written, and then nothing is recorded.
+    pub fn record_detection(&self, answers: &DetectionAnswers) -> Result<Receipt> {
+        if self.sae_hash(&answers.sae)? != answers.sae_hash {
+            return Err(StoreError::DifferentDictionary {
+                sae: answers.sae.clone(),
+                feature: answers.feature.0,
+            });
+        }
+        let mut detections = self.reviews.detections();
+        let receipt = detections.journal.append(answers)?;
+        detections.answers.push(answers.clone());
+        Ok(receipt)
+    }
+
+    /// The detection tests on `sae`, oldest first.
+    ///
+    /// # Errors
+    /// As [`Self::sae_hash`].
+    pub fn detections(&self, sae: &str) -> Result<Vec<DetectionAnswers>> {
+        let hash = self.sae_hash(sae)?;
+        let detections = self.reviews.detections();
+        let of_sae = detections.answers.iter().filter(|one| one.sae_hash == hash);
+        Ok(of_sae.cloned().collect())
     }
 
     /// Keeps explanations of features of `sae`. One that repeats what the same proposer said of
@@ -437,6 +587,15 @@ impl Project {
         self.reviews
             .database
             .put(Table::Settings, &[(name.as_bytes().to_vec(), value)])
+    }
+
+    /// Changes a setting of the project; it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`].
+    pub fn set_setting_durably(&self, name: &str, value: &str) -> Result<()> {
+        self.set_setting(name, value)?;
+        self.reviews.database.flush()
     }
 
     fn sae_key(&self, sae: &str) -> Result<Vec<u8>> {

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use schema::{Association, Decision, Explanation, FeatureId, ReviewState};
-use store::{ArtefactKind, Project, StoreError, utc_now};
+use store::{ArtefactKind, Project, Standing, StoreError, utc_now};
 
 fn add_sae(project: &Project, weights: &[u8]) {
     let sae = project.begin_replacing(ArtefactKind::Sae, "s").unwrap();
@@ -31,9 +31,9 @@ fn decision(project: &Project, feature: u32, state: ReviewState, text: &str) -> 
         feature: FeatureId(feature),
         state,
         text: text.to_owned(),
-        edited_from: String::new(),
         reviewer: "A. Reader\n\"quoted\"".to_owned(),
         at: utc_now(),
+        ..Decision::default()
     }
 }
 
@@ -50,14 +50,17 @@ fn three_decisions(project: &Project) {
 }
 
 fn check_three(project: &Project) {
-    let standing = project.review("s", FeatureId(3)).unwrap().unwrap();
+    let standing = project.review("s", FeatureId(3)).unwrap();
     assert_eq!(standing.text, "right upper nodule");
     let history = project.history("s", FeatureId(3)).unwrap();
     assert_eq!(
         history.iter().map(|d| d.state).collect::<Vec<_>>(),
         [ReviewState::Accepted, ReviewState::Edited]
     );
-    assert_eq!(project.review("s", FeatureId(4)).unwrap(), None);
+    assert_eq!(
+        project.review("s", FeatureId(4)).unwrap(),
+        Standing::default()
+    );
     let counts: Vec<_> = project.review_counts("s").unwrap().into_iter().collect();
     assert_eq!(
         counts,
@@ -115,11 +118,18 @@ fn a_decision_cannot_attach_itself_to_another_dictionary() {
         project.decide(&old),
         Err(StoreError::DifferentDictionary { .. })
     ));
-    assert_eq!(project.review("s", FeatureId(3)).unwrap(), None);
+    assert_eq!(
+        project.review("s", FeatureId(3)).unwrap(),
+        Standing::default()
+    );
     assert!(project.review_counts("s").unwrap().is_empty());
+    // They are listed, not applied.
+    assert_eq!(project.stale_records("s").unwrap().len(), 3);
+    assert!(project.records("s").unwrap().is_empty());
     // The same weights again: the decisions are theirs.
     add_sae(&project, b"weights");
     check_three(&project);
+    assert!(project.stale_records("s").unwrap().is_empty());
     assert!(project.review("t", FeatureId(0)).is_err());
 }
 
@@ -196,7 +206,7 @@ fn a_changed_line_is_not_believed() {
         "{:?}",
         opened.notices()
     );
-    let standing = opened.review("s", FeatureId(3)).unwrap().unwrap();
+    let standing = opened.review("s", FeatureId(3)).unwrap();
     assert_eq!(standing.text, "nodule");
     assert_eq!(faults(&opened).len(), 1);
     // The next line links to the damaged one, so no further damage is seen.
@@ -276,7 +286,7 @@ fn a_database_that_lags_catches_up() {
 
 fn check_three_and_seven(project: &Project) {
     assert_eq!(project.reviews("s").unwrap().len(), 3);
-    let seven = project.review("s", FeatureId(7)).unwrap().unwrap();
+    let seven = project.review("s", FeatureId(7)).unwrap();
     assert_eq!(seven.text, "seven");
 }
 
@@ -449,4 +459,87 @@ fn a_damaged_or_stopped_backup_leaves_nothing() {
         assert!(error.contains("b.zip"), "{error}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
+}
+
+#[test]
+fn a_journal_of_an_older_version_is_read_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let created = project(dir.path());
+    let hash = created.sae_hash("s").unwrap();
+    drop(created);
+    // As version 0.1.0 wrote it before decisions had roles: line, link, eight fields, hash.
+    let mut prev = "0".repeat(64);
+    let mut text = String::new();
+    for (line, state) in [(0, "accepted"), (1, "edited")] {
+        let body = format!(
+            r#"{{"line":{line},"prev":"{prev}","sae":"s","sae_hash":"{hash}","feature":3,"state":"{state}","text":"{state} text","edited_from":"","reviewer":"A. Reader","at":"2026-11-23T09:00:00Z""#
+        );
+        prev = store::blake3_of_bytes(body.as_bytes());
+        text.push_str(&body);
+        text.push_str(&[",\"hash\":\"", &prev, "\"}\n"].concat());
+    }
+    fs::create_dir_all(dir.path().join("journal")).unwrap();
+    fs::write(dir.path().join("journal/decisions.jsonl"), &text).unwrap();
+    let opened = Project::open(dir.path()).unwrap();
+    assert!(opened.notices().is_empty(), "{:?}", opened.notices());
+    let standing = opened.review("s", FeatureId(3)).unwrap();
+    assert_eq!(standing.text, "edited text");
+    assert_eq!(opened.journal_hashes().unwrap()[1], prev);
+    // New fields follow old lines in one chain.
+    let mut next = decision(&opened, 3, ReviewState::Rejected, "");
+    next.reviewer = "B".to_owned();
+    next.role = schema::CaseRole::SecondReader;
+    next.confidence = Some(7);
+    next.shown = Some(schema::Shown {
+        text: "accepted text".to_owned(),
+        milliseconds: 4_200,
+        ..schema::Shown::default()
+    });
+    opened.decide(&next).unwrap();
+    drop(opened);
+    fs::remove_dir_all(dir.path().join("db")).unwrap();
+    let again = Project::open(dir.path()).unwrap();
+    assert!(again.notices().is_empty(), "{:?}", again.notices());
+    assert!(faults(&again).is_empty());
+    assert_eq!(again.records("s").unwrap()[2].decision, next);
+    let standing = again.review("s", FeatureId(3)).unwrap();
+    assert_eq!(standing.state, ReviewState::Conflict);
+    let written = fs::read_to_string(dir.path().join("journal/decisions.jsonl")).unwrap();
+    assert!(written.starts_with(&text));
+}
+
+#[test]
+fn a_line_takes_another_back_only_if_it_is_there_and_the_reviewers_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let project = project(dir.path());
+    three_decisions(&project);
+    let mut undo = decision(&project, 3, ReviewState::Accepted, "nodule");
+    undo.takes_back = Some(1);
+    assert!(matches!(
+        project.decide(&undo),
+        Err(StoreError::Invalid { .. })
+    ));
+    undo.takes_back = Some(2);
+    undo.reviewer = "somebody else".to_owned();
+    assert!(project.decide(&undo).is_err());
+    undo.reviewer = decision(&project, 3, ReviewState::Unseen, "").reviewer;
+    project.decide(&undo).unwrap();
+    let standing = project.review("s", FeatureId(3)).unwrap();
+    assert_eq!(
+        (standing.state, standing.text.as_str()),
+        (ReviewState::Accepted, "nodule")
+    );
+    for bad in [
+        Decision {
+            state: ReviewState::Conflict,
+            ..decision(&project, 3, ReviewState::Unseen, "")
+        },
+        Decision {
+            confidence: Some(10),
+            ..decision(&project, 3, ReviewState::Unsure, "")
+        },
+    ] {
+        assert!(project.decide(&bad).is_err());
+    }
+    assert_eq!(project.records("s").unwrap().len(), 4);
 }

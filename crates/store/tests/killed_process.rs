@@ -23,9 +23,9 @@ fn decision(project: &Project, feature: u32) -> Decision {
         feature: FeatureId(feature),
         state: ReviewState::Accepted,
         text: format!("label {feature}"),
-        edited_from: String::new(),
         reviewer: "reader".to_owned(),
         at: store::utc_now(),
+        ..Decision::default()
     }
 }
 
@@ -94,9 +94,9 @@ fn no_acknowledged_decision_is_lost() {
         );
         assert!(
             standing
-                .iter()
+                .keys()
                 .zip(0..)
-                .all(|(d, i)| d.feature == FeatureId(i))
+                .all(|(feature, i)| *feature == FeatureId(i))
         );
         let faults = project.check(&mut |_| ControlFlow::Continue(())).unwrap();
         assert!(faults.is_empty(), "{faults:?}");

@@ -2,6 +2,8 @@
 
 use clap::Subcommand;
 
+use super::packet::FeatureExportArguments;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum FeaturesCommand {
     /// Build the feature index of a dictionary.
@@ -64,6 +66,11 @@ pub(crate) enum FeaturesCommand {
         #[arg(long, default_value = "gradient")]
         method: String,
     },
+    /// Features with labels, explanations, scores and examples, for other tools.
+    #[command(
+        after_help = "Examples: fluoroscope features export films features.jsonl\n          fluoroscope features export films neuronpedia --format neuronpedia"
+    )]
+    Export(FeatureExportArguments),
     /// Associations with findings, found on training patients, confirmed on held-out patients.
     #[command(after_help = "Example: fluoroscope features associations films")]
     Associations {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::packet::ExplanationImportArguments;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ExplainCommand {
     /// Propose a label for every live feature, or say what features of user vectors look for.
@@ -24,6 +26,11 @@ pub(crate) enum ExplainCommand {
         #[command(flatten)]
         choices: ConceptChoices,
     },
+    /// Take a table of explanations in as proposals to review.
+    #[command(
+        after_help = "Example: fluoroscope explain import films explanations.csv --by \"our group\""
+    )]
+    Import(ExplanationImportArguments),
     /// Test the proposals: does a judge who is told them know where the features are active?
     #[command(
         after_help = "Examples: fluoroscope explain score reports --method detection,fuzzing --judge SmolLM2.gguf\n          fluoroscope explain score shoppers --method confidence --judge keywords"
@@ -180,36 +187,4 @@ pub(crate) enum LevelsAt {
     Every,
     /// At the recommended item.
     Recommended,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ReviewCommand {
-    /// Record a decision; done when it is durable.
-    #[command(
-        after_help = "Example: fluoroscope review decide films --feature 87 --state edited --text pacemaker"
-    )]
-    Decide {
-        /// The dictionary.
-        sae: String,
-        /// The feature.
-        #[arg(long)]
-        feature: u32,
-        /// accepted, edited, rejected or unsure.
-        #[arg(long)]
-        state: String,
-        /// The label, for edited.
-        #[arg(long, default_value = "")]
-        text: String,
-        /// Name on the decision.
-        #[arg(long)]
-        reviewer: Option<String>,
-    },
-    /// Every decision on a dictionary as JSON Lines.
-    #[command(after_help = "Example: fluoroscope review export films decisions.jsonl")]
-    Export {
-        /// The dictionary.
-        sae: String,
-        /// The file.
-        file: PathBuf,
-    },
 }

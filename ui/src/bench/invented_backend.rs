@@ -526,13 +526,13 @@ impl Backend for Invented {
             feature,
             state,
             text: text.to_owned(),
-            edited_from: String::new(),
             reviewer: self.reviewer(),
             at: "2026-01-01T00:00:00Z".to_owned(),
+            ..Decision::default()
         };
         let mut inner = self.state();
         inner.decisions.push(decision.clone());
-        inner.events.push(Event::Decided(decision));
+        inner.events.push(Event::Decided(Box::new(decision)));
         self.revision.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }

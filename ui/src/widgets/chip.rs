@@ -14,6 +14,8 @@ pub(crate) fn state_name(state: ReviewState, proposed: bool) -> &'static str {
         ReviewState::Edited => "Edited",
         ReviewState::Rejected => "Rejected",
         ReviewState::Unsure => "Unsure",
+        ReviewState::Skipped => "Skipped",
+        ReviewState::Conflict => "Conflict",
     }
 }
 
@@ -21,7 +23,10 @@ fn colours(tokens: &Tokens, state: ReviewState) -> (Color32, Color32) {
     match state {
         ReviewState::Unseen => (tokens.control, tokens.text_weak),
         ReviewState::Accepted | ReviewState::Edited => (tokens.accent_quiet, tokens.text),
-        ReviewState::Rejected | ReviewState::Unsure => (tokens.control, tokens.text),
+        ReviewState::Rejected
+        | ReviewState::Unsure
+        | ReviewState::Skipped
+        | ReviewState::Conflict => (tokens.control, tokens.text),
     }
 }
 
