@@ -116,6 +116,7 @@ fn request(sae: &str, choices: &ConceptChoices) -> Result<ExplainRequest> {
         name: choices.name.clone().unwrap_or_default(),
         features: choices.features.clone(),
         limit: choices.limit,
+        encoder: choices.encoder.clone(),
         baseline_limit: choices.control_limit,
         n_construction: choices.construction.unwrap_or(ours.n_construction),
         most: choices.most.unwrap_or(ours.most),
@@ -165,7 +166,7 @@ fn mean(mean: Option<MeanView>) -> String {
 
 fn totals(view: &ExplanationsView) -> String {
     let mut lines = format!(
-        "\n{:<22} {:>9} {:>20} {:>7} {:>11} {:>6} {:>20} {:>10} {:>20} {:>20} {:>5} {:>9}\n",
+        "\n{:<22} {:>9} {:>20} {:>7} {:>11} {:>6} {:>20} {:>10} {:>20} {:>20} {:>20} {:>5} {:>9}\n",
         "",
         "explained",
         "detection",
@@ -176,6 +177,7 @@ fn totals(view: &ExplanationsView) -> String {
         "separation",
         "fuzzing",
         "simulation",
+        "embedding",
         "sure",
         "unparsed"
     );
@@ -190,7 +192,7 @@ fn totals_line(name: &str, totals: &ScoreTotalsView) -> String {
     let value = |of: Option<f64>| of.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
     let plain = |of: Option<MeanView>| value(of.map(|of| of.value));
     format!(
-        "{name:<22} {:>9} {:>20} {:>7} {:>11} {:>6} {:>20} {:>10} {:>20} {:>20} {:>5} {:>9}\n",
+        "{name:<22} {:>9} {:>20} {:>7} {:>11} {:>6} {:>20} {:>10} {:>20} {:>20} {:>20} {:>5} {:>9}\n",
         format!("{}/{}", totals.n_explained, totals.n_chosen),
         mean(totals.detection),
         plain(totals.recall),
@@ -200,6 +202,7 @@ fn totals_line(name: &str, totals: &ScoreTotalsView) -> String {
         value(totals.separation),
         mean(totals.fuzzing),
         mean(totals.simulation),
+        mean(totals.embedding),
         totals.n_above_chance,
         format!("{}/{}", totals.n_unparsed, totals.n_answers)
     )

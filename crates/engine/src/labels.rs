@@ -150,12 +150,14 @@ impl Labels {
         Some(self.best(feature)?.auroc)
     }
 
-    /// How well the proposal does, in its proposer's scale: the published score, else the AUROC of
-    /// the first term it rests on.
+    /// How well the proposal does: as it was measured here, else the published score in its
+    /// publisher's scale, else the AUROC of the first term it rests on.
     pub(crate) fn score(&self, feature: FeatureId) -> Option<f64> {
-        let source = self.explanation(feature)?.source.as_ref();
-        source
-            .and_then(|source| source.score)
+        let explanation = self.explanation(feature)?;
+        let measured = explanation.score.as_ref().map(|score| score.value);
+        let published = explanation.source.as_ref();
+        measured
+            .or_else(|| published.and_then(|source| source.score))
             .or_else(|| self.auroc(feature).map(f64::from))
     }
 

@@ -38,7 +38,7 @@ pub(crate) enum ExplainCommand {
     Score {
         /// The dictionary.
         sae: String,
-        /// detection, fuzzing, simulation; for a dictionary of user vectors confidence, the share of
+        /// detection, fuzzing, simulation, embedding; for a dictionary of user vectors confidence, the share of
         /// test cases that the judge tells rightly (default: detection or confidence).
         #[arg(long, value_delimiter = ',')]
         method: Vec<String>,
@@ -64,7 +64,7 @@ pub(crate) enum ExplainCommand {
         /// What judges (default: what explains).
         #[arg(long)]
         judge: Option<String>,
-        /// detection, fuzzing, simulation (default: detection).
+        /// detection, fuzzing, simulation, embedding (default: detection).
         #[arg(long, value_delimiter = ',')]
         method: Vec<String>,
         #[command(flatten)]
@@ -124,6 +124,9 @@ pub(crate) struct ConceptChoices {
     /// Passages that an explanation is made from (default: 10); not for user vectors.
     #[arg(long)]
     pub(crate) construction: Option<usize>,
+    /// Folder of a sentence encoder, for --method embedding.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) encoder: Option<PathBuf>,
     /// Features of each control (default: as many); not for user vectors.
     #[arg(long)]
     pub(crate) control_limit: Option<usize>,

@@ -58,6 +58,7 @@ pub(super) fn feature_view(one: &Scored, chooser: &Chooser<'_>, seed: u64) -> Sc
             .as_ref()
             .map(|(truth, said)| detection_view(&Detection::of(truth, said), None)),
         simulation: one.said.simulation,
+        embedding: one.embedding(),
         is_divided_anew: one.cases.is_divided_anew,
     }
 }
@@ -127,6 +128,7 @@ pub(super) fn totals(scored: &[Scored], chooser: &Chooser<'_>, seed: u64) -> Sco
                 .filter_map(|one| one.said.simulation)
                 .collect(),
         ),
+        embedding: mean(scored.iter().filter_map(Scored::embedding).collect()),
         n_above_chance: scored
             .iter()
             .filter(|one| {

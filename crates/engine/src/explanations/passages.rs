@@ -19,6 +19,8 @@ const TOKENS: [usize; 2] = [10, 60];
 const FILM_SHARE: f64 = 0.2;
 /// Samples of each part that a feature must be active on, or its own samples are divided anew.
 const FEW: usize = 2;
+/// Passages that keywords are found in, active and silent ones.
+const DOCUMENTS: [usize; 2] = [100, 200];
 /// How often a silent passage is looked for, per passage wanted.
 const TRIES: usize = 20;
 
@@ -174,7 +176,7 @@ impl<'a> Chooser<'a> {
             by_sample: &by_sample,
             section,
             weak: self.weaker_half(&by_sample),
-            may_test: &may_test,
+            may: &may_test,
         };
         let hard = silent.hard(activity, feature, n_wanted / 2);
         let others = silent.drawn(n_wanted - hard.len(), &hard, &mut rng);
@@ -225,6 +227,51 @@ impl<'a> Chooser<'a> {
         maxima.get(maxima.len() / 2).copied().unwrap_or(0.0)
     }
 
+    /// Passages of the construction part, the strongest and as many more on which the feature is
+    /// silent, each with the activation: what keywords are found in. The test takes no part.
+    pub(super) fn documents(
+        &self,
+        activity: &Activity<'_>,
+        feature: u32,
+        cases: &PassageCases,
+    ) -> (Vec<String>, Vec<f32>) {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
+        rng.set_stream(u64::from(feature));
+        let by_sample = by_sample(&activity.places(feature));
+        let tested: BTreeSet<u32> = cases.tests.iter().map(|at| self.group(at.sample)).collect();
+        let may = |sample: u32| {
+            !tested.contains(&self.group(sample))
+                && (cases.is_divided_anew || self.constructs[sample as usize])
+        };
+        let [n_active, n_silent] = DOCUMENTS;
+        let strongest = self.strongest(&by_sample);
+        let active = strongest.iter().filter(|place| may(place.sample));
+        let (mut texts, mut values) = (Vec::new(), Vec::new());
+        for place in active.take(n_active) {
+            if let Some(passage) = self.passage(place, &by_sample) {
+                texts.push(passage.plain());
+                values.push(passage.strongest);
+            }
+        }
+        let silent = Silent {
+            chooser: self,
+            by_sample: &by_sample,
+            section: cases.section,
+            weak: self.weaker_half(&by_sample),
+            may: &may,
+        };
+        for case in silent.drawn(n_silent, &[], &mut rng) {
+            texts.push(case.passage.plain());
+            values.push(0.0);
+        }
+        (texts, values)
+    }
+
+    /// Whether places within a text are known, and not only the whole.
+    pub(super) fn is_by_token(&self) -> bool {
+        self.indexed.kind == ExampleKind::Text
+    }
+
     fn can_be_shown(&self, place: &Place) -> bool {
         match self.indexed.kind {
             ExampleKind::Text => self.indexed.sidecar(place.sample).is_some(),
@@ -252,7 +299,7 @@ impl<'a> Chooser<'a> {
             }
         }
         Some(Passage {
-            tokens: sidecar.texts[from..to].to_vec(),
+            tokens: spaced(&sidecar.texts[from..to]),
             strongest: activations.iter().copied().fold(0.0, f32::max),
             activations,
         })
@@ -266,7 +313,7 @@ struct Silent<'a> {
     section: PositionClass,
     /// A film on which the feature is not stronger is among the weaker half.
     weak: f32,
-    may_test: &'a dyn Fn(u32) -> bool,
+    may: &'a dyn Fn(u32) -> bool,
 }
 
 impl Silent<'_> {
@@ -302,7 +349,7 @@ impl Silent<'_> {
                 let mut places: Vec<Place> = by_sample(&activity.places(other))
                     .into_values()
                     .flatten()
-                    .filter(|place| (self.may_test)(place.sample))
+                    .filter(|place| (self.may)(place.sample))
                     .collect();
                 places.sort_by(|a, b| b.value.total_cmp(&a.value).then(a.sample.cmp(&b.sample)));
                 places.truncate(4 * wanted.max(1));
@@ -338,7 +385,7 @@ impl Silent<'_> {
             .map(|case| chooser.group(case.sample))
             .collect();
         let candidates: Vec<u32> = (0..chooser.groups.len() as u32)
-            .filter(|&sample| (self.may_test)(sample))
+            .filter(|&sample| (self.may)(sample))
             .collect();
         let mut found = Vec::new();
         for &sample in candidates.choose_multiple(rng, candidates.len().min(TRIES * wanted.max(1)))
@@ -383,6 +430,25 @@ impl Silent<'_> {
         }
         Some(of_section[rng.random_range(0..of_section.len())])
     }
+}
+
+/// Tokens with the spaces they stand for: those of a tokenizer of whole words have none.
+fn spaced(tokens: &[String]) -> Vec<String> {
+    if tokens.iter().any(|token| token.contains([' ', '\n'])) {
+        return tokens.to_vec();
+    }
+    let begins_word = |token: &String| token.starts_with(char::is_alphanumeric);
+    tokens
+        .iter()
+        .enumerate()
+        .map(|(at, token)| {
+            if at > 0 && begins_word(token) {
+                format!(" {token}")
+            } else {
+                token.clone()
+            }
+        })
+        .collect()
 }
 
 fn highest(places: &[Place]) -> f32 {
@@ -505,6 +571,14 @@ mod tests {
         let same = vec![PositionClass::Report; 300];
         let [from, to] = window(&endless, &same, 200).unwrap();
         assert!(to - from == 60 && (from..to).contains(&200));
+    }
+
+    #[test]
+    fn whole_words_are_set_apart() {
+        let words = ["no", "effusion", ".", "clear"].map(str::to_owned);
+        assert_eq!(spaced(&words).concat(), "no effusion. clear");
+        let pieces = [" no", " eff", "usion", "."].map(str::to_owned);
+        assert_eq!(spaced(&pieces), pieces);
     }
 
     #[test]

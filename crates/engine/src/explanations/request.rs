@@ -3,6 +3,7 @@
 use schema::{Explanation, FeatureId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use explain::Writing;
 
@@ -23,11 +24,19 @@ pub enum ScoreMethod {
     Fuzzing,
     /// Does the judge predict the activation at each token? Needs a language model run here.
     Simulation,
+    /// Is the explanation's sentence vector nearer to passages on which the feature is active? Needs
+    /// a sentence encoder, and no judge that reads.
+    Embedding,
 }
 
 impl ScoreMethod {
     /// Every method.
-    pub const ALL: [Self; 3] = [Self::Detection, Self::Fuzzing, Self::Simulation];
+    pub const ALL: [Self; 4] = [
+        Self::Detection,
+        Self::Fuzzing,
+        Self::Simulation,
+        Self::Embedding,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -35,7 +44,12 @@ impl ScoreMethod {
             Self::Detection => "detection",
             Self::Fuzzing => "fuzzing",
             Self::Simulation => "simulation",
+            Self::Embedding => "embedding",
         }
+    }
+
+    fn needs_language_model(self) -> bool {
+        matches!(self, Self::Fuzzing | Self::Simulation)
     }
 
     /// The method of a name.
@@ -46,8 +60,8 @@ impl ScoreMethod {
         let found = Self::ALL.into_iter().find(|method| method.name() == name);
         found.ok_or_else(|| {
             EngineError::request(format!(
-                "\"{name}\" is no method; expected detection, fuzzing, simulation, or, for \
-                 dictionaries of user vectors, confidence"
+                "\"{name}\" is no method; expected detection, fuzzing, simulation, embedding, or, \
+                 for dictionaries of user vectors, confidence"
             ))
         })
     }
@@ -66,6 +80,8 @@ pub struct ExplainRequest {
     pub judge: Option<ConceptSource>,
     /// How explanations are tested.
     pub methods: Vec<ScoreMethod>,
+    /// Folder of the sentence encoder that the method embedding needs.
+    pub encoder: Option<PathBuf>,
     /// Which features; empty for all, or for as many as `limit` says.
     pub features: Vec<u32>,
     /// So many features, drawn by the seed.
@@ -96,6 +112,7 @@ impl ExplainRequest {
             explain: ConceptSource::Keywords,
             judge: Some(ConceptSource::Keywords),
             methods: vec![ScoreMethod::Detection],
+            encoder: None,
             features: Vec::new(),
             limit: None,
             baseline_limit: None,
@@ -131,12 +148,17 @@ impl ExplainRequest {
         if let Some(method) = self
             .methods
             .iter()
-            .find(|&&method| by_keywords && method != ScoreMethod::Detection)
+            .find(|&&method| by_keywords && method.needs_language_model())
         {
             return Err(EngineError::request(format!(
                 "{} needs a language model as judge; keywords judge by detection only",
                 method.name()
             )));
+        }
+        if self.encoder.is_none() && self.methods.contains(&ScoreMethod::Embedding) {
+            return refused(
+                "embedding needs the folder of a sentence encoder such as all-MiniLM-L6-v2",
+            );
         }
         if self.judge.is_some() && self.methods.is_empty() {
             return refused("expected at least one method to judge by");
@@ -206,6 +228,9 @@ pub(super) struct RunRecord {
     baseline_limit: Option<usize>,
     /// BLAKE3 of the prompts with gaps.
     prompts_blake3: String,
+    /// BLAKE3 of the sentence encoder's weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encoder_blake3: Option<String>,
     /// BLAKE3 of the proposals that are judged, where they were there.
     stored_blake3: Option<String>,
 }
@@ -254,6 +279,13 @@ impl RunRecord {
             limit: request.limit,
             baseline_limit: request.baseline_limit,
             prompts_blake3: store::blake3_of_bytes(&to_json(&all)?),
+            encoder_blake3: request
+                .encoder
+                .as_ref()
+                .map(|folder| store::blake3_of_file(&folder.join("model.safetensors")))
+                .transpose()
+                .map_err(|error| EngineError::request(error.to_string()))?
+                .map(|(hash, _)| hash),
             stored_blake3: stored
                 .map(|stored| Ok::<_, EngineError>(store::blake3_of_bytes(&to_json(stored)?)))
                 .transpose()?,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use explain::{
     KeywordOptions, Keywords, PassageExplainer, PassageKeywordJudge, TermTable, TextModel,
 };
+use models::text::{SentenceEncoder, load_sentence_encoder};
 use rand::SeedableRng as _;
 use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
@@ -62,9 +63,11 @@ impl Run<'_> {
         let keywords = self.keywords(&table)?;
         let explain_model = self.remembering(&request.explain);
         let judge_model = request.judge.as_ref().and_then(|by| self.remembering(by));
+        let encoder = self.encoder()?;
         let asking = Asking {
-            explains: self.explains(&keywords, explain_model.as_ref()),
+            explains: self.explains(&keywords, &chooser, explain_model.as_ref()),
             judges: self.judges(&table, judge_model.as_ref()),
+            encoder: encoder.as_ref(),
             seed,
             job: self.job,
         };
@@ -145,9 +148,20 @@ impl Run<'_> {
         })
     }
 
+    fn encoder(&self) -> Result<Option<SentenceEncoder>> {
+        if !self.request.has(ScoreMethod::Embedding) {
+            return Ok(None);
+        }
+        self.job
+            .report("Loading the sentence encoder", 0, 0, "models");
+        let folder = self.request.encoder.as_deref();
+        Ok(folder.map(load_sentence_encoder).transpose()?)
+    }
+
     fn explains<'b>(
         &'b self,
         keywords: &'b Keywords<'b>,
+        chooser: &'b Chooser<'b>,
         model: Option<&'b Remembering<'b>>,
     ) -> Explains<'b> {
         match (model, self.stored) {
@@ -157,6 +171,7 @@ impl Run<'_> {
                 writing: self.request.writing(),
             }),
             (None, Some(stored)) => Explains::Stored(stored),
+            (None, None) if chooser.is_by_token() => Explains::PassageKeywords(chooser),
             (None, None) => Explains::Keywords {
                 keywords,
                 n_samples: self.indexed.harvest.n_samples as usize,
@@ -172,7 +187,8 @@ impl Run<'_> {
         let request = self.request;
         request.judge.as_ref()?;
         let Some(model) = model else {
-            return Some(Judges::Keywords(PassageKeywordJudge::new(table)));
+            let by_keywords = request.has(ScoreMethod::Detection);
+            return by_keywords.then(|| Judges::Keywords(PassageKeywordJudge::new(table)));
         };
         let model: &dyn TextModel = model;
         let by_token = self.indexed.kind == ExampleKind::Text;

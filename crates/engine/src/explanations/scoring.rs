@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use explain::{
-    ClusterBootstrap, Detection, Explained, Explainer as _, Judge, JudgedText, Keywords, Passage,
-    PassageExplainer, PassageJudge, PassageKeywordJudge, PromptTemplate, TextModel, Writing, auroc,
-    simulate, swap_alike,
+    ClusterBootstrap, Detection, Explained, Explainer as _, Judge, JudgedText, KeywordOptions,
+    Keywords, Passage, PassageExplainer, PassageJudge, PassageKeywordJudge, PromptTemplate,
+    TermTable, TextModel, Writing, auroc, simulate, swap_alike, text_terms,
 };
+use models::text::SentenceEncoder;
 use schema::{Explanation, FeatureId};
 
 use super::activity::Activity;
@@ -16,11 +17,13 @@ use crate::jobs::JobContext;
 
 /// What explains.
 pub(super) enum Explains<'a> {
-    /// Terms of what is said of samples, over those that explanations are made from.
+    /// Terms of what is said of films, over those that explanations are made from.
     Keywords {
         keywords: &'a Keywords<'a>,
         n_samples: usize,
     },
+    /// Terms of passages of texts.
+    PassageKeywords(&'a Chooser<'a>),
     /// A language model.
     Model(PassageExplainer<'a>),
     /// Proposals that are there.
@@ -54,6 +57,26 @@ impl Explains<'_> {
                 }
                 let terms = keywords.of(&highest)?;
                 let proposal = keywords.propose(FeatureId(feature), &terms, "");
+                Ok(proposal.map(|proposal| Explained {
+                    text: proposal.text,
+                    evidence: proposal.evidence,
+                    prompt: None,
+                }))
+            }
+            Self::PassageKeywords(chooser) => {
+                let (texts, activations) = chooser.documents(activity, feature, cases);
+                let terms: Vec<Vec<String>> = texts.iter().map(|text| text_terms(text)).collect();
+                let table = TermTable::new(&terms);
+                let all: Vec<u32> = (0..texts.len() as u32).collect();
+                let options = KeywordOptions {
+                    activating_share: 1.0,
+                    min_activating: 3,
+                    min_samples: 3,
+                    ..KeywordOptions::default()
+                };
+                let keywords = Keywords::new(&table, &all, options)?;
+                let found = keywords.of(&activations)?;
+                let proposal = keywords.propose(FeatureId(feature), &found, "");
                 Ok(proposal.map(|proposal| Explained {
                     text: proposal.text,
                     evidence: proposal.evidence,
@@ -101,6 +124,8 @@ pub(super) struct Said {
     pub(super) fuzzing: Option<(Vec<bool>, Vec<Option<f64>>)>,
     /// Simulation: correlation.
     pub(super) simulation: Option<f64>,
+    /// Embedding: cosines of explanation and passage, by test case.
+    pub(super) embedding: Option<Vec<Option<f64>>>,
 }
 
 /// A feature with its cases, its explanation and what the judge made of it.
@@ -125,6 +150,12 @@ impl Scored {
         Some(Detection::of(&self.truth(), said))
     }
 
+    /// Area under the ROC curve of the cosines.
+    pub(super) fn embedding(&self) -> Option<f64> {
+        let cosines = self.said.embedding.as_ref()?;
+        Detection::of(&self.truth(), cosines).auc
+    }
+
     pub(super) fn interval(&self, chooser: &Chooser<'_>, seed: u64) -> Option<[f64; 2]> {
         let said = self.said.detection.as_ref()?;
         let names: Vec<String> = self
@@ -142,6 +173,7 @@ impl Scored {
 pub(super) struct Asking<'a> {
     pub(super) explains: Explains<'a>,
     pub(super) judges: Option<Judges<'a>>,
+    pub(super) encoder: Option<&'a SentenceEncoder>,
     pub(super) seed: u64,
     pub(super) job: &'a JobContext,
 }
@@ -247,9 +279,42 @@ impl Asking<'_> {
         }
     }
 
+    /// Cosines of the explanation's sentence vector with those of the passages.
+    fn embedded(
+        &self,
+        cases: &PassageCases,
+        explanation: &str,
+    ) -> Result<Option<Vec<Option<f64>>>> {
+        let Some(encoder) = self.encoder else {
+            return Ok(None);
+        };
+        let passages: Vec<String> = cases
+            .tests
+            .iter()
+            .map(|case| case.passage.plain())
+            .collect();
+        let texts: Vec<&str> = [explanation]
+            .into_iter()
+            .chain(passages.iter().map(String::as_str))
+            .collect();
+        let vectors = encoder.encode(&texts)?;
+        let mut rows = vectors.chunks_exact(encoder.width());
+        let own = rows.next().unwrap_or_default();
+        // Rows have length 1.
+        let cosine = |row: &[f32]| -> f64 {
+            let products = row
+                .iter()
+                .zip(own)
+                .map(|(&a, &b)| f64::from(a) * f64::from(b));
+            products.sum()
+        };
+        Ok(Some(rows.map(|row| Some(cosine(row))).collect()))
+    }
+
     fn judged(&self, cases: &PassageCases, explanation: &str) -> Result<Said> {
         let mut said = Said {
             detection: self.detected(cases, explanation)?,
+            embedding: self.embedded(cases, explanation)?,
             ..Said::default()
         };
         let Some(Judges::Model {

@@ -255,7 +255,11 @@ fn run_scripted(folder: &Path, answers: usize) -> (crate::Result<ExplanationsVie
     let request = ExplainRequest {
         explain: ConceptSource::Model(path.clone()),
         judge: Some(ConceptSource::Model(path)),
-        methods: ScoreMethod::ALL.to_vec(),
+        methods: vec![
+            ScoreMethod::Detection,
+            ScoreMethod::Fuzzing,
+            ScoreMethod::Simulation,
+        ],
         limit: Some(8),
         baseline_limit: Some(3),
         most: 5,
@@ -361,6 +365,11 @@ fn what_cannot_be_done_is_refused_in_a_sentence() {
         ..base()
     });
     assert!(fuzz.contains("needs a language model"), "{fuzz}");
+    let vectors = refused(ExplainRequest {
+        methods: vec![ScoreMethod::Embedding],
+        ..base()
+    });
+    assert!(vectors.contains("sentence encoder"), "{vectors}");
     let few = refused(ExplainRequest { most: 1, ..base() });
     assert!(few.contains("at least two"), "{few}");
     let missing = refused(ExplainRequest::new("none"));
@@ -372,4 +381,26 @@ fn what_cannot_be_done_is_refused_in_a_sentence() {
     assert!(stored.contains("no proposals"), "{stored}");
     assert!(ConceptSource::parse("http://10.0.0.1/v1").is_err());
     assert!(ScoreMethod::parse("confidence").is_err());
+}
+
+/// With the tiny random encoder of the parity tests: arithmetic, not meaning.
+#[test]
+fn sentence_vectors_score_where_an_encoder_is_given() {
+    let project = project();
+    let encoder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/minilm_tiny");
+    let request = ExplainRequest {
+        methods: vec![ScoreMethod::Embedding],
+        encoder: Some(encoder),
+        limit: Some(5),
+        has_baselines: false,
+        ..ExplainRequest::new(REPORTS)
+    };
+    let view = run(project.path(), &request);
+    let scores: Vec<f64> = view
+        .features
+        .iter()
+        .filter_map(|one| one.embedding)
+        .collect();
+    assert!(!scores.is_empty() && scores.iter().all(|auc| (0.0..=1.0).contains(auc)));
+    assert!(view.totals.embedding.is_some() && view.totals.detection.is_none());
 }

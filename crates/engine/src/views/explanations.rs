@@ -19,7 +19,7 @@ pub struct ScoreSettingsView {
     pub judge_blake3: Option<String>,
     /// Whether one language model explained and judged: it may know its own way of speaking.
     pub is_same_model: bool,
-    /// `detection`, `fuzzing`, `simulation`.
+    /// `detection`, `fuzzing`, `simulation`, `embedding`.
     pub methods: Vec<String>,
     /// Passages that an explanation was made from, at most.
     pub n_construction: usize,
@@ -65,6 +65,8 @@ pub struct ScoreTotalsView {
     pub fuzzing: Option<MeanView>,
     /// Mean correlation of simulated with actual activations.
     pub simulation: Option<MeanView>,
+    /// Mean area under the ROC curve of the cosines between explanations and passages.
+    pub embedding: Option<MeanView>,
     /// Features whose 95 % interval of detection lies above 0.5.
     pub n_above_chance: usize,
     /// Answers of the judge, and those among them that could not be read.
@@ -156,6 +158,8 @@ pub struct ScoredFeatureView {
     pub fuzzing: Option<DetectionView>,
     /// Correlation of simulated with actual activations.
     pub simulation: Option<f64>,
+    /// Area under the ROC curve of the cosines between explanation and passages.
+    pub embedding: Option<f64>,
     /// The dataset's own split left one part with less than two activating samples, so that the
     /// feature's samples were divided anew.
     pub is_divided_anew: bool,
