@@ -425,7 +425,7 @@ fn lines_and_folder(session: &Session, dir: &Path) {
     assert_eq!(lines.len(), done.n_features);
     let ours = |line: &&Value| line["explanations"].to_string().contains("our group");
     let line = lines.iter().find(ours).unwrap();
-    let score = &line["explanations"].as_array().unwrap().last().unwrap()["source"]["score"];
+    let score = &line["explanations"][0]["source"]["score"];
     assert_eq!(score, &json!(0.75));
     assert_eq!(line["label"], json!(EVIL));
     let folder = dir.join("neuronpedia");
