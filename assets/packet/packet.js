@@ -333,7 +333,7 @@
     box.dataset.example = at;
     const share = item().maximum > 0 ? Math.round((100 * one.activation) / item().maximum) : 0;
     const caption = make("figcaption", "", "Sample " + one.sample + " ");
-    caption.append(make("span", "level", "· " + share + " %"));
+    caption.append(make("span", "level", "· highest " + share + " %"));
     box.append(content(one), caption);
     return box;
   }
@@ -390,7 +390,7 @@
     if (!id("large").open) id("large").showModal();
   }
 
-  const percent = (share) => (100 * share).toPrecision(2) + " %";
+  const percent = (share) => Number((100 * share).toPrecision(2)) + " %";
 
   function show(at) {
     const other = at !== reader.at || !id("evidence").firstChild;

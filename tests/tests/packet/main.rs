@@ -4,12 +4,13 @@
 
 mod browser;
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use browser::{Browser, CTRL, SHIFT};
 use engine::views::{FeatureQuery, ImportRequest};
-use engine::{ErrorKind, HarvestRequest, JobContext, PacketRequest, Session};
+use engine::{ErrorKind, FeatureFormat, HarvestRequest, JobContext, PacketRequest, Session};
 use schema::{Decision, FeatureId, ReviewMode, ReviewState, SaeConfig};
 use serde_json::{Value, json};
 
@@ -377,6 +378,85 @@ fn two_readers_answer_one_packet_by_keyboard_with_the_network_off() {
     drop(browser);
     check_answers(&of_first, &session, &written.packet);
     merge(&session, [&of_first, &of_second], dir.path());
+    argilla(&session, dir.path());
+    lines_and_folder(&session, dir.path());
+}
+
+/// The records of Argilla hold the proposal as a suggestion and one response per reader.
+fn argilla(session: &Session, dir: &Path) {
+    let kept = std::env::var_os("FLUOROSCOPE_PICTURES").map(PathBuf::from);
+    let file = kept.as_deref().unwrap_or(dir).join("argilla.json");
+    let n = session.export_argilla("films", &file).unwrap();
+    let records = read(&file).unwrap();
+    let records = records.as_array().unwrap();
+    assert_eq!(records.len(), n);
+    let evil = records
+        .iter()
+        .find(|record| record["suggestions"]["label"]["value"] == json!(EVIL))
+        .unwrap();
+    assert_eq!(evil["suggestions"]["label"]["score"], json!(0.75));
+    assert_eq!(evil["suggestions"]["label"]["agent"], json!("our group"));
+    let decided = evil["responses"]["decision"].as_array().unwrap();
+    assert_eq!(decided.len(), 2);
+    assert!(
+        decided
+            .iter()
+            .all(|said| said["value"] == json!("accepted"))
+    );
+    assert_ne!(decided[0]["user_id"], decided[1]["user_id"]);
+    assert_eq!(evil["responses"]["confidence"][0]["value"], json!(7));
+    let answered = records
+        .iter()
+        .filter(|r| !r["responses"]["decision"].is_null());
+    assert_eq!(answered.count(), N_ITEMS);
+}
+
+/// Features as lines of JSON and as rows of Neuronpedia's folders, the same ones in both.
+fn lines_and_folder(session: &Session, dir: &Path) {
+    let job = JobContext::silent();
+    let file = dir.join("features.jsonl");
+    let export = |path: &Path, format| session.export_features("films", &[], (path, format), &job);
+    let done = export(&file, FeatureFormat::Jsonl).unwrap();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), done.n_features);
+    let ours = |line: &&Value| line["explanations"].to_string().contains("our group");
+    let line = lines.iter().find(ours).unwrap();
+    let score = &line["explanations"][0]["source"]["score"];
+    assert_eq!(score, &json!(0.75));
+    assert_eq!(line["label"], json!(EVIL));
+    let folder = dir.join("neuronpedia");
+    let same = export(&folder, FeatureFormat::Neuronpedia).unwrap();
+    assert_eq!(same.n_features, done.n_features);
+    let rows = |kind: &str| -> Vec<Value> {
+        let file = std::fs::File::open(folder.join(kind).join("batch-0.jsonl.gz")).unwrap();
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(file)
+            .read_to_string(&mut text)
+            .unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    let features = rows("features");
+    assert_eq!(features.len(), done.n_features);
+    assert_eq!(features[0]["layer"], json!("1-films"));
+    assert_eq!(rows("explanations").len(), same.n_explanations);
+    let activations = rows("activations");
+    assert_eq!(activations.len(), same.n_examples);
+    for row in &activations {
+        let values = row["values"].as_array().unwrap();
+        assert_eq!(row["tokens"].as_array().unwrap().len(), values.len());
+        let at = row["maxValueTokenIndex"].as_u64().unwrap() as usize;
+        assert_eq!(values[at], row["maxValue"]);
+    }
+    assert_eq!(activations[0]["tokens"][0], json!("<img 0,0>"));
+    let again = export(&folder, FeatureFormat::Neuronpedia).unwrap_err();
+    assert!(again.message.contains("is there already"), "{again}");
+    assert!(!dir.join("neuronpedia.part").exists());
 }
 
 /// The file that the first reader saved.
