@@ -34,7 +34,7 @@ use crate::indexed::Dictionary;
 use crate::jobs::JobContext;
 use crate::model_registry::to_json;
 use crate::session::Session;
-use crate::views::ConceptsView;
+use crate::views::{ConceptSettingsView, ConceptsView};
 
 /// What the run was asked for, beside its results.
 const REQUEST: &str = "request.json";
@@ -243,6 +243,18 @@ impl Session {
         write_atomically(&path, &to_json(&record)?, Durability::PowerCut)?;
         Ok(record)
     }
+}
+
+/// The dictionary of a run and how it was made, without its results.
+///
+/// # Errors
+/// When there is no such run, or its record is damaged.
+pub(crate) fn concept_settings(
+    session: &Session,
+    name: &str,
+) -> Result<(String, ConceptSettingsView)> {
+    let record: RunRecord = read(&session.concepts_file(name, REQUEST)?)?;
+    Ok(record.dictionary_and_settings())
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
