@@ -339,6 +339,7 @@ fn concepts_are_filtered_and_survive_a_look_elsewhere() {
     click(&mut harness, "Conventions of the concepts");
     click(&mut harness, "Cases as RecSAE");
     click(&mut harness, "Make concepts from keywords");
+    harness.run_steps(4);
     assert_eq!(backend.asked(), ["concepts of histories RecSae"]);
     harness.get_by_label("Raw dimensions  not measured in this run");
     harness.get_by_label("60 of 60 features");
@@ -373,6 +374,7 @@ fn a_feature_without_concept_says_so() {
     click(&mut harness, "Concept");
     assert_eq!(harness.state().screen(), Screen::Gallery);
     click(&mut harness, "Make concepts from keywords");
+    harness.run_steps(4);
     assert_eq!(backend.asked().len(), 1);
     harness.get_by_label_contains("Feature 77 has no concept in this run");
 }

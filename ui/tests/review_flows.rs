@@ -81,7 +81,7 @@ fn a_decision_carries_what_was_looked_at_and_how_sure_one_is() {
     press(&mut harness, Key::F);
     harness.get_by_label("Flagged");
     press(&mut harness, Key::X);
-    harness.get_by_label("Feature 0 rejected, saved");
+    harness.get_by_label("saved  Feature 0 rejected");
     let decision = backend.decisions()[0].clone();
     assert_eq!(decision.reviewer, "Ada");
     assert_eq!(decision.state, ReviewState::Rejected);
@@ -101,11 +101,11 @@ fn a_decision_is_taken_back_and_restored() {
     harness.key_press_modifiers(Modifiers::COMMAND, Key::Z);
     harness.run_steps(4);
     harness.get_by_label("Feature 7");
-    harness.get_by_label("Feature 7 unsure, taken back");
+    harness.get_by_label("taken back  Feature 7 unsure");
     assert_eq!(backend.decisions().len(), 1);
     harness.key_press_modifiers(Modifiers::COMMAND | Modifiers::SHIFT, Key::Z);
     harness.run_steps(4);
-    harness.get_by_label("Feature 7 unsure, saved");
+    harness.get_by_label("saved  Feature 7 unsure");
     assert_eq!(backend.decisions().len(), 2);
 }
 

@@ -141,7 +141,7 @@ fn wait_until_saved(harness: &mut Harness<'static, App>) {
     let began = Instant::now();
     let waits = |harness: &Harness<'static, App>| {
         harness
-            .query_all_by_label_contains(", saving…")
+            .query_all_by_label_contains("saving…  Feature ")
             .next()
             .is_some()
     };

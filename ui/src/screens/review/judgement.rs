@@ -7,6 +7,7 @@ use super::item::AtWork;
 use super::sitting::{Asked, Saving};
 use crate::screens::start::card;
 use crate::tokens::{self, GRID};
+use crate::widgets::table::{self, Cell};
 use crate::widgets::{chip, notice};
 
 /// What the reviewer asks for.
@@ -331,16 +332,18 @@ fn saved_ui(ui: &mut Ui, asked: &[Asked]) -> Option<Act> {
             Saving::Failed => ("not saved", theme.error),
         };
         let state = chip::state_name(one.state, false).to_lowercase();
-        ui.horizontal(|ui| {
-            ui.label(RichText::new(word).color(colour));
-            let what = if one.text.is_empty() {
-                format!("Feature {} {state}", one.feature)
-            } else {
-                format!("Feature {} {state}: {}", one.feature, one.text)
-            };
-            ui.add(egui::Label::new(&what).truncate())
-                .accessible_name(format!("{what}, {word}"));
-        });
+        let what = if one.text.is_empty() {
+            format!("Feature {} {state}", one.feature)
+        } else {
+            format!("Feature {} {state}: {}", one.feature, one.text)
+        };
+        table::row_ui(
+            ui,
+            &[
+                Cell::left(word, 0.22, colour),
+                Cell::left(&what, 0.78, theme.text),
+            ],
+        );
     }
     act
 }
