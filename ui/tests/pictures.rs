@@ -19,14 +19,18 @@ enum Act {
     Type(&'static str, &'static str),
     Set(&'static str, f64),
     Press(egui::Key),
+    /// Clicks what has this in its label.
+    Part(&'static str),
 }
 
 fn act(harness: &mut Harness<'static, App>, act: Act) {
     let (Act::Click(label) | Act::Type(label, _) | Act::Set(label, _)) = act else {
-        if let Act::Press(key) = act {
-            harness.key_press(key);
-            harness.run_steps(4);
+        match act {
+            Act::Press(key) => harness.key_press(key),
+            Act::Part(part) => harness.get_by_label_contains(part).click(),
+            _ => {}
         }
+        harness.run_steps(4);
         return;
     };
     {
@@ -43,7 +47,7 @@ fn act(harness: &mut Harness<'static, App>, act: Act) {
             Act::Click(_) => node.click(),
             Act::Type(..) => node.focus(),
             Act::Set(_, value) => node.set_value_accesskit(value),
-            Act::Press(_) => {}
+            Act::Press(_) | Act::Part(_) => {}
         }
     }
     harness.run_steps(4);
@@ -332,14 +336,7 @@ fn pictures_of_concepts() -> Result<(), Box<dyn std::error::Error>> {
         Act::Click("Concepts"),
         Act::Click("Make concepts from keywords"),
         Act::Click("Sort by feature"),
-        Act::Press(egui::Key::Tab),
-        Act::Press(egui::Key::Tab),
-        Act::Press(egui::Key::Tab),
-        Act::Press(egui::Key::Tab),
-        Act::Press(egui::Key::Tab),
-        Act::Press(egui::Key::Tab),
-        Act::Press(egui::Key::Tab),
-        Act::Press(egui::Key::Enter),
+        Act::Part("Concept of feature 0: "),
     ];
     for (light, theme) in [(false, "dark"), (true, "light")] {
         for (size, size_name) in [([1280.0, 800.0], "1280"), ([1920.0, 1080.0], "1920")] {

@@ -128,7 +128,9 @@ fn shown(harness: &mut Harness<'static, App>) -> u32 {
     let labels = harness.query_all_by_label_contains("Feature ");
     let numbers: Vec<u32> = labels
         .filter_map(|node| {
-            let label = node.accesskit_node().label()?;
+            // What a label reads is its value.
+            let node = node.accesskit_node();
+            let label = node.label().or_else(|| node.value())?;
             label.strip_prefix("Feature ")?.parse().ok()
         })
         .collect();

@@ -11,7 +11,7 @@ use engine::views::{
 use schema::{Decision, FeatureId, ReviewMode, Shown};
 
 use super::invented::Invented;
-use crate::backend::{Answer, Backend};
+use crate::backend::{Answer, Backend as _};
 
 /// Cases of the invented queue.
 const N_CASES: u32 = 40;

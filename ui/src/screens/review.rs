@@ -319,16 +319,18 @@ impl ReviewScreen {
     fn queue_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) {
         match self.progress.as_ref().map(|(_, progress)| progress.clone()) {
             Some(Ok(progress)) if progress.n_cases == 0 => {
-                if setup::empty_ui(ctx, ui, sae, self.queue.kind) {
-                    let queue = QueueRequest {
-                        kind: QueueKind::Label,
-                        ..self.queue.clone()
-                    };
-                    self.ask(ctx, queue);
-                }
+                let labels = setup::empty_ui(ctx, ui, sae, self.queue.kind);
+                let queue = QueueRequest {
+                    kind: if labels {
+                        QueueKind::Label
+                    } else {
+                        self.queue.kind
+                    },
+                    ..self.queue.clone()
+                };
+                self.ask(ctx, queue);
             }
             Some(Ok(progress)) => {
-                progress_ui(ui, &progress);
                 if self.at_work.is_some() {
                     self.case_ui(ctx, ui, sae);
                 } else if let Some(problem) = &self.problem {
@@ -449,10 +451,6 @@ impl ReviewScreen {
                     self.tab = tab;
                 }
             }
-            if self.tab == ReviewTab::Queue {
-                ui.separator();
-                setup::queue_ui(ui, &mut queue);
-            }
             ui.separator();
             let text = format!("Reviewer: {}", ctx.reviewer);
             if ui
@@ -464,6 +462,14 @@ impl ReviewScreen {
                 self.name = Some(ctx.reviewer.to_owned());
             }
         });
+        if self.tab == ReviewTab::Queue {
+            ui.horizontal(|ui| {
+                setup::queue_ui(ui, &mut queue);
+                if let Some((_, Ok(progress))) = &self.progress {
+                    progress_ui(ui, progress);
+                }
+            });
+        }
         ui.add_space(GRID / 2.0);
         if queue.mode == ReviewMode::Blind && self.queue.mode != ReviewMode::Blind {
             self.sighted = self.queue.mode;
@@ -606,30 +612,25 @@ fn progress_ui(ui: &mut Ui, progress: &ReviewProgress) {
         parts.push(format!("{} flagged", progress.n_flagged));
     }
     if let Some(n) = progress.n_conflicts.filter(|n| *n > 0) {
-        parts.push(number::counted(
-            u64::from(n),
-            [
-                "feature that readers differ on",
-                "features that readers differ on",
-            ],
-        ));
+        parts.push(format!("{n} in dispute"));
     }
-    ui.horizontal(|ui| {
+    ui.scope(|ui| {
+        // The track stands out from the canvas.
+        ui.visuals_mut().extreme_bg_color = tokens::of(ui).control;
         ui.add(
             ProgressBar::new(share)
-                .desired_width((ui.available_width() * 0.3).min(320.0))
+                .desired_width((ui.available_width() * 0.2).min(240.0))
                 .desired_height(10.0)
                 .fill(tokens::of(ui).accent),
         )
         .accessible_name("Progress of the review");
-        let text = RichText::new(parts.join("  ·  ")).color(tokens::of(ui).text_weak);
-        ui.add(egui::Label::new(text).truncate()).on_hover_text(
-            "Median time of your decisions, and that times what is left. About one case in twenty \
-             comes twice and about one in twenty has another feature's label, so that it can be said \
-             how far you agree with yourself and what is accepted unread",
-        );
     });
-    ui.add_space(GRID / 2.0);
+    let text = RichText::new(parts.join("  ·  ")).color(tokens::of(ui).text_weak);
+    ui.add(egui::Label::new(text).truncate()).on_hover_text(
+        "Median time of your decisions, and that times what is left. About one case in twenty comes \
+         twice and about one in twenty has another feature's label, so that it can be said how far \
+         you agree with yourself and what is accepted unread",
+    );
 }
 
 /// The examples of a case.

@@ -70,11 +70,11 @@ impl Concepts {
     /// Hears what was read.
     pub(crate) fn on_event(&mut self, event: &Event) {
         match event {
-            Event::ConceptsRead(name, answer) => {
-                if self.asked.as_ref().is_some_and(|(asked, _)| asked == name) {
-                    self.answer = Some(answer.clone());
-                    self.listing.forget();
-                }
+            Event::ConceptsRead(name, answer)
+                if self.asked.as_ref().is_some_and(|(asked, _)| asked == name) =>
+            {
+                self.answer = Some(answer.clone());
+                self.listing.forget();
             }
             Event::JobEnded(job, _) => {
                 self.making.take_if(|(making, _)| making == job);

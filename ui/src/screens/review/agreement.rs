@@ -155,6 +155,23 @@ fn report_ui(ui: &mut Ui, report: &AgreementReport) {
             figures_ui(ui, &one.reader, &one.verdicts);
         }
     });
+    controls_ui(ui, report);
+    if report.n_stale > 0 {
+        notice::warning_ui(
+            ui,
+            &format!(
+                "{} made on other weights under this name: kept, not counted",
+                number::counted(
+                    u64::from(report.n_stale),
+                    ["decision was", "decisions were"]
+                )
+            ),
+        );
+    }
+}
+
+/// How readers did on repeats and traps.
+fn controls_ui(ui: &mut Ui, report: &AgreementReport) {
     card(ui, |ui| {
         notice::section_ui(ui, "Readers with themselves");
         notice::weak_ui(
@@ -175,18 +192,6 @@ fn report_ui(ui: &mut Ui, report: &AgreementReport) {
             traps_ui(ui, one);
         }
     });
-    if report.n_stale > 0 {
-        notice::warning_ui(
-            ui,
-            &format!(
-                "{} made on other weights under this name: kept, not counted",
-                number::counted(
-                    u64::from(report.n_stale),
-                    ["decision was", "decisions were"]
-                )
-            ),
-        );
-    }
 }
 
 /// A value with its interval; a dash where it is not defined.

@@ -225,7 +225,7 @@ fn keys(ui: &Ui, running: &mut Running) {
     } else if pressed(Key::N) {
         say(running, false);
     }
-    if ui.memory(|memory| memory.focused()).is_none() {
+    if ui.memory(egui::Memory::focused).is_none() {
         if pressed(Key::ArrowRight) {
             running.at = (running.at + 1).min(running.said.len().saturating_sub(1));
         }
@@ -266,41 +266,10 @@ fn side_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, running: &mut Running) 
                 running.said.len()
             ),
         );
-        let said = running.said.get(running.at).copied().flatten();
-        ui.horizontal_wrapped(|ui| {
-            for (active, text, name) in [
-                (true, "Active  Y", "Active"),
-                (false, "Not active  N", "Not active"),
-            ] {
-                let button = Button::new(text).selected(said == Some(active));
-                if ui
-                    .add_enabled(!running.sent, button)
-                    .accessible_name(name)
-                    .clicked()
-                {
-                    say(running, active);
-                }
-            }
-        });
-        ui.horizontal_wrapped(|ui| {
-            if ui
-                .button("Previous case")
-                .on_hover_text("Left arrow")
-                .clicked()
-            {
-                running.at = running.at.saturating_sub(1);
-            }
-            if ui
-                .button("Next case")
-                .on_hover_text("Right arrow")
-                .clicked()
-            {
-                running.at = (running.at + 1).min(running.said.len().saturating_sub(1));
-            }
-        });
+        answers_ui(ui, running);
         let is_whole = n_said == running.said.len();
         let entered = is_whole
-            && ui.memory(|memory| memory.focused()).is_none()
+            && ui.memory(egui::Memory::focused).is_none()
             && ui.input(|input| input.key_pressed(Key::Enter));
         let hand_in = ui
             .add_enabled(
@@ -332,6 +301,42 @@ fn side_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, running: &mut Running) 
         notice::weak_ui(ui, note.as_str());
     }
     leave
+}
+
+/// The answer to the case on the screen, and the way to the others.
+fn answers_ui(ui: &mut Ui, running: &mut Running) {
+    let said = running.said.get(running.at).copied().flatten();
+    ui.horizontal_wrapped(|ui| {
+        for (active, text, name) in [
+            (true, "Active  Y", "Active"),
+            (false, "Not active  N", "Not active"),
+        ] {
+            let button = Button::new(text).selected(said == Some(active));
+            if ui
+                .add_enabled(!running.sent, button)
+                .accessible_name(name)
+                .clicked()
+            {
+                say(running, active);
+            }
+        }
+    });
+    ui.horizontal_wrapped(|ui| {
+        if ui
+            .button("Previous case")
+            .on_hover_text("Left arrow")
+            .clicked()
+        {
+            running.at = running.at.saturating_sub(1);
+        }
+        if ui
+            .button("Next case")
+            .on_hover_text("Right arrow")
+            .clicked()
+        {
+            running.at = (running.at + 1).min(running.said.len().saturating_sub(1));
+        }
+    });
 }
 
 fn result_ui(ui: &mut Ui, result: &DetectionResult) {

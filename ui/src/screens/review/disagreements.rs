@@ -17,10 +17,13 @@ use crate::widgets::{chip, notice, number};
 /// Features listed; more are said to be there.
 const MAX_LISTED: usize = 200;
 
+/// What readers differ on.
+type List = Answer<Arc<Vec<Disagreement>>>;
+
 /// The list, for one dictionary and revision.
 #[derive(Default)]
 pub(super) struct Disagreements {
-    kept: Option<(Revision, String, Answer<Arc<Vec<Disagreement>>>)>,
+    kept: Option<(Revision, String, List)>,
 }
 
 impl Disagreements {

@@ -14,7 +14,7 @@ use crate::widgets::{histogram, notice, number};
 
 /// Left and Right go through all examples, from the top to the lowest band.
 pub(super) fn keys(ui: &Ui, item: &ReviewItem, chosen: &mut (usize, usize)) {
-    if ui.memory(|memory| memory.focused()).is_some() {
+    if ui.memory(egui::Memory::focused).is_some() {
         return;
     }
     let pressed = |key: Key| ui.input(|input| input.modifiers.is_none() && input.key_pressed(key));

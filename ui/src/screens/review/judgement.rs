@@ -53,7 +53,7 @@ pub(super) fn keys(ui: &Ui, at_work: &AtWork) -> Option<Act> {
         return Some(act);
     }
     // Arrows move the focus where something has it; J and K are the window's.
-    if ui.memory(|memory| memory.focused()).is_none() {
+    if ui.memory(egui::Memory::focused).is_none() {
         for (key, act) in [(Key::ArrowDown, Act::Next), (Key::ArrowUp, Act::Previous)] {
             if pressed(key) {
                 return Some(act);
@@ -284,6 +284,7 @@ fn marks_ui(ui: &mut Ui, at_work: &AtWork) -> Option<Act> {
         ui.label(RichText::new("How sure").color(tokens::of(ui).text_weak))
             .on_hover_text("1: a guess, 9: certain. A digit key sets it, again takes it away");
         ui.spacing_mut().item_spacing.x = 2.0;
+        ui.spacing_mut().button_padding.x = 5.0;
         for value in 1..=9 {
             let chosen = at_work.confidence == Some(value);
             if ui

@@ -177,7 +177,7 @@ pub(super) fn name_ui(ui: &mut Ui, name: &mut String) -> Option<String> {
                         .desired_width(240.0),
                 )
                 .accessible_name("Reviewer's name");
-            if name.is_empty() && ui.memory(|memory| memory.focused()).is_none() {
+            if name.is_empty() && ui.memory(egui::Memory::focused).is_none() {
                 field.request_focus();
             }
             let text = name.trim();

@@ -72,56 +72,7 @@ fn words_ui(ui: &mut Ui, pages: &ConceptPages, concept: &ConceptView) {
             let text = RichText::new(&concept.explanation).font(tokens::title_font());
             ui.add(egui::Label::new(text).wrap());
         }
-        let theme = tokens::of(ui);
-        let share = |value: Option<f64>| {
-            value.map_or_else(|| "none".to_owned(), |value| format!("{value:.2}"))
-        };
-        let rows = [
-            (
-                "Confidence",
-                with_interval(concept.confidence, concept.interval),
-                "Share of all test cases told rightly, with its 95 % interval",
-            ),
-            (
-                "Recall, active cases",
-                share(concept.recall),
-                "Share of the active test cases that the judge said to be active",
-            ),
-            (
-                "Specificity, silent cases",
-                share(concept.specificity),
-                "Share of the silent test cases that the judge said to be silent",
-            ),
-            (
-                "A swapped concept gets",
-                share(concept.shuffled),
-                "Confidence of the words of another feature of like density on the same cases",
-            ),
-            (
-                "Test cases, answers not read",
-                format!(
-                    "{}, {}",
-                    number::count(concept.tests.len() as u64),
-                    number::count(concept.n_unparsed as u64)
-                ),
-                "An answer that could not be read counts as silent",
-            ),
-            (
-                "Test rows it is active on",
-                number::count(concept.n_active as u64),
-                "Of all rows of the test part",
-            ),
-        ];
-        for (name, value, hint) in rows {
-            table::row_ui(
-                ui,
-                &[
-                    Cell::left(name, 0.5, theme.text_weak),
-                    Cell::right(&value, 0.5, theme.text),
-                ],
-            )
-            .on_hover_text(hint);
-        }
+        figures_ui(ui, concept);
         terms_ui(ui, &concept.evidence);
         if concept.n_shared > 0 {
             let text = format!(
@@ -144,6 +95,59 @@ fn words_ui(ui: &mut Ui, pages: &ConceptPages, concept: &ConceptView) {
         );
     });
     ui.add_space(GRID);
+}
+
+/// How far it holds.
+fn figures_ui(ui: &mut Ui, concept: &ConceptView) {
+    let theme = tokens::of(ui);
+    let share =
+        |value: Option<f64>| value.map_or_else(|| "none".to_owned(), |value| format!("{value:.2}"));
+    let rows = [
+        (
+            "Confidence",
+            with_interval(concept.confidence, concept.interval),
+            "Share of all test cases told rightly, with its 95 % interval",
+        ),
+        (
+            "Recall, active cases",
+            share(concept.recall),
+            "Share of the active test cases that the judge said to be active",
+        ),
+        (
+            "Specificity, silent cases",
+            share(concept.specificity),
+            "Share of the silent test cases that the judge said to be silent",
+        ),
+        (
+            "A swapped concept gets",
+            share(concept.shuffled),
+            "Confidence of the words of another feature of like density on the same cases",
+        ),
+        (
+            "Test cases, answers not read",
+            format!(
+                "{}, {}",
+                number::count(concept.tests.len() as u64),
+                number::count(concept.n_unparsed as u64)
+            ),
+            "An answer that could not be read counts as silent",
+        ),
+        (
+            "Test rows it is active on",
+            number::count(concept.n_active as u64),
+            "Of all rows of the test part",
+        ),
+    ];
+    for (name, value, hint) in rows {
+        table::row_ui(
+            ui,
+            &[
+                Cell::left(name, 0.5, theme.text_weak),
+                Cell::right(&value, 0.5, theme.text),
+            ],
+        )
+        .on_hover_text(hint);
+    }
 }
 
 fn terms_ui(ui: &mut Ui, terms: &[Association]) {
