@@ -28,8 +28,21 @@ const N_VERDICTS: u32 = 4;
 /// What each reader said, for the features that somebody read.
 struct Readings<'a> {
     readers: Vec<&'a str>,
-    /// `[n_features][n_readers]`.
-    rows: Vec<(FeatureId, Vec<Option<&'a Decision>>)>,
+    rows: Vec<Row<'a>>,
+}
+
+/// What each reader said of one feature; `[n_readers]`.
+struct Row<'a> {
+    feature: FeatureId,
+    /// The present proposal.
+    proposal: String,
+    said: Vec<Option<&'a Decision>>,
+}
+
+impl Row<'_> {
+    fn verdict(&self, reader: usize) -> Option<u32> {
+        verdict(self.said[reader]?, &self.proposal)
+    }
 }
 
 impl Session {
@@ -51,7 +64,7 @@ impl Session {
         let texts: Vec<Vec<Option<&str>>> = readings
             .rows
             .iter()
-            .map(|(_, row)| row.iter().map(|cell| text_of(*cell)).collect())
+            .map(|row| row.said.iter().map(|cell| text_of(*cell)).collect())
             .collect();
         Ok(AgreementReport {
             sae: sae.to_owned(),
@@ -101,7 +114,11 @@ impl<'a> Readings<'a> {
             .into_iter()
             .map(|(feature, row)| {
                 let cells = readers.iter().map(|reader| row.get(reader).copied());
-                (feature, cells.collect())
+                Row {
+                    feature,
+                    proposal: labels.proposal(feature),
+                    said: cells.collect(),
+                }
             })
             .collect();
         Self { readers, rows }
@@ -111,17 +128,15 @@ impl<'a> Readings<'a> {
         let rows: Vec<Vec<Option<u32>>> = self
             .rows
             .iter()
-            .map(|(_, row)| row.iter().map(|cell| cell.and_then(verdict)).collect())
+            .map(|row| (0..row.said.len()).map(|at| row.verdict(at)).collect())
             .collect();
         ratings(&rows, N_VERDICTS)
     }
 
     fn read_counts(&self) -> Vec<(String, u32)> {
         let n_read = |at: usize| {
-            self.rows
-                .iter()
-                .filter(|(_, row)| row[at].is_some())
-                .count()
+            let rows = self.rows.iter();
+            rows.filter(|row| row.said[at].is_some()).count()
         };
         let readers = self.readers.iter().enumerate();
         readers
@@ -136,14 +151,14 @@ impl<'a> Readings<'a> {
         let texts: Vec<Vec<Option<&str>>> = self
             .rows
             .iter()
-            .map(|(_, row)| vec![text_of(row[a]), text_of(row[b])])
+            .map(|row| vec![text_of(row.said[a]), text_of(row.said[b])])
             .collect();
         let sure =
             |cell: Option<&Decision>| cell?.confidence.map(|n| u32::from(n.saturating_sub(1)));
         let confidences: Vec<Vec<Option<u32>>> = self
             .rows
             .iter()
-            .map(|(_, row)| vec![sure(row[a]), sure(row[b])])
+            .map(|row| vec![sure(row.said[a]), sure(row.said[b])])
             .collect();
         let confidence =
             ratings(&confidences, 9)?.estimate(Coefficient::CohenKappa(Weighting::Quadratic), SEED);
@@ -156,14 +171,18 @@ impl<'a> Readings<'a> {
     }
 }
 
-/// The verdict on the proposal that was shown: 0 right, 1 other words, 2 wrong, 3 cannot tell. A
-/// text that was edited into the same words counts as right.
-fn verdict(decision: &Decision) -> Option<u32> {
+/// The verdict on the proposal that was shown, or where none was on the present one: 0 right, 1
+/// other words, 2 wrong, 3 cannot tell. A text with the same words counts as right.
+fn verdict(decision: &Decision, present: &str) -> Option<u32> {
+    let judged = if decision.edited_from.is_empty() {
+        present
+    } else {
+        &decision.edited_from
+    };
     match decision.state {
         ReviewState::Accepted => Some(0),
         ReviewState::Edited => {
-            let same =
-                schema::normalised(&decision.text) == schema::normalised(&decision.edited_from);
+            let same = schema::normalised(&decision.text) == schema::normalised(judged);
             Some(u32::from(!same))
         }
         ReviewState::Rejected => Some(2),
@@ -220,15 +239,19 @@ fn with_model(labels: &Labels, readings: &Readings<'_>) -> Result<Vec<ModelAgree
         let rows: Vec<Vec<Option<u32>>> = readings
             .rows
             .iter()
-            .map(|(feature, row)| {
-                let proposal = schema::normalised(&labels.proposal(*feature));
-                let said = row[at]
-                    .filter(|decision| schema::normalised(&decision.edited_from) == proposal)
-                    .and_then(verdict)
+            .map(|row| {
+                let same_proposal = |decision: &Decision| {
+                    let present = schema::normalised(&row.proposal);
+                    decision.edited_from.is_empty()
+                        || schema::normalised(&decision.edited_from) == present
+                };
+                let said = row.said[at]
+                    .filter(|decision| same_proposal(decision))
+                    .and_then(|_| row.verdict(at))
                     .filter(|verdict| *verdict < 3)
                     .map(|verdict| u32::from(verdict != 0));
                 let model = labels
-                    .score(*feature)
+                    .score(row.feature)
                     .map(|score| u32::from(score < MODEL_STANDS_BY));
                 vec![said, model]
             })
@@ -247,8 +270,8 @@ fn with_model(labels: &Labels, readings: &Readings<'_>) -> Result<Vec<ModelAgree
 /// Each reader beside themselves: the repeat, and what they had said last before it.
 fn repeats(labels: &Labels, readings: &Readings<'_>) -> Result<Vec<RepeatAgreement>> {
     let mut by_reader: BTreeMap<&str, Vec<Vec<Option<u32>>>> = BTreeMap::new();
-    for (feature, _) in &readings.rows {
-        let valid = store::valid_records(labels.records_of(*feature));
+    for row in &readings.rows {
+        let valid = store::valid_records(labels.records_of(row.feature));
         for (at, repeat) in valid.iter().enumerate() {
             let again = &repeat.decision;
             if again.role != CaseRole::Repeat || !again.state.has_say() {
@@ -260,10 +283,10 @@ fn repeats(labels: &Labels, readings: &Readings<'_>) -> Result<Vec<RepeatAgreeme
                     && record.decision.state.has_say()
             });
             if let Some(before) = before {
-                by_reader
-                    .entry(&again.reviewer)
-                    .or_default()
-                    .push(vec![verdict(&before.decision), verdict(again)]);
+                by_reader.entry(&again.reviewer).or_default().push(vec![
+                    verdict(&before.decision, &row.proposal),
+                    verdict(again, &row.proposal),
+                ]);
             }
         }
     }
@@ -284,7 +307,7 @@ fn traps(labels: &Labels) -> Vec<TrapFigures> {
         for record in store::valid_records(labels.records_of(feature)) {
             let decision = &record.decision;
             if decision.role == CaseRole::Trap && decision.state.has_say() {
-                let accepted = verdict(decision) == Some(0);
+                let accepted = verdict(decision, "") == Some(0);
                 by_reader
                     .entry(&decision.reviewer)
                     .or_default()

@@ -146,36 +146,13 @@ impl Session {
             n_records: records.len() as u64,
             ..ImportedDecisions::default()
         };
-        let identity_of_line: BTreeMap<u64, Identity> = records
+        let lines = targets(&records, from)?;
+        let readers: BTreeSet<&str> = records
             .iter()
-            .filter_map(|record| Some((record.line?, identity(record))))
+            .map(|record| record.decision.reviewer.as_str())
             .collect();
-        let mut readers = BTreeSet::new();
-        let mut lines = Vec::with_capacity(records.len());
-        // What takes back must be found before anything is written.
-        let mut promised: BTreeSet<Identity> = known.keys().cloned().collect();
-        for (number, record) in (1..).zip(&records) {
-            let target = record
-                .decision
-                .takes_back
-                .map(|line| {
-                    identity_of_line
-                        .get(&line)
-                        .filter(|identity| promised.contains(*identity))
-                        .cloned()
-                        .ok_or_else(|| {
-                            EngineError::request(format!(
-                                "{from}, decision {number}: it takes back line {line}, which the \
-                                 file does not hold before it"
-                            ))
-                        })
-                })
-                .transpose()?;
-            promised.insert(identity(record));
-            lines.push(target);
-        }
+        outcome.readers = readers.into_iter().map(str::to_owned).collect();
         for (record, target) in records.into_iter().zip(lines) {
-            readers.insert(record.decision.reviewer.clone());
             let identity = identity(&record);
             if known.contains_key(&identity) {
                 outcome.n_known += 1;
@@ -195,7 +172,6 @@ impl Session {
         }
         self.forget_queue();
         let after = conflicts(self.labels(sae)?.as_ref());
-        outcome.readers = readers.into_iter().collect();
         outcome.n_conflicts = after.len() as u64;
         outcome.new_conflicts = after.difference(&before).copied().collect();
         Ok(outcome)
@@ -242,6 +218,37 @@ impl Session {
         }
         Ok(known)
     }
+}
+
+/// The identity of what each record takes back; that must stand before it, on the same feature and
+/// of the same reader, so that no import stops half-way.
+fn targets(records: &[ForeignRecord], from: &str) -> Result<Vec<Option<Identity>>> {
+    let mut before: BTreeMap<u64, &ForeignRecord> = BTreeMap::new();
+    let mut targets = Vec::with_capacity(records.len());
+    for (number, record) in (1..).zip(records) {
+        let own = &record.decision;
+        targets.push(match own.takes_back {
+            None => None,
+            Some(line) => {
+                let target = before.get(&line).filter(|target| {
+                    let taken = &target.decision;
+                    taken.feature == own.feature && taken.reviewer == own.reviewer
+                });
+                let Some(target) = target else {
+                    return Err(EngineError::request(format!(
+                        "{from}, decision {number}: it takes back line {line}, and the file has no \
+                         decision of {} on feature {} with that line before it",
+                        own.reviewer, own.feature
+                    )));
+                };
+                Some(identity(target))
+            }
+        });
+        if let Some(line) = record.line {
+            before.insert(line, record);
+        }
+    }
+    Ok(targets)
 }
 
 fn conflicts(labels: &Labels) -> BTreeSet<FeatureId> {

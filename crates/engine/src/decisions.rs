@@ -218,6 +218,16 @@ impl Session {
         self.append(undo)
     }
 
+    /// Every decision on a dictionary, in the journal's order, undo and redo among them.
+    ///
+    /// # Errors
+    /// When the dictionary does not exist or the database cannot be read.
+    pub fn decisions(&self, sae: &str) -> Result<Vec<Decision>> {
+        let labels = self.labels(sae)?;
+        let records = labels.records().into_iter();
+        Ok(records.map(|record| record.decision.clone()).collect())
+    }
+
     /// Decisions that were made on other weights under the dictionary's name. They are kept and
     /// shown as stale, and never applied.
     ///

@@ -398,10 +398,14 @@ fn eligible(labels: &Labels, request: &QueueRequest, density: &[f32]) -> Vec<Fea
 
 fn order(candidates: &mut [Candidate], labels: &Labels, request: &QueueRequest, parts: &[&str; 3]) {
     use rand::seq::SliceRandom as _;
-    let score = |feature: FeatureId| labels.score(feature).unwrap_or(f64::INFINITY);
     match request.order {
         QueueOrder::LowestScore => {
-            candidates.sort_by(|a, b| score(a.feature).total_cmp(&score(b.feature)));
+            let scores: BTreeMap<FeatureId, f64> = candidates
+                .iter()
+                .filter_map(|candidate| Some((candidate.feature, labels.score(candidate.feature)?)))
+                .collect();
+            let score = |of: &Candidate| scores.get(&of.feature).map_or(f64::INFINITY, |s| *s);
+            candidates.sort_by(|a, b| score(a).total_cmp(&score(b)));
         }
         QueueOrder::Density => candidates.sort_by(|a, b| b.density.total_cmp(&a.density)),
         QueueOrder::Disagreement => {

@@ -63,7 +63,12 @@ pub fn standing(records: &[Record]) -> Standing {
         let own = judged.is_some_and(|judged| judged.decision.reviewer == decision.reviewer);
         if decision.state.has_say() && (own || decision.role == CaseRole::Adjudication) {
             judged = Some(record);
-        } else {
+        } else if decision.state != ReviewState::Skipped
+            || latest
+                .get(decision.reviewer.as_str())
+                .is_none_or(|earlier| !earlier.decision.state.has_say())
+        {
+            // To pass a feature by takes nothing back.
             latest.insert(&decision.reviewer, record);
         }
     }
@@ -170,6 +175,9 @@ mod tests {
         assert_eq!(stands(&records), (Accepted, "nodule".to_owned()));
         records.push(record(3, "b", Rejected, ""));
         assert_eq!(stands(&records), (Conflict, String::new()));
+        let mut passed_by = records.clone();
+        passed_by.push(record(4, "b", Skipped, ""));
+        assert_eq!(stands(&passed_by).0, Conflict);
         assert_eq!(standing(&records).readings.len(), 2);
         records.push(in_role(
             CaseRole::Adjudication,
