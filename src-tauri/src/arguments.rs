@@ -71,7 +71,7 @@ pub(crate) enum Device {
 /// How the window starts; for pictures of it.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct WindowArguments {
-    /// Screen to start on: start, data, models, train, gallery, feature, steer.
+    /// Screen to start on: start, data, models, train, gallery, feature, review, steer.
     #[arg(long, global = true, hide = true)]
     pub(crate) screen: Option<String>,
     /// Dictionary to show.

@@ -21,6 +21,7 @@ use crate::screens::data::DataScreen;
 use crate::screens::feature_page::FeatureScreen;
 use crate::screens::gallery::GalleryScreen;
 use crate::screens::models::ModelsScreen;
+use crate::screens::review::ReviewScreen;
 use crate::screens::start::StartScreen;
 use crate::screens::steer::SteerScreen;
 use crate::screens::train::TrainScreen;
@@ -35,6 +36,7 @@ struct Screens {
     train: TrainScreen,
     gallery: GalleryScreen,
     feature: FeatureScreen,
+    review: ReviewScreen,
     steer: SteerScreen,
 }
 
@@ -110,6 +112,7 @@ impl App {
                 train: TrainScreen::default(),
                 gallery: GalleryScreen::default(),
                 feature: FeatureScreen::default(),
+                review: ReviewScreen::default(),
                 steer: SteerScreen::default(),
             },
             seen: Seen::default(),
@@ -138,7 +141,10 @@ impl App {
 
     /// Whether something on the screen is still on its way.
     pub fn is_loading(&self) -> bool {
-        let waits = self.screens.steer.is_waiting() || self.screens.feature.history.is_waiting();
+        let screens = &self.screens;
+        let waits = screens.steer.is_waiting()
+            || screens.feature.large.history.is_waiting()
+            || screens.review.large.history.is_waiting();
         self.films.n_loading() > 0 || waits || !self.seen.jobs.is_empty()
     }
 

@@ -4,13 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engine::views::{
-    AblationRequest, AddRecommenderRequest, DatasetView, DebiasRequest, DictionaryView, Event,
-    FeatureCard, FeaturePage, FeatureQuery, FilmSize, FilmState, HistoryRequest, HistoryTicket,
-    ImportRequest, JobView, ModelEntry, ModelView, PathPurpose, PictureState, ProjectView,
-    RecentProject, Revision, RunRequest, RunView, SampleView, SavedChange, SteerRequest,
-    SteerTicket, TraceTicket, UnfinishedRecommender,
+    AblationRequest, AddRecommenderRequest, ConceptRunView, DatasetView, DebiasRequest,
+    DetectionResult, DetectionTest, DictionaryView, Disagreement, Event, FeatureCard, FeaturePage,
+    FeatureQuery, FilmSize, FilmState, HistoryRequest, HistoryTicket, ImportRequest, JobView,
+    ModelEntry, ModelView, PathPurpose, PictureState, ProjectView, QueueRequest, QueuedCase,
+    RecentProject, ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress, Revision,
+    RunRequest, RunView, SampleView, SavedChange, SteerRequest, SteerTicket, TraceTicket,
+    UnfinishedRecommender,
 };
-use engine::{Engine, TraceRequest, TrainRecommenderRequest};
+use engine::{ConceptRequest, Engine, TraceRequest, TrainRecommenderRequest};
 use schema::{FeatureId, JobId, ReviewState};
 
 /// An answer, or one sentence for the user.
@@ -68,13 +70,53 @@ pub trait Backend {
     fn save_change(&self, change: SavedChange) -> Answer<()>;
     fn remove_change(&self, name: &str) -> Answer<()>;
     fn export_change(&self, change: SavedChange, place: &str) -> Answer<JobId>;
+    fn concept_runs(&self, sae: &str) -> Answer<Arc<Vec<ConceptRunView>>>;
+    fn read_concepts(&self, name: &str) -> Answer<()>;
+    fn make_concepts(&self, request: ConceptRequest) -> Answer<JobId>;
     fn dictionaries(&self) -> Answer<Arc<Vec<DictionaryView>>>;
     fn feature_ids(&self, sae: &str, query: &FeatureQuery) -> Answer<Arc<Vec<FeatureId>>>;
     fn feature_card(&self, sae: &str, feature: FeatureId) -> Answer<Arc<FeatureCard>>;
     fn feature_page(&self, sae: &str, feature: FeatureId) -> Answer<Arc<FeaturePage>>;
     fn propose_keywords(&self, sae: &str) -> Answer<JobId>;
     fn decide(&self, sae: &str, feature: FeatureId, state: ReviewState, text: &str) -> Answer<()>;
-    fn undo_decision(&self) -> Answer<bool>;
+    fn undo_decision(&self) -> Answer<()>;
+    fn undo_on(&self, sae: &str) -> Answer<()>;
+    fn redo_on(&self, sae: &str) -> Answer<()>;
+    fn review_progress(&self, sae: &str, queue: &QueueRequest) -> Answer<ReviewProgress>;
+    fn review_item(&self, sae: &str, queue: &QueueRequest, case: u32) -> Answer<Arc<ReviewItem>>;
+    fn next_case(&self, sae: &str, queue: &QueueRequest, case: u32) -> Answer<Option<u32>>;
+    fn queued_cases(&self, sae: &str, queue: &QueueRequest) -> Answer<Vec<QueuedCase>>;
+    fn review_place(&self, sae: &str) -> Answer<Option<ReviewPlace>>;
+    fn decide_case(
+        &self,
+        sae: &str,
+        queue: &QueueRequest,
+        case: u32,
+        answer: ReviewAnswer,
+    ) -> Answer<()>;
+    fn keep_draft(
+        &self,
+        sae: &str,
+        queue: &QueueRequest,
+        case: u32,
+        draft: Option<ReviewDraft>,
+    ) -> Answer<()>;
+    fn agreement(&self, sae: &str) -> Answer<JobId>;
+    fn disagreements(&self, sae: &str) -> Answer<Arc<Vec<Disagreement>>>;
+    fn detection_test(
+        &self,
+        sae: &str,
+        feature: FeatureId,
+        seed: u64,
+    ) -> Answer<Arc<DetectionTest>>;
+    fn record_detection(
+        &self,
+        sae: &str,
+        test: Arc<DetectionTest>,
+        said: Vec<bool>,
+        milliseconds: u64,
+    ) -> Answer<()>;
+    fn detection_results(&self, sae: &str) -> Answer<Vec<DetectionResult>>;
     fn reviewer(&self) -> String;
     fn set_reviewer(&self, name: &str);
     fn steer(&self, request: SteerRequest) -> Answer<SteerTicket>;
@@ -252,6 +294,18 @@ impl Backend for Engine {
         Self::export_change(self, change, Path::new(place)).map_err(sentence)
     }
 
+    fn concept_runs(&self, sae: &str) -> Answer<Arc<Vec<ConceptRunView>>> {
+        Self::concept_runs(self, sae).map_err(sentence)
+    }
+
+    fn read_concepts(&self, name: &str) -> Answer<()> {
+        Self::read_concepts(self, name).map_err(sentence)
+    }
+
+    fn make_concepts(&self, request: ConceptRequest) -> Answer<JobId> {
+        Self::make_concepts(self, request).map_err(sentence)
+    }
+
     fn dictionaries(&self) -> Answer<Arc<Vec<DictionaryView>>> {
         Self::dictionaries(self).map_err(sentence)
     }
@@ -276,9 +330,87 @@ impl Backend for Engine {
         Self::decide(self, sae, feature, state, text).map_err(sentence)
     }
 
-    fn undo_decision(&self) -> Answer<bool> {
-        // Whether there is anything to take back is told by the event that follows.
-        Self::undo_decision(self).map(|()| true).map_err(sentence)
+    fn undo_decision(&self) -> Answer<()> {
+        Self::undo_decision(self).map_err(sentence)
+    }
+
+    fn undo_on(&self, sae: &str) -> Answer<()> {
+        Self::undo_on(self, sae).map_err(sentence)
+    }
+
+    fn redo_on(&self, sae: &str) -> Answer<()> {
+        Self::redo_on(self, sae).map_err(sentence)
+    }
+
+    fn review_progress(&self, sae: &str, queue: &QueueRequest) -> Answer<ReviewProgress> {
+        Self::review_progress(self, sae, queue).map_err(sentence)
+    }
+
+    fn review_item(&self, sae: &str, queue: &QueueRequest, case: u32) -> Answer<Arc<ReviewItem>> {
+        Self::review_item(self, sae, queue, case).map_err(sentence)
+    }
+
+    fn next_case(&self, sae: &str, queue: &QueueRequest, case: u32) -> Answer<Option<u32>> {
+        Self::next_case(self, sae, queue, case).map_err(sentence)
+    }
+
+    fn queued_cases(&self, sae: &str, queue: &QueueRequest) -> Answer<Vec<QueuedCase>> {
+        Self::queued_cases(self, sae, queue).map_err(sentence)
+    }
+
+    fn review_place(&self, sae: &str) -> Answer<Option<ReviewPlace>> {
+        Self::review_place(self, sae).map_err(sentence)
+    }
+
+    fn decide_case(
+        &self,
+        sae: &str,
+        queue: &QueueRequest,
+        case: u32,
+        answer: ReviewAnswer,
+    ) -> Answer<()> {
+        Self::decide_case(self, sae, queue, case, answer).map_err(sentence)
+    }
+
+    fn keep_draft(
+        &self,
+        sae: &str,
+        queue: &QueueRequest,
+        case: u32,
+        draft: Option<ReviewDraft>,
+    ) -> Answer<()> {
+        Self::keep_draft(self, sae, queue, case, draft).map_err(sentence)
+    }
+
+    fn agreement(&self, sae: &str) -> Answer<JobId> {
+        Self::agreement(self, sae).map_err(sentence)
+    }
+
+    fn disagreements(&self, sae: &str) -> Answer<Arc<Vec<Disagreement>>> {
+        Self::disagreements(self, sae).map_err(sentence)
+    }
+
+    fn detection_test(
+        &self,
+        sae: &str,
+        feature: FeatureId,
+        seed: u64,
+    ) -> Answer<Arc<DetectionTest>> {
+        Self::detection_test(self, sae, feature, seed).map_err(sentence)
+    }
+
+    fn record_detection(
+        &self,
+        sae: &str,
+        test: Arc<DetectionTest>,
+        said: Vec<bool>,
+        milliseconds: u64,
+    ) -> Answer<()> {
+        Self::record_detection(self, sae, test, said, milliseconds).map_err(sentence)
+    }
+
+    fn detection_results(&self, sae: &str) -> Answer<Vec<DetectionResult>> {
+        Self::detection_results(self, sae).map_err(sentence)
     }
 
     fn reviewer(&self) -> String {

@@ -10,9 +10,13 @@ use crate::commands::Screen;
 use crate::options::{Options, StartAt, Waker};
 
 mod ablation;
+mod concepts;
 mod invented;
 mod invented_backend;
+mod invented_page;
+mod readers;
 mod recommenders;
+mod review;
 mod steering;
 mod training;
 

@@ -1,12 +1,14 @@
 //! What the user can ask for. Panels send commands; only `App::logic` executes them.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use engine::views::{
-    AblationRequest, AddRecommenderRequest, DebiasRequest, HistoryRequest, ImportRequest,
-    PathPurpose, RunRequest, SavedChange, SteerRequest,
+    AblationRequest, AddRecommenderRequest, DebiasRequest, DetectionTest, HistoryRequest,
+    ImportRequest, PathPurpose, QueueRequest, ReviewAnswer, ReviewDraft, RunRequest, SavedChange,
+    SteerRequest,
 };
-use engine::{TraceRequest, TrainRecommenderRequest};
+use engine::{ConceptRequest, TraceRequest, TrainRecommenderRequest};
 use schema::{FeatureId, HookPoint, JobId, ReviewState};
 use serde::{Deserialize, Serialize};
 
@@ -29,19 +31,22 @@ pub enum Screen {
     Gallery,
     /// One feature.
     Feature,
+    /// A queue of features whose labels are judged.
+    Review,
     /// Turn features up and down.
     Steer,
 }
 
 impl Screen {
     /// All, in the order of the rail.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Start,
         Self::Data,
         Self::Models,
         Self::Train,
         Self::Gallery,
         Self::Feature,
+        Self::Review,
         Self::Steer,
     ];
 
@@ -54,6 +59,7 @@ impl Screen {
             Self::Train => "Train",
             Self::Gallery => "Gallery",
             Self::Feature => "Feature",
+            Self::Review => "Review",
             Self::Steer => "Steer",
         }
     }
@@ -68,8 +74,8 @@ impl std::str::FromStr for Screen {
             .find(|screen| screen.name().eq_ignore_ascii_case(text))
             .ok_or_else(|| {
                 format!(
-                    "\"{text}\" is not a screen; expected start, data, models, train, gallery, feature \
-                     or steer"
+                    "\"{text}\" is not a screen; expected start, data, models, train, gallery, feature, \
+                     review or steer"
                 )
             })
     }
@@ -84,6 +90,55 @@ pub(crate) struct DecisionRequest {
     pub(crate) text: String,
 }
 
+/// A part of the review.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum ReviewTab {
+    #[default]
+    Queue,
+    Disagreements,
+    Agreement,
+    Detection,
+}
+
+/// What a reviewer asks the engine for.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum ReviewCommand {
+    /// Records a decision on a case.
+    Decide {
+        sae: String,
+        queue: QueueRequest,
+        case: u32,
+        answer: ReviewAnswer,
+    },
+    /// Keeps where the reviewer is and what is half done there.
+    Keep {
+        sae: String,
+        queue: QueueRequest,
+        case: u32,
+        draft: Option<ReviewDraft>,
+    },
+    /// Measures how far the readers of a dictionary agree.
+    Agreement(String),
+    /// Hands the answers to a detection test in.
+    HandIn {
+        sae: String,
+        test: Arc<DetectionTest>,
+        said: Vec<bool>,
+        milliseconds: u64,
+    },
+    /// Takes the last decision on a dictionary back.
+    Undo(String),
+    /// Restores what was taken back last.
+    Redo(String),
+}
+
+impl ReviewCommand {
+    /// Whether the journal gets a record of it, which an event follows.
+    pub(crate) fn awaits_record(&self) -> bool {
+        matches!(self, Self::Decide { .. } | Self::Undo(_) | Self::Redo(_))
+    }
+}
+
 /// One request of the user.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Command {
@@ -96,6 +151,11 @@ pub(crate) enum Command {
     SetHeat(HeatStyle),
     ShowKeys,
     Undo,
+    Redo,
+    Review(ReviewCommand),
+    ShowReview(ReviewTab),
+    ReviewDictionary(String),
+    ToggleBlind,
     NextFeature,
     PreviousFeature,
     BuildDemo(String),
@@ -108,6 +168,10 @@ pub(crate) enum Command {
     CancelJob(JobId),
     PauseJob(JobId, bool),
     UseDictionary(String),
+    ShowConcept(String, Option<FeatureId>),
+    ShowConcepts,
+    ReadConcepts(String),
+    MakeConcepts(Box<ConceptRequest>),
     OpenFeature(String, FeatureId),
     FiringOnSample(String, u32),
     ShowSample(String, u32),
@@ -163,7 +227,8 @@ pub(crate) fn palette_entries() -> Vec<PaletteEntry> {
         entry("Go to Train", "Ctrl+4", Command::Show(Screen::Train)),
         entry("Go to Gallery", "Ctrl+5", Command::Show(Screen::Gallery)),
         entry("Go to Feature", "Ctrl+6", Command::Show(Screen::Feature)),
-        entry("Go to Steer", "Ctrl+7", Command::Show(Screen::Steer)),
+        entry("Go to Review", "Ctrl+7", Command::Show(Screen::Review)),
+        entry("Go to Steer", "Ctrl+8", Command::Show(Screen::Steer)),
         entry("Train a dictionary", "", Command::Show(Screen::Train)),
         entry("Train a recommender", "", Command::NewRecommender),
         entry("Import a recommender", "", Command::AddRecommender),
@@ -172,11 +237,34 @@ pub(crate) fn palette_entries() -> Vec<PaletteEntry> {
             "Ctrl+D",
             Command::ToggleSideBySide,
         ),
+        entry("Concepts of a recommender", "", Command::ShowConcepts),
         entry("Next feature", "J", Command::NextFeature),
         entry("Previous feature", "K", Command::PreviousFeature),
         entry("Show or hide heatmaps", "", Command::ToggleHeatmap),
         entry("Heatmap raw or smooth", "G", Command::ToggleSmooth),
+        entry("Review labels", "", Command::ShowReview(ReviewTab::Queue)),
+        entry(
+            "Review: disagreements",
+            "",
+            Command::ShowReview(ReviewTab::Disagreements),
+        ),
+        entry(
+            "Review: agreement of readers",
+            "",
+            Command::ShowReview(ReviewTab::Agreement),
+        ),
+        entry(
+            "Review: detection test",
+            "",
+            Command::ShowReview(ReviewTab::Detection),
+        ),
+        entry("Review: blind on or off", "B", Command::ToggleBlind),
         entry("Undo the last decision", "Ctrl+Z", Command::Undo),
+        entry(
+            "Redo: restore what was taken back",
+            "Ctrl+Shift+Z",
+            Command::Redo,
+        ),
         entry(
             "Switch between dark and light",
             "Ctrl+T",

@@ -6,14 +6,14 @@ use crate::tokens;
 use crate::widgets::{notice, table};
 use crate::words::WORDS;
 
-const GROUPS: [(&str, &[(&str, &str)]); 4] = [
+const GROUPS: [(&str, &[(&str, &str)]); 5] = [
     (
         "Everywhere",
         &[
             ("Ctrl+K", "Search features and commands"),
             (
-                "Ctrl+1 … Ctrl+7",
-                "Start, Data, Models, Train, Gallery, Feature, Steer",
+                "Ctrl+1 … Ctrl+8",
+                "Start, Data, Models, Train, Gallery, Feature, Review, Steer",
             ),
             ("Ctrl+D", "Two dictionaries side by side"),
             ("Ctrl+T", "Dark or light"),
@@ -30,8 +30,20 @@ const GROUPS: [(&str, &[(&str, &str)]); 4] = [
             ("X", "Reject"),
             ("U", "Unsure"),
             ("Ctrl+Z", "Take the last decision back"),
+            ("Ctrl+Shift+Z", "Restore it"),
             ("J, K", "Next, previous feature"),
             ("Left, Right", "Previous, next example"),
+        ],
+    ),
+    (
+        "Review, beside the keys of the feature page",
+        &[
+            ("S", "Skip: pass the feature by"),
+            ("F", "Flag: somebody should look again"),
+            ("1 … 9", "How sure you are"),
+            ("B", "Blind: hide the proposal"),
+            ("Down, Up", "Next, previous feature"),
+            ("Y, N, Enter", "Detection test: active, not active, hand in"),
         ],
     ),
     (

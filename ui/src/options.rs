@@ -89,6 +89,8 @@ impl Waker {
 pub(crate) struct RememberedPane {
     pub(crate) dictionary: Option<String>,
     pub(crate) query: FeatureQuery,
+    /// Whether concepts are shown in place of cards.
+    pub(crate) concepts: bool,
 }
 
 impl Default for RememberedPane {
@@ -96,6 +98,7 @@ impl Default for RememberedPane {
         Self {
             dictionary: None,
             query: first_query(),
+            concepts: false,
         }
     }
 }
@@ -119,6 +122,8 @@ pub(crate) struct Place {
     pub(crate) panes: [RememberedPane; 2],
     /// Dictionary and feature of the feature page.
     pub(crate) feature: Option<(String, FeatureId)>,
+    /// Dictionary under review.
+    pub(crate) review: Option<String>,
     /// Dataset and sample of the data screen.
     pub(crate) dataset: Option<String>,
     pub(crate) sample: u32,

@@ -18,10 +18,21 @@ enum Act {
     Click(&'static str),
     Type(&'static str, &'static str),
     Set(&'static str, f64),
+    Press(egui::Key),
+    /// Clicks what has this in its label.
+    Part(&'static str),
 }
 
 fn act(harness: &mut Harness<'static, App>, act: Act) {
-    let (Act::Click(label) | Act::Type(label, _) | Act::Set(label, _)) = act;
+    let (Act::Click(label) | Act::Type(label, _) | Act::Set(label, _)) = act else {
+        match act {
+            Act::Press(key) => harness.key_press(key),
+            Act::Part(part) => harness.get_by_label_contains(part).click(),
+            _ => {}
+        }
+        harness.run_steps(4);
+        return;
+    };
     {
         // A list has the name of the label before it.
         let list = harness.query_by_role_and_label(Role::ComboBox, label);
@@ -36,6 +47,7 @@ fn act(harness: &mut Harness<'static, App>, act: Act) {
             Act::Click(_) => node.click(),
             Act::Type(..) => node.focus(),
             Act::Set(_, value) => node.set_value_accesskit(value),
+            Act::Press(_) | Act::Part(_) => {}
         }
     }
     harness.run_steps(4);
@@ -302,6 +314,105 @@ fn pictures_of_training() -> Result<(), Box<dyn std::error::Error>> {
                     ..StartAt::default()
                 };
                 let file = format!("{name}-{theme}-{size_name}.png");
+                picture(&folder, &file, size, start, &[], acts)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn pictures_of_concepts() -> Result<(), Box<dyn std::error::Error>> {
+    let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES").map(PathBuf::from) else {
+        return Ok(());
+    };
+    let empty = [Act::Click("Concepts")];
+    let listed = [
+        Act::Click("Concepts"),
+        Act::Click("Make concepts from keywords"),
+        Act::Click("How these were made"),
+    ];
+    let one = [
+        Act::Click("Concepts"),
+        Act::Click("Make concepts from keywords"),
+        Act::Click("Sort by feature"),
+        Act::Part("Concept of feature 0: "),
+    ];
+    for (light, theme) in [(false, "dark"), (true, "light")] {
+        for (size, size_name) in [([1280.0, 800.0], "1280"), ([1920.0, 1080.0], "1920")] {
+            for (name, acts) in [
+                ("concepts-empty", &empty[..]),
+                ("concepts", &listed),
+                ("concept", &one),
+            ] {
+                let start = StartAt {
+                    screen: Some(Screen::Gallery),
+                    dictionary: Some("histories".to_owned()),
+                    light: Some(light),
+                    ..StartAt::default()
+                };
+                let file = format!("{name}-{theme}-{size_name}.png");
+                picture(&folder, &file, size, start, &[], acts)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn pictures_of_review() -> Result<(), Box<dyn std::error::Error>> {
+    let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES").map(PathBuf::from) else {
+        return Ok(());
+    };
+    let name = Act::Type("Reviewer's name", "Ada");
+    let begin = Act::Click("Begin the review");
+    let who: [Act; 0] = [];
+    let first = [name, begin];
+    let going = [
+        name,
+        begin,
+        Act::Press(egui::Key::Num7),
+        Act::Press(egui::Key::A),
+        Act::Press(egui::Key::X),
+        Act::Press(egui::Key::F),
+        Act::Press(egui::Key::U),
+        Act::Press(egui::Key::ArrowRight),
+        Act::Press(egui::Key::E),
+    ];
+    let write_first = [
+        name,
+        begin,
+        Act::Click("When the proposal is shown"),
+        Act::Click("Write first"),
+    ];
+    let agreement = [name, begin, Act::Click("Agreement")];
+    let disagreements = [name, begin, Act::Click("Disagreements")];
+    let detection = [
+        name,
+        begin,
+        Act::Click("Detection test"),
+        Act::Click("Begin the test"),
+        Act::Press(egui::Key::Y),
+    ];
+    for (light, theme) in [(false, "dark"), (true, "light")] {
+        for (size, size_name) in [([1280.0, 800.0], "1280"), ([1920.0, 1080.0], "1920")] {
+            for (file, dictionary, acts) in [
+                ("review-who", "films", &who[..]),
+                ("review-films", "films", &first),
+                ("review-going", "films", &going),
+                ("review-histories", "histories", &first),
+                ("review-reports", "reports", &write_first),
+                ("review-agreement", "films", &agreement),
+                ("review-disagreements", "films", &disagreements),
+                ("review-detection", "films", &detection),
+            ] {
+                let start = StartAt {
+                    screen: Some(Screen::Review),
+                    dictionary: Some(dictionary.to_owned()),
+                    light: Some(light),
+                    ..StartAt::default()
+                };
+                let file = format!("{file}-{theme}-{size_name}.png");
                 picture(&folder, &file, size, start, &[], acts)?;
             }
         }

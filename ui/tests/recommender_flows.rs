@@ -330,3 +330,51 @@ fn only_recommenders_are_measured_over_all_users() {
     let (harness, _) = open(Screen::Steer, start);
     assert!(harness.query_by_label("All users").is_none());
 }
+
+#[test]
+fn concepts_are_filtered_and_survive_a_look_elsewhere() {
+    let (mut harness, backend) = feature_of_histories(Screen::Gallery);
+    click(&mut harness, "Concepts");
+    harness.get_by_label("No concepts yet");
+    click(&mut harness, "Conventions of the concepts");
+    click(&mut harness, "Cases as RecSAE");
+    click(&mut harness, "Make concepts from keywords");
+    harness.run_steps(4);
+    assert_eq!(backend.asked(), ["concepts of histories RecSae"]);
+    harness.get_by_label("Raw dimensions  not measured in this run");
+    harness.get_by_label("60 of 60 features");
+    click(&mut harness, "Filter concepts, left");
+    harness
+        .get_by_label("Filter concepts, left")
+        .type_text("coffee");
+    harness.run_steps(4);
+    harness.get_by_label("18 of 60 features");
+    click(&mut harness, "Sort by feature");
+    let row = |harness: &Harness<'static, App>| {
+        let mut rows = harness.query_all_by_label_contains("Concept of feature 1: coffee");
+        rows.next().is_some()
+    };
+    assert!(row(&harness));
+    // What one looked at is there when one comes back from a film dictionary's feature.
+    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num1);
+    harness.run_steps(3);
+    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num5);
+    harness.run_steps(3);
+    assert!(row(&harness));
+}
+
+#[test]
+fn a_feature_without_concept_says_so() {
+    let start = StartAt {
+        dictionary: Some("histories".to_owned()),
+        feature: Some(77),
+        ..StartAt::default()
+    };
+    let (mut harness, backend) = open(Screen::Feature, start);
+    click(&mut harness, "Concept");
+    assert_eq!(harness.state().screen(), Screen::Gallery);
+    click(&mut harness, "Make concepts from keywords");
+    harness.run_steps(4);
+    assert_eq!(backend.asked().len(), 1);
+    harness.get_by_label_contains("Feature 77 has no concept in this run");
+}

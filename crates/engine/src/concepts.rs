@@ -28,11 +28,11 @@ use crate::error::{EngineError, Result};
 use crate::evaluate_ranking::check_catalogue;
 use crate::indexed::Dictionary;
 use crate::jobs::JobContext;
-use crate::kept_runs::{KeptRun, read_json};
+use crate::kept_runs::{KeptRun, REQUEST, read_json};
 use crate::language_model::{AnswerBook, Voice, load_voice, load_voices};
 use crate::model_registry::to_json;
 use crate::session::Session;
-use crate::views::ConceptsView;
+use crate::views::{ConceptSettingsView, ConceptsView};
 
 /// Answers of language models, with their prompts.
 const ANSWERS: &str = "answers.jsonl";
@@ -204,4 +204,16 @@ impl Session {
             catalogue,
         })
     }
+}
+
+/// The dictionary of a run and how it was made, without its results.
+///
+/// # Errors
+/// When there is no such run, or its record is damaged.
+pub(crate) fn concept_settings(
+    session: &Session,
+    name: &str,
+) -> Result<(String, ConceptSettingsView)> {
+    let record: RunRecord = read_json(&session.concepts_file(name, REQUEST)?)?;
+    Ok(record.dictionary_and_settings())
 }

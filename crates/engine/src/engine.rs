@@ -1,6 +1,7 @@
 //! The door of the window: cheap queries, commands that become jobs, and events.
 
 mod ablation;
+mod concepts;
 mod recommenders;
 mod review;
 mod training;

@@ -12,7 +12,7 @@ use crate::model_registry::to_json;
 use crate::session::Session;
 
 /// What the run was asked for.
-const REQUEST: &str = "request.json";
+pub(crate) const REQUEST: &str = "request.json";
 
 /// The folder of a run.
 pub(crate) struct KeptRun<'a> {

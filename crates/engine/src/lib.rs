@@ -9,6 +9,7 @@ mod associate;
 mod bench_models;
 mod bench_recommenders;
 mod bench_sae;
+mod concept_pages;
 mod concepts;
 mod decision_files;
 mod decision_stream;

@@ -25,8 +25,9 @@ pub use ablation::{
     DebiasView, ExampleLists, GroupEffect, ListFigures, TradeOffPoint,
 };
 pub use concepts::{
-    ConceptCaseView, ConceptItemView, ConceptSettingsView, ConceptTestView, ConceptTotalsView,
-    ConceptView, ConceptsView, DistinctItemsView, MeanView, TitleCoherenceView, YardstickView,
+    ConceptCaseView, ConceptItemView, ConceptPages, ConceptRunView, ConceptSettingsView,
+    ConceptTestView, ConceptTotalsView, ConceptView, ConceptsView, DistinctItemsView, MeanView,
+    TitleCoherenceView, YardstickView,
 };
 pub use explanations::{
     ControlView, DetectionView, ExplanationsView, PassageView, ScoreSettingsView, ScoreTotalsView,
@@ -165,6 +166,8 @@ pub enum Event {
     Curve(String, Result<Arc<Vec<StepReport>>, String>),
     /// The answer to a request for a whole history.
     HistoryRead(HistoryTicket, Box<Result<HistoryView, String>>),
+    /// A run of concepts asked for was read: its name, and what it holds.
+    ConceptsRead(String, Result<Arc<ConceptPages>, String>),
     /// The answer to a tracing request.
     Traced(TraceTicket, Box<Result<crate::TraceView, String>>),
     /// A file dialog was closed: what the user chose it for, and the path.

@@ -50,6 +50,7 @@ impl App {
                     Screen::Train => self.screens.train.ui(&ctx, ui),
                     Screen::Gallery => self.screens.gallery.ui(&ctx, ui),
                     Screen::Feature => self.screens.feature.ui(&ctx, ui),
+                    Screen::Review => self.screens.review.ui(&ctx, ui),
                     Screen::Steer => self.screens.steer.ui(&ctx, ui),
                 }
             });
@@ -70,6 +71,7 @@ impl App {
             Screen::Train => self.screens.train.title(),
             Screen::Gallery => self.screens.gallery.title(),
             Screen::Feature => self.screens.feature.title(),
+            Screen::Review => self.screens.review.title(),
             Screen::Steer => self.screens.steer.title(),
         }
     }

@@ -1,11 +1,14 @@
 //! Changes state: hears the engine, reads keys, runs commands.
 
 use egui::{Context, Key, Modifiers};
-use engine::views::{Event, FeatureQuery, FeatureSort, JobEnd, PathPurpose};
+use engine::views::{
+    DictionaryView, Event, ExampleKind, FeatureQuery, FeatureSort, JobEnd, PathPurpose,
+};
 use schema::FeatureId;
 
 use crate::app::{App, AppContext, context};
-use crate::commands::{Command, Screen};
+use crate::backend::{Answer, Backend};
+use crate::commands::{Command, ReviewCommand, Screen};
 use crate::options::{Screenshot, StartAt};
 use crate::screens::Panel as _;
 use crate::toasts::Level;
@@ -73,6 +76,7 @@ impl App {
             self.screens.train.on_event(&ctx, &event);
             self.screens.gallery.on_event(&ctx, &event);
             self.screens.feature.on_event(&ctx, &event);
+            self.screens.review.on_event(&ctx, &event);
             self.screens.steer.on_event(&ctx, &event);
             if event == Event::ProjectChanged {
                 self.restore_place();
@@ -95,6 +99,9 @@ impl App {
         if start.dictionary.is_some() {
             gallery.panes[0].dictionary.clone_from(&start.dictionary);
             gallery.side_by_side = false;
+        }
+        if let Some(sae) = &start.dictionary {
+            self.screens.review.open(sae.clone());
         }
         if start.second_dictionary.is_some() {
             gallery.panes[1]
@@ -148,7 +155,7 @@ impl App {
     }
 
     fn keys(&mut self, ctx: &Context) {
-        let typing = ctx.egui_wants_keyboard_input();
+        let typing = ctx.text_edit_focused();
         let shortcuts = [
             (Key::K, Command::TogglePalette),
             (Key::D, Command::ToggleSideBySide),
@@ -161,7 +168,8 @@ impl App {
             (Key::Num4, Command::Show(Screen::Train)),
             (Key::Num5, Command::Show(Screen::Gallery)),
             (Key::Num6, Command::Show(Screen::Feature)),
-            (Key::Num7, Command::Show(Screen::Steer)),
+            (Key::Num7, Command::Show(Screen::Review)),
+            (Key::Num8, Command::Show(Screen::Steer)),
         ];
         for (key, command) in shortcuts {
             if ctx.input_mut(|input| input.consume_key(Modifiers::COMMAND, key)) {
@@ -171,6 +179,11 @@ impl App {
         self.heat.held = !typing && ctx.input(|input| input.key_down(Key::H));
         if typing {
             return;
+        }
+        // First, for Ctrl+Z alone would fit too.
+        let redo = Modifiers::COMMAND | Modifiers::SHIFT;
+        if ctx.input_mut(|input| input.consume_key(redo, Key::Z)) {
+            self.commands.send(Command::Redo);
         }
         if ctx.input_mut(|input| input.consume_key(Modifiers::COMMAND, Key::Z)) {
             self.commands.send(Command::Undo);
@@ -247,6 +260,11 @@ impl App {
                 self.screens.feature.open(sae, feature);
                 self.screen = Screen::Feature;
             }
+            Command::ShowConcept(sae, feature) => {
+                self.screens.gallery.show_concept(&sae, feature);
+                self.screen = Screen::Gallery;
+            }
+            Command::ShowConcepts => self.show_concepts(),
             Command::FiringOnSample(dataset, sample) => {
                 let dictionaries = std::sync::Arc::clone(&self.seen.dictionaries);
                 let gallery = &mut self.screens.gallery;
@@ -282,6 +300,28 @@ impl App {
                 self.screen = Screen::Models;
             }
             Command::DismissToast(id) => self.toasts.dismiss(id),
+            other => self.run_review(other),
+        }
+    }
+
+    /// Commands of the review; the rest is asked of the engine.
+    fn run_review(&mut self, command: Command) {
+        let is_here = self.screen == Screen::Review;
+        match command {
+            Command::ShowReview(tab) => {
+                self.screens.review.show(tab);
+                self.screen = Screen::Review;
+            }
+            Command::ReviewDictionary(sae) => {
+                self.screens.review.open(sae);
+                self.screen = Screen::Review;
+            }
+            Command::ToggleBlind => {
+                self.screens.review.toggle_blind(&context!(self));
+                self.screen = Screen::Review;
+            }
+            Command::Undo if is_here => self.screens.review.undo(&context!(self)),
+            Command::Redo if is_here => self.screens.review.redo(&context!(self)),
             other => self.ask(other),
         }
     }
@@ -306,18 +346,17 @@ impl App {
             Command::Decide(request) => {
                 backend.decide(&request.sae, request.feature, request.state, &request.text)
             }
-            Command::Undo => backend.undo_decision().map(|undone| {
-                if !undone {
-                    self.toasts
-                        .push(Level::Warning, "There is no decision to take back");
-                }
-            }),
+            Command::Undo => backend.undo_decision(),
             Command::Steer(request) => backend.steer(request).map(|ticket| {
                 self.screens.steer.waits_for(ticket);
             }),
-            Command::Trace(request) => backend.trace(request.clone()).map(|ticket| {
-                self.screens.feature.trace.waits_for(ticket, request);
-            }),
+            Command::ReadConcepts(name) => backend.read_concepts(&name),
+            Command::MakeConcepts(request) => {
+                let sae = request.sae.clone();
+                backend.make_concepts(*request).map(|job| {
+                    self.screens.gallery.concepts_wait_for(job, &sae);
+                })
+            }
             Command::ReadModel(name) => backend.read_model(&name),
             Command::ReadCurve(name) => backend.read_curve(&name),
             Command::Forecast(request) => backend.forecast(*request).map(|job| {
@@ -331,9 +370,6 @@ impl App {
             Command::ResumeRecommender(name) => backend.resume_recommender(&name).map(drop),
             Command::DiscardRecommender(name) => backend.discard_recommender(&name).map(drop),
             Command::ImportRecommender(request) => backend.import_recommender(*request).map(drop),
-            Command::ReadHistory(request) => backend.read_history(request.clone()).map(|ticket| {
-                self.screens.feature.history.waits_for(ticket, request);
-            }),
             Command::Ablate(request) => backend.ablate(*request).map(|job| {
                 self.screens.steer.all_users.waits_for(job);
             }),
@@ -360,14 +396,70 @@ impl App {
                 self.seen.reviewer = backend.reviewer();
                 Ok(())
             }
-            _ => Ok(()),
+            other => self.ask_evidence(other),
         };
         if let Err(problem) = answer {
             self.toasts.push(Level::Error, problem);
         }
     }
 
+    /// Commands of the review and of large examples that the engine carries out.
+    fn ask_evidence(&mut self, command: Command) -> Answer<()> {
+        let backend = &self.backend;
+        let large = if self.screen == Screen::Review {
+            &mut self.screens.review.large
+        } else {
+            &mut self.screens.feature.large
+        };
+        match command {
+            Command::Trace(request) => backend
+                .trace(request.clone())
+                .map(|ticket| large.trace.waits_for(ticket, request)),
+            Command::ReadHistory(request) => backend
+                .read_history(request.clone())
+                .map(|ticket| large.history.waits_for(ticket, request)),
+            Command::Redo => match &self.screens.feature.subject {
+                Some((sae, _)) => backend.redo_on(sae),
+                None => Err("There is nothing to restore".to_owned()),
+            },
+            Command::Review(asked) => {
+                let awaits = asked.awaits_record();
+                let answer = review_command(&**backend, asked);
+                if awaits && answer.is_err() {
+                    self.screens.review.refused();
+                }
+                answer
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The concepts of the recommender's dictionary that the gallery shows, else of the first.
+    fn show_concepts(&mut self) {
+        let is_history = |view: &&DictionaryView| view.kind == ExampleKind::History;
+        let panes = self.screens.gallery.panes.iter();
+        let shown = panes
+            .filter_map(|pane| pane.dictionary.as_deref())
+            .filter_map(|name| self.seen.dictionaries.iter().find(|view| view.name == name))
+            .find(is_history);
+        let found = shown.or_else(|| self.seen.dictionaries.iter().find(is_history));
+        match found.map(|view| view.name.clone()) {
+            Some(sae) => {
+                self.screens.gallery.show_concept(&sae, None);
+                self.screen = Screen::Gallery;
+            }
+            None => self.toasts.push(
+                Level::Warning,
+                "No dictionary of this project reads a recommender's user vectors",
+            ),
+        }
+    }
+
     fn step_feature(&mut self, step: isize) {
+        if self.screen == Screen::Review {
+            self.screens.review.step(&context!(self), step as i64);
+            return;
+        }
         let Some((sae, feature)) = self.screens.feature.subject.clone() else {
             return;
         };
@@ -423,5 +515,32 @@ impl App {
             });
             ctx.send_viewport_cmd(egui::ViewportCommand::Screenshot(callback));
         }
+    }
+}
+
+/// What a reviewer asked the engine for.
+fn review_command(backend: &dyn Backend, asked: ReviewCommand) -> Answer<()> {
+    match asked {
+        ReviewCommand::Decide {
+            sae,
+            queue,
+            case,
+            answer,
+        } => backend.decide_case(&sae, &queue, case, answer),
+        ReviewCommand::Keep {
+            sae,
+            queue,
+            case,
+            draft,
+        } => backend.keep_draft(&sae, &queue, case, draft),
+        ReviewCommand::Agreement(sae) => backend.agreement(&sae).map(drop),
+        ReviewCommand::HandIn {
+            sae,
+            test,
+            said,
+            milliseconds,
+        } => backend.record_detection(&sae, test, said, milliseconds),
+        ReviewCommand::Undo(sae) => backend.undo_on(&sae),
+        ReviewCommand::Redo(sae) => backend.redo_on(&sae),
     }
 }

@@ -23,8 +23,10 @@ impl App {
                     text: String::new(),
                     ..screens.gallery.panes[i].query.clone()
                 },
+                concepts: screens.gallery.panes[i].shows_concepts,
             }),
             feature: screens.feature.subject.clone(),
+            review: screens.review.dictionary.clone(),
             dataset: screens.data.dataset.clone(),
             sample: screens.data.sample,
             steering: screens.steer.remembered(),
@@ -72,6 +74,7 @@ impl App {
         for (pane, old) in screens.gallery.panes.iter_mut().zip(place.panes) {
             pane.dictionary = old.dictionary;
             pane.query = old.query;
+            pane.shows_concepts = old.concepts;
         }
         let dictionaries = &self.seen.dictionaries;
         screens.gallery.choose_missing(dictionaries);
@@ -80,6 +83,11 @@ impl App {
             && known(&sae).is_some_and(|view| view.indexed && feature.0 < view.n_features)
         {
             screens.feature.open(sae, feature);
+        }
+        if let Some(sae) = place.review
+            && known(&sae).is_some_and(|view| view.indexed)
+        {
+            screens.review.open(sae);
         }
         let dataset = place.dataset.and_then(|name| {
             let mut datasets = self.seen.datasets.iter();

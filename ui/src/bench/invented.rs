@@ -31,7 +31,13 @@ pub(crate) struct State {
     pub(crate) recommenders: Vec<TrainRecommenderRequest>,
     /// Changes that were saved.
     pub(crate) changes: Vec<SavedChange>,
+    /// Dictionaries whose concepts were made.
+    pub(crate) concepts: Vec<String>,
     pub(crate) reviewer: String,
+    /// Detection tests that were answered.
+    pub(crate) detections: Vec<engine::views::DetectionResult>,
+    /// What is kept of the review.
+    pub(super) desk: super::review::Desk,
     pub(crate) memory: Option<String>,
     pub(crate) place: Option<String>,
     pub(crate) closed: bool,

@@ -4,21 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use engine::views::{
-    AblationRequest, AddRecommenderRequest, BestAssociation, DatasetView, DebiasRequest,
-    DictionaryView, Event, ExampleKind, FeatureCard, FeaturePage, FeatureQuery, FilmSize,
-    FilmState, HistoryRequest, HistoryTicket, ImportPreview, ImportRequest, JobEnd, JobView,
-    ModelEntry, ModelView, PathPurpose, PictureState, ProjectView, RecentProject, Revision,
-    RunRequest, RunView, SampleView, SavedChange, SteerOutcome, SteerRequest, SteerTicket,
-    SteerView, TraceTicket, UnfinishedRecommender, WritesView,
+    AblationRequest, AddRecommenderRequest, BestAssociation, ConceptRunView, DatasetView,
+    DebiasRequest, DetectionResult, DetectionTest, DictionaryView, Disagreement, Event,
+    ExampleKind, FeatureCard, FeaturePage, FeatureQuery, FilmSize, FilmState, HistoryRequest,
+    HistoryTicket, ImportPreview, ImportRequest, JobEnd, JobView, ModelEntry, ModelView,
+    PathPurpose, PictureState, ProjectView, QueueRequest, QueuedCase, RecentProject, ReviewAnswer,
+    ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress, Revision, RunRequest, RunView,
+    SampleView, SavedChange, SteerOutcome, SteerRequest, SteerTicket, SteerView, TraceTicket,
+    UnfinishedRecommender,
 };
-use engine::{LocatedReport, TraceRequest, TraceView, TrainRecommenderRequest};
+use engine::{ConceptRequest, LocatedReport, TraceRequest, TraceView, TrainRecommenderRequest};
 use schema::{
-    Association, DatasetKind, DatasetManifest, Decision, FeatureId, HookPoint, JobId, PatchGrid,
-    Report, ReviewState, Skipped, Split,
+    DatasetKind, FeatureId, HookPoint, JobId, PatchGrid, Report, ReviewState, Skipped, Split,
 };
 
 use super::invented::{Invented, N_SAMPLES, SIDE, example, film, items, kind_of, mixed};
-use super::recommenders;
+use super::invented_page::datasets;
+use super::{concepts, readers, recommenders};
 use crate::backend::{Answer, Backend};
 
 impl Backend for Invented {
@@ -118,32 +120,7 @@ impl Backend for Invented {
         if self.state().closed {
             return Err("no project is open".to_owned());
         }
-        let view = |name: &str, kind| DatasetView {
-            manifest: DatasetManifest {
-                name: name.to_owned(),
-                kind,
-                n_samples: N_SAMPLES,
-                findings: vec!["effusion".to_owned()],
-                source: "invented for tests".to_owned(),
-                licence: None,
-                skipped: Vec::new(),
-                planted: true,
-                seed: Some(0),
-            },
-            n_by_split: [400, 50, 50],
-            n_groups: N_SAMPLES,
-            n_items: 90,
-            categories: if kind == DatasetKind::Interactions {
-                vec!["Tea".to_owned(), "Invented".to_owned()]
-            } else {
-                Vec::new()
-            },
-        };
-        Ok(Arc::new(vec![
-            view("films", DatasetKind::Radiographs),
-            view("histories", DatasetKind::Interactions),
-            view("reports", DatasetKind::Reports),
-        ]))
+        Ok(Arc::new(datasets()))
     }
 
     fn sample(&self, dataset: &str, sample: u32) -> Answer<SampleView> {
@@ -411,6 +388,26 @@ impl Backend for Invented {
         Ok(JobId(53))
     }
 
+    fn concept_runs(&self, sae: &str) -> Answer<Arc<Vec<ConceptRunView>>> {
+        let state = self.state();
+        let made = state.concepts.iter().filter(|made| *made == sae);
+        Ok(Arc::new(made.map(|sae| concepts::run(sae)).collect()))
+    }
+
+    fn read_concepts(&self, name: &str) -> Answer<()> {
+        let pages = Arc::new(concepts::pages(name));
+        self.send(Event::ConceptsRead(name.to_owned(), Ok(pages)));
+        Ok(())
+    }
+
+    fn make_concepts(&self, request: ConceptRequest) -> Answer<JobId> {
+        self.note(format!("concepts of {} {:?}", request.sae, request.cases));
+        self.state().concepts.push(request.sae);
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        self.send(Event::JobEnded(JobId(61), JobEnd::Finished(String::new())));
+        Ok(JobId(61))
+    }
+
     fn dictionaries(&self) -> Answer<Arc<Vec<DictionaryView>>> {
         if self.state().closed {
             return Err("no project is open".to_owned());
@@ -472,46 +469,7 @@ impl Backend for Invented {
     }
 
     fn feature_page(&self, sae: &str, feature: FeatureId) -> Answer<Arc<FeaturePage>> {
-        let card = self.feature_card(sae, feature)?;
-        let decisions = self.state().decisions.iter().rev().cloned().collect();
-        Ok(Arc::new(FeaturePage {
-            card: (*card).clone(),
-            kind: kind_of(sae),
-            n_active_rows: 1234,
-            mean_activation: 2.5,
-            top: Arc::new((0..8).map(|i| example(sae, feature, i)).collect()),
-            bands: Arc::new(
-                (0..4)
-                    .map(|band| {
-                        (0..6)
-                            .map(|i| example(sae, feature, band * 4 + i))
-                            .collect()
-                    })
-                    .collect(),
-            ),
-            neighbours: vec![(FeatureId(5), "effusion, right".to_owned(), 0.62)],
-            cofiring: vec![(FeatureId(9), String::new(), 0.3)],
-            associations: vec![Association {
-                name: "effusion".to_owned(),
-                log_odds: 3.2,
-                interval: [2.6, 3.8],
-                auroc: 0.91,
-                p: 1e-9,
-                q: 1e-8,
-                n_with: 80,
-                n_without: 420,
-            }],
-            writes: Some(WritesView {
-                promoted: vec![(" effusion".to_owned(), 2.1)],
-                suppressed: vec![(" clear".to_owned(), -1.4)],
-                items: (kind_of(sae) == ExampleKind::History)
-                    .then(|| recommenders::effects(feature.0)),
-            }),
-            explanations: Vec::new(),
-            decisions,
-            warnings: Vec::new(),
-            notes: Vec::new(),
-        }))
+        self.page(sae, feature).map(Arc::new)
     }
 
     fn propose_keywords(&self, sae: &str) -> Answer<JobId> {
@@ -520,26 +478,112 @@ impl Backend for Invented {
     }
 
     fn decide(&self, sae: &str, feature: FeatureId, state: ReviewState, text: &str) -> Answer<()> {
-        let decision = Decision {
-            sae: sae.to_owned(),
-            sae_hash: String::new(),
+        let queue = QueueRequest {
+            reviewer: self.reviewer(),
+            ..QueueRequest::default()
+        };
+        let answer = ReviewAnswer {
             feature,
             state,
             text: text.to_owned(),
-            reviewer: self.reviewer(),
-            at: "2026-01-01T00:00:00Z".to_owned(),
-            ..Decision::default()
+            ..ReviewAnswer::default()
         };
-        let mut inner = self.state();
-        inner.decisions.push(decision.clone());
-        inner.events.push(Event::Decided(Box::new(decision)));
-        self.revision.fetch_add(1, Ordering::AcqRel);
+        self.record(sae, &queue, answer);
         Ok(())
     }
 
-    fn undo_decision(&self) -> Answer<bool> {
+    fn undo_decision(&self) -> Answer<()> {
+        self.take_back();
+        Ok(())
+    }
+
+    fn undo_on(&self, _sae: &str) -> Answer<()> {
+        self.take_back();
+        Ok(())
+    }
+
+    fn redo_on(&self, _sae: &str) -> Answer<()> {
+        self.restore();
+        Ok(())
+    }
+
+    fn review_progress(&self, sae: &str, _queue: &QueueRequest) -> Answer<ReviewProgress> {
+        Ok(self.progress(sae))
+    }
+
+    fn review_item(&self, sae: &str, queue: &QueueRequest, case: u32) -> Answer<Arc<ReviewItem>> {
+        self.item(sae, queue, case).map(Arc::new)
+    }
+
+    fn next_case(&self, sae: &str, _queue: &QueueRequest, case: u32) -> Answer<Option<u32>> {
+        Ok(self.next_to_do(sae, case))
+    }
+
+    fn queued_cases(&self, sae: &str, _queue: &QueueRequest) -> Answer<Vec<QueuedCase>> {
+        Ok(self.cases(sae))
+    }
+
+    fn review_place(&self, _sae: &str) -> Answer<Option<ReviewPlace>> {
+        Ok(self.kept_place())
+    }
+
+    fn decide_case(
+        &self,
+        sae: &str,
+        queue: &QueueRequest,
+        _case: u32,
+        answer: ReviewAnswer,
+    ) -> Answer<()> {
+        self.record(sae, queue, answer);
+        Ok(())
+    }
+
+    fn keep_draft(
+        &self,
+        _sae: &str,
+        queue: &QueueRequest,
+        case: u32,
+        draft: Option<ReviewDraft>,
+    ) -> Answer<()> {
+        self.keep(queue, case, draft);
+        Ok(())
+    }
+
+    fn agreement(&self, sae: &str) -> Answer<JobId> {
+        let report = Box::new(Ok(readers::report(sae)));
+        self.send(Event::Agreement(sae.to_owned(), report));
+        Ok(JobId(71))
+    }
+
+    fn disagreements(&self, sae: &str) -> Answer<Arc<Vec<Disagreement>>> {
+        Ok(Arc::new(readers::report(sae).disagreements))
+    }
+
+    fn detection_test(
+        &self,
+        sae: &str,
+        feature: FeatureId,
+        seed: u64,
+    ) -> Answer<Arc<DetectionTest>> {
+        Ok(Arc::new(readers::test(sae, feature, seed)))
+    }
+
+    fn record_detection(
+        &self,
+        _sae: &str,
+        test: Arc<DetectionTest>,
+        said: Vec<bool>,
+        _milliseconds: u64,
+    ) -> Answer<()> {
+        let result = readers::result(&test, &said, &self.reviewer());
+        self.state().detections.push(result.clone());
         self.revision.fetch_add(1, Ordering::AcqRel);
-        Ok(self.state().decisions.pop().is_some())
+        self.send(Event::Detected(Box::new(Ok(result))));
+        Ok(())
+    }
+
+    fn detection_results(&self, _sae: &str) -> Answer<Vec<DetectionResult>> {
+        Ok(self.state().detections.clone())
     }
 
     fn reviewer(&self) -> String {

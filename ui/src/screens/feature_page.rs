@@ -2,9 +2,10 @@
 
 mod effects;
 mod evidence;
-mod examples;
+pub(crate) mod examples;
 mod history;
 mod judgement;
+pub(crate) mod large;
 mod trace;
 
 use std::sync::Arc;
@@ -17,14 +18,13 @@ use crate::app_context::{AppContext, sample_name};
 use crate::backend::Answer;
 use crate::commands::{Command, Screen};
 use crate::screens::Panel;
-use crate::screens::feature_page::history::History;
+use crate::screens::feature_page::examples::Examples;
 use crate::screens::feature_page::judgement::Judgement;
-use crate::screens::feature_page::trace::Trace;
+use crate::screens::feature_page::large::LargeExample;
 use crate::screens::gallery::card::card_title;
 use crate::tokens::{self, GRID};
-use crate::widgets::film_viewer::{FilmViewer, Heat, Subject};
 use crate::widgets::split::{Edge, Extent, split_ui};
-use crate::widgets::{chip, notice, number, token_text};
+use crate::widgets::{chip, notice, number};
 
 /// State of the feature page.
 #[derive(Default)]
@@ -33,12 +33,9 @@ pub(crate) struct FeatureScreen {
     pub(crate) subject: Option<(String, FeatureId)>,
     /// Which example is large: row (0 is the top, then the bands) and place in it.
     chosen: (usize, usize),
-    viewer: FilmViewer,
+    /// The large example.
+    pub(crate) large: LargeExample,
     judgement: Judgement,
-    /// Where in the film a text feature comes from.
-    pub(crate) trace: Trace,
-    /// The whole history of the large example.
-    pub(crate) history: History,
     page: Option<(Revision, Answer<Arc<FeaturePage>>)>,
 }
 
@@ -66,7 +63,13 @@ impl FeatureScreen {
 
     fn page_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, page: &FeaturePage) {
         self.keys(ui, page);
-        header_ui(ctx, ui, sae, page, examples::chosen(page, self.chosen));
+        header_ui(
+            ctx,
+            ui,
+            sae,
+            page,
+            examples::chosen(Examples::of_page(page), self.chosen),
+        );
         split_ui(
             ctx,
             ui,
@@ -105,7 +108,7 @@ impl FeatureScreen {
                 range: 96.0..=(ui.available_height() - 120.0).max(97.0),
             },
             |ui| {
-                examples::rows_ui(ctx, ui, page, &mut self.chosen);
+                examples::rows_ui(ctx, ui, Examples::of_page(page), &mut self.chosen);
             },
         );
         egui::CentralPanel::no_frame().show(ui, |ui| self.large_ui(ctx, ui, sae, page));
@@ -113,7 +116,7 @@ impl FeatureScreen {
 
     /// The chosen example, as large as there is room.
     fn large_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, page: &FeaturePage) {
-        let Some(example) = examples::chosen(page, self.chosen) else {
+        let Some(example) = examples::chosen(Examples::of_page(page), self.chosen) else {
             notice::empty_ui(
                 ui,
                 "Never active",
@@ -123,57 +126,15 @@ impl FeatureScreen {
             );
             return;
         };
-        let maximum = page.card.max_activation;
-        match &example.content {
-            ExampleContent::Film {
-                dataset,
-                size,
-                grid,
-                heat,
-            } => {
-                let name = example_name(example);
-                let subject = Subject {
-                    dataset,
-                    sample: example.sample,
-                    name: &name,
-                    size: *size,
-                    heat: Some(Heat {
-                        grid: *grid,
-                        activations: heat,
-                        maximum,
-                        unit: "activation",
-                    }),
-                    boxes: &[],
-                };
-                self.viewer.ui(ctx, ui, &subject);
-            }
-            ExampleContent::Text { tokens } => {
-                notice::weak_ui(ui, example_name(example));
-                let traces = ctx.backend.can_trace(sae);
-                ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-                    ui.set_max_width(ui.available_width().min(760.0));
-                    token_text::token_text_ui(ui, tokens, maximum, ctx.heat.visible());
-                    if traces {
-                        ui.add_space(GRID);
-                        let subject = (sae, page.card.feature);
-                        self.trace.ui(ctx, ui, subject, example);
-                    }
-                });
-            }
-            ExampleContent::History { items } => {
-                notice::weak_ui(ui, example_name(example));
-                let subject = (sae, page.card.feature);
-                let shown = (example, items.as_slice(), maximum);
-                self.history.ui(ctx, ui, subject, shown);
-            }
-        }
+        let shown = (example, page.card.max_activation);
+        self.large.ui(ctx, ui, (sae, page.card.feature), shown);
     }
 
     fn keys(&mut self, ui: &Ui, page: &FeaturePage) {
         if ui.ctx().egui_wants_keyboard_input() {
             return;
         }
-        let n_in_row = examples::row(page, self.chosen.0).map_or(0, <[_]>::len);
+        let n_in_row = examples::row(Examples::of_page(page), self.chosen.0).map_or(0, <[_]>::len);
         ui.input(|input| {
             if input.modifiers.any() {
                 return;
@@ -231,9 +192,7 @@ impl Panel for FeatureScreen {
                 }
             }
             Event::DecisionFailed(_) => self.judgement.failed(),
-            Event::Traced(ticket, answer) => self.trace.take(*ticket, answer),
-            Event::HistoryRead(ticket, answer) => self.history.take(*ticket, answer),
-            _ => {}
+            other => self.large.on_event(other),
         }
     }
 }
@@ -292,6 +251,16 @@ fn header_ui(
             if ctx.backend.can_steer(sae) && ui.button("Steer this feature").clicked() {
                 let sample = card.top.first().map(|example| example.sample);
                 ctx.send(Command::SteerFeature(sae.to_owned(), card.feature, sample));
+            }
+            if page.kind == ExampleKind::History
+                && ui
+                    .button("Concept")
+                    .on_hover_text(
+                        "What it looks for, in words, and how far that holds on other users",
+                    )
+                    .clicked()
+            {
+                ctx.send(Command::ShowConcept(sae.to_owned(), Some(card.feature)));
             }
             let title = RichText::new(card_title(card)).font(tokens::title_font());
             ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {

@@ -1,11 +1,12 @@
 //! Gallery: the features of one dictionary as cards, or of two side by side.
 
 pub(crate) mod card;
+mod concepts;
 pub(crate) mod pane;
 
 use egui::Ui;
 use engine::views::{DictionaryView, Event, ExampleKind};
-use schema::FeatureId;
+use schema::{FeatureId, JobId};
 
 use crate::app_context::AppContext;
 use crate::commands::{Command, Screen};
@@ -65,6 +66,24 @@ impl GalleryScreen {
         let ids = self.panes.iter().find_map(|pane| pane.ids(sae))?;
         let place = ids.iter().position(|&id| id == feature)?;
         ids.get(place.checked_add_signed(step)?).copied()
+    }
+
+    /// Shows the concepts of a recommender's dictionary, or that of one feature.
+    pub(crate) fn show_concept(&mut self, sae: &str, feature: Option<FeatureId>) {
+        let of = |pane: &Pane| pane.dictionary.as_deref() == Some(sae);
+        // The half that shows the dictionary already, else the left one.
+        let at = usize::from(self.side_by_side && !of(&self.panes[0]) && of(&self.panes[1]));
+        let pane = &mut self.panes[at];
+        pane.dictionary = Some(sae.to_owned());
+        pane.shows_concepts = true;
+        pane.concepts.chosen = feature;
+    }
+
+    /// Remembers the job that makes concepts of a dictionary.
+    pub(crate) fn concepts_wait_for(&mut self, job: JobId, sae: &str) {
+        for pane in &mut self.panes {
+            pane.concepts.waits_for(job, sae.to_owned());
+        }
     }
 
     /// Shows only features active on `sample` in every half that reads `dataset`.
@@ -128,6 +147,9 @@ impl Panel for GalleryScreen {
     }
 
     fn on_event(&mut self, ctx: &AppContext<'_>, event: &Event) {
+        for pane in &mut self.panes {
+            pane.concepts.on_event(event);
+        }
         if matches!(event, Event::ProjectChanged) {
             let side_by_side = self.side_by_side;
             *self = Self {

@@ -116,6 +116,12 @@ impl FilmViewer {
         }
     }
 
+    /// Whether the film is shown otherwise than it came: another window, or inverted.
+    pub(crate) fn is_changed(&self) -> bool {
+        let first = self.shown.as_ref().and_then(|shown| shown.presets.first());
+        self.inverted || (first.is_some() && self.window.as_ref() != first)
+    }
+
     /// Takes the film from the engine; a sentence when it cannot be read.
     fn load(&mut self, ctx: &AppContext<'_>, ui: &Ui, subject: &Subject<'_>) -> Option<String> {
         if let Some(shown) = &self.shown

@@ -62,6 +62,24 @@ pub(crate) fn paint(painter: &Painter, screen: Screen, centre: Pos2, colour: Col
             painter.circle_stroke(at(-2.0, -2.0), 6.0, stroke);
             painter.line_segment([at(2.5, 2.5), at(8.5, 8.5)], stroke);
         }
+        Screen::Review => {
+            // A list whose first entries are ticked.
+            for y in [-6.0, 0.0, 6.0] {
+                painter.line_segment([at(-1.0, y), at(9.0, y)], stroke);
+            }
+            for y in [-6.0, 0.0] {
+                painter.line(
+                    vec![at(-9.0, y), at(-7.0, y + 2.5), at(-4.0, y - 2.5)],
+                    stroke,
+                );
+            }
+            painter.rect_stroke(
+                Rect::from_center_size(at(-6.5, 6.0), Vec2::splat(4.0)),
+                1.0,
+                Stroke::new(1.0, colour),
+                StrokeKind::Middle,
+            );
+        }
         Screen::Steer => {
             for (y, knob) in [(-6.0, 4.0), (0.0, -4.0), (6.0, 2.0)] {
                 painter.line_segment([at(-9.0, y), at(9.0, y)], stroke);

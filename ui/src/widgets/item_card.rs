@@ -35,6 +35,8 @@ pub(crate) enum Measure {
         /// 1 to 10; 0 where the feature is silent.
         level: Option<u8>,
     },
+    /// A bar with the level, 1 to 10; 0 where the feature is silent.
+    Level(u8),
     /// The score, in words.
     Score,
 }
@@ -125,7 +127,7 @@ pub(crate) fn paint_picture(ctx: &AppContext<'_>, ui: &Ui, rect: Rect, item: &It
 fn height(measure: Measure) -> f32 {
     match measure {
         Measure::None => HEIGHT,
-        Measure::Activation { .. } | Measure::Score => HEIGHT + MEASURE,
+        Measure::Activation { .. } | Measure::Level(_) | Measure::Score => HEIGHT + MEASURE,
     }
 }
 
@@ -205,6 +207,7 @@ fn spoken(item: &ItemView, style: &CardStyle<'_>) -> String {
             level: Some(level), ..
         } => format!(", activation {value}, level {level}"),
         Measure::Activation { .. } => format!(", activation {value}"),
+        Measure::Level(level) => format!(", level {level}"),
         Measure::Score => format!(", score {value}"),
     }
 }
@@ -219,6 +222,8 @@ fn paint_measure(
     let (text, maximum, room) = match measure {
         Measure::None => return,
         Measure::Score => (format!("score {value}"), 0.0, 0.0),
+        Measure::Level(0) => ("silent".to_owned(), 10.0, 52.0),
+        Measure::Level(level) => (format!("level {level}"), 10.0, 52.0),
         Measure::Activation { maximum, level } => match level {
             Some(0) => ("silent".to_owned(), maximum, 88.0),
             Some(level) => (format!("{value} · level {level}"), maximum, 88.0),
@@ -231,7 +236,10 @@ fn paint_measure(
     );
     if maximum > 0.0 {
         painter.rect_filled(bar, 2.0, theme.control);
-        let share = item.activation / maximum;
+        let share = match measure {
+            Measure::Level(level) => f32::from(level) / maximum,
+            _ => item.activation / maximum,
+        };
         if share > 0.0 {
             let width = bar.width() * share.min(1.0);
             let filled = Rect::from_min_size(bar.min, Vec2::new(width, bar.height()));

@@ -119,6 +119,53 @@ pub(crate) struct StripStyle<'a> {
     pub(crate) scroll_to: Option<usize>,
 }
 
+/// An item and the feature's level there, where it is known.
+pub(crate) type LevelledItem = (ItemView, Option<u8>);
+
+/// Item cards with levels in reading order, oldest first, and what is recommended next outlined.
+pub(crate) fn level_strip_ui(
+    ctx: &AppContext<'_>,
+    ui: &mut Ui,
+    items: &[LevelledItem],
+    recommended: Option<&LevelledItem>,
+) {
+    let width = card_width(ui);
+    let mut all = items.iter().chain(recommended);
+    let has_picture = all.any(|(item, _)| item.picture.is_some());
+    let measure = |level: Option<u8>| level.map_or(Measure::None, Measure::Level);
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing = Vec2::splat(GRID);
+        for (i, (item, level)) in items.iter().enumerate() {
+            let card = CardStyle {
+                width,
+                mark: None,
+                measure: measure(*level),
+                has_picture,
+                name: format!("Item {}", i + 1),
+            };
+            item_card_ui(ctx, ui, item, &card);
+        }
+        if let Some((item, level)) = recommended {
+            let card = CardStyle {
+                width,
+                mark: Some("recommended next"),
+                measure: measure(*level),
+                has_picture,
+                name: "Recommended next".to_owned(),
+            };
+            item_card_ui(ctx, ui, item, &card);
+        }
+    });
+}
+
+/// Width of cards that fill the width of the place.
+fn card_width(ui: &Ui) -> f32 {
+    let n_columns = ((ui.available_width() + GRID) / (item_card::MIN_WIDTH + GRID))
+        .floor()
+        .max(1.0);
+    ((ui.available_width() + GRID) / n_columns - GRID).floor()
+}
+
 /// Item cards in reading order, oldest first, wrapped to the width.
 pub(crate) fn item_strip_ui(
     ctx: &AppContext<'_>,
@@ -126,10 +173,7 @@ pub(crate) fn item_strip_ui(
     items: &[ItemView],
     style: &StripStyle<'_>,
 ) {
-    let n_columns = ((ui.available_width() + GRID) / (item_card::MIN_WIDTH + GRID))
-        .floor()
-        .max(1.0);
-    let width = ((ui.available_width() + GRID) / n_columns - GRID).floor();
+    let width = card_width(ui);
     let first_held_out = items.len().saturating_sub(style.n_held_out);
     let recommended = style.recommended;
     let has_picture = any_picture(items) || recommended.is_some_and(|item| item.picture.is_some());

@@ -1,6 +1,6 @@
 //! Rows of small tables: columns of fixed shares, text cut where its column ends.
 
-use egui::{Align, Color32, Pos2, Response, Role, Sense, Ui, Vec2, WidgetInfo};
+use egui::{Align, Color32, Pos2, Rect, Response, Role, Sense, Ui, Vec2, WidgetInfo};
 
 use crate::widgets::item_strip::truncated;
 
@@ -54,6 +54,12 @@ pub(crate) fn row_ui(ui: &mut Ui, cells: &[Cell<'_>]) -> Response {
         .collect::<Vec<_>>()
         .join("  ");
     response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &label));
+    paint(ui, rect, cells);
+    response
+}
+
+/// Paints cells into a row that the caller has allocated.
+pub(crate) fn paint(ui: &Ui, rect: Rect, cells: &[Cell<'_>]) {
     let mut left = rect.left();
     for cell in cells {
         let width = rect.width() * cell.width;
@@ -66,5 +72,4 @@ pub(crate) fn row_ui(ui: &mut Ui, cells: &[Cell<'_>]) -> Response {
         ui.painter().galley(at, text, cell.colour);
         left += width;
     }
-    response
 }

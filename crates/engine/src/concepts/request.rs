@@ -267,6 +267,11 @@ impl RunRecord {
         self
     }
 
+    /// Which dictionary it is about, and how it was made.
+    pub(super) fn dictionary_and_settings(self) -> (String, ConceptSettingsView) {
+        (self.sae, self.settings)
+    }
+
     /// Whether all but the time is the same.
     pub(super) fn asks_the_same(&self, other: &Self) -> bool {
         let mut other = other.clone();

@@ -9,8 +9,8 @@ use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::session::Session;
 use crate::views::{
-    DetectionResult, DetectionTest, Disagreement, Event, QueueRequest, ReviewAnswer, ReviewDraft,
-    ReviewItem, ReviewPlace, ReviewProgress,
+    DetectionResult, DetectionTest, Disagreement, Event, QueueRequest, QueuedCase, ReviewAnswer,
+    ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress,
 };
 
 impl Engine {
@@ -117,6 +117,14 @@ impl Engine {
     /// When there is no such dictionary.
     pub fn next_case(&self, sae: &str, queue: &QueueRequest, case: u32) -> Result<Option<u32>> {
         self.shared.session()?.next_case(sae, queue, case)
+    }
+
+    /// The cases of a queue in their order. Some milliseconds for a long queue: not in every frame.
+    ///
+    /// # Errors
+    /// When there is no such dictionary or it has no index.
+    pub fn queued_cases(&self, sae: &str, queue: &QueueRequest) -> Result<Vec<QueuedCase>> {
+        self.shared.session()?.queued_cases(sae, queue)
     }
 
     /// Where the reviewer was on a dictionary: the queue and the case in it.

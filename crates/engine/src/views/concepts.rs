@@ -1,7 +1,11 @@
 //! Concepts of a recommender's dictionary as the window and the command line show them.
 
+use std::collections::BTreeMap;
+
 use schema::{Association, FeatureId};
 use serde::{Deserialize, Serialize};
+
+use super::ItemView;
 
 /// A figure with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -214,4 +218,30 @@ pub struct ConceptsView {
     pub concepts: Vec<ConceptView>,
     /// What limits the figures, a sentence each.
     pub notes: Vec<String>,
+}
+
+/// A finished run of concepts in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConceptRunView {
+    /// Its name in the project.
+    pub name: String,
+    /// What explained: `keywords`, a model, or `stored`.
+    pub explained_by: String,
+    /// What judged; `None` where nothing was judged.
+    pub judged_by: Option<String>,
+    /// Rule of the cases: `apart` or `recsae`.
+    pub cases: String,
+    /// When it began, RFC 3339 in UTC.
+    pub at: String,
+}
+
+/// One run with everything its cases are drawn from.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ConceptPages {
+    /// The run.
+    pub view: ConceptsView,
+    /// Every item of its cases, by id; activation 0.
+    pub items: BTreeMap<u32, ItemView>,
+    /// By user that is a test case: the last items before the recommended one, oldest first.
+    pub histories: BTreeMap<u32, Vec<u32>>,
 }

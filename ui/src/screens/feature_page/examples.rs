@@ -11,25 +11,50 @@ use crate::widgets::{example, notice, number};
 /// Side of a film thumbnail.
 const THUMB: f32 = 88.0;
 
+/// The examples of one feature.
+#[derive(Clone, Copy)]
+pub(crate) struct Examples<'a> {
+    /// How they look.
+    pub(crate) kind: ExampleKind,
+    /// Best first.
+    pub(crate) top: &'a [ExampleView],
+    /// From equal quantile bands of the activation, highest band first.
+    pub(crate) bands: &'a [Vec<ExampleView>],
+    /// The feature's highest activation.
+    pub(crate) maximum: f32,
+}
+
+impl<'a> Examples<'a> {
+    /// Those of a feature page.
+    pub(crate) fn of_page(page: &'a FeaturePage) -> Self {
+        Self {
+            kind: page.kind,
+            top: &page.top,
+            bands: &page.bands,
+            maximum: page.card.max_activation,
+        }
+    }
+}
+
 /// Row 0 is the top, the others are quantile bands, highest first.
-pub(crate) fn row(page: &FeaturePage, index: usize) -> Option<&[ExampleView]> {
+pub(crate) fn row(shown: Examples<'_>, index: usize) -> Option<&[ExampleView]> {
     match index.checked_sub(1) {
-        None => Some(&page.top),
-        Some(band) => page.bands.get(band).map(Vec::as_slice),
+        None => Some(shown.top),
+        Some(band) => shown.bands.get(band).map(Vec::as_slice),
     }
 }
 
 /// The example that is shown large.
-pub(crate) fn chosen(page: &FeaturePage, place: (usize, usize)) -> Option<&ExampleView> {
-    row(page, place.0)
+pub(crate) fn chosen(shown: Examples<'_>, place: (usize, usize)) -> Option<&ExampleView> {
+    row(shown, place.0)
         .and_then(|examples| examples.get(place.1))
-        .or_else(|| page.top.first())
+        .or_else(|| shown.top.first())
 }
 
-fn row_name(page: &FeaturePage, index: usize) -> String {
+fn row_name(shown: Examples<'_>, index: usize) -> String {
     match index {
         0 => "Top".to_owned(),
-        _ => format!("Band {index} of {}", page.bands.len()),
+        _ => format!("Band {index} of {}", shown.bands.len()),
     }
 }
 
@@ -37,7 +62,7 @@ fn row_name(page: &FeaturePage, index: usize) -> String {
 pub(crate) fn rows_ui(
     ctx: &AppContext<'_>,
     ui: &mut Ui,
-    page: &FeaturePage,
+    shown: Examples<'_>,
     place: &mut (usize, usize),
 ) {
     ui.add_space(GRID);
@@ -45,22 +70,22 @@ pub(crate) fn rows_ui(
         .id_salt("example rows")
         .auto_shrink(false)
         .show(ui, |ui| {
-            for index in 0..=page.bands.len() {
-                let Some(examples) = row(page, index).filter(|row| !row.is_empty()) else {
+            for index in 0..=shown.bands.len() {
+                let Some(examples) = row(shown, index).filter(|row| !row.is_empty()) else {
                     continue;
                 };
-                notice::weak_ui(ui, heading(page, index, examples));
-                match page.kind {
-                    ExampleKind::Film => films_ui(ctx, ui, page, (index, examples), place),
+                notice::weak_ui(ui, heading(shown, index, examples));
+                match shown.kind {
+                    ExampleKind::Film => films_ui(ctx, ui, shown, (index, examples), place),
                     ExampleKind::Text | ExampleKind::History => {
-                        lines_ui(ctx, ui, page, (index, examples), place);
+                        lines_ui(ctx, ui, shown, (index, examples), place);
                     }
                 }
             }
         });
 }
 
-fn heading(page: &FeaturePage, index: usize, examples: &[ExampleView]) -> String {
+fn heading(shown: Examples<'_>, index: usize, examples: &[ExampleView]) -> String {
     let highest = examples.iter().map(|e| e.activation).fold(0.0, f32::max);
     let lowest = examples
         .iter()
@@ -68,7 +93,7 @@ fn heading(page: &FeaturePage, index: usize, examples: &[ExampleView]) -> String
         .fold(highest, f32::min);
     format!(
         "{} · activation {} to {}",
-        row_name(page, index),
+        row_name(shown, index),
         number::activation(highest),
         number::activation(lowest)
     )
@@ -77,7 +102,7 @@ fn heading(page: &FeaturePage, index: usize, examples: &[ExampleView]) -> String
 fn films_ui(
     ctx: &AppContext<'_>,
     ui: &mut Ui,
-    page: &FeaturePage,
+    shown: Examples<'_>,
     (index, examples): (usize, &[ExampleView]),
     place: &mut (usize, usize),
 ) {
@@ -88,7 +113,7 @@ fn films_ui(
             ui.horizontal(|ui| {
                 for (i, sample) in examples.iter().enumerate() {
                     let size = Vec2::splat(THUMB);
-                    one_ui(ctx, ui, page, (size, sample), (index, i), place);
+                    one_ui(ctx, ui, shown, (size, sample), (index, i), place);
                 }
             });
         });
@@ -97,14 +122,14 @@ fn films_ui(
 fn lines_ui(
     ctx: &AppContext<'_>,
     ui: &mut Ui,
-    page: &FeaturePage,
+    shown: Examples<'_>,
     (index, examples): (usize, &[ExampleView]),
     place: &mut (usize, usize),
 ) {
     ui.spacing_mut().item_spacing.y = 2.0;
     for (i, sample) in examples.iter().enumerate() {
         let size = Vec2::new(ui.available_width() - GRID, 26.0);
-        one_ui(ctx, ui, page, (size, sample), (index, i), place);
+        one_ui(ctx, ui, shown, (size, sample), (index, i), place);
     }
     ui.add_space(GRID);
 }
@@ -112,13 +137,13 @@ fn lines_ui(
 fn one_ui(
     ctx: &AppContext<'_>,
     ui: &mut Ui,
-    page: &FeaturePage,
+    shown: Examples<'_>,
     (size, sample): (Vec2, &ExampleView),
     own: (usize, usize),
     place: &mut (usize, usize),
 ) {
     let (rect, response) = ui.allocate_exact_size(size, Sense::click());
-    let label = format!("Example {} of {}", own.1 + 1, row_name(page, own.0));
+    let label = format!("Example {} of {}", own.1 + 1, row_name(shown, own.0));
     response.widget_info(|| WidgetInfo::labeled(Role::Button, true, &label));
     if response.clicked() {
         *place = own;
@@ -127,7 +152,7 @@ fn one_ui(
         return;
     }
     let theme = tokens::of(ui);
-    let is_film = page.kind == ExampleKind::Film;
+    let is_film = shown.kind == ExampleKind::Film;
     if !is_film {
         ui.painter().rect_filled(rect, tokens::RADIUS, theme.panel);
     }
@@ -136,7 +161,7 @@ fn one_ui(
     } else {
         rect.shrink2(Vec2::new(GRID, 0.0))
     };
-    example::paint(ctx, ui, inner, sample, page.card.max_activation);
+    example::paint(ctx, ui, inner, sample, shown.maximum);
     let width = if *place == own {
         2.0
     } else if response.hovered() || response.has_focus() {

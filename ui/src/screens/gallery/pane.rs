@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use egui::{Pos2, Rect, RichText, ScrollArea, Ui, Vec2};
-use engine::views::{DictionaryView, FeatureQuery, FeatureSort, Revision};
+use engine::views::{DictionaryView, ExampleKind, FeatureQuery, FeatureSort, Revision};
 use schema::{FeatureId, ReviewState};
 
 use crate::app_context::{AppContext, kind_name};
 use crate::backend::Answer;
 use crate::commands::Command;
 use crate::screens::gallery::card;
+use crate::screens::gallery::concepts::Concepts;
 use crate::tokens::{self, GRID};
 use crate::widgets::{chip, notice, number};
 use crate::words;
@@ -45,6 +46,10 @@ pub(crate) struct Pane {
     pub(crate) selected: Option<FeatureId>,
     /// Whether a card with a proposal was seen: then proposing again is not the next step.
     has_proposals: bool,
+    /// Whether concepts are shown in place of cards, where the dictionary is a recommender's.
+    pub(crate) shows_concepts: bool,
+    /// Concepts of the dictionary.
+    pub(crate) concepts: Concepts,
     listing: Option<Listing>,
 }
 
@@ -57,6 +62,8 @@ impl Pane {
             query: first_query(),
             selected: None,
             has_proposals: false,
+            shows_concepts: false,
+            concepts: Concepts::new(side),
             listing: None,
         }
     }
@@ -83,6 +90,10 @@ impl Pane {
             );
             return;
         };
+        if self.shows_concepts && dictionary.kind == ExampleKind::History {
+            self.concepts.ui(ctx, ui, &dictionary.name);
+            return;
+        }
         if !dictionary.indexed {
             notice::empty_ui(
                 ui,
@@ -135,9 +146,37 @@ impl Pane {
                 .response
                 .accessible_name(format!("Dictionary on the {}", self.side));
             if let Some(view) = ctx.dictionary(&current) {
+                if view.kind == ExampleKind::History {
+                    self.tabs_ui(ui);
+                }
                 notice::weak_cut_ui(ui, facts(view)).on_hover_text(more_facts(view));
             }
         });
+    }
+
+    /// Cards, or concepts.
+    fn tabs_ui(&mut self, ui: &mut Ui) {
+        for (concepts, name, hint) in [
+            (
+                false,
+                "Cards",
+                "Every feature with the histories that excite it",
+            ),
+            (
+                true,
+                "Concepts",
+                "What each feature looks for, in words, and how far that holds on other users",
+            ),
+        ] {
+            let is_shown = self.shows_concepts == concepts;
+            if ui
+                .selectable_label(is_shown, name)
+                .on_hover_text(hint)
+                .clicked()
+            {
+                self.shows_concepts = concepts;
+            }
+        }
     }
 
     fn filter_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, dictionary: &DictionaryView) {

@@ -1,0 +1,226 @@
+//! What comes before a review: who, which dictionary, which queue; and what an empty queue says.
+
+use egui::{ComboBox, RichText, TextEdit, Ui};
+use engine::views::{QueueKind, QueueOrder, QueueRequest};
+use schema::ReviewMode;
+
+use crate::app_context::AppContext;
+use crate::commands::{Command, ReviewTab, Screen};
+use crate::tokens;
+use crate::widgets::notice;
+
+/// Parts of the screen, their names and what they are for.
+pub(super) const TABS: [(ReviewTab, &str, &str); 4] = [
+    (
+        ReviewTab::Queue,
+        "Queue",
+        "One feature after another, with its evidence and the proposed label",
+    ),
+    (
+        ReviewTab::Disagreements,
+        "Disagreements",
+        "Features on which readers differ, to be settled",
+    ),
+    (
+        ReviewTab::Agreement,
+        "Agreement",
+        "How far readers agree with each other, with the program and with themselves",
+    ),
+    (
+        ReviewTab::Detection,
+        "Detection test",
+        "Does a label tell you where the feature is active? The same examples that a judge sees",
+    ),
+];
+
+const KINDS: [(QueueKind, &str, &str); 3] = [
+    (
+        QueueKind::Label,
+        "Label features",
+        "Features with a proposal, for their labels",
+    ),
+    (
+        QueueKind::SecondReader,
+        "Second reader",
+        "Features that another reader has decided on; what they decided stays hidden",
+    ),
+    (
+        QueueKind::Adjudicate,
+        "Settle disagreements",
+        "Features on which readers differ, with what each said; your word stands",
+    ),
+];
+
+const ORDERS: [(QueueOrder, &str, &str); 4] = [
+    (
+        QueueOrder::LowestScore,
+        "Lowest score first",
+        "Proposals that scored worst first, those without a score last",
+    ),
+    (
+        QueueOrder::Disagreement,
+        "Most disagreement first",
+        "Features with the most different answers of readers and proposal first",
+    ),
+    (
+        QueueOrder::Density,
+        "Densest first",
+        "Features that are active on the most places first",
+    ),
+    (
+        QueueOrder::Random,
+        "Random",
+        "By the seed: what is found so far then holds for the whole dictionary",
+    ),
+];
+
+const MODES: [(ReviewMode, &str, &str); 3] = [
+    (
+        ReviewMode::ProposalFirst,
+        "Proposal shown",
+        "The proposed label is there at once",
+    ),
+    (
+        ReviewMode::WriteFirst,
+        "Write first",
+        "You write what you see, then the proposal is revealed: it cannot lead you",
+    ),
+    (
+        ReviewMode::Blind,
+        "Blind",
+        "The proposal is never shown; B switches this on and off",
+    ),
+];
+
+fn choice_ui<T: Copy + PartialEq>(
+    ui: &mut Ui,
+    (name, width): (&str, f32),
+    choices: &[(T, &str, &str)],
+    value: &mut T,
+) {
+    let chosen = choices.iter().find(|(choice, ..)| choice == value);
+    let (_, text, hint) = chosen.copied().unwrap_or((*value, "", ""));
+    ComboBox::from_id_salt(name)
+        .selected_text(text)
+        .width(width)
+        .show_ui(ui, |ui| {
+            for (choice, text, hint) in choices {
+                ui.selectable_value(value, *choice, *text)
+                    .on_hover_text(*hint);
+            }
+        })
+        .response
+        .on_hover_text(hint)
+        .accessible_name(name);
+}
+
+/// What the queue is for, its order, when proposals are shown.
+pub(super) fn queue_ui(ui: &mut Ui, queue: &mut QueueRequest) {
+    choice_ui(ui, ("Queue kind", 132.0), &KINDS, &mut queue.kind);
+    if queue.kind == QueueKind::SecondReader {
+        // An order by disagreement would tell what others decided.
+        if queue.order == QueueOrder::Disagreement {
+            queue.order = QueueOrder::Random;
+        }
+        let orders: Vec<_> = ORDERS
+            .iter()
+            .filter(|(order, ..)| *order != QueueOrder::Disagreement)
+            .copied()
+            .collect();
+        choice_ui(ui, ("Queue order", 156.0), &orders, &mut queue.order);
+    } else {
+        choice_ui(ui, ("Queue order", 156.0), &ORDERS, &mut queue.order);
+    }
+    choice_ui(
+        ui,
+        ("When the proposal is shown", 116.0),
+        &MODES,
+        &mut queue.mode,
+    );
+    if queue.kind == QueueKind::Label {
+        ui.checkbox(&mut queue.everything, "All live")
+            .on_hover_text("Also features without a proposal, where others have one");
+    }
+}
+
+/// The dictionary under review; another one, if it was chosen.
+pub(super) fn dictionary_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) -> Option<String> {
+    let mut chosen = None;
+    ComboBox::from_id_salt("reviewed dictionary")
+        .selected_text(RichText::new(sae).font(tokens::title_font()))
+        .width(150.0)
+        .show_ui(ui, |ui| {
+            for view in ctx.dictionaries.iter().filter(|view| view.indexed) {
+                if ui.selectable_label(view.name == sae, &view.name).clicked() {
+                    chosen = Some(view.name.clone());
+                }
+            }
+        })
+        .response
+        .accessible_name("Dictionary under review");
+    chosen
+}
+
+/// Asks who reviews; the name, once it is given.
+pub(super) fn name_ui(ui: &mut Ui, name: &mut String) -> Option<String> {
+    let mut given = None;
+    notice::empty_ui(
+        ui,
+        "Who reviews?",
+        "Your name stands on every decision, and with it your queue, your place in it and your \
+         figures. It is asked once and stays on this computer.",
+        |ui| {
+            let field = ui
+                .add(
+                    TextEdit::singleline(name)
+                        .hint_text("Name or initials")
+                        .desired_width(240.0),
+                )
+                .accessible_name("Reviewer's name");
+            if name.is_empty() && ui.memory(egui::Memory::focused).is_none() {
+                field.request_focus();
+            }
+            let text = name.trim();
+            let entered = field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
+            let clicked = ui
+                .add_enabled(!text.is_empty(), egui::Button::new("Begin the review"))
+                .clicked();
+            if (entered || clicked) && !text.is_empty() {
+                given = Some(text.to_owned());
+            }
+        },
+    );
+    given
+}
+
+/// A queue without cases: why, and what to do; whether to label features instead.
+pub(super) fn empty_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, kind: QueueKind) -> bool {
+    let mut labels = false;
+    let (title, text) = match kind {
+        QueueKind::Label => (
+            "No feature to label",
+            "Every feature of this dictionary is dead on the indexed samples. Choose another \
+             dictionary, or look at it in the gallery.",
+        ),
+        QueueKind::SecondReader => (
+            "Nothing for a second reader yet",
+            "Features appear here once another reader has decided on them, under another name. What \
+             they decided stays hidden until you have decided too.",
+        ),
+        QueueKind::Adjudicate => (
+            "Readers do not differ",
+            "Features appear here when two readers said different things of them. Whoever settles \
+             one has the last word on its label.",
+        ),
+    };
+    notice::empty_ui(ui, title, text, |ui| {
+        if kind == QueueKind::Label && ui.button("Show it in the gallery").clicked() {
+            ctx.send(Command::UseDictionary(sae.to_owned()));
+        }
+        labels = kind != QueueKind::Label && ui.button("Label features").clicked();
+        if ui.button("Go to Gallery").clicked() {
+            ctx.send(Command::Show(Screen::Gallery));
+        }
+    });
+    labels
+}
