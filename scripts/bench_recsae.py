@@ -316,7 +316,8 @@ def main():
             loads.append(os.getloadavg()[0])
             print(json.dumps(turns[-1]), file=sys.stderr)
     print(f"{processor()}, {arguments.threads} threads, load {min(loads):.1f} to {max(loads):.1f},"
-          f" {arguments.turns} turns of at most {arguments.batches} batches or {arguments.seconds:.0f} s")
+          f" {arguments.turns} turns of at most {arguments.batches} batches or"
+          f" {arguments.seconds:.0f} s")
     report(turns)
 
 
