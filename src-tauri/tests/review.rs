@@ -246,6 +246,7 @@ fn undo_and_redo_work_after_restarts() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, step by step")]
 fn another_readers_decisions_come_in_once_and_conflict_until_settled() {
     let dir = project();
     let at = dir.path();
