@@ -7,6 +7,9 @@ use crate::auroc::{area, midranks};
 use crate::error::{ExplainError, all_finite, same_length};
 use crate::{TermTable, TwoByTwo, benjamini_hochberg};
 
+/// What another keyword must add to the balanced accuracy of those before it.
+const LEAST_GAIN: f64 = 0.02;
+
 /// How keywords are chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KeywordOptions {
@@ -173,6 +176,90 @@ impl<'a> Keywords<'a> {
             at: at.to_owned(),
             ..Explanation::default()
         })
+    }
+
+    /// The label of the one to three keywords that together tell active from other samples best:
+    /// the one with the highest balanced accuracy of "has it", then those that raise it by 0.02 or
+    /// more, where having any of them counts. `None` if there is no keyword.
+    ///
+    /// # Errors
+    /// As [`Keywords::of`].
+    ///
+    /// # Example
+    /// Active samples have `tube` or `line`, others neither: `tube` alone misses those with `line`,
+    /// both together tell all.
+    pub fn propose_together(
+        &self,
+        feature: FeatureId,
+        keywords: &[Association],
+        activations: &[f32],
+    ) -> Result<Option<Explanation>, ExplainError> {
+        same_length(
+            "activations for keywords",
+            self.table.n_samples(),
+            activations.len(),
+        )?;
+        let mut active: Vec<u32> = self.activating(activations);
+        active.sort_unstable();
+        let is_active = |sample: u32| active.binary_search(&sample).is_ok();
+        let n_active = active.len();
+        let n_others = self.samples.len() - n_active;
+        if n_active == 0 || n_others == 0 {
+            return Ok(None);
+        }
+        let accuracy = |terms: &[u32]| -> f64 {
+            let has = |sample: &u32| {
+                let own = self.table.terms_of(*sample);
+                terms.iter().any(|term| own.binary_search(term).is_ok())
+            };
+            let (mut found, mut spared) = (0_usize, 0_usize);
+            for sample in &self.samples {
+                match (is_active(*sample), has(sample)) {
+                    (true, true) => found += 1,
+                    (false, false) => spared += 1,
+                    _ => {}
+                }
+            }
+            0.5 * (found as f64 / n_active as f64 + spared as f64 / n_others as f64)
+        };
+        let mut chosen: Vec<(&Association, u32)> = Vec::new();
+        let mut best = 0.5;
+        while chosen.len() < 3 {
+            let taken: Vec<u32> = chosen.iter().map(|(_, term)| *term).collect();
+            let next = keywords
+                .iter()
+                .filter_map(|keyword| Some((keyword, self.table.number_of(&keyword.name)?)))
+                .filter(|(_, term)| !taken.contains(term))
+                .map(|(keyword, term)| {
+                    let with: Vec<u32> = taken.iter().copied().chain([term]).collect();
+                    (keyword, term, accuracy(&with))
+                })
+                // Of equals the first, which is the surest.
+                .reduce(|a, b| if b.2 > a.2 { b } else { a });
+            match next {
+                Some((keyword, term, value)) if value >= best + LEAST_GAIN => {
+                    chosen.push((keyword, term));
+                    best = value;
+                }
+                _ => break,
+            }
+        }
+        if chosen.is_empty() {
+            return Ok(None);
+        }
+        let text: Vec<&str> = chosen.iter().map(|(one, _)| one.name.as_str()).collect();
+        let names = text.clone();
+        let rest = keywords
+            .iter()
+            .filter(|one| !names.contains(&one.name.as_str()));
+        let evidence = chosen.iter().map(|(one, _)| *one).chain(rest);
+        Ok(Some(Explanation {
+            feature,
+            text: text.join(", "),
+            by: "keywords".to_owned(),
+            evidence: evidence.cloned().collect(),
+            ..Explanation::default()
+        }))
     }
 
     /// Samples looked at that are active, at most the share of the options, strongest kept. Of

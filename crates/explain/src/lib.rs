@@ -57,7 +57,7 @@ pub use f1::{ClusteredF1, F1Counts};
 pub use keywords::{KeywordOptions, Keywords};
 pub use levels::{Levels, N_LEVELS};
 pub use logistic::Logistic;
-pub use passage::Passage;
+pub use passage::{Passage, words_of};
 pub use passage_prompts::{
     JudgedText, PassageExplainer, PassageJudge, PassageKeywordJudge, shown_passages,
 };

@@ -1,6 +1,8 @@
 //! A part of a report as an explainer or a judge reads it: its tokens, and how active a feature is
 //! at each.
 
+use std::collections::BTreeSet;
+
 /// Tokens above this share of the passage's strongest are marked, as in Delphi.
 const MARKED_SHARE: f32 = 0.3;
 /// Longest text shown, in characters.
@@ -36,6 +38,42 @@ impl Passage {
             .map(|&value| value > 0.0 && value > least)
             .collect();
         self.marked_at(&is_marked)
+    }
+
+    /// Words, in lower case, at which the feature is active above 0.3 of its strongest; a word is as
+    /// active as its most active token.
+    ///
+    /// # Example
+    /// ```
+    /// use explain::Passage;
+    ///
+    /// let passage = Passage {
+    ///     tokens: ["No", " eff", "usion", "."].map(str::to_owned).to_vec(),
+    ///     activations: vec![0.1, 0.0, 2.0, 0.0],
+    ///     strongest: 2.0,
+    /// };
+    /// assert_eq!(passage.active_words(), ["effusion"]);
+    /// ```
+    pub fn active_words(&self) -> Vec<String> {
+        let least = MARKED_SHARE * self.strongest;
+        let mut words: Vec<(String, f32)> = vec![(String::new(), 0.0)];
+        for (token, &value) in self.tokens.iter().zip(&self.activations) {
+            for c in token.chars() {
+                if !c.is_alphanumeric() {
+                    words.push((String::new(), 0.0));
+                    continue;
+                }
+                if let Some((word, highest)) = words.last_mut() {
+                    word.extend(c.to_lowercase());
+                    *highest = highest.max(value);
+                }
+            }
+        }
+        words.retain(|(word, value)| !word.is_empty() && *value > 0.0 && *value > least);
+        let mut words: Vec<String> = words.into_iter().map(|(word, _)| word).collect();
+        words.sort_unstable();
+        words.dedup();
+        words
     }
 
     /// The text with these tokens between `<<` and `>>`.
@@ -128,6 +166,14 @@ impl Passage {
     pub fn level(&self, highest: f32) -> u8 {
         level(self.strongest, highest)
     }
+}
+
+/// The words of a text in lower case, each once.
+pub fn words_of(text: &str) -> BTreeSet<String> {
+    text.split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_lowercase)
+        .collect()
 }
 
 /// Tenths of `highest`, rounded up: 0 for silence, 10 for the highest.

@@ -8,6 +8,7 @@ use crate::concept_prompts::{read_explanation, read_prediction};
 use crate::text_model::{TextModel, Writing};
 use crate::{
     ExplainError, Explained, Explainer, Judge, Passage, PromptTemplate, TermTable, text_terms,
+    words_of,
 };
 
 /// Tokens of an explanation at most.
@@ -127,11 +128,12 @@ impl PassageJudge<'_> {
     }
 }
 
-/// Judges passages by terms: 10 where the passage says what a term of the explanation names, and
+/// Judges passages by terms: above 5 where the passage says what a term of the explanation names, and
 /// 0 where it does not. "No effusion" does not name an effusion.
 ///
 /// Terms of an explanation are its parts between commas, where all of them are terms of the table,
-/// as keywords are; else its words and pairs of words, as far as the table has them.
+/// as keywords are; else its words and pairs of words, as far as the table has them. A part between
+/// quotation marks is a word as it is written, denied or not.
 #[derive(Debug)]
 pub struct PassageKeywordJudge<'a> {
     table: &'a TermTable,
@@ -144,20 +146,39 @@ impl<'a> PassageKeywordJudge<'a> {
     }
 }
 
+/// The parts of an explanation that are words in quotation marks, and the rest.
+fn quoted_and_rest(explanation: &str) -> (BTreeSet<String>, String) {
+    let (mut quoted, mut rest) = (BTreeSet::new(), Vec::new());
+    for part in explanation.split(',').map(str::trim) {
+        let inner = part
+            .strip_prefix('"')
+            .and_then(|part| part.strip_suffix('"'));
+        match inner {
+            Some(word) => {
+                quoted.insert(word.to_lowercase());
+            }
+            None => rest.push(part),
+        }
+    }
+    (quoted, rest.join(", "))
+}
+
 impl Judge<JudgedText> for PassageKeywordJudge<'_> {
     fn predict(&self, explanation: &str, case: &JudgedText) -> Result<Option<f64>, ExplainError> {
-        let named = self.table.named_in(explanation);
-        if named.is_empty() {
-            return Ok(Some(0.0));
-        }
+        let (quoted, rest) = quoted_and_rest(explanation);
+        let named = self.table.named_in(&rest);
         let said: BTreeSet<u32> = text_terms(&case.0)
             .iter()
             .filter_map(|term| self.table.number_of(term))
             .collect();
-        let n_said = named.intersection(&said).count();
+        let n_named = named.len() + quoted.len();
+        let n_said =
+            named.intersection(&said).count() + quoted.intersection(&words_of(&case.0)).count();
+        if n_said == 0 {
+            return Ok(Some(0.0));
+        }
         // The more of what is named is said, the surer; one term is enough to say so.
-        let share = n_said as f64 / named.len() as f64;
-        Ok(Some(if n_said == 0 { 0.0 } else { 6.0 + 4.0 * share }))
+        Ok(Some(6.0 + 4.0 * n_said as f64 / n_named as f64))
     }
 }
 
@@ -270,5 +291,8 @@ mod tests {
         assert!(predict("effusion, tube", "A tube.") > 5.0);
         assert!(predict("words about a tube", "The tube ends there.") > 5.0);
         assert!(predict("something else", "A tube.") < 0.1);
+        // A word in quotation marks counts as it is written.
+        assert!(predict("\"effusion\"", "There is no effusion.") > 9.9);
+        assert!(predict("\"effusions\", chest", "There is no effusion.") < 0.1);
     }
 }

@@ -228,13 +228,13 @@ impl<'a> Chooser<'a> {
     }
 
     /// Passages of the construction part, the strongest and as many more on which the feature is
-    /// silent, each with the activation: what keywords are found in. The test takes no part.
+    /// silent: what keywords are found in. The test takes no part.
     pub(super) fn documents(
         &self,
         activity: &Activity<'_>,
         feature: u32,
         cases: &PassageCases,
-    ) -> (Vec<String>, Vec<f32>) {
+    ) -> Vec<Passage> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(u64::from(feature));
         let by_sample = by_sample(&activity.places(feature));
@@ -246,13 +246,10 @@ impl<'a> Chooser<'a> {
         let [n_active, n_silent] = DOCUMENTS;
         let strongest = self.strongest(&by_sample);
         let active = strongest.iter().filter(|place| may(place.sample));
-        let (mut texts, mut values) = (Vec::new(), Vec::new());
-        for place in active.take(n_active) {
-            if let Some(passage) = self.passage(place, &by_sample) {
-                texts.push(passage.plain());
-                values.push(passage.strongest);
-            }
-        }
+        let mut documents: Vec<Passage> = active
+            .take(n_active)
+            .filter_map(|place| self.passage(place, &by_sample))
+            .collect();
         let silent = Silent {
             chooser: self,
             by_sample: &by_sample,
@@ -260,11 +257,9 @@ impl<'a> Chooser<'a> {
             weak: self.weaker_half(&by_sample),
             may: &may,
         };
-        for case in silent.drawn(n_silent, &[], &mut rng) {
-            texts.push(case.passage.plain());
-            values.push(0.0);
-        }
-        (texts, values)
+        let others = silent.drawn(n_silent, &[], &mut rng);
+        documents.extend(others.into_iter().map(|case| case.passage));
+        documents
     }
 
     /// Whether places within a text are known, and not only the whole.

@@ -217,9 +217,14 @@ impl ExplainRequest {
     }
 }
 
+/// Number of the procedure; raised with every change of it, so that what an earlier version found is
+/// not taken for what this one would find.
+const PROCEDURE: u32 = 1;
+
 /// Everything that decides the results, and when the run began.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct RunRecord {
+    procedure: u32,
     sae: String,
     sae_blake3: String,
     pub(super) settings: ScoreSettingsView,
@@ -252,6 +257,7 @@ impl RunRecord {
             &prompts.simulate,
         ];
         Ok(Self {
+            procedure: PROCEDURE,
             sae: request.sae.clone(),
             sae_blake3: sae_blake3.to_owned(),
             settings: ScoreSettingsView {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use explain::{
     ClusterBootstrap, Detection, Explained, Explainer as _, Judge, JudgedText, KeywordOptions,
     Keywords, Passage, PassageExplainer, PassageJudge, PassageKeywordJudge, PromptTemplate,
-    TermTable, TextModel, Writing, auroc, simulate, swap_alike, text_terms,
+    TermTable, TextModel, Writing, auroc, simulate, swap_alike, text_terms, words_of,
 };
 use models::text::SentenceEncoder;
 use schema::{Explanation, FeatureId};
@@ -56,7 +56,7 @@ impl Explains<'_> {
                     }
                 }
                 let terms = keywords.of(&highest)?;
-                let proposal = keywords.propose(FeatureId(feature), &terms, "");
+                let proposal = keywords.propose_together(FeatureId(feature), &terms, &highest)?;
                 Ok(proposal.map(|proposal| Explained {
                     text: proposal.text,
                     evidence: proposal.evidence,
@@ -64,24 +64,7 @@ impl Explains<'_> {
                 }))
             }
             Self::PassageKeywords(chooser) => {
-                let (texts, activations) = chooser.documents(activity, feature, cases);
-                let terms: Vec<Vec<String>> = texts.iter().map(|text| text_terms(text)).collect();
-                let table = TermTable::new(&terms);
-                let all: Vec<u32> = (0..texts.len() as u32).collect();
-                let options = KeywordOptions {
-                    activating_share: 1.0,
-                    min_activating: 3,
-                    min_samples: 3,
-                    ..KeywordOptions::default()
-                };
-                let keywords = Keywords::new(&table, &all, options)?;
-                let found = keywords.of(&activations)?;
-                let proposal = keywords.propose(FeatureId(feature), &found, "");
-                Ok(proposal.map(|proposal| Explained {
-                    text: proposal.text,
-                    evidence: proposal.evidence,
-                    prompt: None,
-                }))
+                by_passages(&chooser.documents(activity, feature, cases), feature)
             }
             Self::Model(explainer) => {
                 let passages: Vec<Passage> = cases
@@ -98,6 +81,42 @@ impl Explains<'_> {
             })),
         }
     }
+}
+
+/// Keywords of passages: what is said in those where the feature is active and not in the others,
+/// denials apart, and words, in quotation marks, at which it is active.
+fn by_passages(passages: &[Passage], feature: u32) -> Result<Option<Explained>> {
+    let terms: Vec<Vec<String>> = passages
+        .iter()
+        .map(|passage| {
+            let text = passage.plain();
+            let words: Vec<String> = if passage.strongest > 0.0 {
+                passage.active_words()
+            } else {
+                words_of(&text).into_iter().collect()
+            };
+            let quoted = words.iter().map(|word| format!("\"{word}\""));
+            text_terms(&text).into_iter().chain(quoted).collect()
+        })
+        .collect();
+    let activations: Vec<f32> = passages.iter().map(|passage| passage.strongest).collect();
+    let table = TermTable::new(&terms);
+    let all: Vec<u32> = (0..passages.len() as u32).collect();
+    let options = KeywordOptions {
+        activating_share: 1.0,
+        min_activating: 3,
+        min_samples: 3,
+        max_keywords: 40,
+        ..KeywordOptions::default()
+    };
+    let keywords = Keywords::new(&table, &all, options)?;
+    let found = keywords.of(&activations)?;
+    let proposal = keywords.propose_together(FeatureId(feature), &found, &activations)?;
+    Ok(proposal.map(|proposal| Explained {
+        text: proposal.text,
+        evidence: proposal.evidence,
+        prompt: None,
+    }))
 }
 
 /// What judges.
