@@ -31,6 +31,13 @@ pub(super) struct Asked {
     pub(super) saving: Saving,
 }
 
+/// What became of an earlier decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    TakenBack,
+    Restored,
+}
+
 /// A request that waits for its event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waiting {
@@ -92,8 +99,8 @@ impl Sitting {
         self.waiting.contains(&Waiting::Decision(case))
     }
 
-    /// A record is durable; whether it took something back or restored it.
-    pub(super) fn recorded(&mut self, decision: &Decision) -> bool {
+    /// A record is durable; what became by it of an earlier one.
+    pub(super) fn recorded(&mut self, decision: &Decision) -> Option<Change> {
         match (self.waiting.front().copied(), decision.takes_back) {
             (Some(Waiting::Decision(case)), None) => {
                 self.waiting.pop_front();
@@ -101,7 +108,7 @@ impl Sitting {
                     |one| one.case == case && one.saving == Saving::Waiting,
                     Saving::Saved,
                 );
-                false
+                None
             }
             (Some(Waiting::Undo), Some(_)) => {
                 self.waiting.pop_front();
@@ -110,7 +117,7 @@ impl Sitting {
                     |one| one.feature == feature && one.saving == Saving::Saved,
                     Saving::TakenBack,
                 );
-                true
+                Some(Change::TakenBack)
             }
             (Some(Waiting::Redo), Some(_)) => {
                 self.waiting.pop_front();
@@ -119,10 +126,10 @@ impl Sitting {
                     |one| one.feature == feature && one.saving == Saving::TakenBack,
                     Saving::Saved,
                 );
-                true
+                Some(Change::Restored)
             }
             // Of another part of the window.
-            _ => false,
+            _ => None,
         }
     }
 
@@ -189,7 +196,7 @@ mod tests {
         sitting.decide(1, FeatureId(6), ReviewState::Rejected, "");
         assert_eq!(savings(&sitting), [Saving::Waiting, Saving::Waiting]);
         assert!(sitting.waits_for(1) && sitting.n_waiting() == 2);
-        assert!(!sitting.recorded(&record(5, None)));
+        assert_eq!(sitting.recorded(&record(5, None)), None);
         assert_eq!(savings(&sitting), [Saving::Saved, Saving::Waiting]);
         assert_eq!(sitting.failed(), Some(1));
         assert_eq!(savings(&sitting), [Saving::Saved, Saving::Failed]);
@@ -204,13 +211,15 @@ mod tests {
             sitting.recorded(&record(9, None));
         }
         sitting.undo();
-        assert!(sitting.recorded(&record(9, Some(2))));
+        let undone = sitting.recorded(&record(9, Some(2)));
+        assert_eq!(undone, Some(Change::TakenBack));
         assert_eq!(
             savings(&sitting),
             [Saving::Saved, Saving::Saved, Saving::TakenBack]
         );
         sitting.redo();
-        assert!(sitting.recorded(&record(9, Some(3))));
+        let redone = sitting.recorded(&record(9, Some(3)));
+        assert_eq!(redone, Some(Change::Restored));
         assert_eq!(savings(&sitting), [Saving::Saved; 3]);
         sitting.decide(4, FeatureId(3), ReviewState::Edited, "far too long");
         assert_eq!(sitting.refused(), Some(4));
