@@ -25,7 +25,7 @@ use crate::screens::review::detection::Detection;
 use crate::screens::review::disagreements::Disagreements;
 use crate::screens::review::item::AtWork;
 use crate::screens::review::judgement::Act;
-use crate::screens::review::sitting::{Change, Sitting};
+use crate::screens::review::sitting::Sitting;
 use crate::tokens::{self, GRID};
 use crate::widgets::split::{Edge, Extent, split_ui};
 use crate::widgets::{chip, notice, number};
@@ -143,7 +143,7 @@ impl ReviewScreen {
         let feature = self.at_work.take().map(|at_work| at_work.item.feature);
         self.queue = queue;
         self.progress = None;
-        self.case = feature.and_then(|feature| self.case_of(ctx, feature, false));
+        self.case = feature.and_then(|feature| self.case_of(ctx, feature));
         self.problem = None;
     }
 
@@ -156,21 +156,20 @@ impl ReviewScreen {
             ..self.queue.clone()
         };
         self.ask(ctx, queue);
-        let case = self.case_of(ctx, feature, false);
+        let case = self.case_of(ctx, feature);
         self.go_to(ctx, case);
     }
 
-    /// The first case of the queue that shows a feature; of several the first that is done, or that
-    /// is still to do.
-    fn case_of(&self, ctx: &AppContext<'_>, feature: FeatureId, is_done: bool) -> Option<u32> {
+    /// The first case of the queue that shows a feature; of several the first still to do.
+    fn case_of(&self, ctx: &AppContext<'_>, feature: FeatureId) -> Option<u32> {
         let sae = self.dictionary.as_deref()?;
         let cases = ctx.backend.queued_cases(sae, &self.queue).ok()?;
         let mut of_feature = cases.iter().filter(|case| case.feature == feature);
         let first = of_feature.next()?;
-        let fits = std::iter::once(first)
+        let open = std::iter::once(first)
             .chain(of_feature)
-            .find(|case| case.done == is_done);
-        Some(fits.unwrap_or(first).case)
+            .find(|case| !case.done);
+        Some(open.unwrap_or(first).case)
     }
 
     fn go_to(&mut self, ctx: &AppContext<'_>, case: Option<u32>) {
@@ -564,13 +563,12 @@ impl Panel for ReviewScreen {
                 if sae.as_deref() != Some(&decision.sae) || decision.reviewer != ctx.reviewer {
                     return;
                 }
-                if let Some(change) = self.sitting.recorded(decision) {
+                if self.sitting.recorded(decision) {
                     // Where a decision was taken back or restored one goes.
-                    let is_done = change == Change::Restored;
-                    let case = self
-                        .sitting
-                        .case_of(decision.feature)
-                        .or_else(|| self.case_of(ctx, decision.feature, is_done));
+                    let found = ctx
+                        .backend
+                        .case_of_decision(&decision.sae, &self.queue, decision);
+                    let case = found.ok().flatten();
                     if case.is_some() {
                         self.go_to(ctx, case);
                     }

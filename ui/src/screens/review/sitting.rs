@@ -31,13 +31,6 @@ pub(super) struct Asked {
     pub(super) saving: Saving,
 }
 
-/// What became of an earlier decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Change {
-    TakenBack,
-    Restored,
-}
-
 /// A request that waits for its event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waiting {
@@ -99,8 +92,8 @@ impl Sitting {
         self.waiting.contains(&Waiting::Decision(case))
     }
 
-    /// A record is durable; what became by it of an earlier one.
-    pub(super) fn recorded(&mut self, decision: &Decision) -> Option<Change> {
+    /// A record is durable; whether it took an earlier one back or restored it.
+    pub(super) fn recorded(&mut self, decision: &Decision) -> bool {
         match (self.waiting.front().copied(), decision.takes_back) {
             (Some(Waiting::Decision(case)), None) => {
                 self.waiting.pop_front();
@@ -108,7 +101,7 @@ impl Sitting {
                     |one| one.case == case && one.saving == Saving::Waiting,
                     Saving::Saved,
                 );
-                None
+                false
             }
             (Some(Waiting::Undo), Some(_)) => {
                 self.waiting.pop_front();
@@ -117,7 +110,7 @@ impl Sitting {
                     |one| one.feature == feature && one.saving == Saving::Saved,
                     Saving::TakenBack,
                 );
-                Some(Change::TakenBack)
+                true
             }
             (Some(Waiting::Redo), Some(_)) => {
                 self.waiting.pop_front();
@@ -126,10 +119,10 @@ impl Sitting {
                     |one| one.feature == feature && one.saving == Saving::TakenBack,
                     Saving::Saved,
                 );
-                Some(Change::Restored)
+                true
             }
             // Of another part of the window.
-            _ => None,
+            _ => false,
         }
     }
 
@@ -155,14 +148,6 @@ impl Sitting {
             Saving::Failed,
         );
         Some(case)
-    }
-
-    /// The case on which a feature was decided last in this sitting.
-    pub(super) fn case_of(&self, feature: FeatureId) -> Option<u32> {
-        let mut latest = self.asked.iter().rev();
-        latest
-            .find(|one| one.feature == feature)
-            .map(|one| one.case)
     }
 
     /// Marks the latest decision that fits.
@@ -196,7 +181,7 @@ mod tests {
         sitting.decide(1, FeatureId(6), ReviewState::Rejected, "");
         assert_eq!(savings(&sitting), [Saving::Waiting, Saving::Waiting]);
         assert!(sitting.waits_for(1) && sitting.n_waiting() == 2);
-        assert_eq!(sitting.recorded(&record(5, None)), None);
+        assert!(!sitting.recorded(&record(5, None)));
         assert_eq!(savings(&sitting), [Saving::Saved, Saving::Waiting]);
         assert_eq!(sitting.failed(), Some(1));
         assert_eq!(savings(&sitting), [Saving::Saved, Saving::Failed]);
@@ -211,15 +196,13 @@ mod tests {
             sitting.recorded(&record(9, None));
         }
         sitting.undo();
-        let undone = sitting.recorded(&record(9, Some(2)));
-        assert_eq!(undone, Some(Change::TakenBack));
+        assert!(sitting.recorded(&record(9, Some(2))));
         assert_eq!(
             savings(&sitting),
             [Saving::Saved, Saving::Saved, Saving::TakenBack]
         );
         sitting.redo();
-        let redone = sitting.recorded(&record(9, Some(3)));
-        assert_eq!(redone, Some(Change::Restored));
+        assert!(sitting.recorded(&record(9, Some(3))));
         assert_eq!(savings(&sitting), [Saving::Saved; 3]);
         sitting.decide(4, FeatureId(3), ReviewState::Edited, "far too long");
         assert_eq!(sitting.refused(), Some(4));
