@@ -246,6 +246,7 @@ fn undo_and_redo_work_after_restarts() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, step by step")]
 fn another_readers_decisions_come_in_once_and_conflict_until_settled() {
     let dir = project();
     let at = dir.path();
@@ -296,7 +297,8 @@ fn another_readers_decisions_come_in_once_and_conflict_until_settled() {
     );
     for file in ["grace.jsonl", "grace.csv"] {
         let out = run(at, &["review", "export", "d", file, "--project", "q"]);
-        assert!(out.status.success());
+        let errors = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success(), "{file}: {errors}");
     }
     let table = std::fs::read_to_string(at.join("grace.csv")).unwrap();
     assert_eq!(table.lines().count(), 5);

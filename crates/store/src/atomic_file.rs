@@ -57,6 +57,12 @@ pub(crate) fn sync_folder_of(path: &Path) -> Result<()> {
     if cfg!(unix)
         && let Some(folder) = path.parent()
     {
+        // The parent of a bare file name is the empty path, which means the current folder.
+        let folder = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        };
         File::open(folder).and_then(|f| f.sync_all()).at(folder)?;
     }
     Ok(())
