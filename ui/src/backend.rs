@@ -13,7 +13,7 @@ use engine::views::{
     UnfinishedRecommender,
 };
 use engine::{ConceptRequest, Engine, TraceRequest, TrainRecommenderRequest};
-use schema::{FeatureId, JobId, ReviewState};
+use schema::{Decision, FeatureId, JobId, ReviewState};
 
 /// An answer, or one sentence for the user.
 pub type Answer<T> = Result<T, String>;
@@ -86,6 +86,12 @@ pub trait Backend {
     fn review_item(&self, sae: &str, queue: &QueueRequest, case: u32) -> Answer<Arc<ReviewItem>>;
     fn next_case(&self, sae: &str, queue: &QueueRequest, case: u32) -> Answer<Option<u32>>;
     fn queued_cases(&self, sae: &str, queue: &QueueRequest) -> Answer<Vec<QueuedCase>>;
+    fn case_of_decision(
+        &self,
+        sae: &str,
+        queue: &QueueRequest,
+        decision: &Decision,
+    ) -> Answer<Option<u32>>;
     fn review_place(&self, sae: &str) -> Answer<Option<ReviewPlace>>;
     fn decide_case(
         &self,
@@ -356,6 +362,15 @@ impl Backend for Engine {
 
     fn queued_cases(&self, sae: &str, queue: &QueueRequest) -> Answer<Vec<QueuedCase>> {
         Self::queued_cases(self, sae, queue).map_err(sentence)
+    }
+
+    fn case_of_decision(
+        &self,
+        sae: &str,
+        queue: &QueueRequest,
+        decision: &Decision,
+    ) -> Answer<Option<u32>> {
+        Self::case_of_decision(self, sae, queue, decision).map_err(sentence)
     }
 
     fn review_place(&self, sae: &str) -> Answer<Option<ReviewPlace>> {

@@ -159,11 +159,26 @@ fn wait_until_saved(harness: &mut Harness<'static, App>) {
 fn until(harness: &mut Harness<'static, App>, is_so: impl Fn(&mut Harness<'static, App>) -> bool) {
     let began = Instant::now();
     while !is_so(harness) {
-        assert!(began.elapsed() < Duration::from_mins(1), "never came");
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "never came; on the screen: {}",
+            words_on(harness)
+        );
         std::thread::sleep(Duration::from_millis(2));
         harness.run_steps(1);
     }
     harness.run_steps(3);
+}
+
+/// What is written on the screen about features and decisions.
+fn words_on(harness: &Harness<'static, App>) -> String {
+    let parts = ["eature", "done", "here is", "ejected", "ccepted"];
+    let nodes = parts.map(|part| harness.query_all_by_label_contains(part));
+    let words = nodes.into_iter().flatten().filter_map(|node| {
+        let node = node.accesskit_node();
+        node.label().or_else(|| node.value())
+    });
+    words.collect::<Vec<_>>().join(" | ")
 }
 
 /// Whether the feature on the screen stands as decided in this way.

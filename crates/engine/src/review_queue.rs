@@ -320,6 +320,28 @@ impl Session {
             .collect())
     }
 
+    /// The case of a queue that a decision was made on, or that it takes back; `None` where the
+    /// queue has no such case.
+    ///
+    /// # Errors
+    /// As [`Session::review_progress`].
+    pub fn case_of_decision(
+        &self,
+        sae: &str,
+        request: &QueueRequest,
+        decision: &Decision,
+    ) -> Result<Option<u32>> {
+        let queue = self.queue(sae, request)?;
+        let is_reading = |role| matches!(role, CaseRole::First | CaseRole::SecondReader);
+        let fits = |case: &Case| {
+            case.feature == decision.feature
+                && (case.role == decision.role
+                    || (is_reading(case.role) && is_reading(decision.role)))
+        };
+        let at = queue.cases.iter().position(fits);
+        Ok(at.map(|at| at as u32))
+    }
+
     fn desk(&self, sae: &str, reviewer: &str) -> Result<Desk> {
         let name = self.desk_name(sae, reviewer)?;
         // What an older version left and this one cannot read is no reason to stop a review.

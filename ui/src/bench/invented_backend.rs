@@ -15,7 +15,8 @@ use engine::views::{
 };
 use engine::{ConceptRequest, LocatedReport, TraceRequest, TraceView, TrainRecommenderRequest};
 use schema::{
-    DatasetKind, FeatureId, HookPoint, JobId, PatchGrid, Report, ReviewState, Skipped, Split,
+    DatasetKind, Decision, FeatureId, HookPoint, JobId, PatchGrid, Report, ReviewState, Skipped,
+    Split,
 };
 
 use super::invented::{Invented, N_SAMPLES, SIDE, example, film, items, kind_of, mixed};
@@ -521,6 +522,15 @@ impl Backend for Invented {
 
     fn queued_cases(&self, sae: &str, _queue: &QueueRequest) -> Answer<Vec<QueuedCase>> {
         Ok(self.cases(sae))
+    }
+
+    fn case_of_decision(
+        &self,
+        sae: &str,
+        _queue: &QueueRequest,
+        decision: &Decision,
+    ) -> Answer<Option<u32>> {
+        Ok(self.case_of(sae, decision.feature))
     }
 
     fn review_place(&self, _sae: &str) -> Answer<Option<ReviewPlace>> {

@@ -119,6 +119,12 @@ impl Invented {
             .collect()
     }
 
+    pub(super) fn case_of(&self, sae: &str, feature: FeatureId) -> Option<u32> {
+        let cases = self.cases(sae);
+        let found = cases.into_iter().find(|case| case.feature == feature);
+        found.map(|case| case.case)
+    }
+
     pub(super) fn kept_place(&self) -> Option<ReviewPlace> {
         self.state().desk.place.clone()
     }

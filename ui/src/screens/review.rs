@@ -160,13 +160,12 @@ impl ReviewScreen {
         self.go_to(ctx, case);
     }
 
-    /// The first case of the queue that shows a feature.
+    /// The first case of the queue that shows a feature; of several the first still to do.
     fn case_of(&self, ctx: &AppContext<'_>, feature: FeatureId) -> Option<u32> {
         let sae = self.dictionary.as_deref()?;
         let cases = ctx.backend.queued_cases(sae, &self.queue).ok()?;
         let mut of_feature = cases.iter().filter(|case| case.feature == feature);
         let first = of_feature.next()?;
-        // What is still to do, where it is there more than once.
         let open = std::iter::once(first)
             .chain(of_feature)
             .find(|case| !case.done);
@@ -566,10 +565,10 @@ impl Panel for ReviewScreen {
                 }
                 if self.sitting.recorded(decision) {
                     // Where a decision was taken back or restored one goes.
-                    let case = self
-                        .sitting
-                        .case_of(decision.feature)
-                        .or_else(|| self.case_of(ctx, decision.feature));
+                    let found = ctx
+                        .backend
+                        .case_of_decision(&decision.sae, &self.queue, decision);
+                    let case = found.ok().flatten();
                     if case.is_some() {
                         self.go_to(ctx, case);
                     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use schema::{CaseRole, FeatureId, JobId, ReviewState};
+use schema::{CaseRole, Decision, FeatureId, JobId, ReviewState};
 
 use crate::decisions::{DecisionRequest, Recorded};
 use crate::engine::Engine;
@@ -125,6 +125,21 @@ impl Engine {
     /// When there is no such dictionary or it has no index.
     pub fn queued_cases(&self, sae: &str, queue: &QueueRequest) -> Result<Vec<QueuedCase>> {
         self.shared.session()?.queued_cases(sae, queue)
+    }
+
+    /// The case of a queue that a decision was made on, or that it takes back.
+    ///
+    /// # Errors
+    /// When there is no such dictionary or it has no index.
+    pub fn case_of_decision(
+        &self,
+        sae: &str,
+        queue: &QueueRequest,
+        decision: &Decision,
+    ) -> Result<Option<u32>> {
+        self.shared
+            .session()?
+            .case_of_decision(sae, queue, decision)
     }
 
     /// Where the reviewer was on a dictionary: the queue and the case in it.

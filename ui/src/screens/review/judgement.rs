@@ -280,11 +280,10 @@ fn marks_ui(ui: &mut Ui, at_work: &AtWork) -> Option<Act> {
         {
             act = Some(Act::Flag);
         }
-        ui.add_space(GRID);
         ui.label(RichText::new("How sure").color(tokens::of(ui).text_weak))
             .on_hover_text("1: a guess, 9: certain. A digit key sets it, again takes it away");
-        ui.spacing_mut().item_spacing.x = 2.0;
-        ui.spacing_mut().button_padding.x = 5.0;
+        ui.spacing_mut().item_spacing.x = 1.0;
+        ui.spacing_mut().button_padding.x = 4.0;
         for value in 1..=9 {
             let chosen = at_work.confidence == Some(value);
             if ui

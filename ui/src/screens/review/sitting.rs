@@ -92,7 +92,7 @@ impl Sitting {
         self.waiting.contains(&Waiting::Decision(case))
     }
 
-    /// A record is durable; whether it took something back or restored it.
+    /// A record is durable; whether it took an earlier one back or restored it.
     pub(super) fn recorded(&mut self, decision: &Decision) -> bool {
         match (self.waiting.front().copied(), decision.takes_back) {
             (Some(Waiting::Decision(case)), None) => {
@@ -148,14 +148,6 @@ impl Sitting {
             Saving::Failed,
         );
         Some(case)
-    }
-
-    /// The case on which a feature was decided last in this sitting.
-    pub(super) fn case_of(&self, feature: FeatureId) -> Option<u32> {
-        let mut latest = self.asked.iter().rev();
-        latest
-            .find(|one| one.feature == feature)
-            .map(|one| one.case)
     }
 
     /// Marks the latest decision that fits.

@@ -35,7 +35,7 @@ const COLUMNS: [(Column, &str, f32, &str); 7] = [
     (
         Column::Explanation,
         "Concept",
-        0.33,
+        0.29,
         "What the feature looks for, in words",
     ),
     (
@@ -54,14 +54,14 @@ const COLUMNS: [(Column, &str, f32, &str); 7] = [
     (
         Column::Confidence,
         "Confidence",
-        0.19,
+        0.24,
         "Share of all test cases told rightly, with its 95 % interval: one half is guessing",
     ),
     (Column::Cases, "Cases", 0.08, "Test cases"),
     (
         Column::Unparsed,
         "Unread",
-        0.1,
+        0.09,
         "Answers of the judge that could not be read; they count as silent",
     ),
 ];
