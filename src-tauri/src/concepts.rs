@@ -97,20 +97,38 @@ pub(crate) fn explain(
             Ok(shown(&session.concepts(&request, job)?, N_LISTED))
         }
         ExplainCommand::Import(arguments) => crate::packet::import_explanations(arguments, session),
-        ExplainCommand::List => {
-            let (concepts, explanations) = (session.concept_runs()?, session.explanation_runs()?);
-            let all = concepts.iter().chain(&explanations);
-            let lines = all.map(|name| format!("{name}\n")).collect();
-            let runs: Vec<&String> = concepts.iter().chain(&explanations).collect();
-            Ok(Answer::new(json!({ "runs": runs }), lines))
-        }
-        ExplainCommand::Show { name, rows } => {
-            if session.explanation_runs()?.contains(name) {
-                return Ok(explanations::shown(&session.explanations_run(name)?, *rows));
-            }
-            Ok(shown(&session.concepts_of(name)?, *rows))
-        }
+        ExplainCommand::List => list(session),
+        ExplainCommand::Show { name, rows } => show(session, name, *rows),
     }
+}
+
+fn list(session: &Session) -> Result<Answer> {
+    let runs: Vec<String> = session
+        .concept_runs()?
+        .into_iter()
+        .chain(session.explanation_runs()?)
+        .collect();
+    let mut lines = runs.join("\n");
+    if !runs.is_empty() {
+        lines.push('\n');
+    }
+    Ok(Answer::new(json!({ "runs": runs }), lines))
+}
+
+fn show(session: &Session, name: &str, rows: usize) -> Result<Answer> {
+    let (concepts, features) = (session.concept_runs()?, session.explanation_runs()?);
+    if features.iter().any(|run| run == name) {
+        return Ok(explanations::shown(&session.explanations_run(name)?, rows));
+    }
+    if concepts.iter().any(|run| run == name) {
+        return Ok(shown(&session.concepts_of(name)?, rows));
+    }
+    let known: Vec<String> = concepts.into_iter().chain(features).collect();
+    Err(EngineError::request(if known.is_empty() {
+        format!("there is no run \"{name}\", nor any other; explain features makes one")
+    } else {
+        format!("there is no run \"{name}\"; there are {}", known.join(", "))
+    }))
 }
 
 /// The conventions, with what was chosen otherwise.

@@ -112,8 +112,9 @@ impl Session {
         self.project
             .seal(ArtefactKind::Concepts, &name, &parents, &[])?;
         if let Some((by, proposals)) = proposals {
+            let features: Vec<FeatureId> = view.concepts.iter().map(|one| one.feature).collect();
             self.project
-                .replace_explanations(&request.sae, &by, &proposals)?;
+                .replace_explanations_of(&request.sae, (&by, &features), &proposals)?;
             self.forget_labels(&request.sae);
         }
         // As the file has it, whose last digits a parser may read otherwise.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, Result};
 use crate::labels::Labels;
+use crate::output_file::write_output;
 use crate::packet_answers::are_answers;
 use crate::session::Session;
 
@@ -81,7 +82,7 @@ impl Session {
             }
             text
         };
-        store::write_atomically(file, text.as_bytes(), store::Durability::PowerCut)?;
+        write_output(file, text.as_bytes())?;
         Ok(records.len())
     }
 

@@ -81,15 +81,22 @@ impl Session {
             (&voices, &prompts),
             stored.as_ref(),
         )?;
-        let name = request.name(&voices);
+        let name = request.name(&voices, &record)?;
         let kept = KeptRun::new(self, ArtefactKind::Explanations, &name)?;
         if kept.is_finished_as(|known: &RunRecord| known.asks_the_same(&record))
             && let Ok(done) = self.explanations_run(&name)
         {
+            self.keep_proposals(&done, stored.as_ref())?;
             return Ok(done);
         }
+        let is_named = !request.name.is_empty();
+        if is_named && self.project.is_finished(ArtefactKind::Explanations, &name) {
+            return Err(EngineError::request(format!(
+                "explanations/{name} was made with other choices, and its results would be lost; \
+                 give another name"
+            )));
+        }
         let record = kept.begin(record, RunRecord::asks_the_same)?;
-        let settings = record.settings.clone();
         let run = Run {
             session: self,
             request,
@@ -111,38 +118,40 @@ impl Session {
         let parents = [ArtefactId::new(ArtefactKind::Sae, &request.sae)?];
         self.project
             .seal(ArtefactKind::Explanations, &name, &parents, &[])?;
-        let proposed = output::proposals(&view.features, &settings, &name);
-        if let Some(stored) = stored {
-            self.note_scores(&request.sae, stored, &proposed)?;
-        } else {
-            self.project
-                .replace_explanations(&request.sae, &settings.explained_by, &proposed)?;
-        }
-        self.forget_labels(&request.sae);
+        self.keep_proposals(&view, stored.as_ref())?;
         // As the file has it, whose last digits a parser may read otherwise.
         self.explanations_run(&name)
     }
 
-    /// Puts scores to proposals that were there; who made them and when stays.
-    fn note_scores(
+    /// Keeps what a run proposed of the features it looked at, or, where proposals were there, their
+    /// scores only. What is known of other features stays.
+    fn keep_proposals(
         &self,
-        sae: &str,
-        stored: BTreeMap<FeatureId, Explanation>,
-        scored: &[Explanation],
+        view: &ExplanationsView,
+        stored: Option<&BTreeMap<FeatureId, Explanation>>,
     ) -> Result<()> {
-        let mut by_proposer: BTreeMap<String, Vec<Explanation>> = BTreeMap::new();
-        for (feature, mut known) in stored {
-            if let Some(one) = scored.iter().find(|one| one.feature == feature)
-                && one.score.is_some()
-            {
-                known.score.clone_from(&one.score);
-                known.run.clone_from(&one.run);
-            }
-            by_proposer.entry(known.by.clone()).or_default().push(known);
+        let proposed = output::proposals(&view.features, &view.settings, &view.name);
+        if let Some(stored) = stored {
+            let scored: Vec<Explanation> = proposed
+                .into_iter()
+                .filter(|one| one.score.is_some())
+                .filter_map(|one| {
+                    let known = stored.get(&one.feature)?;
+                    Some(Explanation {
+                        by: known.by.clone(),
+                        text: known.text.clone(),
+                        ..one
+                    })
+                })
+                .collect();
+            self.project.note_scores(&view.sae, &scored)?;
+        } else {
+            let features: Vec<FeatureId> = view.features.iter().map(|one| one.feature).collect();
+            let by = view.settings.explained_by.as_str();
+            self.project
+                .replace_explanations_of(&view.sae, (by, &features), &proposed)?;
         }
-        for (by, explanations) in by_proposer {
-            self.project.replace_explanations(sae, &by, &explanations)?;
-        }
+        self.forget_labels(&view.sae);
         Ok(())
     }
 

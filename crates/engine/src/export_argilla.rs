@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{EngineError, Result};
 use crate::export_features::NOTE;
+use crate::output_file::write_output;
 use crate::session::Session;
 use crate::views::{ExampleContent, ExampleView};
 
@@ -49,7 +50,7 @@ impl Session {
         let mut text = serde_json::to_string_pretty(&records)
             .map_err(|error| EngineError::other(error.to_string()))?;
         text.push('\n');
-        store::write_atomically(file, text.as_bytes(), store::Durability::PowerCut)?;
+        write_output(file, text.as_bytes())?;
         Ok(records.len())
     }
 

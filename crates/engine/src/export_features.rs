@@ -7,12 +7,13 @@ mod neuronpedia;
 
 use std::path::{Path, PathBuf};
 
-use schema::FeatureId;
+use schema::{Explanation, FeatureId};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
+use crate::output_file::{check_output, write_output};
 use crate::session::Session;
 use crate::views::{ExampleView, FeaturePage, FeatureQuery};
 
@@ -54,6 +55,9 @@ impl Session {
         (path, format): (&Path, FeatureFormat),
         job: &JobContext,
     ) -> Result<ExportedFeatures> {
+        if format == FeatureFormat::Jsonl {
+            check_output(path)?;
+        }
         let features = if features.is_empty() {
             self.feature_ids(sae, &FeatureQuery::default())?
         } else {
@@ -85,7 +89,7 @@ impl Session {
             text += &line(sae, &hash, &page).to_string();
             text.push('\n');
         }
-        store::write_atomically(file, text.as_bytes(), store::Durability::PowerCut)?;
+        write_output(file, text.as_bytes())?;
         Ok(done)
     }
 }
@@ -117,6 +121,15 @@ fn pages<'a>(
     })
 }
 
+/// A proposal without the other columns of the table it was published in, which may hold anything.
+fn without_columns(explanation: &Explanation) -> Explanation {
+    let mut own = explanation.clone();
+    if let Some(source) = &mut own.source {
+        source.metadata.clear();
+    }
+    own
+}
+
 fn line(sae: &str, hash: &str, page: &FeaturePage) -> Value {
     let card = &page.card;
     let example = |example: &ExampleView| {
@@ -133,7 +146,7 @@ fn line(sae: &str, hash: &str, page: &FeaturePage) -> Value {
         "feature": card.feature,
         "state": card.state,
         "label": card.label,
-        "explanations": page.explanations,
+        "explanations": page.explanations.iter().map(without_columns).collect::<Vec<_>>(),
         "density": card.density,
         "sample_density": card.sample_density,
         "max_activation": card.max_activation,

@@ -41,8 +41,13 @@ pub(crate) fn model_source(text: &str) -> Result<String> {
     if Path::new(text).is_file() {
         return Ok(text.to_owned());
     }
+    let what = if Path::new(text).is_dir() {
+        "is a folder"
+    } else {
+        "there is no such file"
+    };
     Err(EngineError::request(format!(
-        "{text}: there is no such file; expected keywords, the path of a GGUF file, or the address \
+        "\"{text}\": {what}; expected keywords, the path of a GGUF file, or the address \
          of a server on this computer such as http://127.0.0.1:8080/v1"
     )))
 }

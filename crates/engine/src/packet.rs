@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
+use crate::output_file::{check_output, write_output};
 use crate::session::Session;
 use crate::views::{ExampleKind, FeatureQuery};
 
@@ -96,6 +97,7 @@ impl Session {
     /// When there is no such dictionary or feature, nothing is left to draw, the page would be
     /// larger than browsers open well, the file cannot be written, or the user stops.
     pub fn write_packet(&self, request: &PacketRequest, job: &JobContext) -> Result<WrittenPacket> {
+        check_output(&request.file)?;
         let features = self.features_of_packet(request)?;
         let indexed = self.indexed(&request.sae)?;
         let mut pictures = Pictures::of(&indexed);
@@ -145,7 +147,7 @@ impl Session {
         if page.len() > MAX_BYTES {
             return Err(too_large(&request.file, features.len(), features.len()));
         }
-        store::write_atomically(&request.file, page.as_bytes(), store::Durability::PowerCut)?;
+        write_output(&request.file, page.as_bytes())?;
         Ok(WrittenPacket {
             file: request.file.clone(),
             packet: packet.id,

@@ -521,6 +521,48 @@ impl Project {
         self.reviews.database.put(Table::Explanations, &pairs)
     }
 
+    /// Puts `explanations` in the place of what the proposer `by` said of these `features` of `sae`
+    /// before. What it said of others stays.
+    ///
+    /// # Errors
+    /// As [`Self::review`].
+    pub fn replace_explanations_of(
+        &self,
+        sae: &str,
+        (by, features): (&str, &[FeatureId]),
+        explanations: &[Explanation],
+    ) -> Result<()> {
+        let mut pairs = Vec::new();
+        for &feature in features {
+            let mut known = self.explanations(sae, feature)?;
+            known.retain(|old| old.by != by);
+            let new = explanations.iter().filter(|new| new.feature == feature);
+            known.extend(new.cloned());
+            pairs.push((self.feature_key(sae, feature)?, known));
+        }
+        self.reviews.database.put(Table::Explanations, &pairs)
+    }
+
+    /// Notes the scores of proposals that are there, found by feature, proposer and text; nothing
+    /// else of them changes, nor their order.
+    ///
+    /// # Errors
+    /// As [`Self::review`].
+    pub fn note_scores(&self, sae: &str, scored: &[Explanation]) -> Result<()> {
+        let mut pairs = Vec::new();
+        for one in scored {
+            let mut known = self.explanations(sae, one.feature)?;
+            for old in &mut known {
+                if old.by == one.by && old.text == one.text {
+                    old.score.clone_from(&one.score);
+                    old.run.clone_from(&one.run);
+                }
+            }
+            pairs.push((self.feature_key(sae, one.feature)?, known));
+        }
+        self.reviews.database.put(Table::Explanations, &pairs)
+    }
+
     /// Explanations of `feature`, oldest first.
     ///
     /// # Errors

@@ -74,13 +74,11 @@ pub fn standing(records: &[Record]) -> Standing {
     }
     let mut readings: Vec<&Record> = latest.into_values().collect();
     readings.sort_by_key(|record| record.line);
-    let since = judged.map_or(0, |judged| judged.line);
-    let mut says = judged.into_iter().chain(
-        readings
-            .iter()
-            .copied()
-            .filter(|record| record.line >= since && record.decision.state.has_say()),
-    );
+    let mut says = judged
+        .into_iter()
+        .chain(readings.iter().copied().filter(|record| {
+            record.decision.state.has_say() && !judged.is_some_and(|judged| settles(judged, record))
+        }));
     let (state, text) = match says.next() {
         None if readings
             .iter()
@@ -99,6 +97,16 @@ pub fn standing(records: &[Record]) -> Standing {
         text,
         readings: readings.into_iter().cloned().collect(),
         adjudication: judged.cloned(),
+    }
+}
+
+/// Whether an adjudication was made in sight of a reading: one that was made here, of every reading
+/// before it; one that was taken in, of those before it in the same file.
+fn settles(judged: &Record, reading: &Record) -> bool {
+    match (&judged.decision.origin, &reading.decision.origin) {
+        (None, _) => reading.line < judged.line,
+        (Some(judged), Some(reading)) => judged.file == reading.file && reading.line < judged.line,
+        (Some(_), None) => false,
     }
 }
 
@@ -134,6 +142,8 @@ pub fn undo_and_redo<'a>(
 
 #[cfg(test)]
 mod tests {
+    use schema::Origin;
+
     use super::*;
 
     fn record(line: u64, reviewer: &str, state: ReviewState, text: &str) -> Record {
@@ -162,6 +172,33 @@ mod tests {
     fn stands(records: &[Record]) -> (ReviewState, String) {
         let standing = standing(records);
         (standing.state, standing.text)
+    }
+
+    #[test]
+    fn an_adjudication_from_elsewhere_settles_only_what_it_saw() {
+        use ReviewState::{Conflict, Edited, Rejected};
+        let from = |file: &str, mut record: Record| {
+            record.decision.origin = Some(Origin {
+                file: file.to_owned(),
+                ..Origin::default()
+            });
+            record
+        };
+        let carl = |line| {
+            in_role(
+                CaseRole::Adjudication,
+                record(line, "Carl", Edited, "nodule"),
+            )
+        };
+        let ada = record(0, "Ada", Rejected, "");
+        // Read here, before the file came: Carl never saw it.
+        assert_eq!(stands(&[ada.clone(), from("c.jsonl", carl(1))]).0, Conflict);
+        // In the same file before it: settled.
+        let same = [from("c.jsonl", ada.clone()), from("c.jsonl", carl(1))];
+        assert_eq!(stands(&same), (Edited, "nodule".to_owned()));
+        let other = [from("a.jsonl", ada.clone()), from("c.jsonl", carl(1))];
+        assert_eq!(stands(&other).0, Conflict);
+        assert_eq!(stands(&[ada, carl(1)]).0, Edited);
     }
 
     #[test]

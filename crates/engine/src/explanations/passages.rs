@@ -262,6 +262,28 @@ impl<'a> Chooser<'a> {
         documents
     }
 
+    /// Samples of which something is said and that keywords of films are found in: those that
+    /// explanations are made from, or, for a feature whose samples were divided anew, all but those
+    /// of the patients it is tested on.
+    pub(super) fn keyword_samples(&self, divided_anew: &[TestCase]) -> Vec<u32> {
+        let tested: BTreeSet<u32> = divided_anew
+            .iter()
+            .map(|at| self.group(at.sample))
+            .collect();
+        (0..)
+            .zip(self.records())
+            .filter(|&(sample, record)| {
+                let constructs = if tested.is_empty() {
+                    self.constructs[sample as usize]
+                } else {
+                    !tested.contains(&self.group(sample))
+                };
+                constructs && said_of(record).is_some()
+            })
+            .map(|(sample, _)| sample)
+            .collect()
+    }
+
     /// Whether places within a text are known, and not only the whole.
     pub(super) fn is_by_token(&self) -> bool {
         self.indexed.kind == ExampleKind::Text

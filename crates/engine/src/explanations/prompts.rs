@@ -14,6 +14,7 @@ const FOLDER: &str = "prompts";
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Prompts {
     pub(super) explain: PromptTemplate,
+    pub(super) explain_film: PromptTemplate,
     pub(super) detect: PromptTemplate,
     pub(super) fuzz: PromptTemplate,
     pub(super) simulate: PromptTemplate,
@@ -22,10 +23,16 @@ pub(super) struct Prompts {
 /// Name, text as shipped, gaps that must be in it, number of choices.
 type Shipped = (&'static str, &'static str, &'static [&'static str], usize);
 
-const SHIPPED: [Shipped; 4] = [
+const SHIPPED: [Shipped; 5] = [
     (
         "explain",
         include_str!("../../../../assets/prompts/explain.toml"),
+        &["passages"],
+        0,
+    ),
+    (
+        "explain_film",
+        include_str!("../../../../assets/prompts/explain_film.toml"),
         &["passages"],
         0,
     ),
@@ -62,6 +69,7 @@ impl Prompts {
         };
         Ok(Self {
             explain: next()?,
+            explain_film: next()?,
             detect: next()?,
             fuzz: next()?,
             simulate: next()?,
@@ -92,6 +100,12 @@ fn template(root: &Path, &(name, shipped, gaps, n_choices): &Shipped) -> Result<
     if let Some(gap) = gaps.iter().find(|gap| !template.has_gap(gap)) {
         return Err(EngineError::request(format!(
             "{from}: expected the gap {{{gap}}} in its question"
+        )));
+    }
+    if template.choices.len() == 2 && template.choices[0] == template.choices[1] {
+        return Err(EngineError::request(format!(
+            "{from}: expected two different choices, found \"{}\" twice",
+            template.choices[0]
         )));
     }
     if template.choices.len() != n_choices {

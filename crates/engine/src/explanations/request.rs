@@ -139,7 +139,11 @@ impl ExplainRequest {
             return refused("expected at least one feature, got 0");
         }
         if self.most < 2 || self.n_construction < 2 {
-            return refused("expected at least two passages of each kind");
+            return Err(EngineError::request(format!(
+                "expected at least two passages to explain from and two of each kind to test on, \
+                 got {} and {}",
+                self.n_construction, self.most
+            )));
         }
         if self.judge == Some(ConceptSource::Stored) {
             return refused("stored proposals explain, they do not judge");
@@ -153,6 +157,25 @@ impl ExplainRequest {
             return Err(EngineError::request(format!(
                 "{} needs a language model as judge; keywords judge by detection only",
                 method.name()
+            )));
+        }
+        let is_server =
+            |source: &ConceptSource| source.model().is_some_and(|at| at.contains("://"));
+        if self.judge.as_ref().is_some_and(is_server)
+            && self.methods.contains(&ScoreMethod::Simulation)
+        {
+            return refused(
+                "simulation needs the probabilities of a language model run here; a server tells \
+                 none",
+            );
+        }
+        if let Some(folder) = &self.encoder
+            && !folder.join("model.safetensors").is_file()
+        {
+            return Err(EngineError::request(format!(
+                "{}: expected the folder of a sentence encoder such as all-MiniLM-L6-v2, with \
+                 model.safetensors in it",
+                folder.display()
             )));
         }
         if self.encoder.is_none() && self.methods.contains(&ScoreMethod::Embedding) {
@@ -178,22 +201,38 @@ impl ExplainRequest {
         self.explain.model().into_iter().chain(judge)
     }
 
-    /// Name of the run.
-    pub(super) fn name(&self, voices: &Voices) -> String {
+    /// Name of the run: of dictionary, explainer and judge, and where anything else is chosen
+    /// otherwise than by default, six digits that stand for it.
+    pub(super) fn name(&self, voices: &Voices, record: &RunRecord) -> Result<String> {
         if !self.name.is_empty() {
-            return self.name.clone();
+            return Ok(self.name.clone());
         }
         let allowed = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
         let named = |source: &ConceptSource| -> String {
             let (by, _) = source.described(voices);
-            by.to_lowercase().chars().map(allowed).collect()
+            by.to_lowercase().chars().take(40).map(allowed).collect()
         };
         let judged = match &self.judge {
             None => "-proposed".to_owned(),
             Some(judge) if *judge == self.explain => String::new(),
             Some(judge) => format!("-judged-by-{}", named(judge)),
         };
-        format!("{}-{}{judged}", self.sae, named(&self.explain))
+        let plain = Self {
+            explain: self.explain.clone(),
+            judge: self.judge.clone(),
+            ..Self::new(&self.sae)
+        };
+        let chosen = if *self == plain {
+            String::new()
+        } else {
+            let hash = store::blake3_of_bytes(&to_json(&record.without_time())?);
+            format!("-{}", &hash[..6])
+        };
+        Ok(format!(
+            "{}-{}{judged}{chosen}",
+            self.sae,
+            named(&self.explain)
+        ))
     }
 
     pub(super) fn how_many(&self) -> HowMany {
@@ -252,6 +291,7 @@ impl RunRecord {
         let (judged_by, judge_blake3) = judge.map(|judge| judge.described(voices)).unzip();
         let all = [
             &prompts.explain,
+            &prompts.explain_film,
             &prompts.detect,
             &prompts.fuzz,
             &prompts.simulate,
@@ -300,8 +340,12 @@ impl RunRecord {
 
     /// Whether all but the time is the same.
     pub(super) fn asks_the_same(&self, other: &Self) -> bool {
-        let mut other = other.clone();
-        other.settings.at.clone_from(&self.settings.at);
-        *self == other
+        self.without_time() == other.without_time()
+    }
+
+    fn without_time(&self) -> Self {
+        let mut own = self.clone();
+        own.settings.at.clear();
+        own
     }
 }

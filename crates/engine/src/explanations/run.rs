@@ -11,12 +11,12 @@ use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use sae::{SaeParts, SparseAutoencoder, Sparsity};
-use schema::{Explanation, FeatureId, SaeConfig, Split};
+use schema::{Explanation, FeatureId, SaeConfig};
 use store::{ArtefactKind, HarvestReader};
 
 use super::activity::{Activity, count_rows, encoded};
 use super::output::{feature_view, totals};
-use super::passages::{Chooser, PassageCases, said_of};
+use super::passages::{Chooser, PassageCases};
 use super::prompts::Prompts;
 use super::request::{ExplainRequest, RunRecord, ScoreMethod};
 use super::scoring::{Asking, Explains, Judges};
@@ -28,7 +28,7 @@ use crate::kept_runs::read_json;
 use crate::language_model::{AnswerBook, Remembering, Voices};
 use crate::session::Session;
 use crate::train_sae::random_control;
-use crate::views::{ControlView, ExampleKind, ExplanationsView};
+use crate::views::{ControlView, ExampleKind, ExplanationsView, ScoreTotalsView};
 
 /// A run that was begun.
 pub(super) struct Run<'a> {
@@ -60,12 +60,16 @@ impl Run<'_> {
             )));
         }
         let table = self.table();
-        let keywords = self.keywords(&table)?;
+        let keywords = Keywords::new(
+            &table,
+            &chooser.keyword_samples(&[]),
+            KeywordOptions::default(),
+        )?;
         let explain_model = self.remembering(&request.explain);
         let judge_model = request.judge.as_ref().and_then(|by| self.remembering(by));
         let encoder = self.encoder()?;
         let asking = Asking {
-            explains: self.explains(&keywords, &chooser, explain_model.as_ref()),
+            explains: self.explains((&keywords, &table), &chooser, explain_model.as_ref()),
             judges: self.judges(&table, judge_model.as_ref()),
             encoder: encoder.as_ref(),
             seed,
@@ -94,6 +98,7 @@ impl Run<'_> {
         } else {
             Vec::new()
         };
+        let own = totals(&scored, &chooser, seed);
         let n_divided_anew = scored
             .iter()
             .filter(|one| one.cases.is_divided_anew)
@@ -106,13 +111,13 @@ impl Run<'_> {
             n_features: self.indexed.index.n_features() as usize,
             n_live,
             n_with_cases,
-            totals: totals(&scored, &chooser, seed),
+            notes: self.notes(n_chosen, n_divided_anew, (&own, &controls)),
+            totals: own,
             controls,
             features: scored
                 .iter()
                 .map(|one| feature_view(one, &chooser, seed))
                 .collect(),
-            notes: self.notes(n_chosen, n_divided_anew),
         })
     }
 
@@ -121,21 +126,6 @@ impl Run<'_> {
         let dataset = &self.indexed.dataset;
         let n = (self.indexed.harvest.n_samples as usize).min(dataset.records.len());
         TermTable::of_records(&dataset.records[..n], &dataset.catalogue)
-    }
-
-    /// Keywords over the samples that explanations are made from: those of the training split, or
-    /// all where there is no other.
-    fn keywords<'b>(&self, table: &'b TermTable) -> Result<Keywords<'b>> {
-        let records = &self.indexed.dataset.records[..table.n_samples()];
-        let is_held_out = records.iter().any(|record| record.split != Split::Train);
-        let samples: Vec<u32> = (0..)
-            .zip(records)
-            .filter(|(_, record)| {
-                (!is_held_out || record.split == Split::Train) && said_of(record).is_some()
-            })
-            .map(|(sample, _)| sample)
-            .collect();
-        Ok(Keywords::new(table, &samples, KeywordOptions::default())?)
     }
 
     fn remembering(&self, source: &ConceptSource) -> Option<Remembering<'_>> {
@@ -160,21 +150,26 @@ impl Run<'_> {
 
     fn explains<'b>(
         &'b self,
-        keywords: &'b Keywords<'b>,
+        (keywords, table): (&'b Keywords<'b>, &'b TermTable),
         chooser: &'b Chooser<'b>,
         model: Option<&'b Remembering<'b>>,
     ) -> Explains<'b> {
         match (model, self.stored) {
             (Some(model), _) => Explains::Model(PassageExplainer {
                 model,
-                template: &self.prompts.explain,
+                template: if chooser.is_by_token() {
+                    &self.prompts.explain
+                } else {
+                    &self.prompts.explain_film
+                },
                 writing: self.request.writing(),
             }),
             (None, Some(stored)) => Explains::Stored(stored),
             (None, None) if chooser.is_by_token() => Explains::PassageKeywords(chooser),
             (None, None) => Explains::Keywords {
                 keywords,
-                n_samples: self.indexed.harvest.n_samples as usize,
+                chooser,
+                table,
             },
         }
     }
@@ -204,9 +199,6 @@ impl Run<'_> {
     }
 
     /// The features that are explained, with their cases, and how many have cases.
-    ///
-    /// Where so many are asked for, cases are looked for in features in the order of a draw until
-    /// there are enough; how many have cases in all is then what the drawn ones tell.
     fn chosen(
         &self,
         chooser: &Chooser<'_>,
@@ -294,7 +286,8 @@ impl Run<'_> {
         (asking, chooser): (&Asking<'_>, &Chooser<'_>),
         (reader, counts): (&HarvestReader, &[u64]),
     ) -> Result<ControlView> {
-        let stage = format!("The same of a {name}");
+        let article = if name.starts_with('u') { "an" } else { "a" };
+        let stage = format!("The same of {article} {name}");
         let active = count_rows(sae, reader, &stage, self.job)?;
         let limit = self.request.baseline_limit.unwrap_or(counts.len());
         let features = alike(&active, counts, limit.min(counts.len()), self.request.seed);
@@ -308,8 +301,36 @@ impl Run<'_> {
         })
     }
 
-    fn notes(&self, n_chosen: usize, n_divided_anew: usize) -> Vec<String> {
+    fn notes(
+        &self,
+        n_chosen: usize,
+        n_divided_anew: usize,
+        (own, controls): (&ScoreTotalsView, &[ControlView]),
+    ) -> Vec<String> {
         let mut notes = Vec::new();
+        let low = own.detection.and_then(|mean| Some(mean.interval?[0]));
+        for control in controls {
+            let high = control
+                .totals
+                .detection
+                .and_then(|mean| Some(mean.interval?[1]));
+            if let (Some(low), Some(high)) = (low, high)
+                && low <= high
+            {
+                notes.push(format!(
+                    "the {} does as well within the intervals: nothing is shown of this dictionary \
+                     that random directions would not show",
+                    control.name
+                ));
+            }
+        }
+        if self.request.explain == ConceptSource::Stored {
+            notes.push(
+                "the proposals were there before: whoever made them may have seen the passages of \
+                 this test"
+                    .to_owned(),
+            );
+        }
         if n_divided_anew > 0 {
             notes.push(format!(
                 "{n_divided_anew} of {n_chosen} features have less than two activating samples in \

@@ -20,7 +20,8 @@ pub(super) enum Explains<'a> {
     /// Terms of what is said of films, over those that explanations are made from.
     Keywords {
         keywords: &'a Keywords<'a>,
-        n_samples: usize,
+        chooser: &'a Chooser<'a>,
+        table: &'a TermTable,
     },
     /// Terms of passages of texts.
     PassageKeywords(&'a Chooser<'a>),
@@ -40,28 +41,21 @@ impl Explains<'_> {
         match self {
             Self::Keywords {
                 keywords,
-                n_samples,
+                chooser,
+                table,
             } => {
-                let mut highest = vec![0.0_f32; *n_samples];
+                let mut highest = vec![0.0_f32; table.n_samples()];
                 for place in activity.places(feature) {
                     if let Some(slot) = highest.get_mut(place.sample as usize) {
                         *slot = slot.max(place.value);
                     }
                 }
-                // The passages of the test take no part, even where the feature's samples were
-                // divided anew.
-                for case in &cases.tests {
-                    if let Some(slot) = highest.get_mut(case.sample as usize) {
-                        *slot = 0.0;
-                    }
+                if !cases.is_divided_anew {
+                    return by_films(keywords, &highest, feature);
                 }
-                let terms = keywords.of(&highest)?;
-                let proposal = keywords.propose_together(FeatureId(feature), &terms, &highest)?;
-                Ok(proposal.map(|proposal| Explained {
-                    text: proposal.text,
-                    evidence: proposal.evidence,
-                    prompt: None,
-                }))
+                let samples = chooser.keyword_samples(&cases.tests);
+                let own = Keywords::new(table, &samples, KeywordOptions::default())?;
+                by_films(&own, &highest, feature)
             }
             Self::PassageKeywords(chooser) => {
                 by_passages(&chooser.documents(activity, feature, cases), feature)
@@ -81,6 +75,17 @@ impl Explains<'_> {
             })),
         }
     }
+}
+
+/// Keywords of films: what is said of those where the feature is strong and not of the others.
+fn by_films(keywords: &Keywords<'_>, highest: &[f32], feature: u32) -> Result<Option<Explained>> {
+    let terms = keywords.of(highest)?;
+    let proposal = keywords.propose_together(FeatureId(feature), &terms, highest)?;
+    Ok(proposal.map(|proposal| Explained {
+        text: proposal.text,
+        evidence: proposal.evidence,
+        prompt: None,
+    }))
 }
 
 /// Keywords of passages: what is said in those where the feature is active and not in the others,

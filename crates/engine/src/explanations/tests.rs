@@ -181,6 +181,74 @@ fn keywords_explain_films_better_than_chance_beside_controls() {
     assert_eq!(run(project.path(), &request), view);
 }
 
+#[test]
+fn a_small_run_leaves_other_proposals_and_other_runs_as_they_are() {
+    let project = project();
+    let whole = run(
+        project.path(),
+        &ExplainRequest {
+            judge: None,
+            ..ExplainRequest::new(FILMS)
+        },
+    );
+    let n_proposed = || {
+        let session = Session::open(project.path()).unwrap();
+        let all = session.project.latest_explanations(FILMS).unwrap();
+        (
+            all.len(),
+            all.iter().filter(|one| one.score.is_some()).count(),
+        )
+    };
+    assert_eq!(n_proposed(), (whole.totals.n_explained, 0));
+    let explained = whole
+        .features
+        .iter()
+        .find(|one| !one.explanation.is_empty());
+    let small = ExplainRequest {
+        features: vec![explained.unwrap().feature.0],
+        has_baselines: false,
+        ..ExplainRequest::new(FILMS)
+    };
+    let one = run(project.path(), &small);
+    assert_ne!(one.name, whole.name);
+    assert_eq!(n_proposed(), (whole.totals.n_explained, 1));
+    // Another's proposals for some features: a test of what stands changes scores, nothing else.
+    let session = Session::open(project.path()).unwrap();
+    let theirs = schema::Explanation {
+        feature: explained.unwrap().feature,
+        text: "something else".to_owned(),
+        by: "our group".to_owned(),
+        ..schema::Explanation::default()
+    };
+    session.project.put_explanations(FILMS, &[theirs]).unwrap();
+    session.forget_labels(FILMS);
+    drop(session);
+    let stored = ExplainRequest {
+        explain: ConceptSource::Stored,
+        ..ExplainRequest::new(FILMS)
+    };
+    run(project.path(), &stored);
+    assert_eq!(n_proposed().0, whole.totals.n_explained);
+    let session = Session::open(project.path()).unwrap();
+    let known = session
+        .explanations_of(FILMS, explained.unwrap().feature)
+        .unwrap();
+    let makers: Vec<&str> = known.iter().map(|one| one.by.as_str()).collect();
+    assert_eq!(makers, ["our group", "keywords"]);
+    // A name is never used for another request.
+    let named = |seed| ExplainRequest {
+        name: "mine".to_owned(),
+        seed,
+        judge: None,
+        ..ExplainRequest::new(FILMS)
+    };
+    let job = JobContext::silent();
+    session.explain_features(&named(0), &job).unwrap();
+    let error = session.explain_features(&named(1), &job).unwrap_err();
+    assert!(error.to_string().contains("give another name"), "{error}");
+    assert_eq!(session.explanations_run("mine").unwrap().settings.seed, 0);
+}
+
 /// Explains by the word that is marked most often, chooses by whether the passage has it, and
 /// expects levels where the word is it.
 struct Scripted {

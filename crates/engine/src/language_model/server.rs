@@ -82,7 +82,12 @@ impl Address {
         (method, path): (&str, &str),
         body: Option<&Value>,
     ) -> std::result::Result<Value, String> {
-        let failed = |error: std::io::Error| self.failed(&error.to_string());
+        let failed = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::ConnectionRefused => {
+                self.failed("nothing answers there; is the server running?")
+            }
+            _ => self.failed(&error.to_string()),
+        };
         let body = body.map(Value::to_string).unwrap_or_default();
         let request = format!(
             "{method} {}{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAccept: \
@@ -156,6 +161,16 @@ fn short(text: &str) -> String {
     words.join(" ").chars().take(200).collect()
 }
 
+/// A server may tell its model's path: only the last part of it is shown.
+fn short_name(model: &str) -> String {
+    let last = model
+        .rsplit(['/', '\\'])
+        .find(|part| !part.trim().is_empty());
+    let name = last.unwrap_or("model").trim();
+    let name = name.strip_suffix(".gguf").unwrap_or(name);
+    name.chars().take(60).collect()
+}
+
 struct ServerModel {
     address: Address,
     model: String,
@@ -178,7 +193,7 @@ pub(super) fn connect(from: &str) -> Result<Voice> {
         .to_owned();
     Ok(Voice {
         hash: store::blake3_of_bytes(format!("{from}\n{model}").as_bytes()),
-        name: model.clone(),
+        name: short_name(&model),
         model: Box::new(ServerModel { address, model }),
     })
 }
@@ -263,6 +278,14 @@ mod tests {
     }
 
     #[test]
+    fn a_path_is_no_name() {
+        assert_eq!(short_name("/home/someone/models/llama.gguf"), "llama");
+        assert_eq!(short_name("C:\\models\\qwen.gguf"), "qwen");
+        assert_eq!(short_name("org/little-llama"), "little-llama");
+        assert_eq!(short_name(&"x".repeat(300)).len(), 60);
+    }
+
+    #[test]
     fn answers_are_read_whole_or_in_parts() {
         let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{\"a\": 12}";
         assert_eq!(read_answer(whole).unwrap()["a"], 12);
@@ -287,7 +310,8 @@ mod tests {
     fn serve(answers: Vec<&'static str>) -> (String, thread::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}/v1", listener.local_addr().unwrap());
-        let handle = thread::spawn(move || {
+        let thread = thread::Builder::new();
+        let handle = thread.spawn(move || {
             let mut asked = Vec::new();
             for answer in answers {
                 let (mut stream, _) = listener.accept().unwrap();
@@ -313,7 +337,7 @@ mod tests {
             }
             asked
         });
-        (address, handle)
+        (address, handle.unwrap())
     }
 
     /// Reaches 127.0.0.1 only.
