@@ -498,18 +498,20 @@ fn spread<'a>(list: &[&'a Place], n: usize) -> Vec<&'a Place> {
     (0..n).map(|i| list[i * list.len() / n]).collect()
 }
 
-/// What is said of a film in words: report, else findings.
+/// What is said of a film in words: findings first, where a long report could be cut, then the report.
 pub(super) fn said_of(record: &SampleRecord) -> Option<String> {
     let report = record.report.as_ref().map(schema::Report::text);
-    if let Some(text) = report.filter(|text| !text.trim().is_empty()) {
-        return Some(text);
+    let report = report.filter(|text| !text.trim().is_empty());
+    let findings = match record.findings.as_deref() {
+        Some([]) if report.is_none() => Some("No finding.".to_owned()),
+        Some([]) | None => None,
+        Some(findings) => Some(format!("{}.", findings.join(", "))),
+    };
+    match (findings, report) {
+        (None, None) => None,
+        (Some(text), None) | (None, Some(text)) => Some(text),
+        (Some(findings), Some(report)) => Some(format!("{findings} {report}")),
     }
-    let findings = record.findings.as_ref()?;
-    Some(if findings.is_empty() {
-        "No finding.".to_owned()
-    } else {
-        format!("{}.", findings.join(", "))
-    })
 }
 
 /// The sentence around a position within its section, with its neighbours where it is short.
@@ -606,5 +608,10 @@ mod tests {
         assert_eq!(said_of(&record).unwrap(), "No finding.");
         record.findings = Some(vec!["Mass".to_owned(), "Hernia".to_owned()]);
         assert_eq!(said_of(&record).unwrap(), "Mass, Hernia.");
+        record.report = Some(schema::Report {
+            impression: "A mass.".to_owned(),
+            ..schema::Report::default()
+        });
+        assert_eq!(said_of(&record).unwrap(), "Mass, Hernia. A mass.");
     }
 }

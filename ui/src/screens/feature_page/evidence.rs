@@ -2,7 +2,7 @@
 
 use egui::{RichText, Ui};
 use engine::views::{ExampleKind, FeaturePage, WritesView};
-use schema::{Association, Decision, Explanation, FeatureId, PublishedSource};
+use schema::{Association, Decision, Explanation, FeatureId, MeasuredScore, PublishedSource};
 
 use crate::app_context::{AppContext, in_words, kind_name};
 use crate::commands::Command;
@@ -274,6 +274,9 @@ fn explanations_ui(ui: &mut Ui, explanations: &[Explanation]) {
         if let Some(source) = &explanation.source {
             weak_ui(ui, source_words(source));
         }
+        if let Some(score) = &explanation.score {
+            weak_ui(ui, score_words(score));
+        }
         if explanation.evidence.is_empty() {
             continue;
         }
@@ -287,6 +290,17 @@ fn source_words(source: &PublishedSource) -> String {
         Some(score) => format!("from {}, score {score:.3}", source.file),
         None => format!("from {}", source.file),
     }
+}
+
+/// How far a proposal was found to be true.
+fn score_words(score: &MeasuredScore) -> String {
+    let interval = score.interval.map_or_else(String::new, |[low, high]| {
+        format!(" ({low:.2} to {high:.2})")
+    });
+    format!(
+        "{} {:.2}{interval} by {} on {} cases; guessing gives 0.50",
+        score.method, score.value, score.judge, score.n_cases
+    )
 }
 
 /// The terms that a proposal rests on.
