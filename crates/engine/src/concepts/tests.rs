@@ -226,7 +226,8 @@ fn conventions_and_limits_are_kept() {
     };
     let error = session.concepts(&absent, &job).unwrap_err();
     assert!(error.message.contains("no feature 64"), "{}", error.message);
-    assert!(ConceptSource::parse("http://localhost:1/v1").is_err());
+    assert!(ConceptSource::parse("http://localhost:1/v1").is_ok());
+    assert!(ConceptSource::parse("http://10.0.0.1:1/v1").is_err());
     assert!(ConceptSource::parse("/nowhere.gguf").is_err());
 }
 
