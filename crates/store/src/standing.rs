@@ -105,7 +105,7 @@ pub fn standing(records: &[Record]) -> Standing {
 fn settles(judged: &Record, reading: &Record) -> bool {
     match (&judged.decision.origin, &reading.decision.origin) {
         (None, _) => reading.line < judged.line,
-        (Some(judged), Some(reading)) => judged.file == reading.file && reading.line < judged.line,
+        (Some(from), Some(read_from)) => from.file == read_from.file && reading.line < judged.line,
         (Some(_), None) => false,
     }
 }
