@@ -94,7 +94,7 @@ fn decide(arguments: &DecideArguments, session: &Session) -> Result<Answer> {
 fn recorded_answer(sae: &str, recorded: &Recorded) -> Answer {
     let decision = &recorded.decision;
     let verb = if decision.takes_back.is_some() {
-        "Taken back: for the reviewer"
+        "Now, for this reviewer,"
     } else {
         "Recorded:"
     };
