@@ -8,7 +8,8 @@ use engine::views::{
     ConceptTotalsView, ConceptView, ConceptsView, DistinctItemsView, MeanView, TitleCoherenceView,
 };
 use engine::{
-    CaseChoice, ConceptRequest, ConceptSource, EngineError, JobContext, LevelRule, Result, Session,
+    CaseChoice, ConceptRequest, EngineError, ExplanationSource, JobContext, LevelRule, Result,
+    Session,
 };
 use serde_json::json;
 
@@ -38,7 +39,7 @@ pub(crate) fn explain(
                 return explanations::propose((sae, with), choices, session, job);
             }
             let request = ConceptRequest {
-                explain: ConceptSource::parse(with)?,
+                explain: ExplanationSource::parse(with)?,
                 judge: None,
                 ..request(sae, choices)
             };
@@ -65,8 +66,8 @@ pub(crate) fn explain(
                 )));
             }
             let request = ConceptRequest {
-                explain: ConceptSource::Stored,
-                judge: Some(ConceptSource::parse(judge)?),
+                explain: ExplanationSource::Stored,
+                judge: Some(ExplanationSource::parse(judge)?),
                 ..request(sae, choices)
             };
             Ok(shown(&session.concepts(&request, job)?, N_LISTED))
@@ -90,8 +91,8 @@ pub(crate) fn explain(
         } => {
             let judge = judge.as_ref().unwrap_or(with);
             let request = ConceptRequest {
-                explain: ConceptSource::parse(with)?,
-                judge: Some(ConceptSource::parse(judge)?),
+                explain: ExplanationSource::parse(with)?,
+                judge: Some(ExplanationSource::parse(judge)?),
                 ..request(sae, choices)
             };
             Ok(shown(&session.concepts(&request, job)?, N_LISTED))

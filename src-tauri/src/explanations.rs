@@ -6,7 +6,7 @@
 
 use engine::views::{ExplanationsView, MeanView, ScoreTotalsView, ScoredFeatureView};
 use engine::{
-    ConceptSource, EngineError, ExplainRequest, JobContext, Result, ScoreMethod, Session,
+    EngineError, ExplainRequest, ExplanationSource, JobContext, Result, ScoreMethod, Session,
 };
 use serde_json::json;
 
@@ -24,7 +24,7 @@ pub(crate) fn propose(
     job: &JobContext,
 ) -> Result<Answer> {
     let request = ExplainRequest {
-        explain: ConceptSource::parse(with)?,
+        explain: ExplanationSource::parse(with)?,
         judge: None,
         ..request(sae, choices)?
     };
@@ -43,8 +43,8 @@ pub(crate) fn score(
     job: &JobContext,
 ) -> Result<Answer> {
     let request = ExplainRequest {
-        explain: ConceptSource::Stored,
-        judge: Some(ConceptSource::parse(judge)?),
+        explain: ExplanationSource::Stored,
+        judge: Some(ExplanationSource::parse(judge)?),
         methods: parse(methods)?,
         ..request(sae, choices)?
     };
@@ -60,8 +60,8 @@ pub(crate) fn features(
     job: &JobContext,
 ) -> Result<Answer> {
     let request = ExplainRequest {
-        explain: ConceptSource::parse(with)?,
-        judge: Some(ConceptSource::parse(judge)?),
+        explain: ExplanationSource::parse(with)?,
+        judge: Some(ExplanationSource::parse(judge)?),
         methods: parse(methods)?,
         ..request(sae, choices)?
     };

@@ -20,12 +20,13 @@ use schema::{CatalogueItem, Explanation, FeatureId, HookPoint};
 use store::{ArtefactId, ArtefactKind, Durability, HarvestReader, write_atomically};
 
 pub use self::feature_set::LevelRule;
-pub use self::request::{CaseChoice, ConceptRequest, ConceptSource};
+pub use self::request::{CaseChoice, ConceptRequest};
 
 use self::request::RunRecord;
 use self::run::Run;
 use crate::error::{EngineError, Result};
 use crate::evaluate_ranking::check_catalogue;
+use crate::explanation_source::ExplanationSource;
 use crate::indexed::Dictionary;
 use crate::jobs::JobContext;
 use crate::kept_runs::{KeptRun, REQUEST, read_json};
@@ -75,7 +76,7 @@ impl Session {
         request.check(ground.dictionary.sae.n_features() as u32)?;
         let voices = load_voices(request.models(), load)?;
         let mut record = RunRecord::of(request, &ground, &voices)?;
-        if request.explain == ConceptSource::Stored {
+        if request.explain == ExplanationSource::Stored {
             let stored = self.stored_proposals(&request.sae)?;
             record = record.with_stored(store::blake3_of_bytes(&to_json(&stored)?));
         }

@@ -22,8 +22,8 @@ pub use self::request::{ExplainRequest, ScoreMethod};
 use self::prompts::Prompts;
 use self::request::RunRecord;
 use self::run::Run;
-use crate::concepts::ConceptSource;
 use crate::error::{EngineError, Result};
+use crate::explanation_source::ExplanationSource;
 use crate::jobs::JobContext;
 use crate::kept_runs::{KeptRun, read_json};
 use crate::language_model::{AnswerBook, Voice, load_voice, load_voices};
@@ -71,7 +71,7 @@ impl Session {
         }
         request.check(indexed.index.n_features())?;
         let prompts = Prompts::read(self.project.root())?;
-        let stored = (request.explain == ConceptSource::Stored)
+        let stored = (request.explain == ExplanationSource::Stored)
             .then(|| self.stored_proposals(&request.sae))
             .transpose()?;
         let voices = load_voices(request.models(), load)?;

@@ -124,6 +124,20 @@ impl Session {
     }
 }
 
+/// Whether a dictionary has a feature.
+///
+/// # Errors
+/// When it has not.
+pub(crate) fn check_feature(sae: &str, feature: u32, n_features: u32) -> Result<()> {
+    if feature < n_features {
+        return Ok(());
+    }
+    Err(EngineError::request(format!(
+        "{sae} has no feature {feature}, only 0 to {}",
+        n_features.saturating_sub(1)
+    )))
+}
+
 /// Neighbours kept per feature.
 pub(crate) const N_NEIGHBOURS: usize = 8;
 

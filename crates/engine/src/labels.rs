@@ -7,6 +7,7 @@ use schema::{Association, Decision, Explanation, FeatureId, ReviewState};
 use store::{Record, Standing};
 
 use crate::error::{EngineError, Result};
+use crate::indexed::check_feature;
 use crate::session::Session;
 use crate::views::BestAssociation;
 
@@ -208,12 +209,7 @@ impl Session {
         text: &str,
     ) -> Result<()> {
         let indexed = self.indexed(sae)?;
-        if feature.0 >= indexed.index.n_features() {
-            return Err(EngineError::request(format!(
-                "{sae} has no feature {feature}, only 0 to {}",
-                indexed.index.n_features().saturating_sub(1)
-            )));
-        }
+        check_feature(sae, feature.0, indexed.index.n_features())?;
         if text.chars().count() > MAX_LABEL {
             return Err(EngineError::request(format!(
                 "the label has more than {MAX_LABEL} characters"

@@ -24,6 +24,7 @@ mod engine;
 mod error;
 mod evaluate_ranking;
 mod evaluate_sae;
+mod explanation_source;
 mod explanations;
 mod export_argilla;
 mod export_features;
@@ -70,6 +71,8 @@ mod shipped;
 mod steer;
 mod steering_effect;
 mod steering_file;
+#[cfg(test)]
+mod test_support;
 mod threads;
 mod trace_to_image;
 mod train_phantom_vlm;
@@ -84,7 +87,7 @@ pub use associate::{ConfirmedAssociation, ConfirmedAssociations};
 pub use bench_models::{SpeedOfModel, SpeedsOfModel, bench_models};
 pub use bench_recommenders::{SpeedOfRecommender, bench_recommenders};
 pub use bench_sae::{SpeedOfTraining, SpeedsOfTraining, bench_sae};
-pub use concepts::{CaseChoice, ConceptRequest, ConceptSource, LevelRule};
+pub use concepts::{CaseChoice, ConceptRequest, LevelRule};
 pub use decision_files::{ForeignRecord, ImportedDecisions};
 pub use decision_stream::StreamedDecisions;
 pub use decisions::{DecisionRequest, Recorded};
@@ -96,6 +99,7 @@ pub use evaluate_sae::{
     DensityBar, EvaluateRequest, EvaluationReport, MeasuredMetric, PlantedConcept, ProbedConcept,
     WithInterval,
 };
+pub use explanation_source::ExplanationSource;
 pub use explanations::{ExplainRequest, ScoreMethod};
 pub use export_features::{ExportedFeatures, FeatureFormat, parse_feature_format};
 pub use gallery::parse_state;

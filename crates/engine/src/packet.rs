@@ -16,6 +16,7 @@ use schema::{FeatureId, ReviewState};
 use serde::Serialize;
 
 use crate::error::{EngineError, Result};
+use crate::indexed::check_feature;
 use crate::jobs::JobContext;
 use crate::output_file::{check_output, write_output};
 use crate::session::Session;
@@ -163,12 +164,7 @@ impl Session {
             let n_features = self.indexed(sae)?.index.n_features();
             let mut named = Vec::new();
             for &feature in &request.features {
-                if feature.0 >= n_features {
-                    return Err(EngineError::request(format!(
-                        "{sae} has no feature {feature}, only 0 to {}",
-                        n_features.saturating_sub(1)
-                    )));
-                }
+                check_feature(sae, feature.0, n_features)?;
                 if !named.contains(&feature) {
                     named.push(feature);
                 }

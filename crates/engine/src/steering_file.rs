@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::edits::{Change, EditedDictionary, FeatureEdit, VectorEdit};
 use crate::error::{EngineError, Result};
 use crate::foreign_sae::{ForeignSae, find_dictionaries};
+use crate::indexed::check_feature;
 use crate::run_model::expand_hooks;
 use crate::session::Session;
 
@@ -181,14 +182,8 @@ impl EditPlace<'_> {
         session: Option<&Session>,
     ) -> Result<Arc<dyn ActivationEdit>> {
         let (dictionary, maximum) = find_dictionary(sae, self.file, session, (feature, self.k))?;
-        let n_features = dictionary.sae().n_features();
         self.check_width(dictionary.sae().d_model())?;
-        if feature as usize >= n_features {
-            return Err(EngineError::request(format!(
-                "{sae} has no feature {feature}, only 0 to {}",
-                n_features.saturating_sub(1)
-            )));
-        }
+        check_feature(sae, feature, dictionary.sae().n_features() as u32)?;
         if let EditedDictionary::Indexed(indexed) = &dictionary
             && indexed.harvest.hook != self.hook
             && self.unit != Some(StrengthUnit::Absolute)

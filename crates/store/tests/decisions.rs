@@ -5,6 +5,9 @@
     reason = "a test may panic, also outside its own function"
 )]
 
+#[path = "../../../tests/support/folders.rs"]
+mod folders;
+
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -259,7 +262,7 @@ fn a_database_that_lags_catches_up() {
     let created = project(&early);
     three_decisions(&created);
     drop(created);
-    copy_folder(&early, &late);
+    folders::copy_folder(&early, &late);
     let more = Project::open(&early).unwrap();
     more.decide(&decision(&more, 7, ReviewState::Accepted, "seven"))
         .unwrap();
@@ -288,19 +291,6 @@ fn check_three_and_seven(project: &Project) {
     assert_eq!(project.reviews("s").unwrap().len(), 3);
     let seven = project.review("s", FeatureId(7)).unwrap();
     assert_eq!(seven.text, "seven");
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 fn association(name: &str) -> Association {

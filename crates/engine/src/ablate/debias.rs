@@ -9,7 +9,7 @@ use super::figures::Members;
 use super::test_users::TestUsers;
 use super::{N_LIST, category_flags, mean_figures, named_items, scaled};
 use crate::error::{EngineError, Result};
-use crate::indexed::IndexedDictionary;
+use crate::indexed::{IndexedDictionary, check_feature};
 use crate::jobs::JobContext;
 use crate::session::Session;
 use crate::views::{
@@ -130,11 +130,8 @@ impl Session {
         }
         let indexed = self.indexed(sae)?;
         let n_features = indexed.dictionary.sae.n_features() as u32;
-        if let Some(feature) = features.iter().find(|&&feature| feature >= n_features) {
-            return Err(EngineError::request(format!(
-                "{sae} has no feature {feature}, only 0 to {}",
-                n_features.saturating_sub(1)
-            )));
+        for &feature in features {
+            check_feature(sae, feature, n_features)?;
         }
         let model = self.model(&indexed.harvest.model)?;
         model.as_recommender()?.save(folder)?;

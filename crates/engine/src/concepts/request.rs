@@ -7,52 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Ground, LevelRule};
 use crate::error::{EngineError, Result};
-use crate::language_model::{Voices, model_source};
+use crate::explanation_source::{
+    ExplanationSource, check_source_choices, in_a_name, models_of, writing_of,
+};
+use crate::indexed::check_feature;
+use crate::language_model::Voices;
 use crate::views::ConceptSettingsView;
-
-/// What explains or judges.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ConceptSource {
-    /// Terms of titles and categories.
-    Keywords,
-    /// A language model: the path of a GGUF file, or the address of a server on this computer.
-    Model(PathBuf),
-    /// Proposals that are there already; explains only.
-    Stored,
-}
-
-impl ConceptSource {
-    /// `keywords`, the path of a GGUF file, or an address such as `http://127.0.0.1:8080/v1`.
-    ///
-    /// # Errors
-    /// For the address of another computer, and a path without file.
-    pub fn parse(text: &str) -> Result<Self> {
-        if text == "keywords" {
-            return Ok(Self::Keywords);
-        }
-        Ok(Self::Model(PathBuf::from(model_source(text)?)))
-    }
-
-    /// The model's path or address.
-    pub(crate) fn model(&self) -> Option<String> {
-        match self {
-            Self::Model(path) => Some(path.display().to_string()),
-            Self::Keywords | Self::Stored => None,
-        }
-    }
-
-    /// Name for people, and BLAKE3 of the model's file.
-    pub(crate) fn described(&self, voices: &Voices) -> (String, Option<String>) {
-        match self {
-            Self::Keywords => ("keywords".to_owned(), None),
-            Self::Stored => ("stored".to_owned(), None),
-            Self::Model(path) => match voices.get(&path.display().to_string()) {
-                Some(voice) => (voice.name.clone(), Some(voice.hash.clone())),
-                None => (path.display().to_string(), None),
-            },
-        }
-    }
-}
 
 /// How cases are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,9 +31,9 @@ pub struct ConceptRequest {
     /// Name of the run in the project; empty for one made of dictionary, explainer and conventions.
     pub name: String,
     /// What explains.
-    pub explain: ConceptSource,
+    pub explain: ExplanationSource,
     /// What judges; `None` to explain only.
-    pub judge: Option<ConceptSource>,
+    pub judge: Option<ExplanationSource>,
     /// Which features; empty for all, or for as many as `limit` says.
     pub features: Vec<u32>,
     /// So many features, drawn by the seed.
@@ -105,8 +65,8 @@ impl ConceptRequest {
         Self {
             sae: sae.to_owned(),
             name: String::new(),
-            explain: ConceptSource::Keywords,
-            judge: Some(ConceptSource::Keywords),
+            explain: ExplanationSource::Keywords,
+            judge: Some(ExplanationSource::Keywords),
             features: Vec::new(),
             limit: None,
             cases: CaseChoice::Apart,
@@ -134,33 +94,20 @@ impl ConceptRequest {
 
     /// Refuses what cannot be done.
     pub(super) fn check(&self, n_features: u32) -> Result<()> {
-        if let Some(bad) = self.features.iter().find(|&&feature| feature >= n_features) {
-            return Err(EngineError::request(format!(
-                "{} has no feature {bad}, only 0 to {}",
-                self.sae,
-                n_features.saturating_sub(1)
-            )));
+        for &feature in &self.features {
+            check_feature(&self.sae, feature, n_features)?;
         }
-        let refused = |what: &str| Err(EngineError::request(what.to_owned()));
         if self.most == 0 || self.limit == Some(0) {
-            return refused("expected at least one feature and one case of each kind, got 0");
+            return Err(EngineError::request(
+                "expected at least one feature and one case of each kind, got 0",
+            ));
         }
-        if self.judge == Some(ConceptSource::Stored) {
-            return refused("stored proposals explain, they do not judge");
-        }
-        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return refused("expected a temperature of 0 or above");
-        }
-        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return refused("expected a top-p above 0 and up to 1");
-        }
-        Ok(())
+        check_source_choices(self.judge.as_ref(), self.temperature, self.top_p)
     }
 
     /// Paths and addresses of the language models that are asked.
     pub(super) fn models(&self) -> impl Iterator<Item = String> {
-        let judge = self.judge.as_ref().and_then(ConceptSource::model);
-        self.explain.model().into_iter().chain(judge)
+        models_of(&self.explain, self.judge.as_ref())
     }
 
     /// Name of the run.
@@ -168,9 +115,7 @@ impl ConceptRequest {
         if !self.name.is_empty() {
             return self.name.clone();
         }
-        let allowed = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-        let (by, _) = self.explain.described(voices);
-        let by: String = by.to_lowercase().chars().map(allowed).collect();
+        let by = in_a_name(&self.explain.described(voices).0);
         let conventions = match self.cases {
             CaseChoice::Apart => "",
             CaseChoice::RecSae => "-recsae",
@@ -178,7 +123,7 @@ impl ConceptRequest {
         let judged = match &self.judge {
             None => "-proposed",
             Some(judge) if *judge == self.explain => "",
-            Some(ConceptSource::Keywords) => "-judged-by-keywords",
+            Some(ExplanationSource::Keywords) => "-judged-by-keywords",
             Some(_) => "-judged",
         };
         format!("{}-{by}{conventions}{judged}", self.sae)
@@ -192,12 +137,7 @@ impl ConceptRequest {
     }
 
     pub(super) fn writing(&self) -> Writing {
-        Writing {
-            max_tokens: 1,
-            temperature: self.temperature,
-            top_p: self.top_p,
-            seed: self.seed,
-        }
+        writing_of(self.temperature, self.top_p, self.seed)
     }
 }
 

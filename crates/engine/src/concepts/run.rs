@@ -9,13 +9,12 @@ use schema::{Explanation, HookPoint};
 
 use super::feature_set::{FeatureSet, LevelRule};
 use super::output::{Output, proposals};
-use super::request::{CaseChoice, ConceptRequest, ConceptSource, RunRecord};
+use super::request::{CaseChoice, ConceptRequest, RunRecord};
 use super::rows::{TestRows, mean_of, n_users};
-use super::scoring::{
-    Asking, Chosen, Scored, StoredExplainer, drawn, totals_of, totals_with_items,
-};
+use super::scoring::{Asking, Chosen, Scored, StoredExplainer, totals_of, totals_with_items};
 use super::{Ground, yardstick};
 use crate::error::Result;
+use crate::explanation_source::{ExplanationSource, drawn};
 use crate::jobs::JobContext;
 use crate::language_model::{AnswerBook, Remembering, Voices};
 use crate::session::Session;
@@ -110,7 +109,7 @@ impl Run<'_> {
         };
         let by = format!("concepts: {}", self.record.settings.explained_by);
         let proposed = proposals(&scored, &by, &self.record.settings, &self.name);
-        let is_new = request.explain != ConceptSource::Stored;
+        let is_new = request.explain != ExplanationSource::Stored;
         Ok((view, is_new.then_some((by, proposed))))
     }
 
@@ -133,14 +132,8 @@ impl Run<'_> {
         })
     }
 
-    fn remembering(&self, source: &ConceptSource) -> Option<Remembering<'_>> {
-        let voice = self.voices.get(&source.model()?)?;
-        Some(Remembering {
-            model: voice.model.as_ref(),
-            hash: &voice.hash,
-            book: &self.book,
-            job: self.job,
-        })
+    fn remembering(&self, source: &ExplanationSource) -> Option<Remembering<'_>> {
+        source.remembering(self.voices, &self.book, self.job)
     }
 
     fn explainer<'b>(
@@ -156,7 +149,7 @@ impl Run<'_> {
                 writing: self.request.writing(),
             }));
         }
-        if self.request.explain == ConceptSource::Stored {
+        if self.request.explain == ExplanationSource::Stored {
             let stored = self.session.stored_proposals(&self.request.sae)?;
             return Ok(Box::new(StoredExplainer(stored)));
         }
@@ -198,7 +191,7 @@ impl Run<'_> {
         explainer: &dyn Explainer<ShownCase>,
         n: usize,
     ) -> Result<[Option<ConceptTotalsView>; 2]> {
-        let can_explain = self.request.explain != ConceptSource::Stored;
+        let can_explain = self.request.explain != ExplanationSource::Stored;
         if !self.request.has_baselines || !can_explain || asking.judge.is_none() {
             return Ok([None, None]);
         }
@@ -287,7 +280,7 @@ impl Run<'_> {
                 self.ground.model
             ));
         }
-        if request.explain == ConceptSource::Stored && request.has_baselines {
+        if request.explain == ExplanationSource::Stored && request.has_baselines {
             notes.push(
                 "Proposals that were there are judged: a random dictionary and raw dimensions have \
                  none, explain concepts measures them"

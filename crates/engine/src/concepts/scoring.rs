@@ -6,9 +6,6 @@ use explain::{
     CaseRule, ConceptCases, ConceptTotals, Confidence, ExplainError, Explained, Explainer, Judge,
     ShownCase, swap_alike,
 };
-use rand::SeedableRng as _;
-use rand::seq::IndexedRandom as _;
-use rand_chacha::ChaCha8Rng;
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use schema::{Explanation, FeatureId};
 
@@ -161,19 +158,6 @@ impl Asking<'_> {
 
 fn confidence_of(said: &Said) -> Confidence {
     Confidence::of(&said.activating, &said.non_activating)
-}
-
-/// Some of the features, drawn by the seed, or all.
-pub(super) fn drawn(chosen: &Chosen, limit: Option<usize>, seed: u64) -> Chosen {
-    let Some(limit) = limit.filter(|&limit| limit < chosen.len()) else {
-        return chosen.clone();
-    };
-    let features: Vec<u32> = chosen.keys().copied().collect();
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    features
-        .choose_multiple(&mut rng, limit)
-        .map(|&feature| (feature, chosen[&feature].clone()))
-        .collect()
 }
 
 /// Proposals that were there, by feature.

@@ -11,11 +11,12 @@ use explain::{Chat, ExplainError, TextModel, Writing};
 use schema::{HookPoint, SaeConfig, SaeRecipe, SaeVariant};
 use tempfile::TempDir;
 
-use super::{ANSWERS, ConceptRequest, ConceptSource, LevelRule};
+use super::{ANSWERS, ConceptRequest, LevelRule};
+use crate::explanation_source::ExplanationSource;
 use crate::harvest::HarvestRequest;
 use crate::jobs::JobContext;
-use crate::language_model::Voice;
 use crate::session::Session;
+use crate::test_support::{copy_folder, scripted_voice};
 use crate::train_recommender::TrainRecommenderRequest;
 use crate::views::{ConceptView, ConceptsView, ImportRequest};
 
@@ -30,19 +31,6 @@ fn project() -> TempDir {
     let copy = tempfile::tempdir().unwrap();
     copy_folder(built.path(), copy.path());
     copy
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let place = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &place);
-        } else {
-            fs::copy(entry.path(), &place).unwrap();
-        }
-    }
 }
 
 fn build() -> TempDir {
@@ -179,7 +167,7 @@ fn keywords_name_the_planted_tastes_and_swapped_ones_do_not_hold() {
     assert!(faults.is_empty(), "{faults:?}");
     // Proposals are there to review and to score.
     let request = ConceptRequest {
-        explain: ConceptSource::Stored,
+        explain: ExplanationSource::Stored,
         ..ConceptRequest::new(SAE)
     };
     let scored = session.concepts(&request, &job).unwrap();
@@ -226,9 +214,9 @@ fn conventions_and_limits_are_kept() {
     };
     let error = session.concepts(&absent, &job).unwrap_err();
     assert!(error.message.contains("no feature 64"), "{}", error.message);
-    assert!(ConceptSource::parse("http://localhost:1/v1").is_ok());
-    assert!(ConceptSource::parse("http://10.0.0.1:1/v1").is_err());
-    assert!(ConceptSource::parse("/nowhere.gguf").is_err());
+    assert!(ExplanationSource::parse("http://localhost:1/v1").is_ok());
+    assert!(ExplanationSource::parse("http://10.0.0.1:1/v1").is_err());
+    assert!(ExplanationSource::parse("/nowhere.gguf").is_err());
 }
 
 /// Says the most frequent long word among the strong items, and judges by it; stops after so many
@@ -269,21 +257,17 @@ fn run_scripted(folder: &Path, answers: usize) -> (crate::Result<ConceptsView>, 
     let session = Session::open(folder).unwrap();
     let path = PathBuf::from("scripted.gguf");
     let request = ConceptRequest {
-        explain: ConceptSource::Model(path.clone()),
-        judge: Some(ConceptSource::Model(path)),
+        explain: ExplanationSource::Model(path.clone()),
+        judge: Some(ExplanationSource::Model(path)),
         limit: Some(6),
         most: 4,
         ..ConceptRequest::new(SAE)
     };
     let left = Rc::new(Cell::new(answers));
     let mut load = |_: &str| {
-        Ok(Voice {
-            name: "Scripted".to_owned(),
-            hash: "0123".to_owned(),
-            model: Box::new(Scripted {
-                left: Rc::clone(&left),
-            }),
-        })
+        Ok(scripted_voice(Scripted {
+            left: Rc::clone(&left),
+        }))
     };
     let view = session.concepts_by(&request, &mut load, &JobContext::silent());
     (view, answers - left.get())

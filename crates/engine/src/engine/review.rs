@@ -13,6 +13,8 @@ use crate::views::{
     ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress,
 };
 
+const NOTHING_TO_TAKE_BACK: &str = "There is no decision to take back";
+
 impl Engine {
     /// Records a reviewer's decision. Answers at once; `Event::Decided` follows when it is durable.
     ///
@@ -49,7 +51,7 @@ impl Engine {
         let session = self.shared.session()?;
         let reviewer = self.reviewer();
         self.decisions_run(session, move |session| {
-            let nothing = || EngineError::request("There is no decision to take back");
+            let nothing = || EngineError::request(NOTHING_TO_TAKE_BACK);
             let sae = session.last_reviewed(&reviewer)?.ok_or_else(nothing)?;
             session.undo(&sae, &reviewer)?.ok_or_else(nothing)
         });
@@ -62,14 +64,7 @@ impl Engine {
     /// # Errors
     /// When no project is open.
     pub fn undo_on(&self, sae: &str) -> Result<()> {
-        let session = self.shared.session()?;
-        let (sae, reviewer) = (sae.to_owned(), self.reviewer());
-        self.decisions_run(session, move |session| {
-            session
-                .undo(&sae, &reviewer)?
-                .ok_or_else(|| EngineError::request("There is no decision to take back"))
-        });
-        Ok(())
+        self.take_on(sae, Session::undo, NOTHING_TO_TAKE_BACK)
     }
 
     /// Restores what the reviewer last took back on a dictionary, if they decided nothing since.
@@ -78,12 +73,20 @@ impl Engine {
     /// # Errors
     /// When no project is open.
     pub fn redo_on(&self, sae: &str) -> Result<()> {
+        self.take_on(sae, Session::redo, "There is nothing to restore")
+    }
+
+    /// Undo or redo on a dictionary; `nothing` is what is said where there is nothing to do.
+    fn take_on(
+        &self,
+        sae: &str,
+        take: fn(&Session, &str, &str) -> Result<Option<Recorded>>,
+        nothing: &'static str,
+    ) -> Result<()> {
         let session = self.shared.session()?;
         let (sae, reviewer) = (sae.to_owned(), self.reviewer());
         self.decisions_run(session, move |session| {
-            session
-                .redo(&sae, &reviewer)?
-                .ok_or_else(|| EngineError::request("There is nothing to restore"))
+            take(session, &sae, &reviewer)?.ok_or_else(|| EngineError::request(nothing))
         });
         Ok(())
     }

@@ -3,7 +3,6 @@
 use explain::{ClusterBootstrap, Detection};
 use schema::{Explanation, FeatureId, MeasuredScore, PositionClass};
 
-use super::passages::Chooser;
 use super::scoring::{Scored, separation};
 use crate::views::{
     DetectionView, MeanView, PassageView, ScoreSettingsView, ScoreTotalsView, ScoredFeatureView,
@@ -11,7 +10,7 @@ use crate::views::{
 };
 
 /// One feature.
-pub(super) fn feature_view(one: &Scored, chooser: &Chooser<'_>, seed: u64) -> ScoredFeatureView {
+pub(super) fn feature_view(one: &Scored) -> ScoredFeatureView {
     let said = one.said.detection.as_deref().unwrap_or_default();
     let explained = one.explained.as_ref();
     ScoredFeatureView {
@@ -50,7 +49,7 @@ pub(super) fn feature_view(one: &Scored, chooser: &Chooser<'_>, seed: u64) -> Sc
             .collect(),
         detection: one
             .detection()
-            .map(|score| detection_view(&score, one.interval(chooser, seed))),
+            .map(|score| detection_view(&score, one.interval)),
         shuffled: one.swapped,
         fuzzing: one
             .said
@@ -78,7 +77,7 @@ fn detection_view(score: &Detection, interval: Option<[f64; 2]>) -> DetectionVie
 }
 
 /// What the scores of features come to.
-pub(super) fn totals(scored: &[Scored], chooser: &Chooser<'_>, seed: u64) -> ScoreTotalsView {
+pub(super) fn totals(scored: &[Scored], seed: u64) -> ScoreTotalsView {
     let mean = |values: Vec<f64>| -> Option<MeanView> {
         (!values.is_empty()).then(|| MeanView {
             value: values.iter().sum::<f64>() / values.len() as f64,
@@ -131,10 +130,7 @@ pub(super) fn totals(scored: &[Scored], chooser: &Chooser<'_>, seed: u64) -> Sco
         embedding: mean(scored.iter().filter_map(Scored::embedding).collect()),
         n_above_chance: scored
             .iter()
-            .filter(|one| {
-                one.interval(chooser, seed)
-                    .is_some_and(|[low, _]| low > 0.5)
-            })
+            .filter(|one| one.interval.is_some_and(|[low, _]| low > 0.5))
             .count(),
         n_answers,
         n_unparsed,

@@ -29,6 +29,8 @@ const TRIES: usize = 20;
 pub(super) struct TestCase {
     pub(super) passage: Passage,
     pub(super) sample: u32,
+    /// Number of the sample's patient.
+    pub(super) group: u32,
     pub(super) is_active: bool,
     /// Silent, but a feature of near direction or one that is often active along with it is there.
     pub(super) is_hard: bool,
@@ -45,6 +47,13 @@ pub(super) struct PassageCases {
     pub(super) n_active: usize,
     /// The dataset's own split left one part with less than two activating samples.
     pub(super) is_divided_anew: bool,
+}
+
+impl PassageCases {
+    /// Whether the feature is active, by test case.
+    pub(super) fn truth(&self) -> Vec<bool> {
+        self.tests.iter().map(|case| case.is_active).collect()
+    }
 }
 
 /// How many passages there are of each kind at most.
@@ -100,7 +109,7 @@ impl<'a> Chooser<'a> {
     }
 
     /// The number of a sample's patient.
-    pub(super) fn group(&self, sample: u32) -> u32 {
+    fn group(&self, sample: u32) -> u32 {
         self.groups.get(sample as usize).copied().unwrap_or(0)
     }
 
@@ -157,6 +166,7 @@ impl<'a> Chooser<'a> {
                 Some(TestCase {
                     passage: self.passage(place, &by_sample)?,
                     sample: place.sample,
+                    group: self.group(place.sample),
                     is_active: true,
                     is_hard: false,
                 })
@@ -238,7 +248,7 @@ impl<'a> Chooser<'a> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(u64::from(feature));
         let by_sample = by_sample(&activity.places(feature));
-        let tested: BTreeSet<u32> = cases.tests.iter().map(|at| self.group(at.sample)).collect();
+        let tested: BTreeSet<u32> = cases.tests.iter().map(|at| at.group).collect();
         let may = |sample: u32| {
             !tested.contains(&self.group(sample))
                 && (cases.is_divided_anew || self.constructs[sample as usize])
@@ -266,10 +276,7 @@ impl<'a> Chooser<'a> {
     /// explanations are made from, or, for a feature whose samples were divided anew, all but those
     /// of the patients it is tested on.
     pub(super) fn keyword_samples(&self, divided_anew: &[TestCase]) -> Vec<u32> {
-        let tested: BTreeSet<u32> = divided_anew
-            .iter()
-            .map(|at| self.group(at.sample))
-            .collect();
+        let tested: BTreeSet<u32> = divided_anew.iter().map(|at| at.group).collect();
         (0..)
             .zip(self.records())
             .filter(|&(sample, record)| {
@@ -352,6 +359,7 @@ impl Silent<'_> {
         (passage.strongest <= 0.0).then_some(TestCase {
             passage,
             sample: place.sample,
+            group: self.chooser.group(place.sample),
             is_active: false,
             is_hard,
         })
@@ -363,11 +371,8 @@ impl Silent<'_> {
             .nearby(feature)
             .into_iter()
             .map(|other| {
-                let mut places: Vec<Place> = by_sample(&activity.places(other))
-                    .into_values()
-                    .flatten()
-                    .filter(|place| (self.may)(place.sample))
-                    .collect();
+                let mut places = activity.places(other);
+                places.retain(|place| (self.may)(place.sample));
                 places.sort_by(|a, b| b.value.total_cmp(&a.value).then(a.sample.cmp(&b.sample)));
                 places.truncate(4 * wanted.max(1));
                 places
@@ -397,10 +402,7 @@ impl Silent<'_> {
     /// Passages of the same section drawn at random, one of each patient.
     fn drawn(&self, wanted: usize, taken: &[TestCase], rng: &mut ChaCha8Rng) -> Vec<TestCase> {
         let chooser = self.chooser;
-        let mut met: BTreeSet<u32> = taken
-            .iter()
-            .map(|case| chooser.group(case.sample))
-            .collect();
+        let mut met: BTreeSet<u32> = taken.iter().map(|case| case.group).collect();
         let candidates: Vec<u32> = (0..chooser.groups.len() as u32)
             .filter(|&sample| (self.may)(sample))
             .collect();

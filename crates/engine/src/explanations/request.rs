@@ -9,8 +9,11 @@ use explain::Writing;
 
 use super::passages::HowMany;
 use super::prompts::Prompts;
-use crate::concepts::ConceptSource;
 use crate::error::{EngineError, Result};
+use crate::explanation_source::{
+    ExplanationSource, check_source_choices, in_a_name, models_of, writing_of,
+};
+use crate::indexed::check_feature;
 use crate::language_model::Voices;
 use crate::model_registry::to_json;
 use crate::views::ScoreSettingsView;
@@ -75,9 +78,9 @@ pub struct ExplainRequest {
     /// Name of the run; empty for one made of dictionary, explainer and judge.
     pub name: String,
     /// What explains.
-    pub explain: ConceptSource,
+    pub explain: ExplanationSource,
     /// What judges; `None` to explain only.
-    pub judge: Option<ConceptSource>,
+    pub judge: Option<ExplanationSource>,
     /// How explanations are tested.
     pub methods: Vec<ScoreMethod>,
     /// Folder of the sentence encoder that the method embedding needs.
@@ -109,8 +112,8 @@ impl ExplainRequest {
         Self {
             sae: sae.to_owned(),
             name: String::new(),
-            explain: ConceptSource::Keywords,
-            judge: Some(ConceptSource::Keywords),
+            explain: ExplanationSource::Keywords,
+            judge: Some(ExplanationSource::Keywords),
             methods: vec![ScoreMethod::Detection],
             encoder: None,
             features: Vec::new(),
@@ -127,13 +130,10 @@ impl ExplainRequest {
 
     /// Refuses what cannot be done.
     pub(super) fn check(&self, n_features: u32) -> Result<()> {
-        if let Some(bad) = self.features.iter().find(|&&feature| feature >= n_features) {
-            return Err(EngineError::request(format!(
-                "{} has no feature {bad}, only 0 to {}",
-                self.sae,
-                n_features.saturating_sub(1)
-            )));
+        for &feature in &self.features {
+            check_feature(&self.sae, feature, n_features)?;
         }
+        check_source_choices(self.judge.as_ref(), self.temperature, self.top_p)?;
         let refused = |what: &str| Err(EngineError::request(what.to_owned()));
         if self.limit == Some(0) || self.baseline_limit == Some(0) {
             return refused("expected at least one feature, got 0");
@@ -145,10 +145,7 @@ impl ExplainRequest {
                 self.n_construction, self.most
             )));
         }
-        if self.judge == Some(ConceptSource::Stored) {
-            return refused("stored proposals explain, they do not judge");
-        }
-        let by_keywords = self.judge == Some(ConceptSource::Keywords);
+        let by_keywords = self.judge == Some(ExplanationSource::Keywords);
         if let Some(method) = self
             .methods
             .iter()
@@ -160,7 +157,7 @@ impl ExplainRequest {
             )));
         }
         let is_server =
-            |source: &ConceptSource| source.model().is_some_and(|at| at.contains("://"));
+            |source: &ExplanationSource| source.model().is_some_and(|at| at.contains("://"));
         if self.judge.as_ref().is_some_and(is_server)
             && self.methods.contains(&ScoreMethod::Simulation)
         {
@@ -186,19 +183,12 @@ impl ExplainRequest {
         if self.judge.is_some() && self.methods.is_empty() {
             return refused("expected at least one method to judge by");
         }
-        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return refused("expected a temperature of 0 or above");
-        }
-        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return refused("expected a top-p above 0 and up to 1");
-        }
         Ok(())
     }
 
     /// Paths and addresses of the language models that are asked.
     pub(super) fn models(&self) -> impl Iterator<Item = String> {
-        let judge = self.judge.as_ref().and_then(ConceptSource::model);
-        self.explain.model().into_iter().chain(judge)
+        models_of(&self.explain, self.judge.as_ref())
     }
 
     /// Name of the run: of dictionary, explainer and judge, and where anything else is chosen
@@ -207,10 +197,11 @@ impl ExplainRequest {
         if !self.name.is_empty() {
             return Ok(self.name.clone());
         }
-        let allowed = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-        let named = |source: &ConceptSource| -> String {
-            let (by, _) = source.described(voices);
-            by.to_lowercase().chars().take(40).map(allowed).collect()
+        let named = |source: &ExplanationSource| -> String {
+            in_a_name(&source.described(voices).0)
+                .chars()
+                .take(40)
+                .collect()
         };
         let judged = match &self.judge {
             None => "-proposed".to_owned(),
@@ -243,12 +234,7 @@ impl ExplainRequest {
     }
 
     pub(super) fn writing(&self) -> Writing {
-        Writing {
-            max_tokens: 1,
-            temperature: self.temperature,
-            top_p: self.top_p,
-            seed: self.seed,
-        }
+        writing_of(self.temperature, self.top_p, self.seed)
     }
 
     pub(super) fn has(&self, method: ScoreMethod) -> bool {

@@ -20,8 +20,8 @@ use super::passages::{Chooser, PassageCases};
 use super::prompts::Prompts;
 use super::request::{ExplainRequest, RunRecord, ScoreMethod};
 use super::scoring::{Asking, Explains, Judges};
-use crate::concepts::ConceptSource;
 use crate::error::{EngineError, Result};
+use crate::explanation_source::{ExplanationSource, drawn};
 use crate::indexed::IndexedDictionary;
 use crate::jobs::JobContext;
 use crate::kept_runs::read_json;
@@ -92,13 +92,13 @@ impl Run<'_> {
         let scored = asking.score(&activity, chosen, (stage, request.has_baselines))?;
         let controls = if request.has_baselines
             && request.judge.is_some()
-            && request.explain != ConceptSource::Stored
+            && request.explain != ExplanationSource::Stored
         {
             self.controls(&asking, &chooser, &counts)?
         } else {
             Vec::new()
         };
-        let own = totals(&scored, &chooser, seed);
+        let own = totals(&scored, seed);
         let n_divided_anew = scored
             .iter()
             .filter(|one| one.cases.is_divided_anew)
@@ -114,10 +114,7 @@ impl Run<'_> {
             notes: self.notes(n_chosen, n_divided_anew, (&own, &controls)),
             totals: own,
             controls,
-            features: scored
-                .iter()
-                .map(|one| feature_view(one, &chooser, seed))
-                .collect(),
+            features: scored.iter().map(feature_view).collect(),
         })
     }
 
@@ -128,14 +125,8 @@ impl Run<'_> {
         TermTable::of_records(&dataset.records[..n], &dataset.catalogue)
     }
 
-    fn remembering(&self, source: &ConceptSource) -> Option<Remembering<'_>> {
-        let voice = self.voices.get(&source.model()?)?;
-        Some(Remembering {
-            model: voice.model.as_ref(),
-            hash: &voice.hash,
-            book: &self.book,
-            job: self.job,
-        })
+    fn remembering(&self, source: &ExplanationSource) -> Option<Remembering<'_>> {
+        source.remembering(self.voices, &self.book, self.job)
     }
 
     fn encoder(&self) -> Result<Option<SentenceEncoder>> {
@@ -212,7 +203,7 @@ impl Run<'_> {
         }
         let found = self.with_cases(chooser, activity, &wanted)?;
         let n = found.len();
-        Ok((drawn(found, self.request.limit, self.request.seed), n))
+        Ok((drawn(&found, self.request.limit, self.request.seed), n))
     }
 
     fn with_cases(
@@ -297,7 +288,7 @@ impl Run<'_> {
         let scored = asking.score(&activity, chosen, (&stage, true))?;
         Ok(ControlView {
             name: name.to_owned(),
-            totals: totals(&scored, chooser, self.request.seed),
+            totals: totals(&scored, self.request.seed),
         })
     }
 
@@ -324,7 +315,7 @@ impl Run<'_> {
                 ));
             }
         }
-        if self.request.explain == ConceptSource::Stored {
+        if self.request.explain == ExplanationSource::Stored {
             notes.push(
                 "the proposals were there before: whoever made them may have seen the passages of \
                  this test"
@@ -354,20 +345,6 @@ impl Run<'_> {
         }
         notes
     }
-}
-
-/// Some of the features, drawn by the seed, or all.
-fn drawn(chosen: Chosen, limit: Option<usize>, seed: u64) -> Chosen {
-    let Some(limit) = limit.filter(|&limit| limit < chosen.len()) else {
-        return chosen;
-    };
-    let features: Vec<u32> = chosen.keys().copied().collect();
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let kept: BTreeSet<u32> = features.choose_multiple(&mut rng, limit).copied().collect();
-    chosen
-        .into_iter()
-        .filter(|(feature, _)| kept.contains(feature))
-        .collect()
 }
 
 /// So many features of a control, each the one not taken yet that is active about as often as a

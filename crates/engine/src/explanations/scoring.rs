@@ -159,37 +159,22 @@ pub(super) struct Scored {
     pub(super) cases: PassageCases,
     pub(super) explained: Option<Explained>,
     pub(super) said: Said,
+    /// 95 % interval of the balanced accuracy of detection, over patients.
+    pub(super) interval: Option<[f64; 2]>,
     /// Balanced accuracy of detection with the explanation of another feature.
     pub(super) swapped: Option<f64>,
 }
 
 impl Scored {
-    /// Truth of the test cases.
-    pub(super) fn truth(&self) -> Vec<bool> {
-        self.cases.tests.iter().map(|case| case.is_active).collect()
-    }
-
     pub(super) fn detection(&self) -> Option<Detection> {
         let said = self.said.detection.as_ref()?;
-        Some(Detection::of(&self.truth(), said))
+        Some(Detection::of(&self.cases.truth(), said))
     }
 
     /// Area under the ROC curve of the cosines.
     pub(super) fn embedding(&self) -> Option<f64> {
         let cosines = self.said.embedding.as_ref()?;
-        Detection::of(&self.truth(), cosines).auc
-    }
-
-    pub(super) fn interval(&self, chooser: &Chooser<'_>, seed: u64) -> Option<[f64; 2]> {
-        let said = self.said.detection.as_ref()?;
-        let names: Vec<String> = self
-            .cases
-            .tests
-            .iter()
-            .map(|case| chooser.group(case.sample).to_string())
-            .collect();
-        let groups = ClusterBootstrap::of_names(names.iter().map(String::as_str), seed);
-        Detection::interval(&self.truth(), said, &groups)
+        Detection::of(&self.cases.truth(), cosines).auc
     }
 }
 
@@ -225,6 +210,7 @@ impl Asking<'_> {
             };
             all.push(Scored {
                 feature,
+                interval: self.interval(&cases, &said),
                 cases,
                 explained,
                 said,
@@ -235,6 +221,17 @@ impl Asking<'_> {
             self.swap(&mut all, stage)?;
         }
         Ok(all)
+    }
+
+    fn interval(&self, cases: &PassageCases, said: &Said) -> Option<[f64; 2]> {
+        let said = said.detection.as_ref()?;
+        let names: Vec<String> = cases
+            .tests
+            .iter()
+            .map(|case| case.group.to_string())
+            .collect();
+        let groups = ClusterBootstrap::of_names(names.iter().map(String::as_str), self.seed);
+        Detection::interval(&cases.truth(), said, &groups)
     }
 
     /// Judges each feature's cases by the explanation of another of like density and the same
@@ -267,7 +264,7 @@ impl Asking<'_> {
                     continue;
                 };
                 let said = self.detected(&all[at].cases, &explained.text)?;
-                let score = said.map(|said| Detection::of(&all[at].truth(), &said));
+                let score = said.map(|said| Detection::of(&all[at].cases.truth(), &said));
                 all[at].swapped = score.and_then(|score| score.balanced_accuracy());
             }
         }

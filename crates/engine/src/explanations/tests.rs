@@ -13,11 +13,11 @@ use schema::{SaeConfig, Split};
 use tempfile::TempDir;
 
 use super::{ANSWERS, ExplainRequest, ScoreMethod};
-use crate::concepts::ConceptSource;
+use crate::explanation_source::ExplanationSource;
 use crate::harvest::HarvestRequest;
 use crate::jobs::JobContext;
-use crate::language_model::Voice;
 use crate::session::Session;
+use crate::test_support::{copy_folder, scripted_voice};
 use crate::views::{ExplanationsView, ImportRequest};
 
 const FILMS: &str = "films";
@@ -71,19 +71,6 @@ fn project() -> TempDir {
     let copy = tempfile::tempdir().unwrap();
     copy_folder(built.path(), copy.path());
     copy
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy_folder(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 fn run(folder: &Path, request: &ExplainRequest) -> ExplanationsView {
@@ -224,7 +211,7 @@ fn a_small_run_leaves_other_proposals_and_other_runs_as_they_are() {
     session.forget_labels(FILMS);
     drop(session);
     let stored = ExplainRequest {
-        explain: ConceptSource::Stored,
+        explain: ExplanationSource::Stored,
         ..ExplainRequest::new(FILMS)
     };
     run(project.path(), &stored);
@@ -325,8 +312,8 @@ fn run_scripted(folder: &Path, answers: usize) -> (crate::Result<ExplanationsVie
     let session = Session::open(folder).unwrap();
     let path = PathBuf::from("scripted.gguf");
     let request = ExplainRequest {
-        explain: ConceptSource::Model(path.clone()),
-        judge: Some(ConceptSource::Model(path)),
+        explain: ExplanationSource::Model(path.clone()),
+        judge: Some(ExplanationSource::Model(path)),
         methods: vec![
             ScoreMethod::Detection,
             ScoreMethod::Fuzzing,
@@ -339,13 +326,9 @@ fn run_scripted(folder: &Path, answers: usize) -> (crate::Result<ExplanationsVie
     };
     let left = Rc::new(Cell::new(answers));
     let mut load = |_: &str| {
-        Ok(Voice {
-            name: "Scripted".to_owned(),
-            hash: "0123".to_owned(),
-            model: Box::new(Scripted {
-                left: Rc::clone(&left),
-            }),
-        })
+        Ok(scripted_voice(Scripted {
+            left: Rc::clone(&left),
+        }))
     };
     let view = session.explain_features_by(&request, &mut load, &JobContext::silent());
     (view, answers - left.get())
@@ -400,7 +383,7 @@ fn stored_proposals_are_judged_and_keep_their_maker() {
     let proposed = run(project.path(), &propose);
     assert!(proposed.totals.detection.is_none() && proposed.controls.is_empty());
     let score = ExplainRequest {
-        explain: ConceptSource::Stored,
+        explain: ExplanationSource::Stored,
         ..ExplainRequest::new(FILMS)
     };
     let scored = run(project.path(), &score);
@@ -447,11 +430,11 @@ fn what_cannot_be_done_is_refused_in_a_sentence() {
     let missing = refused(ExplainRequest::new("none"));
     assert!(missing.contains("none"), "{missing}");
     let stored = refused(ExplainRequest {
-        explain: ConceptSource::Stored,
+        explain: ExplanationSource::Stored,
         ..base()
     });
     assert!(stored.contains("no proposals"), "{stored}");
-    assert!(ConceptSource::parse("http://10.0.0.1/v1").is_err());
+    assert!(ExplanationSource::parse("http://10.0.0.1/v1").is_err());
     assert!(ScoreMethod::parse("confidence").is_err());
 }
 

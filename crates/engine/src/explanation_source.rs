@@ -1,0 +1,138 @@
+//! What explains and what judges, and what runs of concepts and of explanations ask alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use explain::Writing;
+use rand::SeedableRng as _;
+use rand::seq::IndexedRandom as _;
+use rand_chacha::ChaCha8Rng;
+
+use crate::error::{EngineError, Result};
+use crate::jobs::JobContext;
+use crate::language_model::{AnswerBook, Remembering, Voices, model_source};
+
+/// What explains or judges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExplanationSource {
+    /// Terms: of titles and categories, of reports and findings.
+    Keywords,
+    /// A language model: the path of a GGUF file, or the address of a server on this computer.
+    Model(PathBuf),
+    /// Proposals that are there already; explains only.
+    Stored,
+}
+
+impl ExplanationSource {
+    /// `keywords`, the path of a GGUF file, or an address such as `http://127.0.0.1:8080/v1`.
+    ///
+    /// # Errors
+    /// For the address of another computer, and a path without file.
+    pub fn parse(text: &str) -> Result<Self> {
+        if text == "keywords" {
+            return Ok(Self::Keywords);
+        }
+        Ok(Self::Model(PathBuf::from(model_source(text)?)))
+    }
+
+    /// The model's path or address.
+    pub(crate) fn model(&self) -> Option<String> {
+        match self {
+            Self::Model(path) => Some(path.display().to_string()),
+            Self::Keywords | Self::Stored => None,
+        }
+    }
+
+    /// Name for people, and BLAKE3 of the model's file.
+    pub(crate) fn described(&self, voices: &Voices) -> (String, Option<String>) {
+        match self {
+            Self::Keywords => ("keywords".to_owned(), None),
+            Self::Stored => ("stored".to_owned(), None),
+            Self::Model(path) => match voices.get(&path.display().to_string()) {
+                Some(voice) => (voice.name.clone(), Some(voice.hash.clone())),
+                None => (path.display().to_string(), None),
+            },
+        }
+    }
+
+    /// The loaded model, answering from the book what it was asked before; `None` for what is no
+    /// model.
+    pub(crate) fn remembering<'a>(
+        &self,
+        voices: &'a Voices,
+        book: &'a AnswerBook,
+        job: &'a JobContext,
+    ) -> Option<Remembering<'a>> {
+        let voice = voices.get(&self.model()?)?;
+        Some(Remembering {
+            model: voice.model.as_ref(),
+            hash: &voice.hash,
+            book,
+            job,
+        })
+    }
+}
+
+/// Paths and addresses of the language models that are asked.
+pub(crate) fn models_of(
+    explain: &ExplanationSource,
+    judge: Option<&ExplanationSource>,
+) -> impl Iterator<Item = String> + use<> {
+    let judge = judge.and_then(ExplanationSource::model);
+    explain.model().into_iter().chain(judge)
+}
+
+/// Refuses a judge that is none, and ways of writing that there are not.
+///
+/// # Errors
+/// The first of these that was asked for.
+pub(crate) fn check_source_choices(
+    judge: Option<&ExplanationSource>,
+    temperature: f32,
+    top_p: f32,
+) -> Result<()> {
+    let refused = |what: &str| Err(EngineError::request(what));
+    if judge == Some(&ExplanationSource::Stored) {
+        return refused("stored proposals explain, they do not judge");
+    }
+    if !(temperature >= 0.0 && temperature.is_finite()) {
+        return refused("expected a temperature of 0 or above");
+    }
+    if !(top_p > 0.0 && top_p <= 1.0) {
+        return refused("expected a top-p above 0 and up to 1");
+    }
+    Ok(())
+}
+
+/// How language models write; explainers and judges set the number of tokens.
+pub(crate) fn writing_of(temperature: f32, top_p: f32, seed: u64) -> Writing {
+    Writing {
+        max_tokens: 1,
+        temperature,
+        top_p,
+        seed,
+    }
+}
+
+/// A text as part of a run's name: small letters and digits, all else a hyphen.
+pub(crate) fn in_a_name(text: &str) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    text.to_lowercase().chars().map(allowed).collect()
+}
+
+/// Some of the features, drawn by the seed, or all.
+pub(crate) fn drawn<C: Clone>(
+    chosen: &BTreeMap<u32, C>,
+    limit: Option<usize>,
+    seed: u64,
+) -> BTreeMap<u32, C> {
+    let Some(limit) = limit.filter(|&limit| limit < chosen.len()) else {
+        return chosen.clone();
+    };
+    let features: Vec<u32> = chosen.keys().copied().collect();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let kept: BTreeSet<u32> = features.choose_multiple(&mut rng, limit).copied().collect();
+    let mut drawn = chosen.clone();
+    drawn.retain(|feature, _| kept.contains(feature));
+    drawn
+}
