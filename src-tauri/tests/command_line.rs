@@ -1,30 +1,19 @@
 //! The executable as a user meets it: what it makes, what it refuses, and that nothing is half done.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails its test")]
 
+#[path = "support/executable.rs"]
+mod executable;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::Engine;
 use engine::views::{Event, SteerRequest};
+use executable::{command, run};
 use serde_json::Value;
-
-/// Runs the executable with its own configuration folder, so that no test touches the user's.
-fn command(dir: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fluoroscope"));
-    command
-        .args(arguments)
-        .current_dir(dir)
-        .env("XDG_CONFIG_HOME", dir.join("config"))
-        .stdin(Stdio::null());
-    command
-}
-
-fn run(dir: &Path, arguments: &[&str]) -> Output {
-    command(dir, arguments).output().unwrap()
-}
 
 /// Runs a command that must succeed and returns its JSON.
 fn json(dir: &Path, arguments: &[&str]) -> Value {

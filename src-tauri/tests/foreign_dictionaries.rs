@@ -2,10 +2,13 @@
 //! the block a dictionary was made at, and damaged or hostile files change nothing.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails its test")]
 
+#[path = "support/executable.rs"]
+mod executable;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
 
+use executable::run;
 use serde_json::Value;
 
 fn repository() -> PathBuf {
@@ -15,16 +18,6 @@ fn repository() -> PathBuf {
 /// Written by `scripts/make_maira2_sae_folder.py` with `dictionary_learning` 0.1.0.
 fn published() -> PathBuf {
     repository().join("tests/fixtures/maira2_sae")
-}
-
-fn run(dir: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_fluoroscope"))
-        .args(arguments)
-        .current_dir(dir)
-        .env("XDG_CONFIG_HOME", dir.join("config"))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
 }
 
 fn json(dir: &Path, arguments: &[&str]) -> Value {

@@ -6,19 +6,14 @@
 #[path = "../../tests/support/shared.rs"]
 mod support;
 
+#[path = "support/executable.rs"]
+mod executable;
+
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
+use executable::run;
 use serde_json::Value;
-
-fn run(dir: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_fluoroscope"))
-        .args(arguments)
-        .current_dir(dir)
-        .env("XDG_CONFIG_HOME", dir.join("config"))
-        .output()
-        .unwrap()
-}
 
 /// Runs a command that must succeed and returns its JSON.
 fn json(dir: &Path, arguments: &[&str]) -> Value {

@@ -5,22 +5,18 @@
 #[path = "../../tests/support/shared.rs"]
 mod shared;
 
+#[path = "support/executable.rs"]
+mod executable;
+
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use safetensors::SafeTensors;
 use serde_json::Value;
 use shared::shared;
 
 fn run(dir: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_fluoroscope"))
-        .arg("sae")
-        .args(arguments)
-        .current_dir(dir)
-        .env("XDG_CONFIG_HOME", dir.join("config"))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+    executable::run(dir, &[&["sae"], arguments].concat())
 }
 
 fn succeed(dir: &Path, arguments: &[&str]) {

@@ -5,6 +5,9 @@
 #[path = "../../tests/support/shared.rs"]
 mod shared;
 
+#[path = "support/executable.rs"]
+mod executable;
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -12,14 +15,7 @@ use serde_json::Value;
 use shared::shared;
 
 fn run(dir: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_fluoroscope"))
-        .args(["model", "run"])
-        .args(arguments)
-        .current_dir(dir)
-        .env("XDG_CONFIG_HOME", dir.join("config"))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+    executable::run(dir, &[&["model", "run"], arguments].concat())
 }
 
 fn answer(dir: &Path, arguments: &[&str]) -> Value {

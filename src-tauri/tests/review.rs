@@ -2,29 +2,19 @@
 //! other readers' decisions, queue and agreement.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails its test")]
 
+#[path = "support/executable.rs"]
+mod executable;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
 use engine::Session;
 use engine::views::{QueueRequest, ReviewAnswer, ReviewDraft};
+use executable::{command, run};
 use schema::{CaseRole, FeatureId, ReviewMode, ReviewState};
 use serde_json::{Value, json};
-
-fn command(dir: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fluoroscope"));
-    command
-        .args(arguments)
-        .current_dir(dir)
-        .env("XDG_CONFIG_HOME", dir.join("config"))
-        .stdin(Stdio::null());
-    command
-}
-
-fn run(dir: &Path, arguments: &[&str]) -> Output {
-    command(dir, arguments).output().unwrap()
-}
 
 /// Runs a command in the project `p` that must succeed and returns its JSON.
 fn json(dir: &Path, arguments: &[&str]) -> Value {

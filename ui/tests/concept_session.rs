@@ -2,50 +2,26 @@
 //! the empty page over the job to the cases of one concept.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails its test")]
 
+#[path = "support/clicks.rs"]
+mod clicks;
+#[path = "support/tastes.rs"]
+mod tastes;
+#[path = "support/window.rs"]
+mod window;
+
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use engine::views::{ConceptView, ConceptsView, ImportRequest};
-use engine::{Engine, HarvestRequest, JobContext, Session, TrainRecommenderRequest};
-use schema::{HookPoint, SaeConfig};
-use ui::{App, Options, Screen, StartAt, Waker};
+use engine::views::{ConceptView, ConceptsView};
+use schema::SaeConfig;
+use tastes::TASTES;
+use ui::{App, Screen, StartAt};
 
-const SHOPPERS: &str = "shoppers";
-const TASTES: &str = "tastes";
 const RUN: &str = "tastes-keywords";
 
-/// Shoppers, a recommender and a dictionary of its user vectors.
+/// A dictionary of tastes.
 fn build(root: &Path) {
-    let job = JobContext::silent();
-    let session = Session::create(root).unwrap();
-    let shoppers = ImportRequest::PhantomShoppers {
-        name: SHOPPERS.to_owned(),
-        count: 300,
-        seed: 4,
-    };
-    session.import(&shoppers, &job).unwrap();
-    let training = TrainRecommenderRequest {
-        name: "sasrec".to_owned(),
-        arch: "sasrec".to_owned(),
-        dataset: SHOPPERS.to_owned(),
-        lr: Some(1e-3),
-        epochs: Some(8),
-        ..TrainRecommenderRequest::default()
-    };
-    session.train_recommender(&training, &job).unwrap();
-    let harvest = HarvestRequest {
-        name: "rows".to_owned(),
-        model: "sasrec".to_owned(),
-        dataset: SHOPPERS.to_owned(),
-        hook: HookPoint::UserVector,
-        positions: "items".to_owned(),
-        limit: None,
-        pool: 1,
-    };
-    session.harvest(&harvest, &job).unwrap();
     let config = SaeConfig {
         n_features: 32,
         k: 4,
@@ -54,46 +30,16 @@ fn build(root: &Path) {
         warmup_steps: 20,
         ..SaeConfig::default()
     };
-    session.train_sae(TASTES, "rows", &config, &job).unwrap();
-    session.build_feature_index(TASTES, &job).unwrap();
+    tastes::build(root, 8, &config);
 }
 
 fn open(root: &Path) -> Harness<'static, App> {
-    let engine = Arc::new(Engine::forgetful(Arc::new(|| {})).unwrap());
-    engine.open_project(root).unwrap();
-    let options = Options {
-        start: StartAt {
-            screen: Some(Screen::Gallery),
-            dictionary: Some(TASTES.to_owned()),
-            ..StartAt::default()
-        },
-        ..Options::default()
+    let start = StartAt {
+        screen: Some(Screen::Gallery),
+        dictionary: Some(TASTES.to_owned()),
+        ..StartAt::default()
     };
-    let mut harness = Harness::builder()
-        .with_size([1280.0, 800.0])
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, engine, &Waker::default(), options));
-    harness.run_steps(6);
-    harness
-}
-
-/// Draws frames until something with `part` in its label is there.
-fn wait_for(harness: &mut Harness<'static, App>, part: &str) {
-    let began = Instant::now();
-    while harness.query_all_by_label_contains(part).next().is_none() {
-        assert!(
-            began.elapsed() < Duration::from_mins(2),
-            "\"{part}\" did not come"
-        );
-        std::thread::sleep(Duration::from_millis(5));
-        harness.run_steps(1);
-    }
-}
-
-fn click(harness: &mut Harness<'static, App>, label: &str) {
-    harness.get_by_label(label).scroll_to_me();
-    harness.run_steps(3);
-    harness.get_by_label(label).click();
-    harness.run_steps(4);
+    window::open(root, start)
 }
 
 /// The features of the rows in sight, from above.
@@ -130,10 +76,10 @@ fn concepts_are_made_sorted_opened_and_followed_to_feature_and_steering() {
     let root = dir.path().join("project");
     build(&root);
     let mut harness = open(&root);
-    click(&mut harness, "Concepts");
+    clicks::click(&mut harness, "Concepts");
     harness.get_by_label("No concepts yet");
-    click(&mut harness, "Make concepts from keywords");
-    wait_for(&mut harness, "This dictionary  ");
+    clicks::click(&mut harness, "Make concepts from keywords");
+    window::wait_for(&mut harness, "This dictionary  ");
     let (view, best) = best(&root);
 
     // Totals stand beside the three baselines.
@@ -151,13 +97,13 @@ fn concepts_are_made_sorted_opened_and_followed_to_feature_and_steering() {
 
     // The best first; by number after a click on the head.
     assert_eq!(listed(&harness)[0], best.feature.0);
-    click(&mut harness, "Sort by feature");
+    clicks::click(&mut harness, "Sort by feature");
     let by_number = listed(&harness);
     assert!(
         by_number.is_sorted() && by_number.len() > 3,
         "{by_number:?}"
     );
-    click(&mut harness, "Sort by confidence");
+    clicks::click(&mut harness, "Sort by confidence");
     assert_eq!(listed(&harness)[0], best.feature.0);
 
     // One concept: what it was read off, and what the judge said of each test case.
@@ -201,13 +147,13 @@ fn concepts_are_made_sorted_opened_and_followed_to_feature_and_steering() {
     harness.get_by_label_contains(&format!("User {}, last ", best.tests[0].user));
 
     // To the feature page, back, and to steering.
-    click(&mut harness, "Feature page");
+    clicks::click(&mut harness, "Feature page");
     assert_eq!(harness.state().screen(), Screen::Feature);
-    wait_for(&mut harness, "Recommended next: ");
-    click(&mut harness, "Concept");
+    window::wait_for(&mut harness, "Recommended next: ");
+    clicks::click(&mut harness, "Concept");
     assert_eq!(harness.state().screen(), Screen::Gallery);
-    wait_for(&mut harness, "told rightly");
-    click(&mut harness, "Steer this feature");
+    window::wait_for(&mut harness, "told rightly");
+    clicks::click(&mut harness, "Steer this feature");
     assert_eq!(harness.state().screen(), Screen::Steer);
     harness.get_by_label(&format!("Strength of feature {}", best.feature));
 }

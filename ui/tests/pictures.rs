@@ -92,6 +92,24 @@ fn picture(
     Ok(())
 }
 
+/// Pictures of one state of the window in both themes and sizes, where pictures are asked for.
+fn pictures(name: &str, start: &StartAt, acts: &[Act]) -> Result<(), Box<dyn std::error::Error>> {
+    let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES").map(PathBuf::from) else {
+        return Ok(());
+    };
+    for (light, theme) in [(false, "dark"), (true, "light")] {
+        for (size, size_name) in [([1280.0, 800.0], "1280"), ([1920.0, 1080.0], "1920")] {
+            let start = StartAt {
+                light: Some(light),
+                ..start.clone()
+            };
+            let file = format!("{name}-{theme}-{size_name}.png");
+            picture(&folder, &file, size, start, &[], acts)?;
+        }
+    }
+    Ok(())
+}
+
 /// Name, screen and what is on it.
 fn shots() -> Vec<(&'static str, Screen, StartAt)> {
     let of = |dictionary: &str| StartAt {
@@ -188,9 +206,6 @@ fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
 
 #[test]
 fn pictures_of_recommenders() -> Result<(), Box<dyn std::error::Error>> {
-    let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES").map(PathBuf::from) else {
-        return Ok(());
-    };
     let form = [
         Act::Click("Train a recommender…"),
         Act::Click("TiMiRec"),
@@ -211,32 +226,23 @@ fn pictures_of_recommenders() -> Result<(), Box<dyn std::error::Error>> {
         Act::Click("Choose checkpoint"),
         Act::Click("What the file may not say"),
     ];
-    for (light, theme) in [(false, "dark"), (true, "light")] {
-        for (size, size_name) in [([1280.0, 800.0], "1280"), ([1920.0, 1080.0], "1920")] {
-            for (name, acts) in [
-                ("models-form", &form[..]),
-                ("models-running", &running),
-                ("models-stopped", &stopped),
-                ("models-import", &import),
-            ] {
-                let start = StartAt {
-                    screen: Some(Screen::Models),
-                    light: Some(light),
-                    ..StartAt::default()
-                };
-                let file = format!("{name}-{theme}-{size_name}.png");
-                picture(&folder, &file, size, start, &[], acts)?;
-            }
-        }
+    for (name, acts) in [
+        ("models-form", &form[..]),
+        ("models-running", &running),
+        ("models-stopped", &stopped),
+        ("models-import", &import),
+    ] {
+        let start = StartAt {
+            screen: Some(Screen::Models),
+            ..StartAt::default()
+        };
+        pictures(name, &start, acts)?;
     }
     Ok(())
 }
 
 #[test]
 fn pictures_of_ablation() -> Result<(), Box<dyn std::error::Error>> {
-    let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES").map(PathBuf::from) else {
-        return Ok(());
-    };
     let empty = [Act::Click("All users")];
     let measured = [
         Act::Click("All users"),
@@ -254,34 +260,25 @@ fn pictures_of_ablation() -> Result<(), Box<dyn std::error::Error>> {
         Act::Click("Sweep the strengths"),
         Act::Click("Strength 0.5x, NDCG@10 0.1900"),
     ];
-    for (light, theme) in [(false, "dark"), (true, "light")] {
-        for (size, size_name) in [([1280.0, 800.0], "1280"), ([1920.0, 1080.0], "1920")] {
-            for (name, acts) in [
-                ("ablate-empty", &empty[..]),
-                ("ablate", &measured),
-                ("ablate-lists", &lists),
-                ("bias", &swept),
-            ] {
-                let start = StartAt {
-                    screen: Some(Screen::Steer),
-                    dictionary: Some("histories".to_owned()),
-                    feature: Some(3),
-                    light: Some(light),
-                    ..StartAt::default()
-                };
-                let file = format!("{name}-{theme}-{size_name}.png");
-                picture(&folder, &file, size, start, &[], acts)?;
-            }
-        }
+    for (name, acts) in [
+        ("ablate-empty", &empty[..]),
+        ("ablate", &measured),
+        ("ablate-lists", &lists),
+        ("bias", &swept),
+    ] {
+        let start = StartAt {
+            screen: Some(Screen::Steer),
+            dictionary: Some("histories".to_owned()),
+            feature: Some(3),
+            ..StartAt::default()
+        };
+        pictures(name, &start, acts)?;
     }
     Ok(())
 }
 
 #[test]
 fn pictures_of_training() -> Result<(), Box<dyn std::error::Error>> {
-    let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES").map(PathBuf::from) else {
-        return Ok(());
-    };
     let mean = [
         Act::Click("Variant"),
         Act::Click("ReLU"),
@@ -301,31 +298,22 @@ fn pictures_of_training() -> Result<(), Box<dyn std::error::Error>> {
         Act::Click("Train 3 dictionaries"),
         Act::Click("Run films-standard-k8, Queued"),
     ];
-    for (light, theme) in [(false, "dark"), (true, "light")] {
-        for (size, size_name) in [([1280.0, 800.0], "1280"), ([1920.0, 1080.0], "1920")] {
-            for (name, acts) in [
-                ("train-mean", &mean[..]),
-                ("train-recipe", &recipe),
-                ("train-queued", &queued),
-            ] {
-                let start = StartAt {
-                    screen: Some(Screen::Train),
-                    light: Some(light),
-                    ..StartAt::default()
-                };
-                let file = format!("{name}-{theme}-{size_name}.png");
-                picture(&folder, &file, size, start, &[], acts)?;
-            }
-        }
+    for (name, acts) in [
+        ("train-mean", &mean[..]),
+        ("train-recipe", &recipe),
+        ("train-queued", &queued),
+    ] {
+        let start = StartAt {
+            screen: Some(Screen::Train),
+            ..StartAt::default()
+        };
+        pictures(name, &start, acts)?;
     }
     Ok(())
 }
 
 #[test]
 fn pictures_of_concepts() -> Result<(), Box<dyn std::error::Error>> {
-    let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES").map(PathBuf::from) else {
-        return Ok(());
-    };
     let empty = [Act::Click("Concepts")];
     let listed = [
         Act::Click("Concepts"),
@@ -338,32 +326,23 @@ fn pictures_of_concepts() -> Result<(), Box<dyn std::error::Error>> {
         Act::Click("Sort by feature"),
         Act::Part("Concept of feature 0: "),
     ];
-    for (light, theme) in [(false, "dark"), (true, "light")] {
-        for (size, size_name) in [([1280.0, 800.0], "1280"), ([1920.0, 1080.0], "1920")] {
-            for (name, acts) in [
-                ("concepts-empty", &empty[..]),
-                ("concepts", &listed),
-                ("concept", &one),
-            ] {
-                let start = StartAt {
-                    screen: Some(Screen::Gallery),
-                    dictionary: Some("histories".to_owned()),
-                    light: Some(light),
-                    ..StartAt::default()
-                };
-                let file = format!("{name}-{theme}-{size_name}.png");
-                picture(&folder, &file, size, start, &[], acts)?;
-            }
-        }
+    for (name, acts) in [
+        ("concepts-empty", &empty[..]),
+        ("concepts", &listed),
+        ("concept", &one),
+    ] {
+        let start = StartAt {
+            screen: Some(Screen::Gallery),
+            dictionary: Some("histories".to_owned()),
+            ..StartAt::default()
+        };
+        pictures(name, &start, acts)?;
     }
     Ok(())
 }
 
 #[test]
 fn pictures_of_review() -> Result<(), Box<dyn std::error::Error>> {
-    let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES").map(PathBuf::from) else {
-        return Ok(());
-    };
     let name = Act::Type("Reviewer's name", "Ada");
     let begin = Act::Click("Begin the review");
     let who: [Act; 0] = [];
@@ -394,28 +373,22 @@ fn pictures_of_review() -> Result<(), Box<dyn std::error::Error>> {
         Act::Click("Begin the test"),
         Act::Press(egui::Key::Y),
     ];
-    for (light, theme) in [(false, "dark"), (true, "light")] {
-        for (size, size_name) in [([1280.0, 800.0], "1280"), ([1920.0, 1080.0], "1920")] {
-            for (file, dictionary, acts) in [
-                ("review-who", "films", &who[..]),
-                ("review-films", "films", &first),
-                ("review-going", "films", &going),
-                ("review-histories", "histories", &first),
-                ("review-reports", "reports", &write_first),
-                ("review-agreement", "films", &agreement),
-                ("review-disagreements", "films", &disagreements),
-                ("review-detection", "films", &detection),
-            ] {
-                let start = StartAt {
-                    screen: Some(Screen::Review),
-                    dictionary: Some(dictionary.to_owned()),
-                    light: Some(light),
-                    ..StartAt::default()
-                };
-                let file = format!("{file}-{theme}-{size_name}.png");
-                picture(&folder, &file, size, start, &[], acts)?;
-            }
-        }
+    for (file, dictionary, acts) in [
+        ("review-who", "films", &who[..]),
+        ("review-films", "films", &first),
+        ("review-going", "films", &going),
+        ("review-histories", "histories", &first),
+        ("review-reports", "reports", &write_first),
+        ("review-agreement", "films", &agreement),
+        ("review-disagreements", "films", &disagreements),
+        ("review-detection", "films", &detection),
+    ] {
+        let start = StartAt {
+            screen: Some(Screen::Review),
+            dictionary: Some(dictionary.to_owned()),
+            ..StartAt::default()
+        };
+        pictures(file, &start, acts)?;
     }
     Ok(())
 }

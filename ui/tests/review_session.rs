@@ -3,52 +3,28 @@
 //! decision that was shown as saved must be in the journal, in order.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails its test")]
 
+#[path = "support/tastes.rs"]
+mod tastes;
+#[path = "support/window.rs"]
+mod window;
+
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use egui::{Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
-use engine::views::{ImportRequest, QueueRequest};
-use engine::{Engine, HarvestRequest, JobContext, Session, TrainRecommenderRequest};
-use schema::{Decision, HookPoint, ReviewState, SaeConfig};
-use ui::{App, Options, Screen, StartAt, Waker};
+use engine::JobContext;
+use engine::views::QueueRequest;
+use schema::{Decision, ReviewState, SaeConfig};
+use tastes::TASTES;
+use ui::{App, Screen, StartAt};
 
-const SHOPPERS: &str = "shoppers";
-const TASTES: &str = "tastes";
 /// Features reviewed before and after the power cut.
 const HALF: usize = 30;
 
 /// A dictionary with proposals and nothing decided.
 fn build(root: &Path) {
-    let job = JobContext::silent();
-    let session = Session::create(root).unwrap();
-    let shoppers = ImportRequest::PhantomShoppers {
-        name: SHOPPERS.to_owned(),
-        count: 300,
-        seed: 4,
-    };
-    session.import(&shoppers, &job).unwrap();
-    let training = TrainRecommenderRequest {
-        name: "sasrec".to_owned(),
-        arch: "sasrec".to_owned(),
-        dataset: SHOPPERS.to_owned(),
-        lr: Some(1e-3),
-        epochs: Some(4),
-        ..TrainRecommenderRequest::default()
-    };
-    session.train_recommender(&training, &job).unwrap();
-    let harvest = HarvestRequest {
-        name: "rows".to_owned(),
-        model: "sasrec".to_owned(),
-        dataset: SHOPPERS.to_owned(),
-        hook: HookPoint::UserVector,
-        positions: "items".to_owned(),
-        limit: None,
-        pool: 1,
-    };
-    session.harvest(&harvest, &job).unwrap();
     let config = SaeConfig {
         n_features: 128,
         k: 8,
@@ -57,8 +33,8 @@ fn build(root: &Path) {
         warmup_steps: 20,
         ..SaeConfig::default()
     };
-    session.train_sae(TASTES, "rows", &config, &job).unwrap();
-    session.build_feature_index(TASTES, &job).unwrap();
+    let session = tastes::build(root, 4, &config);
+    let job = JobContext::silent();
     session.propose_keywords(TASTES, &job).unwrap();
     let queue = QueueRequest {
         reviewer: "A. Reader".to_owned(),
@@ -70,20 +46,12 @@ fn build(root: &Path) {
 
 /// The window on the review, after the name was given.
 fn open(root: &Path) -> Harness<'static, App> {
-    let engine = Arc::new(Engine::forgetful(Arc::new(|| {})).unwrap());
-    engine.open_project(root).unwrap();
-    let options = Options {
-        start: StartAt {
-            screen: Some(Screen::Gallery),
-            dictionary: Some(TASTES.to_owned()),
-            ..StartAt::default()
-        },
-        ..Options::default()
+    let start = StartAt {
+        screen: Some(Screen::Gallery),
+        dictionary: Some(TASTES.to_owned()),
+        ..StartAt::default()
     };
-    let mut harness = Harness::builder()
-        .with_size([1280.0, 800.0])
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, engine, &Waker::default(), options));
-    harness.run_steps(4);
+    let mut harness = window::open(root, start);
     harness.key_press_modifiers(Modifiers::COMMAND, Key::Num7);
     harness.run_steps(4);
     harness.get_by_label("Who reviews?");
@@ -109,22 +77,9 @@ fn press_with(harness: &mut Harness<'static, App>, modifiers: Modifiers, key: Ke
     harness.run_steps(3);
 }
 
-/// Draws frames until something with `part` in its label is there.
-fn wait_for(harness: &mut Harness<'static, App>, part: &str) {
-    let began = Instant::now();
-    while harness.query_all_by_label_contains(part).next().is_none() {
-        assert!(
-            began.elapsed() < Duration::from_mins(1),
-            "\"{part}\" did not come"
-        );
-        std::thread::sleep(Duration::from_millis(2));
-        harness.run_steps(1);
-    }
-}
-
 /// The feature on the screen.
 fn shown(harness: &mut Harness<'static, App>) -> u32 {
-    wait_for(harness, "Feature ");
+    window::wait_for(harness, "Feature ");
     let labels = harness.query_all_by_label_contains("Feature ");
     let numbers: Vec<u32> = labels
         .filter_map(|node| {

@@ -3,16 +3,20 @@
 //! the one that the same settings give without a window.
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails its test")]
 
+#[path = "support/clicks.rs"]
+mod clicks;
+#[path = "support/window.rs"]
+mod window;
+
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
 use engine::views::ImportRequest;
-use engine::{Engine, HarvestRequest, JobContext, Session, preset};
+use engine::{HarvestRequest, JobContext, Session, preset};
 use schema::HookPoint;
-use ui::{App, Options, Screen, StartAt, Waker};
+use ui::{App, Screen, StartAt};
 
 const MODEL: &str = "phantom-vlm";
 const FILMS: &str = "films";
@@ -33,40 +37,11 @@ fn build(root: &Path) -> Session {
 }
 
 fn open(root: &Path) -> Harness<'static, App> {
-    let engine = Arc::new(Engine::forgetful(Arc::new(|| {})).unwrap());
-    engine.open_project(root).unwrap();
-    let options = Options {
-        start: StartAt {
-            screen: Some(Screen::Train),
-            ..StartAt::default()
-        },
-        ..Options::default()
+    let start = StartAt {
+        screen: Some(Screen::Train),
+        ..StartAt::default()
     };
-    let mut harness = Harness::builder()
-        .with_size([1280.0, 800.0])
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, engine, &Waker::default(), options));
-    harness.run_steps(4);
-    harness
-}
-
-/// Draws frames until something with `part` in its label is there.
-fn wait_for(harness: &mut Harness<'static, App>, part: &str) {
-    let began = Instant::now();
-    while harness.query_all_by_label_contains(part).next().is_none() {
-        assert!(
-            began.elapsed() < Duration::from_mins(2),
-            "\"{part}\" did not come"
-        );
-        std::thread::sleep(Duration::from_millis(5));
-        harness.run_steps(1);
-    }
-}
-
-fn click(harness: &mut Harness<'static, App>, label: &str) {
-    harness.get_by_label(label).scroll_to_me();
-    harness.run_steps(3);
-    harness.get_by_label(label).click();
-    harness.run_steps(3);
+    window::open(root, start)
 }
 
 /// What the progress of the job says, without its rate and time.
@@ -84,25 +59,25 @@ fn from_model_to_gallery_in_the_window_and_the_same_without() {
     let root = dir.path().join("window");
     drop(build(&root));
     let mut harness = open(&root);
-    wait_for(&mut harness, "image tower, after its last norm");
-    click(&mut harness, &format!("Model {MODEL}"));
-    click(&mut harness, &format!("Train on {FILMS}"));
-    click(&mut harness, "Hook point");
-    wait_for(&mut harness, "vision.blocks.0.hook_resid_post  ·");
+    window::wait_for(&mut harness, "image tower, after its last norm");
+    clicks::click(&mut harness, &format!("Model {MODEL}"));
+    clicks::click(&mut harness, &format!("Train on {FILMS}"));
+    clicks::click(&mut harness, "Hook point");
+    window::wait_for(&mut harness, "vision.blocks.0.hook_resid_post  ·");
     harness
         .get_by_label_contains("vision.blocks.0.hook_resid_post  ·")
         .click();
     harness.run_steps(3);
-    wait_for(&mut harness, "image tower, after block 0");
-    click(&mut harness, "Preset Quick look");
+    window::wait_for(&mut harness, "image tower, after block 0");
+    clicks::click(&mut harness, "Preset Quick look");
     // 64 patches to a film.
-    wait_for(&mut harness, "to train on,");
+    window::wait_for(&mut harness, "to train on,");
     harness.get_by_label_contains("Dead features: mean to spread");
-    click(&mut harness, "Start training");
+    clicks::click(&mut harness, "Start training");
 
-    wait_for(&mut harness, "of 500 steps");
-    click(&mut harness, "Pause training");
-    wait_for(&mut harness, "Paused  ·  Training dictionary  ·");
+    window::wait_for(&mut harness, "of 500 steps");
+    clicks::click(&mut harness, "Pause training");
+    window::wait_for(&mut harness, "Paused  ·  Training dictionary  ·");
     // The step at hand ends, then nothing moves.
     std::thread::sleep(Duration::from_millis(300));
     harness.run_steps(3);
@@ -110,12 +85,12 @@ fn from_model_to_gallery_in_the_window_and_the_same_without() {
     std::thread::sleep(Duration::from_millis(400));
     harness.run_steps(3);
     assert_eq!(steps_done(&harness), before);
-    click(&mut harness, "Go on training");
-    wait_for(&mut harness, "Open the gallery");
+    clicks::click(&mut harness, "Go on training");
+    window::wait_for(&mut harness, "Open the gallery");
     harness.get_by_label("Run films-quick, Ready");
-    click(&mut harness, "Open the gallery");
+    clicks::click(&mut harness, "Open the gallery");
     assert_eq!(harness.state().screen(), Screen::Gallery);
-    wait_for(&mut harness, "of 384 features");
+    window::wait_for(&mut harness, "of 384 features");
     drop(harness);
 
     let other = dir.path().join("commands");
