@@ -5,7 +5,8 @@
 //! context is `Wv (Σ a x) + bv`.
 
 use super::super::blocks::linear::linear_backward;
-use super::super::kernels::norm::{Normalised, layer_norm, layer_norm_backward};
+use super::super::blocks::transformer::{AfterAttention, after_attention_backward};
+use super::super::kernels::norm::{Normalised, layer_norm};
 use super::super::kernels::product::{Factor, Write, linear, product};
 use super::super::kernels::vectors::{add_scaled, dot, relu, softmax};
 use super::super::training::objective::{ChunkGradient, TrainingCase, pairwise};
@@ -137,36 +138,20 @@ fn backward(
         _,
         value_w,
         value_b,
-        norm1_w,
-        norm1_b,
-        linear1_w,
-        linear1_b,
-        linear2_w,
-        linear2_b,
-        norm2_w,
-        norm2_b,
+        after @ ..,
     ] = parts
     else {
         unreachable!("a model of one block has fifteen tensors behind its table")
     };
-    let d = norm2_b.len();
+    let d = block.norm2.weight.len();
     let mut g = user_gradient;
-    layer_norm_backward(&mut g, &kept.norm2, block.norm2.weight, norm2_w, norm2_b);
-    let mut g_inner = linear_backward(&g, &kept.inner, block.linear2.weight, linear2_w, linear2_b);
-    for (g, &value) in g_inner.iter_mut().zip(&kept.inner) {
-        if value <= 0.0 {
-            *g = 0.0;
-        }
-    }
-    let through = linear_backward(
-        &g_inner,
-        &kept.h1,
-        block.linear1.weight,
-        linear1_w,
-        linear1_b,
-    );
-    add_scaled(&mut g, 1.0, &through);
-    layer_norm_backward(&mut g, &kept.norm1, block.norm1.weight, norm1_w, norm1_b);
+    let after_attention = AfterAttention {
+        norm1: &kept.norm1,
+        h1: &kept.h1,
+        inner: &kept.inner,
+        norm2: &kept.norm2,
+    };
+    after_attention_backward(block, &after_attention, &mut g, after);
     let g_mixed = linear_backward(&g, &kept.mixed, block.value.weight, value_w, value_b);
     let (mut rows, g_key_query) = attention_backward(histories, kept, &g_mixed, d);
     // key_query = query · Wk, so both factors are used the other way round than in a linear layer.

@@ -110,21 +110,23 @@ pub(crate) fn attention(
     (out, shares)
 }
 
-/// Adds the gradients of a block's tensors to `gradients` (its fourteen tensors, in order) and
-/// returns that of its input.
-pub(crate) fn block_backward(
+/// What a pass kept of a block behind its attention.
+pub(crate) struct AfterAttention<'a> {
+    pub(crate) norm1: &'a Normalised,
+    pub(crate) h1: &'a [f32],
+    pub(crate) inner: &'a [f32],
+    pub(crate) norm2: &'a Normalised,
+}
+
+/// Adds the gradients of both norms and the feed-forward layers to `gradients` (the last eight
+/// tensors of a block, in order) and turns `g` into that of what goes into the first norm.
+pub(crate) fn after_attention_backward(
     block: &BlockWeights<'_>,
-    shape: BlockShape<'_>,
-    kept: &KeptBlock,
-    (mut g, gradients): (Vec<f32>, &mut [&mut [f32]]),
-) -> Vec<f32> {
+    kept: &AfterAttention<'_>,
+    g: &mut [f32],
+    gradients: &mut [&mut [f32]],
+) {
     let [
-        query_w,
-        query_b,
-        key_w,
-        _,
-        value_w,
-        value_b,
         norm1_w,
         norm1_b,
         linear1_w,
@@ -135,20 +137,40 @@ pub(crate) fn block_backward(
         norm2_b,
     ] = gradients
     else {
-        unreachable!("a block has fourteen tensors")
+        unreachable!("behind its attention a block has eight tensors")
     };
-    layer_norm_backward(&mut g, &kept.norm2, block.norm2.weight, norm2_w, norm2_b);
-    let mut g_inner = linear_backward(&g, &kept.inner, block.linear2.weight, linear2_w, linear2_b);
-    for (g, &value) in g_inner.iter_mut().zip(&kept.inner) {
+    layer_norm_backward(g, kept.norm2, block.norm2.weight, norm2_w, norm2_b);
+    let mut g_inner = linear_backward(g, kept.inner, block.linear2.weight, linear2_w, linear2_b);
+    for (g, &value) in g_inner.iter_mut().zip(kept.inner) {
         if value <= 0.0 {
             *g = 0.0;
         }
     }
     let weight = block.linear1.weight;
-    let through = linear_backward(&g_inner, &kept.h1, weight, linear1_w, linear1_b);
-    add_scaled(&mut g, 1.0, &through);
-    layer_norm_backward(&mut g, &kept.norm1, block.norm1.weight, norm1_w, norm1_b);
-    let d = norm1_b.len();
+    let through = linear_backward(&g_inner, kept.h1, weight, linear1_w, linear1_b);
+    add_scaled(g, 1.0, &through);
+    layer_norm_backward(g, kept.norm1, block.norm1.weight, norm1_w, norm1_b);
+}
+
+/// Adds the gradients of a block's tensors to `gradients` (its fourteen tensors, in order) and
+/// returns that of its input.
+pub(crate) fn block_backward(
+    block: &BlockWeights<'_>,
+    shape: BlockShape<'_>,
+    kept: &KeptBlock,
+    (mut g, gradients): (Vec<f32>, &mut [&mut [f32]]),
+) -> Vec<f32> {
+    let [query_w, query_b, key_w, _, value_w, value_b, after @ ..] = gradients else {
+        unreachable!("a block has fourteen tensors")
+    };
+    let after_attention = AfterAttention {
+        norm1: &kept.norm1,
+        h1: &kept.h1,
+        inner: &kept.inner,
+        norm2: &kept.norm2,
+    };
+    after_attention_backward(block, &after_attention, &mut g, after);
+    let d = block.norm1.weight.len();
     let [g_query, g_key, g_value] = attention_backward(shape, kept, &g, d);
     let mut add = |through: Vec<f32>| add_scaled(&mut g, 1.0, &through);
     add(linear_backward(
