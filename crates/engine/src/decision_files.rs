@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, Result};
 use crate::labels::Labels;
-use crate::output_file::write_output;
+use crate::named_files::{check_input, write_output};
 use crate::packet_answers::are_answers;
 use crate::session::Session;
 
@@ -99,10 +99,14 @@ impl Session {
         file: &Path,
         reviewer: Option<&str>,
     ) -> Result<ImportedDecisions> {
+        check_input(
+            file,
+            "an export of decisions (.jsonl) or the answers to a packet",
+        )?;
         let text = std::fs::read_to_string(file)
             .map_err(|error| EngineError::request(format!("{}: {error}", file.display())))?;
         if are_answers(&text) {
-            return self.import_answers(sae, file, reviewer);
+            return self.import_answers(sae, (file, &text), reviewer);
         }
         let mut records = Vec::new();
         for (number, line) in text.lines().enumerate() {

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{EngineError, Result};
 use crate::export_features::NOTE;
-use crate::output_file::write_output;
+use crate::named_files::write_output;
 use crate::session::Session;
 use crate::views::{ExampleContent, ExampleView};
 

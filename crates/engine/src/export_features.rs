@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
-use crate::output_file::{check_output, write_output};
+use crate::named_files::{check_output, write_output};
 use crate::session::Session;
 use crate::views::{ExampleView, FeaturePage, FeatureQuery};
 

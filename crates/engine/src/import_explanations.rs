@@ -10,6 +10,7 @@ use store::blake3_of_file;
 
 use crate::error::{EngineError, Result};
 use crate::import_sae::{ImportedTable, PUBLISHED};
+use crate::named_files::check_input;
 use crate::session::Session;
 
 impl Session {
@@ -23,6 +24,10 @@ impl Session {
     /// a text, or names a feature that is not there; then nothing is taken in.
     pub fn import_explanations(&self, sae: &str, file: &Path, by: &str) -> Result<ImportedTable> {
         let n_features = self.dictionary(sae)?.sae.n_features();
+        check_input(
+            file,
+            "a table of explanations (CSV, JSON, JSON Lines or Parquet)",
+        )?;
         let name = file.display();
         let rows = match interpretations::read(file) {
             Ok(Some(rows)) if !rows.is_empty() => rows,

@@ -13,8 +13,9 @@ use explain::TextModel;
 
 pub(crate) use self::answers::{AnswerBook, Remembering};
 
-use crate::error::{EngineError, Result};
+use crate::error::Result;
 use crate::jobs::JobContext;
+use crate::named_files::check_input;
 
 /// A language model that was loaded.
 pub(crate) struct Voice {
@@ -38,18 +39,12 @@ pub(crate) fn model_source(text: &str) -> Result<String> {
         server::Address::parse(text)?;
         return Ok(text.to_owned());
     }
-    if Path::new(text).is_file() {
-        return Ok(text.to_owned());
-    }
-    let what = if Path::new(text).is_dir() {
-        "is a folder"
-    } else {
-        "there is no such file"
-    };
-    Err(EngineError::request(format!(
-        "\"{text}\": {what}; expected keywords, the path of a GGUF file, or the address \
-         of a server on this computer such as http://127.0.0.1:8080/v1"
-    )))
+    check_input(
+        Path::new(text),
+        "keywords, the path of a GGUF file, or the address of a server on this computer such as \
+         http://127.0.0.1:8080/v1",
+    )?;
+    Ok(text.to_owned())
 }
 
 /// Loads the model of a GGUF file, or asks a server which model it has.

@@ -51,7 +51,7 @@ mod located;
 mod loose_sae;
 mod metric_views;
 mod model_registry;
-mod output_file;
+mod named_files;
 mod packet;
 mod packet_answers;
 mod presets;

@@ -1,10 +1,29 @@
-//! Files that a user names for a result.
+//! Files that a user names, to be read or to be written.
 
 use std::path::Path;
 
 use store::{Durability, write_atomically};
 
 use crate::error::{EngineError, Result};
+
+/// Whether there is a file of this name to read; `expected` says what it should hold.
+///
+/// # Errors
+/// When there is none, or a folder.
+pub(crate) fn check_input(file: &Path, expected: &str) -> Result<()> {
+    if file.is_file() {
+        return Ok(());
+    }
+    let what = if file.is_dir() {
+        "it is a folder"
+    } else {
+        "there is no such file"
+    };
+    Err(EngineError::request(format!(
+        "\"{}\": {what}; expected {expected}",
+        file.display()
+    )))
+}
 
 /// Whether a file of this name can be written: asked before the work that fills it.
 ///
@@ -41,6 +60,16 @@ pub(crate) fn write_output(file: &Path, bytes: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_file_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = |path: &Path| check_input(path, "a table").unwrap_err().to_string();
+        assert!(said(folder.path()).ends_with("it is a folder; expected a table"));
+        assert!(said(&folder.path().join("x")).ends_with("no such file; expected a table"));
+        std::fs::write(folder.path().join("x"), b"x").unwrap();
+        check_input(&folder.path().join("x"), "a table").unwrap();
+    }
 
     #[test]
     fn a_folder_is_no_file_to_write() {

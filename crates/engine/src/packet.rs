@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::error::{EngineError, Result};
 use crate::indexed::check_feature;
 use crate::jobs::JobContext;
-use crate::output_file::{check_output, write_output};
+use crate::named_files::{check_output, write_output};
 use crate::session::Session;
 use crate::views::{ExampleKind, FeatureQuery};
 
@@ -86,7 +86,7 @@ struct Packet<'a> {
 
 impl Session {
     /// Writes one self-contained page with the evidence for features, their proposed labels and a
-    /// form for a reader's answers, which [`Session::import_answers`] takes back.
+    /// form for a reader's answers, which [`Session::import_decisions`] takes back.
     ///
     /// Drawn are features that are active somewhere and undecided; where any of them has a
     /// proposed label, only such.

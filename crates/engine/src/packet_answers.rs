@@ -66,7 +66,8 @@ pub(crate) fn are_answers(text: &str) -> bool {
 }
 
 impl Session {
-    /// Takes the answers to a packet in as decisions of the reader who gave them.
+    /// Takes the answers to a packet, a file and its text, in as decisions of the reader who gave
+    /// them.
     ///
     /// An answer that is there already is not doubled, and one that is older than what the same
     /// reader said of the feature since does not replace it: both count as known. `reviewer`, where
@@ -75,16 +76,14 @@ impl Session {
     /// # Errors
     /// When the file is damaged, holds answers to another dictionary or names a feature that is
     /// not there; then nothing is taken in.
-    pub fn import_answers(
+    pub(crate) fn import_answers(
         &self,
         sae: &str,
-        file: &Path,
+        (file, text): (&Path, &str),
         reviewer: Option<&str>,
     ) -> Result<ImportedDecisions> {
         let name = file.display();
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| EngineError::request(format!("{name}: {error}")))?;
-        let answers: Answers = serde_json::from_str(&text).map_err(|error| {
+        let answers: Answers = serde_json::from_str(text).map_err(|error| {
             EngineError::request(format!(
                 "{name}: {error}; expected a file that \"Save answers\" of a packet wrote"
             ))
