@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use engine::{EngineError, JobContext, Observer, Progress, RecommenderCurve, Result};
+use schema::{KeptMetric, KeptReport};
 
 /// Least time between two progress lines that are not on a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -49,6 +50,7 @@ struct Last {
     began: Option<Instant>,
     drawn: Option<Instant>,
     line_is_open: bool,
+    kept_at: Option<u32>,
 }
 
 struct Terminal {
@@ -102,6 +104,25 @@ impl Observer for Terminal {
         };
         let epoch = curve.loss.len();
         complain(&format!("{stage}epoch {epoch}: loss {loss:.4}{dev}"));
+    }
+
+    fn kept(&self, points: &[KeptReport]) {
+        let Some(point) = points.last() else {
+            return;
+        };
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // A run that goes on tells its points again.
+        if last.kept_at == Some(point.step) {
+            return;
+        }
+        last.kept_at = Some(point.step);
+        drop(last);
+        let what = match point.metric {
+            KeptMetric::LossRecovered => "of the loss is recovered",
+            KeptMetric::NdcgKept => "of NDCG@10 is kept",
+        };
+        let share = 100.0 * point.share;
+        complain(&format!("after step {}: {share:.1} % {what}", point.step));
     }
 
     fn warning(&self, message: String) {

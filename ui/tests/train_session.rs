@@ -112,7 +112,12 @@ fn from_model_to_gallery_in_the_window_and_the_same_without() {
     session
         .train_sae("films-quick", "rows", &config, &job)
         .unwrap();
-    for file in ["sae.safetensors", "metrics.jsonl", "evaluation.json"] {
+    for file in [
+        "sae.safetensors",
+        "metrics.jsonl",
+        "kept.jsonl",
+        "evaluation.json",
+    ] {
         let read = |root: &Path| std::fs::read(root.join("saes/films-quick").join(file)).unwrap();
         assert!(read(&root) == read(&other), "{file} differs");
     }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use models::recommenders::{EvaluationSet, RankingMetrics, Recommender};
 use sae::{ActivationSource, SparseAutoencoder};
-use schema::{HookPoint, SaeConfig, Split};
+use schema::{HarvestManifest, HookPoint, KeptMetric, KeptReport, SaeConfig, Split};
 use serde::{Deserialize, Serialize};
-use store::HarvestReader;
 
 use crate::error::{EngineError, Result};
 use crate::evaluate_ranking::check_catalogue;
 use crate::jobs::JobContext;
+use crate::kept_gauge::KeptCurve;
 use crate::model_registry::to_json;
 use crate::session::Session;
 use crate::train_sae::{CHECKPOINTS, PlacedRun, RunOutcome, train_until};
@@ -27,27 +27,42 @@ pub(crate) struct DevRanking {
     set: EvaluationSet,
     recommender: Arc<Recommender>,
     vectors: Vec<f32>,
+    /// HR and NDCG with the user vectors themselves.
+    plain: RankingMetrics,
 }
+
+/// Cut-offs of what is told by pass.
+const CUT_OFFS: [u32; 2] = [5, 10];
 
 impl DevRanking {
     /// HR and NDCG with reconstructed user vectors.
     fn through(&self, sae: &SparseAutoencoder) -> Result<RankingMetrics> {
         let back = sae.reconstruct(&self.vectors)?;
         let ranks = self.set.ranks(&self.recommender, &back)?;
-        Ok(RankingMetrics::from_ranks(&ranks, &[5, 10]))
+        Ok(RankingMetrics::from_ranks(&ranks, &CUT_OFFS))
+    }
+
+    /// Whether the recommender itself has any dev item among its first ten.
+    pub(crate) fn has_hits(&self) -> bool {
+        self.plain.ndcg_at(10).is_some_and(|ndcg| ndcg > 0.0)
+    }
+
+    /// The share of NDCG@10 that is kept with reconstructed user vectors.
+    pub(crate) fn share_kept(&self, sae: &SparseAutoencoder) -> Result<Option<f64>> {
+        Ok(self.share_of(&self.through(sae)?))
+    }
+
+    fn share_of(&self, ranked: &RankingMetrics) -> Option<f64> {
+        sae::share_kept(ranked.ndcg_at(10)?, self.plain.ndcg_at(10)?)
     }
 }
 
 impl Session {
     /// What says when to stop: the dev part of the dataset that a harvest of user vectors is of.
-    pub(crate) fn dev_ranking(&self, reader: &HarvestReader) -> Result<DevRanking> {
-        let manifest = reader.manifest();
-        let model = self.model(&manifest.model)?;
-        let Some(recommender) = model
-            .recommender
-            .clone()
-            .filter(|_| manifest.hook == HookPoint::UserVector)
-        else {
+    pub(crate) fn dev_ranking(&self, manifest: &HarvestManifest) -> Result<DevRanking> {
+        if manifest.hook != HookPoint::UserVector
+            || self.model(&manifest.model)?.recommender.is_none()
+        {
             return Err(EngineError::request(format!(
                 "early_stop needs {} of a recommender, whose dev part says when to stop; {} was \
                  read at {} of models/{}",
@@ -56,22 +71,40 @@ impl Session {
                 manifest.hook,
                 manifest.model
             )));
+        }
+        self.dev_ranking_if_any(manifest)?.ok_or_else(|| {
+            EngineError::request(format!(
+                "early_stop needs dev items, and datasets/{} has none",
+                manifest.dataset
+            ))
+        })
+    }
+
+    /// The same; `None` for rows that are no user vectors, and a dataset without dev items.
+    pub(crate) fn dev_ranking_if_any(
+        &self,
+        manifest: &HarvestManifest,
+    ) -> Result<Option<DevRanking>> {
+        if manifest.hook != HookPoint::UserVector {
+            return Ok(None);
+        }
+        let Some(recommender) = self.model(&manifest.model)?.recommender.clone() else {
+            return Ok(None);
         };
         let data = self.interactions(&manifest.dataset)?;
         check_catalogue((&manifest.model, &recommender), (&manifest.dataset, &data))?;
         let set = EvaluationSet::new(&data, Split::Dev);
         if set.is_empty() {
-            return Err(EngineError::request(format!(
-                "early_stop needs dev items, and datasets/{} has none",
-                manifest.dataset
-            )));
+            return Ok(None);
         }
         let vectors = set.user_vectors(&recommender)?;
-        Ok(DevRanking {
+        let plain = set.ranks(&recommender, &vectors)?;
+        Ok(Some(DevRanking {
+            plain: RankingMetrics::from_ranks(&plain, &CUT_OFFS),
             set,
             recommender,
             vectors,
-        })
+        }))
     }
 }
 
@@ -116,6 +149,7 @@ pub(crate) fn train(
     let per_pass = steps_per_pass(config, source.n_rows());
     let best = folder.join(CHECKPOINTS).join(BEST);
     let mut passes = read_passes(folder)?;
+    let mut kept = KeptCurve::open(folder, !passes.is_empty())?;
     let mut last = None;
     loop {
         let until = (passes.len() as u32 + 1).saturating_mul(per_pass);
@@ -131,8 +165,17 @@ pub(crate) fn train(
             return Err(EngineError::cancelled());
         }
         if passes.last().is_none_or(|pass| pass.step < until) {
-            job.report("Ranking with reconstructions", 0, 0, "users");
             let ranked = dev.through(&trained.sae)?;
+            if let Some(share) = dev.share_of(&ranked)
+                && !kept.reaches(until)
+            {
+                kept.add(KeptReport {
+                    step: until,
+                    metric: KeptMetric::NdcgKept,
+                    share: share as f32,
+                })?;
+            }
+            job.kept(kept.points());
             passes.push(Pass {
                 step: until,
                 hr: ranked.hr_at(5).unwrap_or(0.0),

@@ -225,6 +225,9 @@ impl Session {
         }
         let training = TrainingProbe::measure(&request.config, d_model, &probed.rows, job)?;
         let mut seconds = times(&request.config, rows, &training);
+        let kept = self.kept_seconds(&plan, &request.config, job)?;
+        seconds.training += kept;
+        seconds.training_at_most += kept;
         let sidecars = (probed.sidecar_bytes * f64::from(plan.manifest.n_samples)) as u64;
         let l0 = expected_l0(&request.config, training.l0);
         let mut disk = disk(request, d_model, rows, (sidecars, l0));
@@ -257,6 +260,30 @@ impl Session {
             ),
             notes,
         })
+    }
+
+    /// How long it takes in all to tell what the model keeps while the dictionary trains.
+    fn kept_seconds(
+        &self,
+        plan: &HarvestPlan,
+        config: &SaeConfig,
+        job: &JobContext,
+    ) -> Result<f64> {
+        // A run that stops early ranks after every pass instead; how many, nobody knows before.
+        if config.early_stop.is_some() {
+            return Ok(0.0);
+        }
+        let Ok(Some(gauge)) = self.kept_gauge(&plan.manifest) else {
+            return Ok(0.0);
+        };
+        job.report("Running on reconstructions", 0, 0, "");
+        let sae = sae::random_dictionary(
+            config.n_features as usize,
+            config.k.max(1),
+            config.seed,
+            &vec![0.0; plan.manifest.d_model as usize],
+        )?;
+        gauge.seconds(&sae)
     }
 
     /// Rows and recording speed of a plan, from what was measured before or measured now.

@@ -413,7 +413,7 @@ impl RowReader<'_> {
     }
 }
 
-fn record_of(dataset: &Dataset, sample: u32) -> Result<&SampleRecord> {
+pub(crate) fn record_of(dataset: &Dataset, sample: u32) -> Result<&SampleRecord> {
     dataset.records.get(sample as usize).ok_or_else(|| {
         EngineError::request(format!(
             "datasets/{} has no sample {sample}",

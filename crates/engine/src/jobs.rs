@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use schema::{JobId, StepReport};
+use schema::{JobId, KeptReport, StepReport};
 
 use crate::error::{EngineError, ErrorKind};
 use crate::train_recommender::RecommenderCurve;
@@ -48,6 +48,10 @@ pub trait Observer: Send + Sync {
     /// A training step of a dictionary.
     fn step(&self, report: StepReport) {
         let _ = report;
+    }
+    /// What the model keeps at some steps of a dictionary's training, all points so far.
+    fn kept(&self, points: &[KeptReport]) {
+        let _ = points;
     }
     /// An epoch of a recommender's training has ended.
     fn epoch(&self, curve: &RecommenderCurve) {
@@ -156,6 +160,11 @@ impl JobContext {
         self.observer.step(report);
     }
 
+    /// Shows what the model keeps with the dictionary that is trained, all points so far.
+    pub fn kept(&self, points: &[KeptReport]) {
+        self.observer.kept(points);
+    }
+
     /// Shows the curves of a recommender's training.
     pub fn epoch(&self, curve: &RecommenderCurve) {
         self.observer.epoch(curve);
@@ -183,6 +192,7 @@ struct Stage {
     /// Of `idle`, what lies within this stage.
     idle_here: Duration,
     curve: Arc<Vec<StepReport>>,
+    kept: Arc<Vec<KeptReport>>,
     epochs: Arc<Vec<RecommenderCurve>>,
     keep_every: u32,
 }
@@ -201,6 +211,7 @@ impl Observer for Shared {
             stage.began = Instant::now();
             stage.idle_here = Duration::ZERO;
             stage.curve = Arc::default();
+            stage.kept = Arc::default();
             stage.keep_every = 1;
         }
         stage.progress = progress;
@@ -214,6 +225,11 @@ impl Observer for Shared {
 
     fn subject(&self, name: &str) {
         name.clone_into(&mut lock(&self.stage).subject);
+    }
+
+    fn kept(&self, points: &[KeptReport]) {
+        lock(&self.stage).kept = Arc::new(points.to_vec());
+        (self.wake)();
     }
 
     fn epoch(&self, curve: &RecommenderCurve) {
@@ -341,6 +357,7 @@ impl Jobs {
                 idle: Duration::ZERO,
                 idle_here: Duration::ZERO,
                 curve: Arc::default(),
+                kept: Arc::default(),
                 epochs: Arc::default(),
                 keep_every: 1,
             }),
@@ -479,6 +496,7 @@ fn view(job: &Job) -> JobView {
         paused: job.paused.load(Ordering::Relaxed),
         stopping: job.cancel.load(Ordering::Relaxed),
         curve: Arc::clone(&stage.curve),
+        kept: Arc::clone(&stage.kept),
         epochs: Arc::clone(&stage.epochs),
     }
 }

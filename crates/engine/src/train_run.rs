@@ -8,18 +8,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use schema::{HarvestManifest, SaeConfig, StepReport};
+use schema::{HarvestManifest, SaeConfig};
 use serde::Deserialize;
 use store::{ArtefactKind, HarvestReader};
 
 use crate::error::{EngineError, Result};
 use crate::harvest::{HarvestPlan, HarvestRequest};
 use crate::jobs::JobContext;
+use crate::kept_gauge;
 use crate::model_registry::to_json;
 use crate::presets::check_settings;
 use crate::session::Session;
 use crate::train_sae::{CHECKPOINT_EVERY, CHECKPOINTS, CONFIG, DictionaryEvaluation, METRICS};
-use crate::views::{RunFigures, RunRequest, RunState, RunView};
+use crate::views::{RunFigures, RunRequest, RunState, RunView, TrainingCurve};
 
 /// What a run was asked for, as long as its activations are not recorded.
 const RUN: &str = "run.json";
@@ -333,15 +334,20 @@ impl Session {
     ///
     /// # Errors
     /// When the name cannot be a name, or the file is damaged.
-    pub fn training_curve(&self, name: &str) -> Result<Vec<StepReport>> {
-        let path = self.run_folder(name)?.join(METRICS);
+    pub fn training_curve(&self, name: &str) -> Result<TrainingCurve> {
+        let folder = self.run_folder(name)?;
+        let path = folder.join(METRICS);
         let Ok(text) = fs::read_to_string(&path) else {
-            return Ok(Vec::new());
+            return Ok(TrainingCurve::default());
         };
-        thinned(&text)
+        let steps = thinned(&text)
             .map(serde_json::from_str)
             .collect::<std::result::Result<_, _>>()
-            .map_err(|error| EngineError::request(format!("{}: {error}", path.display())))
+            .map_err(|error| EngineError::request(format!("{}: {error}", path.display())))?;
+        Ok(TrainingCurve {
+            steps,
+            kept: kept_gauge::read_curve(&folder)?,
+        })
     }
 }
 

@@ -14,6 +14,7 @@ use store::{ArtefactId, ArtefactKind, Dataset, HarvestReader, blake3_of_bytes};
 use crate::early_stop;
 use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
+use crate::kept_gauge::{KeptGauge, train_gauged};
 use crate::model_registry::to_json;
 use crate::presets::check_settings;
 use crate::session::Session;
@@ -91,10 +92,13 @@ impl Session {
         }
         let trained = match runs {
             [(_, config)] if config.early_stop.is_some() => {
-                let dev = self.dev_ranking(&reader)?;
+                let dev = self.dev_ranking(reader.manifest())?;
                 vec![early_stop::train(specs, &mut source, &dev, job)?]
             }
-            _ => train_all_in(specs, &mut source, job)?,
+            _ => {
+                let gauge = self.gauge_or_note(reader.manifest(), job)?;
+                train_gauged(&specs, &mut source, gauge, job)?
+            }
         };
         drop(source);
         let harvest_hash = harvest_hash(self, harvest)?;
@@ -181,6 +185,26 @@ impl Session {
             .map_err(|error| EngineError::request(format!("{}: {error}", path.display())))?;
         serde_json::from_slice(&bytes)
             .map_err(|error| EngineError::request(format!("{}: {error}", path.display())))
+    }
+
+    /// What tells how much the model keeps while a dictionary trains; a model that is gone or cannot
+    /// be read is no reason not to train on its rows.
+    fn gauge_or_note(
+        &self,
+        manifest: &schema::HarvestManifest,
+        job: &JobContext,
+    ) -> Result<Option<KeptGauge>> {
+        match self.kept_gauge(manifest) {
+            Err(error) if error.is_cancelled() => Err(error),
+            Err(error) => {
+                job.warn(format!(
+                    "What the model keeps is not measured while the dictionary trains: {}",
+                    error.message
+                ));
+                Ok(None)
+            }
+            found => found,
+        }
     }
 
     /// Whether a sample may be trained on: all users of an interactions dataset (their held-out
@@ -298,9 +322,7 @@ pub(crate) fn note_run(folder: &Path, run: &serde_json::Value) -> Result<()> {
             return Ok(());
         }
         // Without a checkpoint there is nothing that other settings could not go on from.
-        let has_checkpoint = fs::read_dir(folder.join(CHECKPOINTS))
-            .is_ok_and(|mut entries| entries.next().is_some());
-        if !has_checkpoint {
+        if !has_checkpoint(folder) {
             fs::remove_file(folder.join(METRICS)).ok();
             return write(&path, &wanted);
         }
@@ -313,6 +335,11 @@ pub(crate) fn note_run(folder: &Path, run: &serde_json::Value) -> Result<()> {
     fs::create_dir_all(folder)
         .map_err(|error| EngineError::other(format!("{}: {error}", folder.display())))?;
     write(&path, &wanted)
+}
+
+/// Whether a run in this folder has anything to go on from.
+pub(crate) fn has_checkpoint(folder: &Path) -> bool {
+    fs::read_dir(folder.join(CHECKPOINTS)).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use schema::{
     Association, DatasetKind, DatasetManifest, Decision, Explanation, FeatureId, FindingBox,
-    HookPoint, JobId, PatchGrid, PositionClass, Report, ReviewState, Skipped, Split, SteeringSpec,
-    StepReport, Window,
+    HookPoint, JobId, KeptReport, PatchGrid, PositionClass, Report, ReviewState, Skipped, Split,
+    SteeringSpec, StepReport, Window,
 };
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +46,7 @@ pub use review::{
 };
 pub use training::{
     DeadForecast, DiskForecast, Forecast, MemoryForecast, RowForecast, RunFigures, RunRequest,
-    RunState, RunView, TimeForecast,
+    RunState, RunView, TimeForecast, TrainingCurve,
 };
 
 /// Grows whenever anything a query can see has changed; caches are keyed by it.
@@ -106,6 +106,8 @@ pub struct JobView {
     pub stopping: bool,
     /// Training curve of this stage, decimated, where a dictionary is trained.
     pub curve: Arc<Vec<StepReport>>,
+    /// What the model keeps at some steps of that training, where that is measured.
+    pub kept: Arc<Vec<KeptReport>>,
     /// Curves by epoch, where a recommender is trained: one per stage that has a finished epoch.
     pub epochs: Arc<Vec<RecommenderCurve>>,
 }
@@ -162,8 +164,8 @@ pub enum Event {
     Debiased(JobId, Box<Result<DebiasView, String>>),
     /// A model asked for was read: its name, and what it is.
     ModelRead(String, Box<Result<ModelView, String>>),
-    /// A training curve asked for: its run, and its steps.
-    Curve(String, Result<Arc<Vec<StepReport>>, String>),
+    /// A training curve asked for: its run, and the curve.
+    Curve(String, Result<Arc<TrainingCurve>, String>),
     /// The answer to a request for a whole history.
     HistoryRead(HistoryTicket, Box<Result<HistoryView, String>>),
     /// A run of concepts asked for was read: its name, and what it holds.

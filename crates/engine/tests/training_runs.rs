@@ -103,14 +103,17 @@ fn a_run_that_is_stopped_twice_ends_with_the_same_bytes() {
     let stopped = session.resume_run("one", &stopping_at("Training dictionary", 23));
     assert!(stopped.unwrap_err().is_cancelled());
     assert_eq!(state(&session, "one"), (RunState::Training, 23));
-    assert_eq!(session.training_curve("one").unwrap().len(), 23);
+    assert_eq!(session.training_curve("one").unwrap().steps.len(), 23);
 
     drop(session);
     let session = Session::open(&root).unwrap();
     let job = JobContext::silent();
     session.resume_run("one", &job).unwrap();
     assert_eq!(state(&session, "one"), (RunState::Ready, 60));
-    assert_eq!(session.training_curve("one").unwrap().len(), 60);
+    let curve = session.training_curve("one").unwrap();
+    assert_eq!(curve.steps.len(), 60);
+    let told: Vec<u32> = curve.kept.iter().map(|point| point.step).collect();
+    assert_eq!(told, [12, 24, 36, 48, 60]);
     let again = session.resume_run("one", &job).unwrap_err();
     assert!(again.message.contains("nothing to resume"), "{again}");
 
@@ -129,6 +132,8 @@ fn a_run_that_is_stopped_twice_ends_with_the_same_bytes() {
     let config = request("one").config;
     plain.train_sae("one", "rows", &config, &job).unwrap();
     assert!(weights(&root, "one") == weights(&other, "one"));
+    let kept = |root: &Path| std::fs::read_to_string(root.join("saes/one/kept.jsonl")).unwrap();
+    assert_eq!(kept(&root), kept(&other));
 }
 
 #[test]

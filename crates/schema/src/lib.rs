@@ -29,4 +29,4 @@ pub use review::{
 };
 pub use sae_config::{InputScaling, L0Penalty, SaeConfig, SaeOptimiser, SaeRecipe, SaeVariant};
 pub use steering::{PositionScope, SteeringMode, SteeringSpec, StrengthUnit, UnknownScope};
-pub use train_metrics::{SaeEvaluation, StepReport};
+pub use train_metrics::{KeptMetric, KeptReport, SaeEvaluation, StepReport};

@@ -20,6 +20,27 @@ pub struct StepReport {
     pub rows_per_second: f32,
 }
 
+/// What a model keeps when it runs on a dictionary's reconstructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeptMetric {
+    /// Share of the loss of held-out reports that is recovered, between zeros and the model itself.
+    LossRecovered,
+    /// Share of NDCG@10 on dev items that is kept.
+    NdcgKept,
+}
+
+/// What a model keeps with the dictionary as it is after some step, as written to `kept.jsonl`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct KeptReport {
+    /// Steps done.
+    pub step: u32,
+    /// What is told.
+    pub metric: KeptMetric,
+    /// The share, 1 for all of it; below 0 where the model does worse than on zeros.
+    pub share: f32,
+}
+
 /// How well a dictionary does on a whole evaluation set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct SaeEvaluation {

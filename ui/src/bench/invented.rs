@@ -8,7 +8,7 @@ use engine::views::{
     Event, ExampleContent, ExampleKind, ExampleView, FilmPixels, ItemView, JobView, RunRequest,
     SavedChange, TokenView,
 };
-use schema::{Decision, FeatureId, PatchGrid, PositionClass, Split};
+use schema::{Decision, FeatureId, JobId, PatchGrid, PositionClass, Split};
 
 use super::recommenders;
 
@@ -231,5 +231,27 @@ pub(crate) fn film(side: u32) -> FilmPixels {
         windows: vec![schema::Window::between(0.0, 3700.0, "File default")],
         badges: Vec::new(),
         original: [side, side],
+    }
+}
+
+/// The job that builds the demo project, under way.
+pub(super) fn demo_job(id: JobId) -> JobView {
+    JobView {
+        id,
+        title: "Build the demo project".to_owned(),
+        subject: String::new(),
+        queued: Vec::new(),
+        stage: "Training dictionary".to_owned(),
+        done: 400,
+        total: 1000,
+        unit: "steps",
+        rate: 52.0,
+        seconds_left: Some(12.0),
+        seconds: 8.0,
+        paused: false,
+        stopping: false,
+        epochs: Arc::default(),
+        curve: Arc::default(),
+        kept: Arc::default(),
     }
 }

@@ -92,23 +92,7 @@ impl Backend for Invented {
     fn build_demo(&self, dir: &str) -> Answer<JobId> {
         self.note(format!("demo {dir}"));
         let job = JobId(1);
-        self.state().jobs.push(JobView {
-            id: job,
-            title: "Build the demo project".to_owned(),
-            subject: String::new(),
-            queued: Vec::new(),
-            stage: "Training dictionary".to_owned(),
-            done: 400,
-            total: 1000,
-            unit: "steps",
-            rate: 52.0,
-            seconds_left: Some(12.0),
-            seconds: 8.0,
-            paused: false,
-            stopping: false,
-            epochs: Arc::default(),
-            curve: Arc::default(),
-        });
+        self.state().jobs.push(super::invented::demo_job(job));
         Ok(job)
     }
 
@@ -267,8 +251,8 @@ impl Backend for Invented {
 
     fn read_curve(&self, name: &str) -> Answer<()> {
         let begun = self.state().begun.iter().any(|run| run.name == name);
-        let curve = Arc::new(super::training::curve(if begun { 0 } else { 2000 }));
-        self.send(Event::Curve(name.to_owned(), Ok(curve)));
+        let curve = super::training::whole_curve(if begun { 0 } else { 2000 });
+        self.send(Event::Curve(name.to_owned(), Ok(Arc::new(curve))));
         Ok(())
     }
 

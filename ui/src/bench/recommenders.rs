@@ -95,6 +95,7 @@ pub(super) fn job(id: JobId, request: &TrainRecommenderRequest) -> JobView {
         stopping: false,
         epochs: Arc::new(curves),
         curve: Arc::default(),
+        kept: Arc::default(),
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use engine::views::{
     DeadForecast, DiskForecast, Forecast, JobView, MemoryForecast, ModelView, RowForecast,
-    RunFigures, RunRequest, RunState, RunView, TimeForecast,
+    RunFigures, RunRequest, RunState, RunView, TimeForecast, TrainingCurve,
 };
-use schema::{HookPoint, JobId, SaeConfig, SaeVariant, StepReport};
+use schema::{HookPoint, JobId, KeptMetric, KeptReport, SaeConfig, SaeVariant, StepReport};
 
 /// Names of the invented models.
 pub(super) fn model_names() -> Vec<String> {
@@ -120,6 +120,28 @@ pub(super) fn curve(n: u32) -> Vec<StepReport> {
         .collect()
 }
 
+/// What an invented model keeps after so many steps of 2,000.
+pub(super) fn kept(n: u32) -> Vec<KeptReport> {
+    let shares = [0.62, 0.81, 0.88, 0.91, 0.93];
+    (400..=n)
+        .step_by(400)
+        .zip(shares)
+        .map(|(step, share)| KeptReport {
+            step,
+            metric: KeptMetric::LossRecovered,
+            share,
+        })
+        .collect()
+}
+
+/// Both curves after so many steps.
+pub(super) fn whole_curve(n: u32) -> TrainingCurve {
+    TrainingCurve {
+        steps: curve(n),
+        kept: kept(n),
+    }
+}
+
 /// The job of trainings that were asked for.
 pub(super) fn job(id: JobId, requests: &[RunRequest]) -> Option<JobView> {
     let (request, later) = requests.split_first()?;
@@ -139,6 +161,7 @@ pub(super) fn job(id: JobId, requests: &[RunRequest]) -> Option<JobView> {
         stopping: false,
         epochs: std::sync::Arc::default(),
         curve: Arc::new(curve(1200)),
+        kept: Arc::new(kept(1200)),
     })
 }
 

@@ -1,19 +1,17 @@
 //! What a model's own task keeps when it runs on reconstructions: loss of reports, ranking.
 
-use std::sync::Arc;
-
 use explain::ClusterBootstrap;
 use models::recommenders::EvaluationSet;
-use models::{ActivationEdit, Architecture, EditedPosition, HookSpec, ModelError, ModelInput};
-use sae::{Metric, SparseAutoencoder};
-use schema::{HookPoint, PositionClass, Split};
+use models::{Architecture, ModelInput};
+use sae::Metric;
+use schema::{HookPoint, Split};
 
 use super::subject::{Side, Subject};
 use super::{EvaluationReport, MeasuredMetric};
-use crate::error::{EngineError, Result};
+use crate::error::Result;
 use crate::evaluate_ranking::check_catalogue;
-use crate::harvest::load_film_of;
 use crate::model_registry::LoadedModel;
+use crate::reconstructed_loss::{Instead, prepare_report, report_loss};
 
 /// Cut-off of the ranking metrics.
 const CUT_OFF: u32 = 10;
@@ -87,35 +85,6 @@ pub(super) fn measure_ranking(subject: &Subject<'_>, report: &mut EvaluationRepo
     Ok(())
 }
 
-/// Puts something else in place of the rows that a dictionary reads.
-struct Replaced {
-    /// The dictionary whose reconstruction it is; `None` for zeros.
-    by: Option<Arc<SparseAutoencoder>>,
-    classes: Vec<PositionClass>,
-}
-
-impl ActivationEdit for Replaced {
-    fn apply(&self, rows: &mut [f32], d_model: usize, positions: &[EditedPosition]) {
-        let read: Vec<usize> = (0..positions.len())
-            .filter(|&at| self.classes.contains(&positions[at].class))
-            .collect();
-        let chosen: Vec<f32> = read
-            .iter()
-            .flat_map(|&at| rows[at * d_model..(at + 1) * d_model].iter().copied())
-            .collect();
-        let replaced = match &self.by {
-            None => vec![0.0; chosen.len()],
-            // Rows that cannot be encoded end in a loss that is no number, which is reported.
-            Some(sae) => sae
-                .reconstruct(&chosen)
-                .unwrap_or_else(|_| vec![f32::NAN; chosen.len()]),
-        };
-        for (&at, row) in read.iter().zip(replaced.chunks_exact(d_model)) {
-            rows[at * d_model..(at + 1) * d_model].copy_from_slice(row);
-        }
-    }
-}
-
 /// Losses of one sample's report, summed over its tokens: unchanged, reconstructed, through random
 /// directions, and with zeros.
 type Losses = [f64; 4];
@@ -149,7 +118,7 @@ pub(super) fn measure_loss(subject: &Subject<'_>, report: &mut EvaluationReport)
         subject
             .job
             .report(stage, done as u64, samples.len() as u64, "samples");
-        let input = input_of(subject, &model, sample)?;
+        let input = prepare_report(&model, &subject.dataset, sample)?;
         let Some((sums, n)) = losses_of(subject, &model, &input)? else {
             report.notes.push(format!(
                 "No loss recovered: models/{} writes no text.",
@@ -186,114 +155,26 @@ pub(super) fn measure_loss(subject: &Subject<'_>, report: &mut EvaluationReport)
     Ok(())
 }
 
-fn input_of(subject: &Subject<'_>, model: &LoadedModel, sample: u32) -> Result<ModelInput> {
-    let film = load_film_of(&subject.dataset, sample)?;
-    Ok(model.hooked.prepare(models::ModelSample {
-        film: film.as_ref(),
-        report: subject.record(sample)?.report.as_ref(),
-        ..models::ModelSample::default()
-    })?)
-}
-
 /// The losses of one report and its number of tokens; `None` for a model that writes no text.
 fn losses_of(
     subject: &Subject<'_>,
     model: &LoadedModel,
     input: &ModelInput,
 ) -> Result<Option<(Losses, u64)>> {
-    let replaced = |by: Option<&SparseAutoencoder>| -> HookSpec {
-        let edit: Arc<dyn ActivationEdit> = Arc::new(Replaced {
-            by: by.cloned().map(Arc::new),
-            classes: subject.manifest().classes.clone(),
-        });
-        HookSpec {
-            edits: vec![(subject.manifest().hook, edit)],
-            ..HookSpec::default()
-        }
-    };
-    let specs = [
-        HookSpec::default(),
-        replaced(Some(subject.sae())),
-        replaced(Some(&subject.random)),
-        replaced(None),
+    let runs = [
+        Instead::Nothing,
+        Instead::Reconstruction(subject.sae()),
+        Instead::Reconstruction(&subject.random),
+        Instead::Zeros,
     ];
     let mut losses = [0.0; 4];
     let mut n_tokens = 0;
-    for (loss, spec) in losses.iter_mut().zip(&specs) {
+    for (loss, instead) in losses.iter_mut().zip(runs) {
         subject.job.check_cancelled()?;
-        match model.hooked.logits(input, spec) {
-            Ok((logits, _)) => (*loss, n_tokens) = report_loss(input, &logits)?,
-            Err(ModelError::Unsupported { .. }) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        }
+        let Some(found) = report_loss(model, subject.manifest(), input, instead)? else {
+            return Ok(None);
+        };
+        (*loss, n_tokens) = found;
     }
     Ok(Some((losses, n_tokens)))
-}
-
-/// Sum of −log p over the tokens of the report, in nats, and how many there are.
-fn report_loss(input: &ModelInput, logits: &[f32]) -> Result<(f64, u64)> {
-    let n_vocab = logits.len() / input.ids.len().max(1);
-    let (mut sum, mut n) = (0.0, 0);
-    for at in 1..input.ids.len() {
-        if input.classes.get(at) != Some(&PositionClass::Report) {
-            continue;
-        }
-        let row = &logits[(at - 1) * n_vocab..at * n_vocab];
-        let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let total: f64 = row.iter().map(|&score| f64::from(score - most).exp()).sum();
-        let own = row.get(input.ids[at] as usize).copied().unwrap_or(f32::NAN);
-        sum += total.ln() + f64::from(most - own);
-        n += 1;
-    }
-    if f64::is_finite(sum) {
-        Ok((sum, n))
-    } else {
-        Err(EngineError::other(
-            "the loss of a report is not a finite number",
-        ))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_loss_of_a_report_by_hand() {
-        let input = ModelInput {
-            ids: vec![0, 1, 1],
-            classes: vec![
-                PositionClass::Bos,
-                PositionClass::Boilerplate,
-                PositionClass::Report,
-            ],
-            ..ModelInput::default()
-        };
-        // The last token is predicted from the second position, with odds of 3 to 1 against it.
-        let logits = [9.0, 0.0, 3_f32.ln(), 0.0, 5.0, 5.0];
-        let (loss, n) = report_loss(&input, &logits).unwrap();
-        assert!((loss - 4_f64.ln()).abs() < 1e-6, "{loss}");
-        assert_eq!(n, 1);
-        assert!(report_loss(&input, &[f32::NAN; 6]).is_err());
-    }
-
-    #[test]
-    fn only_rows_that_the_dictionary_reads_are_replaced() {
-        let position = |class| EditedPosition {
-            position: 0,
-            prompt_len: 2,
-            class,
-        };
-        let mut rows = vec![1.0, 2.0, 3.0, 4.0];
-        let zeros = Replaced {
-            by: None,
-            classes: vec![PositionClass::Report],
-        };
-        let positions = [
-            position(PositionClass::Image),
-            position(PositionClass::Report),
-        ];
-        zeros.apply(&mut rows, 2, &positions);
-        assert_eq!(rows, [1.0, 2.0, 0.0, 0.0]);
-    }
 }

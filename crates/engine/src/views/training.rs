@@ -1,6 +1,6 @@
 //! What a front end shows of training: requests, forecasts, runs and their curves.
 
-use schema::{DatasetKind, HookPoint, SaeConfig};
+use schema::{DatasetKind, HookPoint, KeptReport, SaeConfig, StepReport};
 use serde::{Deserialize, Serialize};
 
 use crate::views::ModelView;
@@ -161,6 +161,15 @@ pub struct RunView {
     pub steps_done: u32,
     /// FVU, L0 and share of dead features on its harvest, once it is trained.
     pub figures: Option<RunFigures>,
+}
+
+/// The curves of a dictionary's training.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TrainingCurve {
+    /// Steps, thinned out.
+    pub steps: Vec<StepReport>,
+    /// What the model keeps at some of them.
+    pub kept: Vec<KeptReport>,
 }
 
 /// How well a trained dictionary does.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use egui::{Align2, RichText, Role, Sense, Ui, Vec2, WidgetInfo};
-use engine::views::{JobView, RunState, RunView};
-use schema::StepReport;
+use engine::views::{JobView, RunState, RunView, TrainingCurve};
+use schema::{KeptMetric, KeptReport, StepReport};
 
 use crate::app_context::AppContext;
 use crate::commands::Command;
@@ -22,15 +22,20 @@ const FIGURE_HEIGHT: f32 = 38.0;
 
 /// Writes a value of a curve.
 type Format = fn(f32) -> String;
-type Steps = Arc<Vec<StepReport>>;
+
+/// What a running job says of its training.
+struct Live {
+    steps: Arc<Vec<StepReport>>,
+    kept: Arc<Vec<KeptReport>>,
+}
 
 /// Training curves: those read from the project, and the ones that grow.
 #[derive(Default)]
 pub(crate) struct Curves {
     /// What was read from the project; `None` while it is on its way.
-    read: BTreeMap<String, Option<Result<Steps, String>>>,
+    read: BTreeMap<String, Option<Result<Arc<TrainingCurve>, String>>>,
     /// The last curve seen of a running job, by dictionary.
-    live: BTreeMap<String, Steps>,
+    live: BTreeMap<String, Live>,
 }
 
 impl Curves {
@@ -38,13 +43,17 @@ impl Curves {
     pub(super) fn watch(&mut self, jobs: &[JobView]) {
         for job in jobs {
             if let Some(name) = job.dictionary().filter(|_| !job.curve.is_empty()) {
-                self.live.insert(name.to_owned(), Arc::clone(&job.curve));
+                let live = Live {
+                    steps: Arc::clone(&job.curve),
+                    kept: Arc::clone(&job.kept),
+                };
+                self.live.insert(name.to_owned(), live);
             }
         }
     }
 
     /// Takes a curve that was read.
-    pub(super) fn take(&mut self, name: &str, curve: &Result<Steps, String>) {
+    pub(super) fn take(&mut self, name: &str, curve: &Result<Arc<TrainingCurve>, String>) {
         self.read.insert(name.to_owned(), Some(curve.clone()));
     }
 
@@ -55,19 +64,30 @@ impl Curves {
     }
 
     /// The curve of a run: what was read up to where the live part begins, then that.
-    fn of(&mut self, ctx: &AppContext<'_>, name: &str) -> Result<Vec<StepReport>, String> {
+    fn of(&mut self, ctx: &AppContext<'_>, name: &str) -> Result<TrainingCurve, String> {
         if !self.read.contains_key(name) {
             self.read.insert(name.to_owned(), None);
             ctx.send(Command::ReadCurve(name.to_owned()));
         }
-        let live = self.live.get(name).map(Arc::as_ref);
-        let live = live.map_or(&[][..], Vec::as_slice);
+        let nothing = TrainingCurve::default();
         let read = match self.read.get(name) {
-            Some(Some(Ok(steps))) => steps.as_slice(),
+            Some(Some(Ok(curve))) => curve.as_ref(),
             Some(Some(Err(problem))) => return Err(problem.clone()),
-            _ => &[],
+            _ => &nothing,
         };
-        Ok(joined(read, live))
+        let live = self.live.get(name);
+        let steps = live.map_or(&[][..], |live| &live.steps[..]);
+        // A job tells all points, also those of sittings before.
+        let kept = live.map_or(&[][..], |live| &live.kept[..]);
+        Ok(TrainingCurve {
+            steps: joined(&read.steps, steps),
+            kept: if kept.is_empty() {
+                &read.kept[..]
+            } else {
+                kept
+            }
+            .to_vec(),
+        })
     }
 }
 
@@ -143,10 +163,10 @@ pub(super) fn ui(
     }
     match curves.of(ctx, &run.name) {
         // Nothing is known of a run that is not begun.
-        Ok(steps) if steps.is_empty() && run.figures.is_none() && job.is_none() => {}
-        Ok(steps) => {
-            figures_ui(ui, run, job, &steps);
-            curves_ui(ui, run, &steps);
+        Ok(curve) if curve.steps.is_empty() && run.figures.is_none() && job.is_none() => {}
+        Ok(curve) => {
+            figures_ui(ui, run, job, &curve);
+            curves_ui(ui, run, &curve);
         }
         Err(problem) => notice::error_ui(ui, &problem),
     }
@@ -260,10 +280,18 @@ pub(crate) fn accent_ui(ui: &mut Ui, text: &str) -> bool {
     ui.add(button).clicked()
 }
 
-/// FVU, L0, dead share, throughput.
-fn figures_ui(ui: &mut Ui, run: &RunView, job: Option<&JobView>, steps: &[StepReport]) {
+/// What the model keeps, as the field calls it.
+fn kept_name(metric: KeptMetric) -> &'static str {
+    match metric {
+        KeptMetric::LossRecovered => "Loss recovered",
+        KeptMetric::NdcgKept => "NDCG@10 kept",
+    }
+}
+
+/// FVU, L0, dead share, what the model keeps, throughput.
+fn figures_ui(ui: &mut Ui, run: &RunView, job: Option<&JobView>, curve: &TrainingCurve) {
     let n_features = run.config.as_ref().map_or(1, |config| config.n_features);
-    let last = steps.last();
+    let last = curve.steps.last();
     let (fvu, l0, dead) = match (run.figures, last) {
         (Some(figures), _) => (
             Some(figures.fvu as f32),
@@ -284,6 +312,9 @@ fn figures_ui(ui: &mut Ui, run: &RunView, job: Option<&JobView>, steps: &[StepRe
         ("L0", or_dash(l0.map(|value| format!("{value:.1}")))),
         ("Dead", or_dash(dead.map(number::percent))),
     ];
+    if let Some(point) = curve.kept.last() {
+        figures.push((kept_name(point.metric), number::percent(point.share)));
+    }
     if is_training {
         let rate = last.map(|step| format!("{}/s", number::count(step.rows_per_second as u64)));
         figures.push(("Rows", or_dash(rate)));
@@ -297,7 +328,8 @@ fn figures_ui(ui: &mut Ui, run: &RunView, job: Option<&JobView>, steps: &[StepRe
     });
 }
 
-fn curves_ui(ui: &mut Ui, run: &RunView, steps: &[StepReport]) {
+fn curves_ui(ui: &mut Ui, run: &RunView, curve: &TrainingCurve) {
+    let steps = &curve.steps;
     if steps.is_empty() {
         return;
     }
@@ -311,7 +343,7 @@ fn curves_ui(ui: &mut Ui, run: &RunView, steps: &[StepReport]) {
             .collect()
     };
     // The first batches stand far above the rest and would flatten the curve.
-    let curves: [(&str, Vec<[f32; 2]>, Format); 3] = [
+    let mut curves: Vec<(&str, Vec<[f32; 2]>, Format)> = vec![
         (
             "FVU of the batch",
             points(&|step| step.fvu.min(1.0)),
@@ -326,7 +358,13 @@ fn curves_ui(ui: &mut Ui, run: &RunView, steps: &[StepReport]) {
             number::percent,
         ),
     ];
-    ui.columns(3, |columns| {
+    if let Some(first) = curve.kept.first() {
+        let points = curve.kept.iter();
+        // Below 0 the model does worse than on zeros.
+        let points = points.map(|point| [point.step as f32, point.share.max(0.0)]);
+        curves.push((kept_name(first.metric), points.collect(), number::percent));
+    }
+    ui.columns(curves.len(), |columns| {
         for (ui, (name, points, format)) in columns.iter_mut().zip(&curves) {
             curve_ui(
                 ui,
