@@ -45,12 +45,13 @@ pub(crate) struct Arguments {
     /// Print one JSON object on standard output at the end and nothing else there.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Threads to compute with (default: all cores).
+    /// Threads to compute with (default: as in the window's settings, else all cores).
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<usize>,
-    /// Device that MAIRA-2 and `LLaVA` compute on; all else computes on the processor.
-    #[arg(long, global = true, value_enum, default_value_t = Device::Auto)]
-    pub(crate) device: Device,
+    /// Device that MAIRA-2 and `LLaVA` compute on (default: as in the window's settings, else auto);
+    /// all else computes on the processor.
+    #[arg(long, global = true, value_enum)]
+    pub(crate) device: Option<Device>,
     #[command(flatten)]
     pub(crate) window: WindowArguments,
 }

@@ -43,13 +43,15 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> engine::Result<ExitCode> {
-    engine::set_threads(arguments.threads)?;
-    engine::set_device(match arguments.device {
-        Device::Auto => DeviceChoice::Auto,
-        Device::Cpu => DeviceChoice::Cpu,
-        Device::Cuda => DeviceChoice::Cuda,
-        Device::Metal => DeviceChoice::Metal,
-    })?;
+    engine::choose_hardware(
+        arguments.threads,
+        arguments.device.map(|device| match device {
+            Device::Auto => DeviceChoice::Auto,
+            Device::Cpu => DeviceChoice::Cpu,
+            Device::Cuda => DeviceChoice::Cuda,
+            Device::Metal => DeviceChoice::Metal,
+        }),
+    )?;
     let job = terminal::job_context()?;
     match &arguments.command {
         None => open_window::open(arguments, arguments.project.as_deref()),

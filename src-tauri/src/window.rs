@@ -13,13 +13,18 @@ fn renderers() -> [eframe::Renderer; 2] {
     }
 }
 
-fn native_options(renderer: eframe::Renderer, size: [f32; 2]) -> eframe::NativeOptions {
+fn native_options(
+    renderer: eframe::Renderer,
+    size: [f32; 2],
+    maximized: bool,
+) -> eframe::NativeOptions {
     eframe::NativeOptions {
         viewport: eframe::egui::ViewportBuilder::default()
             .with_title("Fluoroscope")
             // Must equal StartupWMClass of the desktop file.
             .with_app_id("fluoroscope")
             .with_inner_size(size)
+            .with_maximized(maximized)
             .with_min_inner_size([960.0, 600.0]),
         renderer,
         ..eframe::NativeOptions::default()
@@ -36,6 +41,7 @@ pub(crate) fn open(
     options: ui::Options,
 ) -> anyhow::Result<()> {
     let size = ui::window_size(&**engine, &options.start);
+    let maximized = options.start.size.is_none() && ui::window_was_maximized(&**engine);
     // The options are used by the first renderer that gets as far as making the application.
     let options = Arc::new(std::sync::Mutex::new(Some(options)));
     let mut problems = Vec::new();
@@ -44,7 +50,7 @@ pub(crate) fn open(
         let options = Arc::clone(&options);
         let result = eframe::run_native(
             "Fluoroscope",
-            native_options(renderer, size),
+            native_options(renderer, size, maximized),
             Box::new(move |cc| {
                 let options = options
                     .lock()

@@ -11,10 +11,11 @@ use std::sync::mpsc::Receiver;
 
 use engine::views::{DatasetView, DictionaryView, JobView, ProjectView, Revision, RunView};
 
-use crate::app_context::{AppContext, CardCache};
+use crate::app_context::{AppContext, CardCache, Look};
 use crate::backend::Backend;
 use crate::commands::{Command, CommandSender, Screen, command_channel};
 use crate::film_textures::{FilmTextures, HeatStyle};
+use crate::keys::{self, KeyMap};
 use crate::options::{Options, Place, Remembered, ScreenshotSink, StartAt, Waker};
 use crate::palette::Palette;
 use crate::screens::data::DataScreen;
@@ -22,6 +23,7 @@ use crate::screens::feature_page::FeatureScreen;
 use crate::screens::gallery::GalleryScreen;
 use crate::screens::models::ModelsScreen;
 use crate::screens::review::ReviewScreen;
+use crate::screens::settings::SettingsScreen;
 use crate::screens::start::StartScreen;
 use crate::screens::steer::SteerScreen;
 use crate::screens::train::TrainScreen;
@@ -38,6 +40,7 @@ struct Screens {
     feature: FeatureScreen,
     review: ReviewScreen,
     steer: SteerScreen,
+    settings: SettingsScreen,
 }
 
 /// What the engine last said, kept for one revision.
@@ -69,9 +72,14 @@ pub struct App {
     cards: CardCache,
     layout: Layout,
     screen: Screen,
-    light: bool,
+    look: Look,
     heat: HeatStyle,
     window_size: [f32; 2],
+    maximized: bool,
+    keys: KeyMap,
+    toured: bool,
+    /// Step of the tour that is shown.
+    tour: Option<usize>,
     screens: Screens,
     seen: Seen,
     toasts: Toasts,
@@ -102,9 +110,17 @@ impl App {
             cards: CardCache::default(),
             layout: Layout(RefCell::new(remembered.panels)),
             screen: Screen::Start,
-            light: options.start.light.unwrap_or(remembered.light),
+            look: Look {
+                light: options.start.light.unwrap_or(remembered.light),
+                scale: remembered.scale.clamp(logic::SCALES[0], logic::SCALES[1]),
+                rail: remembered.rail,
+            },
             heat: remembered.heat,
             window_size: remembered.size,
+            maximized: remembered.maximized,
+            keys: KeyMap::with_changes(&remembered.keys),
+            toured: remembered.toured || options.screenshot.is_some(),
+            tour: None,
             screens: Screens {
                 start: StartScreen::new(options.demo_folder),
                 data: DataScreen::default(),
@@ -114,6 +130,7 @@ impl App {
                 feature: FeatureScreen::default(),
                 review: ReviewScreen::default(),
                 steer: SteerScreen::default(),
+                settings: SettingsScreen::default(),
             },
             seen: Seen::default(),
             toasts: Toasts::default(),
@@ -129,6 +146,10 @@ impl App {
             kept: (Place::default(), 0.0),
             backend,
         };
+        keys::install(ctx, &app.keys);
+        if app.look.scale != 1.0 {
+            ctx.set_zoom_factor(app.look.scale);
+        }
         app.refresh();
         app.apply_theme(ctx);
         app
@@ -164,7 +185,7 @@ impl App {
     }
 
     fn apply_theme(&self, ctx: &egui::Context) {
-        let theme = if self.light {
+        let theme = if self.look.light {
             egui::Theme::Light
         } else {
             egui::Theme::Dark
@@ -189,15 +210,27 @@ impl App {
         self.screens.gallery.choose_missing(&self.seen.dictionaries);
     }
 
+    /// Keeps what the window remembers of itself.
+    fn keep_memory(&self) {
+        if self.screenshot.is_none() {
+            self.backend.keep_window_memory(&self.memory().to_text());
+        }
+    }
+
     fn memory(&self) -> Remembered {
         Remembered {
-            light: self.light,
+            light: self.look.light,
             heat: HeatStyle {
                 held: false,
                 ..self.heat
             },
             size: self.window_size,
             panels: self.layout.0.borrow().clone(),
+            maximized: self.maximized,
+            scale: self.look.scale,
+            rail: self.look.rail,
+            keys: self.keys.changes(),
+            toured: self.toured,
         }
     }
 }
@@ -248,7 +281,7 @@ impl eframe::App for App {
 
     fn on_exit(&mut self, _gl: Option<&eframe::glow::Context>) {
         if self.screenshot.is_none() {
-            self.backend.keep_window_memory(&self.memory().to_text());
+            self.keep_memory();
             self.keep_place();
         }
     }
@@ -271,6 +304,7 @@ macro_rules! context {
             revision: $app.seen.revision,
             reviewer: &$app.seen.reviewer,
             project_open: $app.seen.project.is_some(),
+            look: $app.look,
         }
     };
 }

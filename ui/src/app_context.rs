@@ -11,7 +11,7 @@ use schema::FeatureId;
 
 use crate::app::Layout;
 use crate::backend::{Answer, Backend};
-use crate::commands::{Command, CommandSender};
+use crate::commands::{Command, CommandSender, Rail};
 use crate::film_textures::{FilmTextures, HeatStyle};
 
 /// Read by panels while they draw; changed only by `App::logic`.
@@ -29,6 +29,16 @@ pub(crate) struct AppContext<'a> {
     pub(crate) jobs: &'a [JobView],
     pub(crate) reviewer: &'a str,
     pub(crate) project_open: bool,
+    pub(crate) look: Look,
+}
+
+/// How the window looks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Look {
+    pub(crate) light: bool,
+    /// Size of everything, beside the screen's own.
+    pub(crate) scale: f32,
+    pub(crate) rail: Rail,
 }
 
 impl AppContext<'_> {

@@ -7,12 +7,12 @@ use engine::views::{
     AblationRequest, AddRecommenderRequest, ConceptRunView, DatasetView, DebiasRequest,
     DetectionResult, DetectionTest, DictionaryView, Disagreement, Event, FeatureCard, FeaturePage,
     FeatureQuery, FilmSize, FilmState, HistoryRequest, HistoryTicket, ImportRequest, JobView,
-    ModelEntry, ModelView, PathPurpose, PictureState, ProjectView, QueueRequest, QueuedCase,
-    RecentProject, ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress, Revision,
-    RunRequest, RunView, SampleView, SavedChange, SteerRequest, SteerTicket, TraceTicket,
+    ModelEntry, ModelView, PathPurpose, PictureState, Preferences, ProjectView, QueueRequest,
+    QueuedCase, RecentProject, ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress,
+    Revision, RunRequest, RunView, SampleView, SavedChange, SteerRequest, SteerTicket, TraceTicket,
     UnfinishedRecommender,
 };
-use engine::{ConceptRequest, Engine, TraceRequest, TrainRecommenderRequest};
+use engine::{ConceptRequest, Engine, ExplainRequest, TraceRequest, TrainRecommenderRequest};
 use schema::{Decision, FeatureId, JobId, ReviewState};
 
 /// An answer, or one sentence for the user.
@@ -125,6 +125,9 @@ pub trait Backend {
     fn detection_results(&self, sae: &str) -> Answer<Vec<DetectionResult>>;
     fn reviewer(&self) -> String;
     fn set_reviewer(&self, name: &str);
+    fn preferences(&self) -> Preferences;
+    fn set_preferences(&self, wanted: Preferences) -> Answer<()>;
+    fn explain(&self, request: ExplainRequest) -> Answer<JobId>;
     fn steer(&self, request: SteerRequest) -> Answer<SteerTicket>;
     fn can_steer(&self, sae: &str) -> bool;
     fn trace(&self, request: TraceRequest) -> Answer<TraceTicket>;
@@ -436,6 +439,18 @@ impl Backend for Engine {
         Self::set_reviewer(self, name);
     }
 
+    fn preferences(&self) -> Preferences {
+        Self::preferences(self)
+    }
+
+    fn set_preferences(&self, wanted: Preferences) -> Answer<()> {
+        Self::set_preferences(self, wanted).map_err(|error| error.message)
+    }
+
+    fn explain(&self, request: ExplainRequest) -> Answer<JobId> {
+        Self::explain(self, request).map_err(|error| error.message)
+    }
+
     fn steer(&self, request: SteerRequest) -> Answer<SteerTicket> {
         Self::steer(self, request).map_err(sentence)
     }
@@ -478,6 +493,7 @@ fn dialog(purpose: PathPurpose) -> Option<std::path::PathBuf> {
     let dialog = rfd::FileDialog::new();
     match purpose {
         PathPurpose::OpenProject => dialog.set_title("Open a project").pick_folder(),
+        PathPurpose::ProjectFolder => dialog.set_title("Project folder").pick_folder(),
         PathPurpose::NewProject => dialog.set_title("Folder of the new project").pick_folder(),
         PathPurpose::Demo => dialog.set_title("Folder of the demo project").pick_folder(),
         PathPurpose::ImagesFolder => dialog.set_title("Folder of images").pick_folder(),
@@ -490,6 +506,10 @@ fn dialog(purpose: PathPurpose) -> Option<std::path::PathBuf> {
         PathPurpose::SteeredFolder => dialog
             .set_title("Folder to write the changed model into")
             .pick_folder(),
+        PathPurpose::LanguageModel => dialog
+            .set_title("Language model")
+            .add_filter("GGUF", &["gguf"])
+            .pick_file(),
         PathPurpose::Recommender => dialog
             .set_title("Checkpoint of a recommender")
             .add_filter("Checkpoints", &["safetensors", "pt", "pth"])

@@ -21,6 +21,13 @@ mod steering;
 mod training;
 
 pub use invented::Invented;
+
+/// Names of the palette's commands, features and dictionaries aside.
+pub fn palette_names() -> Vec<&'static str> {
+    let entries = crate::commands::palette_entries();
+    entries.into_iter().map(|entry| entry.name).collect()
+}
+
 pub use steering::{SteeringTimes, steering_times};
 
 /// Milliseconds of CPU that frames took.

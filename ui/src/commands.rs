@@ -5,14 +5,15 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use engine::views::{
     AblationRequest, AddRecommenderRequest, DebiasRequest, DetectionTest, HistoryRequest,
-    ImportRequest, PathPurpose, QueueRequest, ReviewAnswer, ReviewDraft, RunRequest, SavedChange,
-    SteerRequest,
+    ImportRequest, PathPurpose, Preferences, QueueRequest, ReviewAnswer, ReviewDraft, RunRequest,
+    SavedChange, SteerRequest,
 };
-use engine::{ConceptRequest, TraceRequest, TrainRecommenderRequest};
+use engine::{ConceptRequest, ExplainRequest, TraceRequest, TrainRecommenderRequest};
 use schema::{FeatureId, HookPoint, JobId, ReviewState};
 use serde::{Deserialize, Serialize};
 
 use crate::film_textures::HeatStyle;
+use crate::keys::{Action, Shortcut};
 
 /// A place in the left rail.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -35,11 +36,31 @@ pub enum Screen {
     Review,
     /// Turn features up and down.
     Steer,
+    /// What is chosen for this computer.
+    Settings,
+}
+
+/// Which places the rail has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Rail {
+    /// Those of somebody who looks at features and judges labels.
+    Reader,
+    /// All.
+    #[default]
+    Researcher,
+}
+
+impl Rail {
+    /// Whether the rail has this place.
+    pub(crate) fn has(self, screen: Screen) -> bool {
+        self == Self::Researcher || !matches!(screen, Screen::Models | Screen::Train)
+    }
 }
 
 impl Screen {
     /// All, in the order of the rail.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Start,
         Self::Data,
         Self::Models,
@@ -48,6 +69,7 @@ impl Screen {
         Self::Feature,
         Self::Review,
         Self::Steer,
+        Self::Settings,
     ];
 
     /// As the rail calls it.
@@ -61,6 +83,7 @@ impl Screen {
             Self::Feature => "Feature",
             Self::Review => "Review",
             Self::Steer => "Steer",
+            Self::Settings => "Settings",
         }
     }
 }
@@ -73,9 +96,10 @@ impl std::str::FromStr for Screen {
             .into_iter()
             .find(|screen| screen.name().eq_ignore_ascii_case(text))
             .ok_or_else(|| {
+                let names = Self::ALL.map(|screen| screen.name().to_lowercase());
                 format!(
-                    "\"{text}\" is not a screen; expected start, data, models, train, gallery, feature, \
-                     review or steer"
+                    "\"{text}\" is not a screen; expected one of {}",
+                    names.join(", ")
                 )
             })
     }
@@ -204,85 +228,107 @@ pub(crate) enum Command {
     RemoveChange(String),
     ExportChange(SavedChange, String),
     DismissToast(u64),
+    Explain(Box<ExplainRequest>),
+    SetPreferences(Box<Preferences>),
+    SetScale(f32),
+    SetRail(Rail),
+    SetKey(Action, Option<Shortcut>),
+    ResetKeys,
+    Tour(Option<usize>),
 }
 
 /// A command that the palette lists.
 pub(crate) struct PaletteEntry {
     pub(crate) name: &'static str,
-    pub(crate) keys: &'static str,
+    /// The key that does the same.
+    pub(crate) action: Option<Action>,
     pub(crate) command: Command,
 }
 
-/// Every command without a payload.
+/// What an action's key does, where it does the same everywhere.
+pub(crate) fn command_of(action: Action) -> Option<Command> {
+    Some(match action {
+        Action::Search => Command::TogglePalette,
+        Action::GoStart => Command::Show(Screen::Start),
+        Action::GoData => Command::Show(Screen::Data),
+        Action::GoModels => Command::Show(Screen::Models),
+        Action::GoTrain => Command::Show(Screen::Train),
+        Action::GoGallery => Command::Show(Screen::Gallery),
+        Action::GoFeature => Command::Show(Screen::Feature),
+        Action::GoReview => Command::Show(Screen::Review),
+        Action::GoSteer => Command::Show(Screen::Steer),
+        Action::GoSettings => Command::Show(Screen::Settings),
+        Action::SideBySide => Command::ToggleSideBySide,
+        Action::Theme => Command::ToggleTheme,
+        Action::Open => Command::ChoosePath(PathPurpose::OpenProject),
+        Action::New => Command::ChoosePath(PathPurpose::NewProject),
+        Action::Undo => Command::Undo,
+        Action::Redo => Command::Redo,
+        Action::ShowHeatmap => Command::ToggleHeatmap,
+        Action::Smooth => Command::ToggleSmooth,
+        Action::Sheet => Command::ShowKeys,
+        Action::NextFeature => Command::NextFeature,
+        Action::PreviousFeature => Command::PreviousFeature,
+        Action::Blind => Command::ToggleBlind,
+        _ => return None,
+    })
+}
+
+/// The key of a place.
+pub(crate) fn action_of(screen: Screen) -> Action {
+    match screen {
+        Screen::Start => Action::GoStart,
+        Screen::Data => Action::GoData,
+        Screen::Models => Action::GoModels,
+        Screen::Train => Action::GoTrain,
+        Screen::Gallery => Action::GoGallery,
+        Screen::Feature => Action::GoFeature,
+        Screen::Review => Action::GoReview,
+        Screen::Steer => Action::GoSteer,
+        Screen::Settings => Action::GoSettings,
+    }
+}
+
+/// Every command without a payload: those that have a key under its name, and the others.
 pub(crate) fn palette_entries() -> Vec<PaletteEntry> {
-    let entry = |name, keys, command| PaletteEntry {
+    let keyed = Action::ALL.iter().filter_map(|&action| {
+        Some(PaletteEntry {
+            name: action.name(),
+            action: Some(action),
+            command: command_of(action).filter(|command| *command != Command::TogglePalette)?,
+        })
+    });
+    let entry = |name, command| PaletteEntry {
         name,
-        keys,
+        action: None,
         command,
     };
-    vec![
-        entry("Go to Start", "Ctrl+1", Command::Show(Screen::Start)),
-        entry("Go to Data", "Ctrl+2", Command::Show(Screen::Data)),
-        entry("Go to Models", "Ctrl+3", Command::Show(Screen::Models)),
-        entry("Go to Train", "Ctrl+4", Command::Show(Screen::Train)),
-        entry("Go to Gallery", "Ctrl+5", Command::Show(Screen::Gallery)),
-        entry("Go to Feature", "Ctrl+6", Command::Show(Screen::Feature)),
-        entry("Go to Review", "Ctrl+7", Command::Show(Screen::Review)),
-        entry("Go to Steer", "Ctrl+8", Command::Show(Screen::Steer)),
-        entry("Train a dictionary", "", Command::Show(Screen::Train)),
-        entry("Train a recommender", "", Command::NewRecommender),
-        entry("Import a recommender", "", Command::AddRecommender),
-        entry(
-            "Show two dictionaries side by side",
-            "Ctrl+D",
-            Command::ToggleSideBySide,
-        ),
-        entry("Concepts of a recommender", "", Command::ShowConcepts),
-        entry("Next feature", "J", Command::NextFeature),
-        entry("Previous feature", "K", Command::PreviousFeature),
-        entry("Show or hide heatmaps", "", Command::ToggleHeatmap),
-        entry("Heatmap raw or smooth", "G", Command::ToggleSmooth),
-        entry("Review labels", "", Command::ShowReview(ReviewTab::Queue)),
+    let others = vec![
+        entry("Train a dictionary", Command::Show(Screen::Train)),
+        entry("Train a recommender", Command::NewRecommender),
+        entry("Import a recommender", Command::AddRecommender),
+        entry("Concepts of a recommender", Command::ShowConcepts),
+        entry("Review labels", Command::ShowReview(ReviewTab::Queue)),
         entry(
             "Review: disagreements",
-            "",
             Command::ShowReview(ReviewTab::Disagreements),
         ),
         entry(
             "Review: agreement of readers",
-            "",
             Command::ShowReview(ReviewTab::Agreement),
         ),
         entry(
             "Review: detection test",
-            "",
             Command::ShowReview(ReviewTab::Detection),
         ),
-        entry("Review: blind on or off", "B", Command::ToggleBlind),
-        entry("Undo the last decision", "Ctrl+Z", Command::Undo),
-        entry(
-            "Redo: restore what was taken back",
-            "Ctrl+Shift+Z",
-            Command::Redo,
-        ),
-        entry(
-            "Switch between dark and light",
-            "Ctrl+T",
-            Command::ToggleTheme,
-        ),
-        entry(
-            "Open a project…",
-            "Ctrl+O",
-            Command::ChoosePath(PathPurpose::OpenProject),
-        ),
-        entry(
-            "New project…",
-            "Ctrl+N",
-            Command::ChoosePath(PathPurpose::NewProject),
-        ),
-        entry("Close the project", "", Command::CloseProject),
-        entry("Keys and words", "?", Command::ShowKeys),
-    ]
+        entry("Close the project", Command::CloseProject),
+        entry("Take the tour", Command::Tour(Some(0))),
+        entry("Layout for readers", Command::SetRail(Rail::Reader)),
+        entry("Layout for researchers", Command::SetRail(Rail::Researcher)),
+        entry("Larger text and films", Command::SetScale(1.25)),
+        entry("Usual size", Command::SetScale(1.0)),
+    ];
+    keyed.chain(others).collect()
 }
 
 /// Cloned into every panel.

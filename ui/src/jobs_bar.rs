@@ -32,8 +32,15 @@ pub(crate) fn ui(commands: &CommandSender, ui: &mut Ui, jobs: &[JobView], device
             });
         });
     }
-    for job in jobs.iter().take(MAX_LINES) {
-        line(ui, |ui| job_ui(commands, ui, job));
+    for (i, job) in jobs.iter().take(MAX_LINES).enumerate() {
+        line(ui, |ui| {
+            job_ui(commands, ui, job);
+            if i == 0 {
+                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                    weak(ui, &device.name).on_hover_text(&device.reason);
+                });
+            }
+        });
     }
     if jobs.len() > MAX_LINES {
         weak(ui, &format!("and {} more", jobs.len() - MAX_LINES));

@@ -1,75 +1,50 @@
 //! The sheet of keys and words, on `?`.
 
+use std::fmt::Write as _;
+
 use egui::{Frame, Margin, Modal, RichText, Ui};
 
+use crate::commands::{Command, CommandSender, Screen};
+use crate::keys::{self, Action, KeyMap, Scope};
 use crate::tokens;
 use crate::widgets::{notice, table};
 use crate::words::WORDS;
 
-const GROUPS: [(&str, &[(&str, &str)]); 5] = [
-    (
-        "Everywhere",
-        &[
-            ("Ctrl+K", "Search features and commands"),
-            ("Ctrl+1 … Ctrl+8", "The places of the rail, from above"),
-            ("Ctrl+D", "Two dictionaries side by side"),
-            ("Ctrl+T", "Dark or light"),
-            ("Ctrl+O, Ctrl+N", "Open or make a project"),
-            ("Tab, arrows, Enter", "Move to a control and use it"),
-            ("?", "This sheet"),
-        ],
-    ),
-    (
-        "Feature page",
-        &[
-            ("A", "Accept the proposal"),
-            ("E", "Edit the label (Enter saves, Escape leaves)"),
-            ("X", "Reject"),
-            ("U", "Unsure"),
-            ("Ctrl+Z", "Take the last decision back"),
-            ("Ctrl+Shift+Z", "Restore it"),
-            ("J, K", "Next, previous feature"),
-            ("Left, Right", "Previous, next example"),
-        ],
-    ),
-    (
-        "Review, beside the keys of the feature page",
-        &[
-            ("S", "Skip: pass the feature by"),
-            ("F", "Flag: somebody should look again"),
-            ("1 … 9", "How sure you are"),
-            ("B", "Blind: hide the proposal"),
-            ("Down, Up", "Next, previous feature"),
-            ("Y, N, Enter", "Detection test: active, not active, hand in"),
-        ],
-    ),
-    (
-        "Film",
-        &[
-            ("Drag", "Window width (across) and centre (down)"),
-            ("Wheel", "Zoom at the cursor"),
-            ("Middle drag", "Move the film"),
-            ("Right drag", "Zoom"),
-            ("Shift+1 … Shift+5", "Window presets"),
-            ("I", "Invert"),
-            ("0, Escape, double click", "Fit"),
-        ],
-    ),
-    (
-        "Heatmap",
-        &[
-            ("Hold H", "Hide"),
-            ("[ and ]", "Opacity"),
-            ("G", "Raw patches or smooth"),
-        ],
-    ),
+/// What hands do that is no key of the table.
+const FIXED: [(&str, &str); 9] = [
+    ("Tab, arrows, Enter", "Move to a control and use it"),
+    ("Drag on a film", "Window width (across) and centre (down)"),
+    ("Wheel", "Zoom at the cursor"),
+    ("Middle drag", "Move the film"),
+    ("Right drag", "Zoom"),
+    ("Escape, double click", "Fit the film"),
+    ("1 … 9", "Review: how sure you are"),
+    ("Down, Up", "Review: next, previous feature"),
+    ("Enter", "Detection test: hand in"),
 ];
+
+/// All keys as lines of text, by place, to be printed.
+fn as_text(map: &KeyMap) -> String {
+    let mut text = String::from("Keys of Fluoroscope\n");
+    for scope in Scope::ALL {
+        writeln!(text, "\n{}", scope.name()).ok();
+        for action in Action::ALL.iter().filter(|action| action.scope() == scope) {
+            let key = map.text(*action);
+            writeln!(text, "  {key:<14}{}", action.name()).ok();
+        }
+    }
+    text.push_str("\nAlways\n");
+    for (key, what) in FIXED {
+        writeln!(text, "  {key:<22}{what}").ok();
+    }
+    text
+}
 
 /// Height of margins and button, and some canvas above and below.
 const FRAME: f32 = 144.0;
 
 /// Draws the sheet; `false` when it was closed.
-pub(crate) fn ui(ui: &Ui) -> bool {
+pub(crate) fn ui(commands: &CommandSender, ui: &Ui) -> bool {
     let frame = Frame::popup(ui.style()).inner_margin(Margin::same(24));
     let modal = Modal::new(egui::Id::unique("keys"))
         .frame(frame)
@@ -81,7 +56,22 @@ pub(crate) fn ui(ui: &Ui) -> bool {
                 .max_height(height.max(120.0))
                 .show(ui, contents_ui);
             ui.add_space(tokens::GRID);
-            ui.button("Close").clicked()
+            ui.horizontal(|ui| {
+                let close = ui.button("Close").clicked();
+                if ui
+                    .button("Copy all keys")
+                    .on_hover_text("As text, to be printed")
+                    .clicked()
+                {
+                    ui.ctx().copy_text(as_text(&keys::of(ui.ctx())));
+                }
+                let change = ui.button("Change keys").clicked();
+                if change {
+                    commands.send(Command::Show(Screen::Settings));
+                }
+                close || change
+            })
+            .inner
         });
     !(modal.inner || modal.should_close())
 }
@@ -89,21 +79,21 @@ pub(crate) fn ui(ui: &Ui) -> bool {
 /// Keys, then words.
 fn contents_ui(ui: &mut Ui) {
     ui.label(RichText::new("Keys").font(tokens::title_font()));
+    let map = keys::of(ui.ctx());
     ui.columns(2, |columns| {
-        for (i, (title, keys)) in GROUPS.iter().enumerate() {
-            let ui = &mut columns[i % 2];
-            ui.label(RichText::new(*title).strong());
-            let theme = tokens::of(ui);
-            for (key, what) in *keys {
-                table::row_ui(
-                    ui,
-                    &[
-                        table::Cell::left(key, 0.36, theme.accent),
-                        table::Cell::left(what, 0.64, theme.text),
-                    ],
-                );
+        for scope in Scope::ALL {
+            let column = usize::from(scope != Scope::Everywhere);
+            let ui = &mut columns[column];
+            ui.label(RichText::new(scope.name()).strong());
+            for &action in Action::ALL.iter().filter(|action| action.scope() == scope) {
+                row_ui(ui, &map.text(action), action.name());
             }
             ui.add_space(tokens::GRID);
+        }
+        let ui = &mut columns[0];
+        ui.label(RichText::new("Always").strong());
+        for (key, what) in FIXED {
+            row_ui(ui, key, what);
         }
     });
     ui.label(RichText::new("Words").font(tokens::title_font()));
@@ -126,4 +116,16 @@ fn contents_ui(ui: &mut Ui) {
             });
         }
     });
+}
+
+/// A key and what it does.
+fn row_ui(ui: &mut Ui, key: &str, what: &str) {
+    let theme = tokens::of(ui);
+    table::row_ui(
+        ui,
+        &[
+            table::Cell::left(key, 0.36, theme.accent),
+            table::Cell::left(what, 0.64, theme.text),
+        ],
+    );
 }

@@ -8,12 +8,14 @@ mod commands;
 mod film_textures;
 mod fonts;
 mod jobs_bar;
+mod keys;
 mod keys_sheet;
 mod options;
 mod palette;
 mod screens;
 mod toasts;
 mod tokens;
+mod tour;
 mod widgets;
 mod words;
 
@@ -21,6 +23,11 @@ pub use app::App;
 pub use backend::Backend;
 pub use commands::Screen;
 pub use options::{Options, Screenshot, ScreenshotSink, StartAt, Waker};
+
+/// Whether the window filled the screen last time.
+pub fn window_was_maximized(backend: &dyn Backend) -> bool {
+    app::remembered(backend).maximized
+}
 
 /// Inner size of the window: what was asked for, else what it was last time, in points.
 pub fn window_size(backend: &dyn Backend, start: &StartAt) -> [f32; 2] {

@@ -1,12 +1,13 @@
 //! How the window starts, and what it remembers between two starts.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::views::FeatureQuery;
 use schema::FeatureId;
 use serde::{Deserialize, Serialize};
 
-use crate::commands::Screen;
+use crate::commands::{Rail, Screen};
 use crate::film_textures::HeatStyle;
 use crate::screens::gallery::pane::first_query;
 
@@ -150,7 +151,16 @@ pub(crate) struct Remembered {
     pub(crate) heat: HeatStyle,
     pub(crate) size: [f32; 2],
     /// Widths and heights of panels, by name.
-    pub(crate) panels: std::collections::BTreeMap<String, f32>,
+    pub(crate) panels: BTreeMap<String, f32>,
+    /// Whether the window filled the screen.
+    pub(crate) maximized: bool,
+    /// Size of everything, beside the screen's own.
+    pub(crate) scale: f32,
+    pub(crate) rail: Rail,
+    /// Keys that differ from those of the start, by action.
+    pub(crate) keys: BTreeMap<String, String>,
+    /// Whether the tour was seen or put away.
+    pub(crate) toured: bool,
 }
 
 impl Default for Remembered {
@@ -159,7 +169,12 @@ impl Default for Remembered {
             light: false,
             heat: HeatStyle::default(),
             size: [1280.0, 800.0],
-            panels: std::collections::BTreeMap::new(),
+            panels: BTreeMap::new(),
+            maximized: false,
+            scale: 1.0,
+            rail: Rail::default(),
+            keys: BTreeMap::new(),
+            toured: false,
         }
     }
 }

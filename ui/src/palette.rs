@@ -8,6 +8,7 @@ use schema::FeatureId;
 
 use crate::app_context::AppContext;
 use crate::commands::{Command, palette_entries};
+use crate::keys::{self, KeyMap};
 use crate::screens::gallery::card::card_title;
 use crate::tokens;
 
@@ -18,7 +19,7 @@ const MAX_FEATURES: usize = 12;
 #[derive(Clone)]
 struct Hit {
     text: String,
-    keys: &'static str,
+    keys: String,
     command: Command,
 }
 
@@ -47,7 +48,7 @@ impl Palette {
         if !self.open {
             return;
         }
-        self.refresh(ctx);
+        self.refresh(ctx, &keys::of(ui.ctx()));
         let hits = self
             .found
             .as_ref()
@@ -108,7 +109,7 @@ impl Palette {
         }
     }
 
-    fn refresh(&mut self, ctx: &AppContext<'_>) {
+    fn refresh(&mut self, ctx: &AppContext<'_>, keys: &KeyMap) {
         let current = self
             .found
             .as_ref()
@@ -127,7 +128,9 @@ impl Palette {
             if entry.name.to_lowercase().contains(&text) {
                 hits.push(Hit {
                     text: entry.name.to_owned(),
-                    keys: entry.keys,
+                    keys: entry
+                        .action
+                        .map_or_else(String::new, |action| keys.text(action)),
                     command: entry.command,
                 });
             }
@@ -136,7 +139,7 @@ impl Palette {
             if !text.is_empty() && view.name.to_lowercase().contains(&text) {
                 hits.push(Hit {
                     text: format!("Show dictionary {}", view.name),
-                    keys: "",
+                    keys: String::new(),
                     command: Command::UseDictionary(view.name.clone()),
                 });
             }
@@ -159,7 +162,7 @@ fn feature_hits(ctx: &AppContext<'_>, sae: &str, text: &str, hits: &mut Vec<Hit>
             .map_or_else(|_| String::new(), |card| card_title(&card).to_owned());
         hits.push(Hit {
             text: format!("Feature {feature} of {sae}: {title}"),
-            keys: "",
+            keys: String::new(),
             command: Command::OpenFeature(sae.to_owned(), feature),
         });
     }
@@ -167,7 +170,7 @@ fn feature_hits(ctx: &AppContext<'_>, sae: &str, text: &str, hits: &mut Vec<Hit>
 
 /// `chosen` says whether to bring the chosen hit into sight; `None` for the others.
 fn hit_ui(ui: &mut Ui, hit: &Hit, chosen: Option<bool>) -> bool {
-    let keys = RichText::new(hit.keys).color(tokens::of(ui).text_weak);
+    let keys = RichText::new(&hit.keys).color(tokens::of(ui).text_weak);
     let button = egui::Button::selectable(chosen.is_some(), hit.text.as_str())
         .right_text(keys)
         .truncate()

@@ -5,6 +5,7 @@ pub(crate) mod feature_page;
 pub(crate) mod gallery;
 pub(crate) mod models;
 pub(crate) mod review;
+pub(crate) mod settings;
 pub(crate) mod start;
 pub(crate) mod steer;
 pub(crate) mod train;

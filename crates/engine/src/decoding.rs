@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use crate::error::{EngineError, Result};
@@ -61,7 +62,8 @@ struct Inner<K, V> {
 struct Shared<K, V> {
     inner: Mutex<Inner<K, V>>,
     woken: Condvar,
-    limits: Limits,
+    /// Bytes of decoded pixels kept.
+    n_bytes: AtomicUsize,
     reading: Reading<K, V>,
     on_ready: Box<dyn Fn() + Send + Sync>,
 }
@@ -92,7 +94,7 @@ where
                 closed: false,
             }),
             woken: Condvar::new(),
-            limits,
+            n_bytes: AtomicUsize::new(limits.n_bytes),
             reading,
             on_ready,
         });
@@ -147,6 +149,11 @@ where
         state
     }
 
+    /// Keeps so many bytes from the next file on.
+    pub(crate) fn keep_bytes(&self, n: usize) {
+        self.shared.n_bytes.store(n, Ordering::Relaxed);
+    }
+
     /// Forgets everything, when another project is opened.
     pub(crate) fn clear(&self) {
         let mut inner = lock(&self.shared.inner);
@@ -193,7 +200,12 @@ fn decode_until_closed<K: Ord + Clone, V>(shared: &Shared<K, V>) {
             Err(sentence) => (Decoded::Failed(sentence), 0),
         };
         let kept = &mut lock(&shared.inner);
-        keep(kept, &key, (state, n_bytes), shared.limits.n_bytes);
+        keep(
+            kept,
+            &key,
+            (state, n_bytes),
+            shared.n_bytes.load(Ordering::Relaxed),
+        );
         (shared.on_ready)();
     }
 }

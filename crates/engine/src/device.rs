@@ -26,7 +26,7 @@ pub struct DeviceView {
 ///
 /// # Errors
 /// When a card was asked for that cannot be used, or a device was chosen before.
-pub fn set_device(choice: DeviceChoice) -> Result<()> {
+pub(crate) fn set_device(choice: DeviceChoice) -> Result<()> {
     if CHOSEN.set(ChosenDevice::find(choice)?).is_err() {
         return Err(EngineError::other("the device was chosen before"));
     }

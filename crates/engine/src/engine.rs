@@ -2,9 +2,12 @@
 
 mod ablation;
 mod concepts;
+mod preferences;
 mod recommenders;
 mod review;
 mod training;
+
+pub use preferences::choose_hardware;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -141,12 +144,14 @@ impl Engine {
             let shared = Arc::clone(&shared);
             Box::new(move || shared.send(Event::FilmReady))
         };
+        let films = FilmCache::new(ready())?;
+        films.keep_megabytes(lock(&shared.settings).preferences.film_megabytes);
         Ok(Self {
             jobs: Mutex::new(Jobs::new(sender, wake)),
             decisions: Worker::new("decisions")?,
             steering: Worker::new("steering")?,
             reading: Worker::new("reading")?,
-            films: FilmCache::new(ready())?,
+            films,
             pictures: PictureCache::new(ready())?,
             events,
             shared,

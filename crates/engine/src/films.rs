@@ -51,6 +51,11 @@ impl FilmCache {
         }
     }
 
+    /// Keeps so many megabytes of pixels from now on.
+    pub(crate) fn keep_megabytes(&self, n: u32) {
+        self.0.keep_bytes((n as usize) << 20);
+    }
+
     /// Forgets everything, when another project is opened.
     pub(crate) fn clear(&self) {
         self.0.clear();

@@ -93,8 +93,8 @@ pub use concepts::{CaseChoice, ConceptRequest, LevelRule};
 pub use decision_files::{ForeignRecord, ImportedDecisions};
 pub use decision_stream::StreamedDecisions;
 pub use decisions::{DecisionRequest, Recorded};
-pub use device::{DeviceChoice, DeviceView, device, set_device};
-pub use engine::Engine;
+pub use device::{DeviceChoice, DeviceView, device};
+pub use engine::{Engine, choose_hardware};
 pub use error::{EngineError, ErrorKind, Result};
 pub use evaluate_ranking::RankingReport;
 pub use evaluate_sae::{
@@ -129,7 +129,6 @@ pub use sae::variants_of;
 pub use session::Session;
 pub use steer::parse_edit;
 pub use steering_effect::SteeringEffect;
-pub use threads::set_threads;
 pub use trace_to_image::{InsideShares, TraceRequest, TraceScore, TraceView, parse_method};
 pub use train_recommender::{RecommenderCurve, TrainRecommenderRequest, TrainedRecommenderView};
 pub use train_sae::{DictionaryEvaluation, sae_config_from_toml};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::views::RecentProject;
+use crate::views::{Preferences, RecentProject};
 
 /// Projects remembered.
 const MAX_RECENT: usize = 12;
@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     recent: Vec<PathBuf>,
     /// Name on decisions.
     pub(crate) reviewer: String,
+    /// What the user chose for this computer.
+    pub(crate) preferences: Preferences,
     /// What the window remembers of itself; its own text.
     pub(crate) window: String,
     /// Where the window was in each of the recent projects; its own text.

@@ -6,7 +6,7 @@ use crate::error::{EngineError, Result};
 ///
 /// # Errors
 /// When the number is 0, or computations have already begun.
-pub fn set_threads(threads: Option<usize>) -> Result<()> {
+pub(crate) fn set_threads(threads: Option<usize>) -> Result<()> {
     let Some(threads) = threads else {
         return Ok(());
     };

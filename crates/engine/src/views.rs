@@ -5,6 +5,7 @@ mod concepts;
 mod explanations;
 mod items;
 mod models;
+mod preferences;
 mod review;
 mod training;
 
@@ -38,6 +39,7 @@ pub use items::{
     SameRecommendation,
 };
 pub use models::{AddRecommenderRequest, ModelEntry, RecommenderRecord, UnfinishedRecommender};
+pub use preferences::{FILM_MEGABYTES, Preferences, PreferredDevice};
 pub use review::{
     AgreementFigures, AgreementReport, DetectionResult, DetectionTest, Disagreement, Estimate,
     ModelAgreement, PairAgreement, QueueKind, QueueOrder, QueueRequest, QueuedCase,
@@ -192,6 +194,8 @@ pub enum JobEnd {
 pub enum PathPurpose {
     /// Open a project.
     OpenProject,
+    /// The folder of a project, to be opened or made.
+    ProjectFolder,
     /// Make a project.
     NewProject,
     /// Build the demo project.
@@ -208,6 +212,8 @@ pub enum PathPurpose {
     Model,
     /// A recommender's checkpoint.
     Recommender,
+    /// A language model that explains and judges.
+    LanguageModel,
     /// The folder that a changed model is written into.
     SteeredFolder,
 }

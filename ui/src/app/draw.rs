@@ -6,11 +6,12 @@ use egui::{
 };
 
 use crate::app::{App, AppContext, context};
-use crate::commands::{Command, CommandSender, Screen};
+use crate::commands::{Command, CommandSender, Rail, Screen, action_of};
+use crate::keys::Action;
 use crate::screens::Panel as _;
 use crate::tokens::{self, GRID, RAIL_WIDTH, TOP_HEIGHT};
 use crate::widgets::{icon, item_strip};
-use crate::{jobs_bar, keys_sheet};
+use crate::{jobs_bar, keys, keys_sheet, tour};
 
 impl App {
     /// Draws everything; changes nothing but what belongs to the widgets.
@@ -22,7 +23,9 @@ impl App {
             .exact_size(RAIL_WIDTH)
             .resizable(false)
             .frame(chrome)
-            .show(ui, |ui| rail_ui(&self.commands, ui, self.screen));
+            .show(ui, |ui| {
+                rail_ui(&self.commands, ui, self.screen, self.look.rail);
+            });
         EguiPanel::bottom("jobs")
             .exact_size(jobs_bar::height(self.seen.jobs.len()))
             .resizable(false)
@@ -52,13 +55,17 @@ impl App {
                     Screen::Feature => self.screens.feature.ui(&ctx, ui),
                     Screen::Review => self.screens.review.ui(&ctx, ui),
                     Screen::Steer => self.screens.steer.ui(&ctx, ui),
+                    Screen::Settings => self.screens.settings.ui(&ctx, ui),
                 }
             });
         let ctx = context!(self);
         self.palette.ui(&ctx, ui);
         self.toasts.ui(&self.commands, ui);
         if self.keys_shown {
-            self.keys_shown = keys_sheet::ui(ui);
+            self.keys_shown = keys_sheet::ui(&self.commands, ui);
+        }
+        if let Some(step) = self.tour {
+            tour::ui(&self.commands, ui, step);
         }
         drop_hint_ui(ui);
     }
@@ -73,6 +80,7 @@ impl App {
             Screen::Feature => self.screens.feature.title(),
             Screen::Review => self.screens.review.title(),
             Screen::Steer => self.screens.steer.title(),
+            Screen::Settings => self.screens.settings.title(),
         }
     }
 
@@ -88,8 +96,10 @@ impl App {
             ui.label(RichText::new("/").color(theme.text_weak));
             ui.label(RichText::new(self.title()).color(theme.text_weak));
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                let theme_name = if self.light { "Dark" } else { "Light" };
-                let toggle = ui.button(theme_name).on_hover_text("Ctrl+T");
+                let theme_name = if self.look.light { "Dark" } else { "Light" };
+                let toggle = ui
+                    .button(theme_name)
+                    .on_hover_text(keys::of(ui.ctx()).text(Action::Theme));
                 if toggle
                     .accessible_name(format!("Switch to {theme_name}"))
                     .clicked()
@@ -103,7 +113,11 @@ impl App {
                     let mut on = self.screens.gallery.side_by_side;
                     let toggle = ui.toggle_value(&mut on, "Side by side");
                     if toggle
-                        .on_hover_text("Two dictionaries at once (Ctrl+D)")
+                        .on_hover_text(keys::labelled(
+                            ui.ctx(),
+                            "Two dictionaries at once",
+                            Action::SideBySide,
+                        ))
                         .changed()
                     {
                         self.commands.send(Command::ToggleSideBySide);
@@ -146,7 +160,7 @@ fn search_ui(commands: &CommandSender, ui: &mut Ui) {
     ui.painter().text(
         inner.right_center(),
         Align2::RIGHT_CENTER,
-        "Ctrl+K",
+        keys::of(ui.ctx()).text(Action::Search),
         tokens::small_font(),
         theme.text_weak,
     );
@@ -155,11 +169,16 @@ fn search_ui(commands: &CommandSender, ui: &mut Ui) {
     }
 }
 
-fn rail_ui(commands: &CommandSender, ui: &mut Ui, current: Screen) {
+fn rail_ui(commands: &CommandSender, ui: &mut Ui, current: Screen, rail: Rail) {
     ui.spacing_mut().item_spacing.y = 4.0;
     ui.add_space(GRID);
-    for (i, screen) in Screen::ALL.into_iter().enumerate() {
-        let size = Vec2::new(RAIL_WIDTH, 60.0);
+    let places = Screen::ALL.into_iter().filter(|&screen| rail.has(screen));
+    let n_places = places.clone().count().max(1) as f32;
+    let gap = ui.spacing().item_spacing.y;
+    // A low window has lower places, never one out of sight.
+    let height = (ui.available_height() / n_places - gap).clamp(44.0, 60.0);
+    for screen in places {
+        let size = Vec2::new(RAIL_WIDTH, height);
         let (rect, response) = ui.allocate_exact_size(size, Sense::click());
         let chosen = screen == current;
         response.widget_info(|| WidgetInfo::selected(Role::Button, true, chosen, screen.name()));
@@ -191,7 +210,8 @@ fn rail_ui(commands: &CommandSender, ui: &mut Ui, current: Screen) {
         if response.clicked() {
             commands.send(Command::Show(screen));
         }
-        response.on_hover_text(format!("{} (Ctrl+{})", screen.name(), i + 1));
+        let key = keys::of(ui.ctx()).text(action_of(screen));
+        response.on_hover_text(format!("{} ({key})", screen.name()));
     }
 }
 

@@ -1,20 +1,24 @@
 //! Changes state: hears the engine, reads keys, runs commands.
 
-use egui::{Context, Key, Modifiers};
-use engine::views::{
-    DictionaryView, Event, ExampleKind, FeatureQuery, FeatureSort, JobEnd, PathPurpose,
-};
-use schema::FeatureId;
+use egui::Context;
+use engine::views::{DictionaryView, Event, ExampleKind, FeatureQuery, FeatureSort, JobEnd};
+use schema::{FeatureId, JobId};
 
 use crate::app::{App, AppContext, context};
 use crate::backend::{Answer, Backend};
-use crate::commands::{Command, ReviewCommand, Screen};
+use crate::commands::{Command, ReviewCommand, Screen, command_of};
+use crate::keys::{self, Action, KeyMap, Scope, Shortcut};
 use crate::options::{Screenshot, StartAt};
 use crate::screens::Panel as _;
 use crate::toasts::Level;
+use crate::tour;
 
 /// Frames before a screenshot, so that layouts have settled.
 const SETTLE_FRAMES: u32 = 12;
+/// Seconds from which the end of a job calls for attention.
+const LONG_JOB: f32 = 20.0;
+/// Least and largest size of everything, beside the screen's own.
+pub(crate) const SCALES: [f32; 2] = [0.75, 2.0];
 /// Seconds before a screenshot is taken whatever is still on its way.
 const SETTLE_SECONDS: f64 = 90.0;
 
@@ -22,7 +26,7 @@ impl App {
     /// Call once per frame, before [`App::draw`].
     pub fn logic(&mut self, ctx: &Context) {
         self.apply_theme(ctx);
-        self.hear();
+        self.hear(ctx);
         self.seen.jobs = self.backend.jobs();
         if !self.seen.jobs.is_empty() {
             ctx.request_repaint_after(std::time::Duration::from_millis(250));
@@ -37,14 +41,12 @@ impl App {
         for command in commands {
             self.run(ctx, command);
         }
-        if let Some(rect) = ctx.input(|input| input.viewport().inner_rect) {
-            self.window_size = [rect.width(), rect.height()];
-        }
+        self.watch_window(ctx);
         self.keep_place_now_and_then(ctx);
         self.take_screenshot(ctx);
     }
 
-    fn hear(&mut self) {
+    fn hear(&mut self, ctx: &Context) {
         for event in self.backend.poll() {
             match &event {
                 Event::ProjectChanged => {
@@ -58,29 +60,68 @@ impl App {
                 }
                 Event::Changed(_) | Event::Decided(_) => self.refresh(),
                 Event::JobWarning(_, text) => self.toasts.push(Level::Warning, text),
-                Event::JobEnded(_, JobEnd::Finished(text)) => {
+                Event::JobEnded(id, JobEnd::Finished(text)) => {
+                    self.after_job(ctx, *id);
                     self.refresh();
                     if !text.is_empty() {
                         self.toasts.push(Level::Done, text);
                     }
                 }
-                Event::JobEnded(_, JobEnd::Failed(text)) | Event::DecisionFailed(text) => {
+                Event::JobEnded(id, JobEnd::Failed(text)) => {
+                    self.call_attention(ctx, *id);
                     self.toasts.push(Level::Error, text);
                 }
+                Event::DecisionFailed(text) => self.toasts.push(Level::Error, text),
                 _ => {}
             }
-            let ctx = context!(self);
-            self.screens.start.on_event(&ctx, &event);
-            self.screens.data.on_event(&ctx, &event);
-            self.screens.models.on_event(&ctx, &event);
-            self.screens.train.on_event(&ctx, &event);
-            self.screens.gallery.on_event(&ctx, &event);
-            self.screens.feature.on_event(&ctx, &event);
-            self.screens.review.on_event(&ctx, &event);
-            self.screens.steer.on_event(&ctx, &event);
+            let panels = context!(self);
+            self.screens.start.on_event(&panels, &event);
+            self.screens.data.on_event(&panels, &event);
+            self.screens.models.on_event(&panels, &event);
+            self.screens.train.on_event(&panels, &event);
+            self.screens.gallery.on_event(&panels, &event);
+            self.screens.feature.on_event(&panels, &event);
+            self.screens.review.on_event(&panels, &event);
+            self.screens.steer.on_event(&panels, &event);
+            self.screens.settings.on_event(&panels, &event);
             if event == Event::ProjectChanged {
                 self.restore_place();
             }
+        }
+    }
+
+    /// Shows a step of the tour in its place, or ends it; it does not come again by itself then.
+    fn go_on_tour(&mut self, step: Option<usize>) {
+        self.tour = step;
+        self.toured = true;
+        let Some(screen) = step.and_then(tour::screen_of) else {
+            return;
+        };
+        self.screen = screen;
+        let has_feature = self.screens.feature.subject.is_some();
+        if screen == Screen::Feature && !has_feature {
+            self.start_feature(&StartAt::default());
+        }
+    }
+
+    /// A job ended well: says so, and shows the first demo project around.
+    fn after_job(&mut self, ctx: &Context, id: JobId) {
+        self.call_attention(ctx, id);
+        let mut jobs = self.seen.jobs.iter();
+        let is_demo = jobs.any(|job| job.id == id && job.title.contains("demo"));
+        if is_demo && !self.toured {
+            self.commands.send(Command::Tour(Some(0)));
+        }
+    }
+
+    /// Lights the window up in the task bar when a job that took a while ends behind it.
+    fn call_attention(&self, ctx: &Context, id: JobId) {
+        let mut jobs = self.seen.jobs.iter();
+        let took_a_while = jobs.any(|job| job.id == id && job.seconds >= LONG_JOB);
+        let is_away = ctx.input(|input| input.viewport().focused == Some(false));
+        if took_a_while && is_away {
+            let kind = egui::UserAttentionType::Informational;
+            ctx.send_viewport_cmd(egui::ViewportCommand::RequestUserAttention(kind));
         }
     }
 
@@ -155,56 +196,32 @@ impl App {
     }
 
     fn keys(&mut self, ctx: &Context) {
+        if self.screen == Screen::Settings && self.screens.settings.is_listening() {
+            return;
+        }
         let typing = ctx.text_edit_focused();
-        let shortcuts = [
-            (Key::K, Command::TogglePalette),
-            (Key::D, Command::ToggleSideBySide),
-            (Key::T, Command::ToggleTheme),
-            (Key::O, Command::ChoosePath(PathPurpose::OpenProject)),
-            (Key::N, Command::ChoosePath(PathPurpose::NewProject)),
-            (Key::Num1, Command::Show(Screen::Start)),
-            (Key::Num2, Command::Show(Screen::Data)),
-            (Key::Num3, Command::Show(Screen::Models)),
-            (Key::Num4, Command::Show(Screen::Train)),
-            (Key::Num5, Command::Show(Screen::Gallery)),
-            (Key::Num6, Command::Show(Screen::Feature)),
-            (Key::Num7, Command::Show(Screen::Review)),
-            (Key::Num8, Command::Show(Screen::Steer)),
-        ];
-        for (key, command) in shortcuts {
-            if ctx.input_mut(|input| input.consume_key(Modifiers::COMMAND, key)) {
+        self.heat.held = !typing && keys::is_held(ctx, Action::HideHeatmap);
+        for &action in Action::ALL {
+            // What belongs to one place is heard there; a field that is typed in keeps its own
+            // keys, Ctrl+Z among them.
+            let is_own = action.scope() != Scope::Everywhere
+                && !matches!(action, Action::NextFeature | Action::PreviousFeature);
+            let in_field = matches!(action, Action::Undo | Action::Redo)
+                || !self.keys.of(action).is_some_and(Shortcut::has_command);
+            if is_own || (typing && in_field) {
+                continue;
+            }
+            if let Some(command) = command_of(action)
+                && keys::fired(ctx, action)
+            {
                 self.commands.send(command);
             }
         }
-        self.heat.held = !typing && ctx.input(|input| input.key_down(Key::H));
         if typing {
             return;
         }
-        // First, for Ctrl+Z alone would fit too.
-        let redo = Modifiers::COMMAND | Modifiers::SHIFT;
-        if ctx.input_mut(|input| input.consume_key(redo, Key::Z)) {
-            self.commands.send(Command::Redo);
-        }
-        if ctx.input_mut(|input| input.consume_key(Modifiers::COMMAND, Key::Z)) {
-            self.commands.send(Command::Undo);
-        }
-        let pressed = |key: Key| {
-            ctx.input(|input| {
-                !input.modifiers.command && !input.modifiers.alt && input.key_pressed(key)
-            })
-        };
-        for (key, command) in [
-            (Key::J, Command::NextFeature),
-            (Key::K, Command::PreviousFeature),
-            (Key::G, Command::ToggleSmooth),
-            (Key::Questionmark, Command::ShowKeys),
-        ] {
-            if pressed(key) {
-                self.commands.send(command);
-            }
-        }
-        for (key, step) in [(Key::OpenBracket, -0.1), (Key::CloseBracket, 0.1)] {
-            if pressed(key) {
+        for (action, step) in [(Action::LessOpacity, -0.1), (Action::MoreOpacity, 0.1)] {
+            if keys::fired(ctx, action) {
                 self.heat.opacity = (self.heat.opacity + step).clamp(0.1, 1.0);
             }
         }
@@ -237,7 +254,7 @@ impl App {
         match command {
             Command::Show(screen) => self.screen = screen,
             Command::ToggleTheme => {
-                self.light = !self.light;
+                self.look.light = !self.look.light;
                 self.apply_theme(ctx);
             }
             Command::TogglePalette => self.palette.toggle(),
@@ -300,8 +317,46 @@ impl App {
                 self.screen = Screen::Models;
             }
             Command::DismissToast(id) => self.toasts.dismiss(id),
-            other => self.run_review(other),
+            other => self.set(ctx, other),
         }
+    }
+
+    /// Commands that change the window itself; the rest is the review's or asked of the engine.
+    fn set(&mut self, ctx: &Context, command: Command) {
+        match command {
+            Command::SetScale(scale) => {
+                self.look.scale = scale.clamp(SCALES[0], SCALES[1]);
+                ctx.set_zoom_factor(self.look.scale);
+            }
+            Command::SetRail(rail) => {
+                self.look.rail = rail;
+                if !rail.has(self.screen) {
+                    self.screen = Screen::Gallery;
+                }
+            }
+            Command::SetKey(action, key) => {
+                if let Err(other) = self.keys.set(action, key) {
+                    let key = key.map_or_else(String::new, |key| key.to_string());
+                    let text = format!(
+                        "{key} is the key of \"{}\" ({}) already; change that first",
+                        other.name(),
+                        other.scope().name()
+                    );
+                    self.toasts.push(Level::Warning, &text);
+                }
+                keys::install(ctx, &self.keys);
+            }
+            Command::ResetKeys => {
+                self.keys = KeyMap::default();
+                keys::install(ctx, &self.keys);
+            }
+            Command::Tour(step) => self.go_on_tour(step),
+            other => {
+                self.run_review(other);
+                return;
+            }
+        }
+        self.keep_memory();
     }
 
     /// Commands of the review; the rest is asked of the engine.
@@ -391,6 +446,8 @@ impl App {
                 backend.close_project();
                 Ok(())
             }
+            Command::SetPreferences(wanted) => backend.set_preferences(*wanted),
+            Command::Explain(request) => backend.explain(*request).map(drop),
             Command::SetReviewer(name) => {
                 backend.set_reviewer(&name);
                 self.seen.reviewer = backend.reviewer();
@@ -452,6 +509,23 @@ impl App {
                 Level::Warning,
                 "No dictionary of this project reads a recommender's user vectors",
             ),
+        }
+    }
+
+    /// Notes how large the window is. Its size while it fills the screen is not its own.
+    fn watch_window(&mut self, ctx: &Context) {
+        self.look.scale = ctx.zoom_factor();
+        let (rect, maximized) = ctx.input(|input| {
+            let viewport = input.viewport();
+            (viewport.inner_rect, viewport.maximized)
+        });
+        self.maximized = maximized.unwrap_or(self.maximized);
+        if let Some(rect) = rect.filter(|_| !self.maximized) {
+            // In points of the system, whatever the scale.
+            self.window_size = [
+                rect.width() * self.look.scale,
+                rect.height() * self.look.scale,
+            ];
         }
     }
 

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::TrainRecommenderRequest;
 use engine::views::{
-    Event, ExampleContent, ExampleKind, ExampleView, FilmPixels, ItemView, JobView, RunRequest,
-    SavedChange, TokenView,
+    Event, ExampleContent, ExampleKind, ExampleView, FilmPixels, ItemView, JobView, Preferences,
+    RunRequest, SavedChange, TokenView,
 };
 use schema::{Decision, FeatureId, JobId, PatchGrid, PositionClass, Split};
 
 use super::recommenders;
+use crate::backend::Answer;
 
 /// Patches a side of invented films.
 const PATCHES: u32 = 14;
@@ -34,6 +35,7 @@ pub(crate) struct State {
     /// Dictionaries whose concepts were made.
     pub(crate) concepts: Vec<String>,
     pub(crate) reviewer: String,
+    pub(crate) preferences: Preferences,
     /// Detection tests that were answered.
     pub(crate) detections: Vec<engine::views::DetectionResult>,
     /// What is kept of the review.
@@ -52,6 +54,16 @@ pub struct Invented {
 }
 
 impl Invented {
+    /// Keeps what was chosen; a language model elsewhere is refused, as the engine does.
+    pub(super) fn set_invented_preferences(&self, wanted: Preferences) -> Answer<()> {
+        self.note(format!("prefer {wanted:?}"));
+        if wanted.language_model.starts_with("https://") {
+            return Err(format!("{} is not on this computer", wanted.language_model));
+        }
+        self.state().preferences = wanted;
+        Ok(())
+    }
+
     /// Every dictionary has `n_features` features.
     pub fn new(n_features: u32) -> Self {
         Self {

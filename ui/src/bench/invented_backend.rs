@@ -8,12 +8,14 @@ use engine::views::{
     DebiasRequest, DetectionResult, DetectionTest, DictionaryView, Disagreement, Event,
     ExampleKind, FeatureCard, FeaturePage, FeatureQuery, FilmSize, FilmState, HistoryRequest,
     HistoryTicket, ImportPreview, ImportRequest, JobEnd, JobView, ModelEntry, ModelView,
-    PathPurpose, PictureState, ProjectView, QueueRequest, QueuedCase, RecentProject, ReviewAnswer,
-    ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress, Revision, RunRequest, RunView,
-    SampleView, SavedChange, SteerOutcome, SteerRequest, SteerTicket, SteerView, TraceTicket,
-    UnfinishedRecommender,
+    PathPurpose, PictureState, Preferences, ProjectView, QueueRequest, QueuedCase, RecentProject,
+    ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress, Revision, RunRequest,
+    RunView, SampleView, SavedChange, SteerOutcome, SteerRequest, SteerTicket, SteerView,
+    TraceTicket, UnfinishedRecommender,
 };
-use engine::{ConceptRequest, LocatedReport, TraceRequest, TraceView, TrainRecommenderRequest};
+use engine::{
+    ConceptRequest, ExplainRequest, LocatedReport, TraceRequest, TraceView, TrainRecommenderRequest,
+};
 use schema::{
     DatasetKind, Decision, FeatureId, HookPoint, JobId, PatchGrid, Report, ReviewState, Skipped,
     Split,
@@ -586,6 +588,19 @@ impl Backend for Invented {
 
     fn set_reviewer(&self, name: &str) {
         name.clone_into(&mut self.state().reviewer);
+    }
+
+    fn preferences(&self) -> Preferences {
+        self.state().preferences.clone()
+    }
+
+    fn set_preferences(&self, wanted: Preferences) -> Answer<()> {
+        self.set_invented_preferences(wanted)
+    }
+
+    fn explain(&self, request: ExplainRequest) -> Answer<JobId> {
+        self.note(format!("explain {} by {:?}", request.sae, request.explain));
+        Ok(JobId(9))
     }
 
     fn steer(&self, request: SteerRequest) -> Answer<SteerTicket> {

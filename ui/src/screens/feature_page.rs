@@ -10,13 +10,14 @@ mod trace;
 
 use std::sync::Arc;
 
-use egui::{Key, RichText, ScrollArea, Ui};
+use egui::{RichText, ScrollArea, Ui};
 use engine::views::{Event, ExampleContent, ExampleKind, ExampleView, FeaturePage, Revision};
 use schema::FeatureId;
 
 use crate::app_context::{AppContext, sample_name};
 use crate::backend::Answer;
 use crate::commands::{Command, Screen};
+use crate::keys::{self, Action};
 use crate::screens::Panel;
 use crate::screens::feature_page::examples::Examples;
 use crate::screens::feature_page::judgement::Judgement;
@@ -135,17 +136,12 @@ impl FeatureScreen {
             return;
         }
         let n_in_row = examples::row(Examples::of_page(page), self.chosen.0).map_or(0, <[_]>::len);
-        ui.input(|input| {
-            if input.modifiers.any() {
-                return;
-            }
-            if input.key_pressed(Key::ArrowRight) && self.chosen.1 + 1 < n_in_row {
-                self.chosen.1 += 1;
-            }
-            if input.key_pressed(Key::ArrowLeft) {
-                self.chosen.1 = self.chosen.1.saturating_sub(1);
-            }
-        });
+        if keys::fired(ui.ctx(), Action::NextExample) && self.chosen.1 + 1 < n_in_row {
+            self.chosen.1 += 1;
+        }
+        if keys::fired(ui.ctx(), Action::PreviousExample) {
+            self.chosen.1 = self.chosen.1.saturating_sub(1);
+        }
     }
 }
 

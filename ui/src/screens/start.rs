@@ -71,7 +71,7 @@ impl StartScreen {
                 ui,
                 "Project folder",
                 &mut self.project_folder,
-                PathPurpose::OpenProject,
+                PathPurpose::ProjectFolder,
             );
             ui.horizontal(|ui| {
                 let folder = self.project_folder.trim();
@@ -152,11 +152,17 @@ impl Panel for StartScreen {
         });
     }
 
-    fn on_event(&mut self, _ctx: &AppContext<'_>, event: &Event) {
+    fn on_event(&mut self, ctx: &AppContext<'_>, event: &Event) {
         match event {
             Event::PathChosen(PathPurpose::Demo, Some(path)) => self.demo_folder.clone_from(path),
-            Event::PathChosen(PathPurpose::OpenProject | PathPurpose::NewProject, Some(path)) => {
+            Event::PathChosen(PathPurpose::ProjectFolder, Some(path)) => {
                 self.project_folder.clone_from(path);
+            }
+            Event::PathChosen(PathPurpose::OpenProject, Some(path)) => {
+                ctx.send(Command::OpenProject(path.clone()));
+            }
+            Event::PathChosen(PathPurpose::NewProject, Some(path)) => {
+                ctx.send(Command::NewProject(path.clone()));
             }
             _ => {}
         }

@@ -11,6 +11,7 @@ use schema::{FindingBox, PatchGrid, Window};
 
 use crate::app_context::AppContext;
 use crate::commands::Command;
+use crate::keys::{self, Action};
 use crate::tokens::{self, GRID, HALF};
 use crate::widgets::{colour_map, example, film_shade, notice, number};
 
@@ -271,28 +272,27 @@ impl FilmViewer {
         if ui.ctx().egui_wants_keyboard_input() {
             return;
         }
-        let digits = [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5];
-        ui.input(|input| {
-            if input.modifiers.any() && !input.modifiers.shift_only() {
-                return;
-            }
-            if input.modifiers.shift {
-                if let (Some(shown), Some(i)) = (
-                    &self.shown,
-                    digits.iter().position(|&digit| input.key_pressed(digit)),
-                ) && let Some(preset) = shown.presets.get(i)
-                {
+        let ctx = ui.ctx();
+        let presets = [
+            Action::Preset1,
+            Action::Preset2,
+            Action::Preset3,
+            Action::Preset4,
+            Action::Preset5,
+        ];
+        if let Some(shown) = &self.shown {
+            for (preset, action) in shown.presets.iter().zip(presets) {
+                if keys::fired(ctx, action) {
                     self.window = Some(preset.clone());
                 }
-                return;
             }
-            if input.key_pressed(Key::I) {
-                self.inverted = !self.inverted;
-            }
-            if input.key_pressed(Key::Num0) || input.key_pressed(Key::Escape) {
-                self.reset_view();
-            }
-        });
+        }
+        if keys::fired(ctx, Action::Invert) {
+            self.inverted = !self.inverted;
+        }
+        if keys::fired(ctx, Action::Fit) || ui.input(|input| input.key_pressed(Key::Escape)) {
+            self.reset_view();
+        }
     }
 
     fn refresh_texture(&mut self, ui: &Ui) {

@@ -80,11 +80,22 @@ pub(crate) fn paint(painter: &Painter, screen: Screen, centre: Pos2, colour: Col
                 StrokeKind::Middle,
             );
         }
+        Screen::Settings => wheel(painter, centre, stroke),
         Screen::Steer => {
             for (y, knob) in [(-6.0, 4.0), (0.0, -4.0), (6.0, 2.0)] {
                 painter.line_segment([at(-9.0, y), at(9.0, y)], stroke);
                 painter.circle_filled(at(knob, y), 3.0, colour);
             }
         }
+    }
+}
+
+/// A wheel with teeth.
+fn wheel(painter: &Painter, centre: Pos2, stroke: Stroke) {
+    painter.circle_stroke(centre, 5.0, stroke);
+    for i in 0..8 {
+        let (sin, cos) = (std::f32::consts::FRAC_PI_4 * i as f32).sin_cos();
+        let tooth = Vec2::new(cos, sin);
+        painter.line_segment([centre + tooth * 6.0, centre + tooth * 9.0], stroke);
     }
 }

@@ -6,6 +6,7 @@ use schema::ReviewState;
 
 use crate::app_context::AppContext;
 use crate::commands::{Command, DecisionRequest};
+use crate::keys::{self, Action};
 use crate::screens::start::card;
 use crate::tokens;
 use crate::widgets::{chip, notice};
@@ -72,22 +73,38 @@ impl Judgement {
 
     fn buttons_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, page: &FeaturePage) {
         let proposed = !page.card.proposal.is_empty();
+        let ctx_keys = ui.ctx().clone();
+        let labelled = |word, action| keys::labelled(&ctx_keys, word, action);
         ui.horizontal_wrapped(|ui| {
             let accept = ui
-                .add_enabled(proposed, egui::Button::new("Accept  A"))
+                .add_enabled(
+                    proposed,
+                    egui::Button::new(labelled("Accept", Action::Accept)),
+                )
                 .on_disabled_hover_text("There is no proposal to accept. E writes a label")
                 .accessible_name("Accept");
             if accept.clicked() {
                 self.decide(ctx, sae, page, ReviewState::Accepted, &page.card.proposal);
             }
-            if ui.button("Edit  E").accessible_name("Edit").clicked() {
+            if ui
+                .button(labelled("Edit", Action::Edit))
+                .accessible_name("Edit")
+                .clicked()
+            {
                 self.edit(page);
             }
-            let reject = ui.add_enabled(proposed, egui::Button::new("Reject  X"));
+            let reject = ui.add_enabled(
+                proposed,
+                egui::Button::new(labelled("Reject", Action::Reject)),
+            );
             if reject.accessible_name("Reject").clicked() {
                 self.decide(ctx, sae, page, ReviewState::Rejected, "");
             }
-            if ui.button("Unsure  U").accessible_name("Unsure").clicked() {
+            if ui
+                .button(labelled("Unsure", Action::Unsure))
+                .accessible_name("Unsure")
+                .clicked()
+            {
                 self.decide(ctx, sae, page, ReviewState::Unsure, "");
             }
         });
@@ -97,15 +114,15 @@ impl Judgement {
         if ui.ctx().egui_wants_keyboard_input() {
             return;
         }
-        let pressed = |key: Key| ui.input(|i| i.modifiers.is_none() && i.key_pressed(key));
+        let pressed = |action| keys::fired(ui.ctx(), action);
         let proposed = !page.card.proposal.is_empty();
-        if proposed && pressed(Key::A) {
+        if proposed && pressed(Action::Accept) {
             self.decide(ctx, sae, page, ReviewState::Accepted, &page.card.proposal);
-        } else if pressed(Key::E) {
+        } else if pressed(Action::Edit) {
             self.edit(page);
-        } else if proposed && pressed(Key::X) {
+        } else if proposed && pressed(Action::Reject) {
             self.decide(ctx, sae, page, ReviewState::Rejected, "");
-        } else if pressed(Key::U) {
+        } else if pressed(Action::Unsure) {
             self.decide(ctx, sae, page, ReviewState::Unsure, "");
         }
     }

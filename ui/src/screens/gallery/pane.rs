@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use egui::{Pos2, Rect, RichText, ScrollArea, Ui, Vec2};
 use engine::views::{DictionaryView, ExampleKind, FeatureQuery, FeatureSort, Revision};
+use engine::{ExplainRequest, ExplanationSource};
 use schema::{FeatureId, ReviewState};
 
 use crate::app_context::{AppContext, kind_name};
 use crate::backend::Answer;
-use crate::commands::Command;
+use crate::commands::{Command, Screen};
 use crate::screens::gallery::card;
 use crate::screens::gallery::concepts::Concepts;
 use crate::tokens::{self, GRID};
@@ -217,6 +218,9 @@ impl Pane {
             let named = self.has_proposals || dictionary.n_reviewed > 0;
             if !named && ui.button("Propose labels").clicked() {
                 ctx.send(Command::ProposeLabels(dictionary.name.clone()));
+            }
+            if dictionary.kind != ExampleKind::History && dictionary.indexed {
+                explain_ui(ctx, ui, &dictionary.name);
             }
         });
     }
@@ -447,4 +451,49 @@ fn more_facts(view: &DictionaryView) -> String {
         view.dataset,
         words::of(&["FVU", "L0", "Dead"])
     )
+}
+/// Features that a language model explains at once, unless all are asked for: some minutes.
+const N_EXPLAINED: usize = 20;
+
+/// A menu of what can explain the features and be tested on other patients.
+fn explain_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) {
+    let menu = ui.menu_button("Explain", |ui| {
+        let ask = |request| ctx.send(Command::Explain(Box::new(request)));
+        if ui
+            .button("From keywords")
+            .on_hover_text("Terms of some patients' reports, tested on others: every feature")
+            .clicked()
+        {
+            ask(ExplainRequest::new(sae));
+        }
+        let model = ctx.backend.preferences().language_model;
+        if model.is_empty() {
+            let button = ui.button("With a language model…");
+            if button.on_hover_text("Choose one under Settings").clicked() {
+                ctx.send(Command::Show(Screen::Settings));
+            }
+            return;
+        }
+        let by_model = || ExplanationSource::Model(model.clone().into());
+        let request = |limit| ExplainRequest {
+            explain: by_model(),
+            judge: Some(by_model()),
+            limit,
+            ..ExplainRequest::new(sae)
+        };
+        let name = model.rsplit(['/', '\\']).next().unwrap_or(&model);
+        let some = ui.button(format!("{name}: {N_EXPLAINED} features, drawn"));
+        if some
+            .on_hover_text("The model explains and judges; baselines beside it. Minutes to hours")
+            .clicked()
+        {
+            ask(request(Some(N_EXPLAINED)));
+        }
+        if ui.button(format!("{name}: every feature")).clicked() {
+            ask(request(None));
+        }
+    });
+    menu.response
+        .on_hover_text("Propose a label for each feature and measure how far it is true")
+        .accessible_name(format!("Explain features of {sae}"));
 }

@@ -10,6 +10,7 @@ use schema::FeatureId;
 use crate::app_context::{AppContext, sample_name};
 use crate::backend::Answer;
 use crate::commands::{Command, ReviewCommand};
+use crate::keys::{self, Action};
 use crate::screens::start::card;
 use crate::tokens::{self, GRID};
 use crate::widgets::film_viewer::{FilmViewer, Subject};
@@ -220,9 +221,9 @@ fn keys(ui: &Ui, running: &mut Running) {
         return;
     }
     let pressed = |key: Key| ui.input(|input| input.modifiers.is_none() && input.key_pressed(key));
-    if pressed(Key::Y) {
+    if keys::fired(ui.ctx(), Action::Active) {
         say(running, true);
-    } else if pressed(Key::N) {
+    } else if keys::fired(ui.ctx(), Action::NotActive) {
         say(running, false);
     }
     if ui.memory(egui::Memory::focused).is_none() {
@@ -307,10 +308,11 @@ fn side_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, running: &mut Running) 
 fn answers_ui(ui: &mut Ui, running: &mut Running) {
     let said = running.said.get(running.at).copied().flatten();
     ui.horizontal_wrapped(|ui| {
-        for (active, text, name) in [
-            (true, "Active  Y", "Active"),
-            (false, "Not active  N", "Not active"),
+        for (active, action, name) in [
+            (true, Action::Active, "Active"),
+            (false, Action::NotActive, "Not active"),
         ] {
+            let text = keys::labelled(ui.ctx(), name, action);
             let button = Button::new(text).selected(said == Some(active));
             if ui
                 .add_enabled(!running.sent, button)

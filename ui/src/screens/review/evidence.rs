@@ -1,11 +1,12 @@
 //! The evidence of a case: one example large, the others in rows, the top first and then a row of
 //! each band of the activation.
 
-use egui::{Key, Ui};
+use egui::Ui;
 use engine::views::{ExampleKind, ReviewItem};
 
 use super::examples_of;
 use crate::app_context::AppContext;
+use crate::keys::{self, Action};
 use crate::screens::feature_page::examples;
 use crate::screens::feature_page::large::LargeExample;
 use crate::tokens::GRID;
@@ -17,11 +18,10 @@ pub(super) fn keys(ui: &Ui, item: &ReviewItem, chosen: &mut (usize, usize)) {
     if ui.memory(egui::Memory::focused).is_some() {
         return;
     }
-    let pressed = |key: Key| ui.input(|input| input.modifiers.is_none() && input.key_pressed(key));
-    if pressed(Key::ArrowRight) {
+    if keys::fired(ui.ctx(), Action::NextExample) {
         *chosen = step(item, *chosen, true);
     }
-    if pressed(Key::ArrowLeft) {
+    if keys::fired(ui.ctx(), Action::PreviousExample) {
         *chosen = step(item, *chosen, false);
     }
 }

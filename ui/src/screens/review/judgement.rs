@@ -5,6 +5,7 @@ use schema::{Decision, ReviewMode, ReviewState};
 
 use super::item::AtWork;
 use super::sitting::{Asked, Saving};
+use crate::keys::{self, Action};
 use crate::screens::start::card;
 use crate::tokens::{self, GRID};
 use crate::widgets::table::{self, Cell};
@@ -35,21 +36,29 @@ pub(super) fn keys(ui: &Ui, at_work: &AtWork) -> Option<Act> {
     if at_work.focus || ui.ctx().text_edit_focused() {
         return None;
     }
+    let ctx = ui.ctx();
     let pressed = |key: Key| ui.input(|input| input.modifiers.is_none() && input.key_pressed(key));
     let proposal = at_work.proposal();
     if let Some(text) = proposal
-        && pressed(Key::A)
+        && keys::fired(ctx, Action::Accept)
     {
         return Some(Act::Decide(ReviewState::Accepted, text.to_owned()));
     }
     let always = [
-        (Key::E, Act::Edit),
-        (Key::U, Act::Decide(ReviewState::Unsure, String::new())),
-        (Key::S, Act::Decide(ReviewState::Skipped, String::new())),
-        (Key::F, Act::Flag),
-        (Key::B, Act::ToggleBlind),
+        (Action::Edit, Act::Edit),
+        (
+            Action::Unsure,
+            Act::Decide(ReviewState::Unsure, String::new()),
+        ),
+        (
+            Action::Skip,
+            Act::Decide(ReviewState::Skipped, String::new()),
+        ),
+        (Action::Flag, Act::Flag),
+        (Action::Blind, Act::ToggleBlind),
     ];
-    if let Some((_, act)) = always.into_iter().find(|(key, _)| pressed(*key)) {
+    let mut asked = always.into_iter();
+    if let Some((_, act)) = asked.find(|(action, _)| keys::fired(ctx, *action)) {
         return Some(act);
     }
     // Arrows move the focus where something has it; J and K are the window's.
@@ -60,7 +69,7 @@ pub(super) fn keys(ui: &Ui, at_work: &AtWork) -> Option<Act> {
             }
         }
     }
-    if proposal.is_some() && pressed(Key::X) {
+    if proposal.is_some() && keys::fired(ctx, Action::Reject) {
         return Some(Act::Decide(ReviewState::Rejected, String::new()));
     }
     let digits = [
@@ -218,7 +227,8 @@ fn buttons_ui(ui: &mut Ui, at_work: &AtWork) -> Option<Act> {
     let proposal = at_work.proposal();
     ui.horizontal_wrapped(|ui| {
         let mut button =
-            |ui: &mut Ui, enabled, (text, name): (&str, &str), hint: &str, what: Act| {
+            |ui: &mut Ui, enabled, (action, name): (Action, &str), hint: &str, what: Act| {
+                let text = keys::labelled(ui.ctx(), name, action);
                 let response = ui
                     .add_enabled(enabled, Button::new(text))
                     .on_hover_text(hint)
@@ -232,35 +242,35 @@ fn buttons_ui(ui: &mut Ui, at_work: &AtWork) -> Option<Act> {
         button(
             ui,
             proposal.is_some(),
-            ("Accept  A", "Accept"),
+            (Action::Accept, "Accept"),
             "The proposed label fits",
             Act::Decide(ReviewState::Accepted, text),
         );
         button(
             ui,
             true,
-            ("Edit  E", "Edit"),
+            (Action::Edit, "Edit"),
             "Write a better label",
             Act::Edit,
         );
         button(
             ui,
             proposal.is_some(),
-            ("Reject  X", "Reject"),
+            (Action::Reject, "Reject"),
             "The proposed label does not fit, and you have no better one",
             Act::Decide(ReviewState::Rejected, String::new()),
         );
         button(
             ui,
             true,
-            ("Unsure  U", "Unsure"),
+            (Action::Unsure, "Unsure"),
             "You looked and cannot tell",
             Act::Decide(ReviewState::Unsure, String::new()),
         );
         button(
             ui,
             true,
-            ("Skip  S", "Skip"),
+            (Action::Skip, "Skip"),
             "Pass it by; it says nothing of the label",
             Act::Decide(ReviewState::Skipped, String::new()),
         );
@@ -272,7 +282,10 @@ fn buttons_ui(ui: &mut Ui, at_work: &AtWork) -> Option<Act> {
 fn marks_ui(ui: &mut Ui, at_work: &AtWork) -> Option<Act> {
     let mut act = None;
     ui.horizontal_wrapped(|ui| {
-        let flag = ui.selectable_label(at_work.flagged, "Flag  F");
+        let flag = ui.selectable_label(
+            at_work.flagged,
+            keys::labelled(ui.ctx(), "Flag", Action::Flag),
+        );
         if flag
             .on_hover_text("Somebody should look at this feature again")
             .accessible_name("Flag")

@@ -1,0 +1,288 @@
+//! Settings: what is chosen for this computer, whatever the project.
+
+mod key_table;
+
+use egui::{RichText, ScrollArea, Ui};
+use engine::views::{Event, FILM_MEGABYTES, PathPurpose, Preferences, PreferredDevice};
+
+use crate::app_context::AppContext;
+use crate::commands::{Command, Rail};
+use crate::screens::Panel;
+use crate::screens::start::{card, field_label_ui};
+use crate::tokens::{self, GRID};
+use crate::widgets::notice;
+use key_table::KeyTable;
+
+/// Width of the page.
+const WIDTH: f32 = 1120.0;
+
+/// State of the settings screen.
+#[derive(Default)]
+pub(crate) struct SettingsScreen {
+    keys: KeyTable,
+    /// What stands in the fields, until it is kept.
+    draft: Option<Draft>,
+}
+
+/// Fields that are kept when they are left.
+#[derive(Clone)]
+struct Draft {
+    reviewer: String,
+    language_model: String,
+}
+
+impl SettingsScreen {
+    /// Whether the next key belongs to an action that gets a new one.
+    pub(crate) fn is_listening(&self) -> bool {
+        self.keys.is_listening()
+    }
+
+    fn draft(&mut self, ctx: &AppContext<'_>) -> Draft {
+        let known = || Draft {
+            reviewer: ctx.reviewer.to_owned(),
+            language_model: ctx.backend.preferences().language_model,
+        };
+        self.draft.get_or_insert_with(known).clone()
+    }
+
+    fn reviewer_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
+        card(ui, |ui| {
+            title_ui(ui, "Reviewer");
+            let mut draft = self.draft(ctx);
+            ui.horizontal(|ui| {
+                let label = field_label_ui(ui, "Name");
+                let field = ui
+                    .add(egui::TextEdit::singleline(&mut draft.reviewer).desired_width(220.0))
+                    .labelled_by(label.id);
+                if field.lost_focus() && draft.reviewer.trim() != ctx.reviewer {
+                    ctx.send(Command::SetReviewer(draft.reviewer.trim().to_owned()));
+                }
+            });
+            notice::weak_ui(
+                ui,
+                "Stands on every decision you make, and in the files you hand on.",
+            );
+            self.draft = Some(draft);
+        });
+    }
+
+    fn model_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, wanted: &Preferences) {
+        card(ui, |ui| {
+            title_ui(ui, "Language model for labels");
+            let mut draft = self.draft(ctx);
+            ui.horizontal(|ui| {
+                let label = field_label_ui(ui, "Model");
+                let width = (ui.available_width() - 92.0).max(120.0);
+                let field = ui
+                    .add(
+                        egui::TextEdit::singleline(&mut draft.language_model)
+                            .hint_text("FILE.gguf, or http://127.0.0.1:8080/v1")
+                            .desired_width(width),
+                    )
+                    .labelled_by(label.id);
+                let is_new = draft.language_model.trim() != wanted.language_model;
+                if field.lost_focus() && is_new {
+                    keep_model(ctx, wanted, draft.language_model.trim());
+                }
+                if ui
+                    .button("Choose…")
+                    .accessible_name("Choose a language model")
+                    .clicked()
+                {
+                    ctx.send(Command::ChoosePath(PathPurpose::LanguageModel));
+                }
+            });
+            notice::weak_ui(
+                ui,
+                "A GGUF file is read and run here. An address must be of this computer; others are \
+                 refused. Without one, keywords explain. With one, the gallery offers it under \
+                 Explain.",
+            );
+            self.draft = Some(draft);
+        });
+    }
+}
+
+/// Asks for another language model.
+fn keep_model(ctx: &AppContext<'_>, known: &Preferences, model: &str) {
+    ctx.send(Command::SetPreferences(Box::new(Preferences {
+        language_model: model.to_owned(),
+        ..known.clone()
+    })));
+}
+
+fn title_ui(ui: &mut Ui, title: &str) {
+    ui.label(RichText::new(title).font(tokens::title_font()));
+}
+
+fn appearance_ui(ctx: &AppContext<'_>, ui: &mut Ui) {
+    card(ui, |ui| {
+        title_ui(ui, "Window");
+        ui.horizontal(|ui| {
+            field_label_ui(ui, "Theme");
+            for (light, name) in [(false, "Dark"), (true, "Light")] {
+                let chosen = ctx.look.light == light;
+                let label = ui.selectable_label(chosen, name);
+                if label.accessible_name(format!("{name} theme")).clicked() && !chosen {
+                    ctx.send(Command::ToggleTheme);
+                }
+            }
+        });
+        ui.horizontal(|ui| {
+            field_label_ui(ui, "Size");
+            for percent in [75_u16, 100, 125, 150, 175, 200] {
+                let scale = f32::from(percent) / 100.0;
+                let chosen = (ctx.look.scale - scale).abs() < 0.01;
+                let label = ui.selectable_label(chosen, format!("{percent} %"));
+                if label.accessible_name(format!("Size {percent} %")).clicked() {
+                    ctx.send(Command::SetScale(scale));
+                }
+            }
+        });
+        ui.horizontal(|ui| {
+            field_label_ui(ui, "Layout");
+            for (rail, name, hint) in [
+                (
+                    Rail::Reader,
+                    "Reader",
+                    "Places to look at features and to judge labels",
+                ),
+                (
+                    Rail::Researcher,
+                    "Researcher",
+                    "All places, models and training too",
+                ),
+            ] {
+                let label = ui
+                    .selectable_label(ctx.look.rail == rail, name)
+                    .on_hover_text(hint)
+                    .accessible_name(format!("Layout for a {}", name.to_lowercase()));
+                if label.clicked() {
+                    ctx.send(Command::SetRail(rail));
+                }
+            }
+        });
+        notice::weak_ui(
+            ui,
+            "Nothing in this window moves by itself: there are no animations to turn off.",
+        );
+        if ui
+            .button("Take the tour")
+            .on_hover_text("Five steps through the window")
+            .clicked()
+        {
+            ctx.send(Command::Tour(Some(0)));
+        }
+    });
+}
+
+fn computing_ui(ctx: &AppContext<'_>, ui: &mut Ui, known: &Preferences) {
+    let mut wanted = known.clone();
+    card(ui, |ui| {
+        title_ui(ui, "Computing");
+        ui.horizontal(|ui| {
+            field_label_ui(ui, "Device");
+            for (device, name) in [
+                (PreferredDevice::Auto, "Automatic"),
+                (PreferredDevice::Cpu, "CPU"),
+                (PreferredDevice::Cuda, "CUDA"),
+                (PreferredDevice::Metal, "Metal"),
+            ] {
+                ui.selectable_value(&mut wanted.device, device, name);
+            }
+        });
+        let now = engine::device();
+        notice::weak_ui(ui, format!("Now: {}. {}", now.name, now.reason));
+        ui.horizontal(|ui| {
+            let label = field_label_ui(ui, "Threads");
+            let mut all = wanted.threads.is_none();
+            if ui.checkbox(&mut all, "All cores").changed() {
+                wanted.threads = (!all).then_some(1);
+            }
+            if let Some(threads) = &mut wanted.threads {
+                ui.add(egui::DragValue::new(threads).range(1..=256))
+                    .labelled_by(label.id);
+            }
+        });
+        ui.horizontal(|ui| {
+            let label = field_label_ui(ui, "Films kept");
+            let [least, most] = FILM_MEGABYTES;
+            let field = egui::DragValue::new(&mut wanted.film_megabytes)
+                .range(least..=most)
+                .speed(8.0)
+                .suffix(" MB");
+            ui.add(field).labelled_by(label.id);
+        });
+        notice::weak_ui(
+            ui,
+            "Device and threads are heard at the next start; --device and --threads stand above \
+             them. Films kept is memory for decoded films; more makes scrolling back faster.",
+        );
+    });
+    if wanted != *known {
+        ctx.send(Command::SetPreferences(Box::new(wanted)));
+    }
+}
+
+fn privacy_ui(ui: &mut Ui, known: &Preferences) {
+    card(ui, |ui| {
+        title_ui(ui, "What may leave this computer");
+        let asked = if known.language_model.contains("://") {
+            format!(
+                "Nothing. Questions for labels go to {}, a program on this computer; what that \
+                 program does with them is its own affair.",
+                known.language_model
+            )
+        } else {
+            "Nothing. This program makes no connection to other computers; there is no setting \
+             that changes that."
+                .to_owned()
+        };
+        notice::plain_ui(ui, &asked);
+        notice::weak_ui(
+            ui,
+            "Names and numbers of patients in DICOM files are not read. Files you export hold what \
+             their form says, and nothing is uploaded.",
+        );
+    });
+}
+
+impl Panel for SettingsScreen {
+    fn title(&self) -> String {
+        "Settings".to_owned()
+    }
+
+    fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
+        let known = ctx.backend.preferences();
+        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            let width = ui.available_width().min(WIDTH);
+            let margin = (ui.available_width() - width) / 2.0;
+            ui.horizontal_top(|ui| {
+                ui.add_space(margin);
+                let half = (width - GRID * 2.0) / 2.0;
+                ui.spacing_mut().item_spacing.x = GRID * 2.0;
+                ui.vertical(|ui| {
+                    ui.set_width(half);
+                    ui.spacing_mut().item_spacing.x = GRID;
+                    appearance_ui(ctx, ui);
+                    self.reviewer_ui(ctx, ui);
+                    computing_ui(ctx, ui, &known);
+                    self.model_ui(ctx, ui, &known);
+                    privacy_ui(ui, &known);
+                });
+                ui.vertical(|ui| {
+                    ui.set_width(half);
+                    ui.spacing_mut().item_spacing.x = GRID;
+                    card(ui, |ui| self.keys.ui(ctx, ui));
+                });
+            });
+        });
+    }
+
+    fn on_event(&mut self, ctx: &AppContext<'_>, event: &Event) {
+        if let Event::PathChosen(PathPurpose::LanguageModel, Some(path)) = event {
+            keep_model(ctx, &ctx.backend.preferences(), path);
+            self.draft = None;
+        }
+    }
+}
