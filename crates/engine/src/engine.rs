@@ -3,6 +3,7 @@
 mod ablation;
 mod concepts;
 mod recommenders;
+mod report;
 mod review;
 mod training;
 
