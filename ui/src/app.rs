@@ -18,6 +18,7 @@ use crate::film_textures::{FilmTextures, HeatStyle};
 use crate::options::{Options, Place, Remembered, ScreenshotSink, StartAt, Waker};
 use crate::palette::Palette;
 use crate::screens::data::DataScreen;
+use crate::screens::evaluate::EvaluateScreen;
 use crate::screens::feature_page::FeatureScreen;
 use crate::screens::gallery::GalleryScreen;
 use crate::screens::models::ModelsScreen;
@@ -38,6 +39,7 @@ struct Screens {
     feature: FeatureScreen,
     review: ReviewScreen,
     steer: SteerScreen,
+    evaluate: EvaluateScreen,
 }
 
 /// What the engine last said, kept for one revision.
@@ -114,6 +116,7 @@ impl App {
                 feature: FeatureScreen::default(),
                 review: ReviewScreen::default(),
                 steer: SteerScreen::default(),
+                evaluate: EvaluateScreen::default(),
             },
             seen: Seen::default(),
             toasts: Toasts::default(),
@@ -144,7 +147,8 @@ impl App {
         let screens = &self.screens;
         let waits = screens.steer.is_waiting()
             || screens.feature.large.history.is_waiting()
-            || screens.review.large.history.is_waiting();
+            || screens.review.large.history.is_waiting()
+            || screens.evaluate.is_waiting();
         self.films.n_loading() > 0 || waits || !self.seen.jobs.is_empty()
     }
 

@@ -5,10 +5,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use engine::views::{
     AblationRequest, AddRecommenderRequest, DebiasRequest, DetectionTest, HistoryRequest,
-    ImportRequest, PathPurpose, QueueRequest, ReviewAnswer, ReviewDraft, RunRequest, SavedChange,
-    SteerRequest,
+    ImportRequest, PathPurpose, QueueRequest, ReportPart, ReviewAnswer, ReviewDraft, RunRequest,
+    SavedChange, SteerRequest,
 };
-use engine::{ConceptRequest, TraceRequest, TrainRecommenderRequest};
+use engine::{ConceptRequest, EvaluateRequest, TraceRequest, TrainRecommenderRequest};
 use schema::{FeatureId, HookPoint, JobId, ReviewState};
 use serde::{Deserialize, Serialize};
 
@@ -35,11 +35,13 @@ pub enum Screen {
     Review,
     /// Turn features up and down.
     Steer,
+    /// How good a dictionary is.
+    Evaluate,
 }
 
 impl Screen {
     /// All, in the order of the rail.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Start,
         Self::Data,
         Self::Models,
@@ -48,6 +50,7 @@ impl Screen {
         Self::Feature,
         Self::Review,
         Self::Steer,
+        Self::Evaluate,
     ];
 
     /// As the rail calls it.
@@ -61,6 +64,7 @@ impl Screen {
             Self::Feature => "Feature",
             Self::Review => "Review",
             Self::Steer => "Steer",
+            Self::Evaluate => "Evaluate",
         }
     }
 }
@@ -75,7 +79,7 @@ impl std::str::FromStr for Screen {
             .ok_or_else(|| {
                 format!(
                     "\"{text}\" is not a screen; expected start, data, models, train, gallery, feature, \
-                     review or steer"
+                     review, steer or evaluate"
                 )
             })
     }
@@ -139,6 +143,17 @@ impl ReviewCommand {
     }
 }
 
+/// What is asked of the evaluation of a dictionary.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum EvaluationCommand {
+    /// Reads what is known of a dictionary.
+    Read(String),
+    /// Measures one.
+    Measure(Box<EvaluateRequest>),
+    /// Writes a part of the report of a dictionary to a file.
+    Save(String, ReportPart, String),
+}
+
 /// One request of the user.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Command {
@@ -152,6 +167,7 @@ pub(crate) enum Command {
     ShowKeys,
     Undo,
     Redo,
+    Evaluation(EvaluationCommand),
     Review(ReviewCommand),
     ShowReview(ReviewTab),
     ReviewDictionary(String),
@@ -229,6 +245,7 @@ pub(crate) fn palette_entries() -> Vec<PaletteEntry> {
         entry("Go to Feature", "Ctrl+6", Command::Show(Screen::Feature)),
         entry("Go to Review", "Ctrl+7", Command::Show(Screen::Review)),
         entry("Go to Steer", "Ctrl+8", Command::Show(Screen::Steer)),
+        entry("Go to Evaluate", "Ctrl+9", Command::Show(Screen::Evaluate)),
         entry("Train a dictionary", "", Command::Show(Screen::Train)),
         entry("Train a recommender", "", Command::NewRecommender),
         entry("Import a recommender", "", Command::AddRecommender),

@@ -11,7 +11,7 @@ const GROUPS: [(&str, &[(&str, &str)]); 5] = [
         "Everywhere",
         &[
             ("Ctrl+K", "Search features and commands"),
-            ("Ctrl+1 … Ctrl+8", "The places of the rail, from above"),
+            ("Ctrl+1 … Ctrl+9", "The places of the rail, from above"),
             ("Ctrl+D", "Two dictionaries side by side"),
             ("Ctrl+T", "Dark or light"),
             ("Ctrl+O, Ctrl+N", "Open or make a project"),

@@ -160,6 +160,8 @@ fn shots() -> Vec<(&'static str, Screen, StartAt)> {
             },
         ),
         ("trace", Screen::Feature, of("reports")),
+        ("evaluate", Screen::Evaluate, films()),
+        ("evaluate-first", Screen::Evaluate, of("reports")),
         ("keys", Screen::Gallery, films()),
         ("palette", Screen::Gallery, films()),
     ]

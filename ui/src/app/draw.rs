@@ -52,6 +52,7 @@ impl App {
                     Screen::Feature => self.screens.feature.ui(&ctx, ui),
                     Screen::Review => self.screens.review.ui(&ctx, ui),
                     Screen::Steer => self.screens.steer.ui(&ctx, ui),
+                    Screen::Evaluate => self.screens.evaluate.ui(&ctx, ui),
                 }
             });
         let ctx = context!(self);
@@ -73,6 +74,7 @@ impl App {
             Screen::Feature => self.screens.feature.title(),
             Screen::Review => self.screens.review.title(),
             Screen::Steer => self.screens.steer.title(),
+            Screen::Evaluate => self.screens.evaluate.title(),
         }
     }
 

@@ -86,5 +86,19 @@ pub(crate) fn paint(painter: &Painter, screen: Screen, centre: Pos2, colour: Col
                 painter.circle_filled(at(knob, y), 3.0, colour);
             }
         }
+        Screen::Evaluate => bars(painter, centre, stroke),
     }
+}
+
+/// Bars of three heights.
+fn bars(painter: &Painter, centre: Pos2, stroke: Stroke) {
+    for (x, top) in [(-6.0, 1.0), (0.0, -8.0), (6.0, -3.0)] {
+        let bar = Rect::from_min_max(
+            centre + Vec2::new(x - 2.0, top),
+            centre + Vec2::new(x + 2.0, 8.0),
+        );
+        painter.rect_filled(bar, 0.5, stroke.color);
+    }
+    let ends = [Vec2::new(-9.5, 8.5), Vec2::new(9.5, 8.5)];
+    painter.line_segment(ends.map(|end| centre + end), stroke);
 }
