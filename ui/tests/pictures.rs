@@ -160,8 +160,6 @@ fn shots() -> Vec<(&'static str, Screen, StartAt)> {
             },
         ),
         ("trace", Screen::Feature, of("reports")),
-        ("evaluate", Screen::Evaluate, films()),
-        ("evaluate-first", Screen::Evaluate, of("reports")),
         ("keys", Screen::Gallery, films()),
         ("palette", Screen::Gallery, films()),
     ]
@@ -240,6 +238,23 @@ fn pictures_of_recommenders() -> Result<(), Box<dyn std::error::Error>> {
         };
         pictures(name, &start, acts)?;
     }
+    Ok(())
+}
+
+#[test]
+fn pictures_of_evaluation() -> Result<(), Box<dyn std::error::Error>> {
+    let at = |dictionary: &str| StartAt {
+        screen: Some(Screen::Evaluate),
+        dictionary: Some(dictionary.to_owned()),
+        ..StartAt::default()
+    };
+    let measuring = [Act::Click("Measure")];
+    let charts = [Act::Click(
+        "Save as PNG: Findings or categories and the feature that goes with each best",
+    )];
+    pictures("evaluate", &at("films"), &[])?;
+    pictures("evaluate-charts", &at("films"), &charts)?;
+    pictures("evaluate-measuring", &at("reports"), &measuring)?;
     Ok(())
 }
 

@@ -30,7 +30,7 @@ fn project(root: &Path) -> Session {
     let job = JobContext::silent();
     let films = ImportRequest::PhantomRadiographs {
         name: NAME.to_owned(),
-        count: 80,
+        count: 120,
         seed: 3,
     };
     session.import(&films, &job).unwrap();
