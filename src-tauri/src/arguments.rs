@@ -9,6 +9,7 @@ mod labels;
 mod model;
 mod packet;
 mod project;
+mod report;
 mod review;
 mod sae;
 
@@ -25,6 +26,7 @@ pub(crate) use labels::{Cases, ConceptChoices, Conventions, ExplainCommand, Leve
 pub(crate) use model::{Arch, ModelCommand, RecommenderArguments, RunArguments};
 pub(crate) use packet::{ExplanationImportArguments, FeatureExportArguments, PacketArguments};
 pub(crate) use project::ProjectCommand;
+pub(crate) use report::ReportArguments;
 pub(crate) use review::{
     DecideArguments, DecisionFormat, For, Order, QueueArguments, ReviewCommand, When,
 };
@@ -72,7 +74,8 @@ pub(crate) enum Device {
 /// How the window starts; for pictures of it.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct WindowArguments {
-    /// Screen to start on: start, data, models, train, gallery, feature, review, steer.
+    /// Screen to start on: start, data, models, train, gallery, feature, review, steer,
+    /// evaluate.
     #[arg(long, global = true, hide = true)]
     pub(crate) screen: Option<String>,
     /// Dictionary to show.
@@ -173,6 +176,11 @@ pub(crate) enum Command {
         after_help = "Examples: fluoroscope debias concepts\n          fluoroscope debias concepts --category Horror --strength 0.5 --out milder"
     )]
     Debias(DebiasArguments),
+    /// Write the report of a dictionary: one HTML page, a table, every chart as SVG or PNG.
+    #[command(
+        after_help = "Examples: fluoroscope report films films.html\n          fluoroscope report films --csv films.csv --svg charts"
+    )]
+    Report(ReportArguments),
     /// What this program is, and where it is installed.
     #[command(after_help = "Example: fluoroscope about")]
     About,

@@ -4,7 +4,7 @@
     reason = "a few lines of text at the end of a command; clarity counts, not allocations"
 )]
 
-use engine::views::metric_view;
+use engine::views::{figure, metric_view};
 use engine::{
     EvaluateRequest, EvaluationReport, JobContext, MeasuredMetric, PlantedConcept, ProbedConcept,
     Result, Session, WithInterval,
@@ -28,13 +28,13 @@ pub(crate) fn evaluate(
         loss_samples: arguments.loss_samples,
         seed: arguments.seed,
     };
-    let report = session.evaluate_sae(&request, job)?;
+    let report = session.evaluate_and_keep(&request, job)?.report;
     let mut lines = text::evaluation(&report.dictionary, &report.evaluation).lines;
     lines += &table(&report);
     if arguments.definitions {
         lines += "\n";
         for metric in &report.metrics {
-            if let Some(view) = metric_view(metric.id) {
+            if let Some(view) = metric_view(&metric.id) {
                 lines += &format!(
                     "{}: {}\n  {}; {}; {}\n",
                     view.name, view.tooltip, view.formula, view.range, view.direction
@@ -45,22 +45,14 @@ pub(crate) fn evaluate(
     Ok(Answer::new(json!(report), lines))
 }
 
-fn number(value: f64) -> String {
-    match value.abs() {
-        size if size >= 100.0 => format!("{value:.1}"),
-        size if size > 0.0 && size < 0.001 => format!("{value:.1e}"),
-        _ => format!("{value:.3}"),
-    }
-}
-
 fn or_dash(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), number)
+    value.map_or_else(|| "-".to_owned(), figure)
 }
 
 fn interval(interval: Option<[f64; 2]>) -> String {
     interval.map_or_else(
         || "-".to_owned(),
-        |[low, high]| format!("{} to {}", number(low), number(high)),
+        |[low, high]| format!("{} to {}", figure(low), figure(high)),
     )
 }
 
@@ -111,7 +103,7 @@ fn table(report: &EvaluationReport) -> String {
 }
 
 fn line(metric: &MeasuredMetric) -> String {
-    let arrow = match metric_view(metric.id).map_or(0, |view| view.sign) {
+    let arrow = match metric_view(&metric.id).map_or(0, |view| view.sign) {
         1 => "↑",
         -1 => "↓",
         _ => " ",
@@ -119,7 +111,7 @@ fn line(metric: &MeasuredMetric) -> String {
     format!(
         "{:<26} {arrow} {:>9} {:>20} {:>9} {:>9} {:>9}  {} {}\n",
         metric.name,
-        number(metric.value),
+        figure(metric.value),
         interval(metric.interval),
         or_dash(metric.random_dictionary),
         or_dash(metric.shuffled),
@@ -130,8 +122,7 @@ fn line(metric: &MeasuredMetric) -> String {
 }
 
 fn probed(concept: &ProbedConcept) -> String {
-    let with =
-        |figure: WithInterval| format!("{} ({})", number(figure.value), interval(figure.interval));
+    let with = |one: WithInterval| format!("{} ({})", figure(one.value), interval(one.interval));
     format!(
         "{:<28} {:>4}/{:<4} {:>7} {:>24} {:>24} {:>24}\n",
         concept.name,

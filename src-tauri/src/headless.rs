@@ -54,6 +54,7 @@ pub(crate) fn run(command: &Command, project: Option<&Path>, job: &JobContext) -
         } => run_steer(&open(project)?, sae, sample, features, *mode, job),
         Command::Ablate(arguments) => ablation::ablate(arguments, &open(project)?, job),
         Command::Debias(arguments) => ablation::debias(arguments, &open(project)?, job),
+        Command::Report(arguments) => crate::report::report(arguments, &open(project)?, job),
         Command::About => crate::installation::about(),
         Command::Bench(BenchCommand::Sae { input }) => {
             let speeds = engine::bench_sae(input.as_deref(), job)?;

@@ -11,6 +11,7 @@ mod installation;
 mod loose_sae;
 mod open_window;
 mod packet;
+mod report;
 mod review;
 mod run;
 mod terminal;

@@ -19,6 +19,7 @@ use crate::keys::{self, KeyMap};
 use crate::options::{Options, Place, Remembered, ScreenshotSink, StartAt, Waker};
 use crate::palette::Palette;
 use crate::screens::data::DataScreen;
+use crate::screens::evaluate::EvaluateScreen;
 use crate::screens::feature_page::FeatureScreen;
 use crate::screens::gallery::GalleryScreen;
 use crate::screens::models::ModelsScreen;
@@ -40,6 +41,7 @@ struct Screens {
     feature: FeatureScreen,
     review: ReviewScreen,
     steer: SteerScreen,
+    evaluate: EvaluateScreen,
     settings: SettingsScreen,
 }
 
@@ -130,6 +132,7 @@ impl App {
                 feature: FeatureScreen::default(),
                 review: ReviewScreen::default(),
                 steer: SteerScreen::default(),
+                evaluate: EvaluateScreen::default(),
                 settings: SettingsScreen::default(),
             },
             seen: Seen::default(),
@@ -165,7 +168,8 @@ impl App {
         let screens = &self.screens;
         let waits = screens.steer.is_waiting()
             || screens.feature.large.history.is_waiting()
-            || screens.review.large.history.is_waiting();
+            || screens.review.large.history.is_waiting()
+            || screens.evaluate.is_waiting();
         self.films.n_loading() > 0 || waits || !self.seen.jobs.is_empty()
     }
 

@@ -1,5 +1,7 @@
 //! The door to `engine`, as a trait, so that benchmarks and tests can stand behind the same door.
 
+mod evaluations;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,6 +17,8 @@ use engine::views::{
 use engine::{ConceptRequest, Engine, ExplainRequest, TraceRequest, TrainRecommenderRequest};
 use schema::{Decision, FeatureId, JobId, ReviewState};
 
+pub use evaluations::Evaluations;
+
 /// An answer, or one sentence for the user.
 pub type Answer<T> = Result<T, String>;
 
@@ -28,7 +32,7 @@ pub type Answer<T> = Result<T, String>;
     clippy::missing_errors_doc,
     reason = "each method is documented where it is implemented"
 )]
-pub trait Backend {
+pub trait Backend: Evaluations {
     fn poll(&self) -> Vec<Event>;
     fn revision(&self) -> Revision;
     fn jobs(&self) -> Vec<JobView>;
@@ -488,6 +492,20 @@ fn sentence(error: engine::EngineError) -> String {
     error.message
 }
 
+/// Asks for a file to write, whose name gets the ending where the user gives none.
+fn save_as(dialog: rfd::FileDialog, name: &str, ending: &str) -> Option<std::path::PathBuf> {
+    let chosen = dialog
+        .set_title(format!("Save the {name}"))
+        .set_file_name(format!("{name}.{ending}"))
+        .add_filter(ending.to_uppercase(), &[ending])
+        .save_file()?;
+    Some(if chosen.extension().is_none() {
+        chosen.with_extension(ending)
+    } else {
+        chosen
+    })
+}
+
 /// Opens the native dialog; runs on the thread that `engine` gives it.
 fn dialog(purpose: PathPurpose) -> Option<std::path::PathBuf> {
     let dialog = rfd::FileDialog::new();
@@ -514,5 +532,9 @@ fn dialog(purpose: PathPurpose) -> Option<std::path::PathBuf> {
             .set_title("Checkpoint of a recommender")
             .add_filter("Checkpoints", &["safetensors", "pt", "pth"])
             .pick_file(),
+        PathPurpose::ReportPage => save_as(dialog, "report", "html"),
+        PathPurpose::ReportTable => save_as(dialog, "report", "csv"),
+        PathPurpose::ChartSvg => save_as(dialog, "chart", "svg"),
+        PathPurpose::ChartPng => save_as(dialog, "chart", "png"),
     }
 }

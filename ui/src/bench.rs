@@ -11,6 +11,7 @@ use crate::options::{Options, StartAt, Waker};
 
 mod ablation;
 mod concepts;
+mod evaluation;
 mod invented;
 mod invented_backend;
 mod invented_page;

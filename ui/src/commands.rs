@@ -5,10 +5,12 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use engine::views::{
     AblationRequest, AddRecommenderRequest, DebiasRequest, DetectionTest, HistoryRequest,
-    ImportRequest, PathPurpose, Preferences, QueueRequest, ReviewAnswer, ReviewDraft, RunRequest,
-    SavedChange, SteerRequest,
+    ImportRequest, PathPurpose, Preferences, QueueRequest, ReportPart, ReviewAnswer, ReviewDraft,
+    RunRequest, SavedChange, SteerRequest,
 };
-use engine::{ConceptRequest, ExplainRequest, TraceRequest, TrainRecommenderRequest};
+use engine::{
+    ConceptRequest, EvaluateRequest, ExplainRequest, TraceRequest, TrainRecommenderRequest,
+};
 use schema::{FeatureId, HookPoint, JobId, ReviewState};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,8 @@ pub enum Screen {
     Review,
     /// Turn features up and down.
     Steer,
+    /// How good a dictionary is.
+    Evaluate,
     /// What is chosen for this computer.
     Settings,
 }
@@ -54,13 +58,14 @@ pub(crate) enum Rail {
 impl Rail {
     /// Whether the rail has this place.
     pub(crate) fn has(self, screen: Screen) -> bool {
-        self == Self::Researcher || !matches!(screen, Screen::Models | Screen::Train)
+        self == Self::Researcher
+            || !matches!(screen, Screen::Models | Screen::Train | Screen::Evaluate)
     }
 }
 
 impl Screen {
     /// All, in the order of the rail.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Start,
         Self::Data,
         Self::Models,
@@ -69,6 +74,7 @@ impl Screen {
         Self::Feature,
         Self::Review,
         Self::Steer,
+        Self::Evaluate,
         Self::Settings,
     ];
 
@@ -83,6 +89,7 @@ impl Screen {
             Self::Feature => "Feature",
             Self::Review => "Review",
             Self::Steer => "Steer",
+            Self::Evaluate => "Evaluate",
             Self::Settings => "Settings",
         }
     }
@@ -163,6 +170,17 @@ impl ReviewCommand {
     }
 }
 
+/// What is asked of the evaluation of a dictionary.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum EvaluationCommand {
+    /// Reads what is known of a dictionary.
+    Read(String),
+    /// Measures one.
+    Measure(Box<EvaluateRequest>),
+    /// Writes a part of the report of a dictionary to a file.
+    Save(String, ReportPart, String),
+}
+
 /// One request of the user.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Command {
@@ -176,6 +194,7 @@ pub(crate) enum Command {
     ShowKeys,
     Undo,
     Redo,
+    Evaluation(EvaluationCommand),
     Review(ReviewCommand),
     ShowReview(ReviewTab),
     ReviewDictionary(String),
@@ -257,6 +276,7 @@ pub(crate) fn command_of(action: Action) -> Option<Command> {
         Action::GoFeature => Command::Show(Screen::Feature),
         Action::GoReview => Command::Show(Screen::Review),
         Action::GoSteer => Command::Show(Screen::Steer),
+        Action::GoEvaluate => Command::Show(Screen::Evaluate),
         Action::GoSettings => Command::Show(Screen::Settings),
         Action::SideBySide => Command::ToggleSideBySide,
         Action::Theme => Command::ToggleTheme,
@@ -285,6 +305,7 @@ pub(crate) fn action_of(screen: Screen) -> Action {
         Screen::Feature => Action::GoFeature,
         Screen::Review => Action::GoReview,
         Screen::Steer => Action::GoSteer,
+        Screen::Evaluate => Action::GoEvaluate,
         Screen::Settings => Action::GoSettings,
     }
 }

@@ -101,6 +101,7 @@ actions! {
     GoFeature: "go-feature", Everywhere, "Ctrl+6", "Go to Feature";
     GoReview: "go-review", Everywhere, "Ctrl+7", "Go to Review";
     GoSteer: "go-steer", Everywhere, "Ctrl+8", "Go to Steer";
+    GoEvaluate: "go-evaluate", Everywhere, "Ctrl+9", "Go to Evaluate";
     GoSettings: "go-settings", Everywhere, "Ctrl+Comma", "Go to Settings";
     SideBySide: "side-by-side", Everywhere, "Ctrl+D", "Two dictionaries side by side";
     Theme: "theme", Everywhere, "Ctrl+T", "Dark or light";

@@ -1,6 +1,7 @@
 //! One file per place in the rail.
 
 pub(crate) mod data;
+pub(crate) mod evaluate;
 pub(crate) mod feature_page;
 pub(crate) mod gallery;
 pub(crate) mod models;

@@ -1,5 +1,6 @@
 //! What several screens draw: films, tokens, items, histograms. Knows no screen.
 
+pub(crate) mod chart;
 pub(crate) mod chip;
 pub(crate) mod colour_map;
 pub(crate) mod example;

@@ -30,7 +30,8 @@ fn open(screen: Screen, start: StartAt) -> (Harness<'static, App>, Arc<Invented>
 fn the_rail_reaches_every_screen() {
     let (mut harness, _) = open(Screen::Start, StartAt::default());
     for name in [
-        "Data", "Models", "Train", "Gallery", "Feature", "Review", "Steer", "Start",
+        "Data", "Models", "Train", "Gallery", "Feature", "Review", "Steer", "Evaluate", "Settings",
+        "Start",
     ] {
         harness
             .get_by_role_and_label(egui::accesskit::Role::Button, name)

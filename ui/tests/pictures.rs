@@ -242,6 +242,23 @@ fn pictures_of_recommenders() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 #[test]
+fn pictures_of_evaluation() -> Result<(), Box<dyn std::error::Error>> {
+    let at = |dictionary: &str| StartAt {
+        screen: Some(Screen::Evaluate),
+        dictionary: Some(dictionary.to_owned()),
+        ..StartAt::default()
+    };
+    let measuring = [Act::Click("Measure")];
+    let charts = [Act::Click(
+        "Save as PNG: Findings or categories and the feature that goes with each best",
+    )];
+    pictures("evaluate", &at("films"), &[])?;
+    pictures("evaluate-charts", &at("films"), &charts)?;
+    pictures("evaluate-measuring", &at("reports"), &measuring)?;
+    Ok(())
+}
+
+#[test]
 fn pictures_of_ablation() -> Result<(), Box<dyn std::error::Error>> {
     let empty = [Act::Click("All users")];
     let measured = [

@@ -63,6 +63,7 @@ fn palette_table() -> Vec<(&'static str, Does)> {
         ("Go to Feature", Leads("Feature")),
         ("Go to Review", Leads("Review")),
         ("Go to Steer", Leads("Steer")),
+        ("Go to Evaluate", Leads("Evaluate")),
         ("Go to Settings", Leads("Settings")),
         ("Two dictionaries side by side", Leads("Gallery")),
         ("Dark or light", Shows("Switch to Dark")),

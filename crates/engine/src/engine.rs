@@ -4,6 +4,7 @@ mod ablation;
 mod concepts;
 mod preferences;
 mod recommenders;
+mod report;
 mod review;
 mod training;
 

@@ -9,18 +9,21 @@ mod probing;
 mod rows;
 mod subject;
 
+use std::collections::BTreeMap;
+
 use sae::Metric;
 use schema::DatasetKind;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
+use crate::recovery::ConceptRecovery;
 use crate::session::Session;
 use crate::train_sae::DictionaryEvaluation;
 use subject::Subject;
 
 /// What is to be evaluated, and with what.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EvaluateRequest {
     /// The dictionary.
     pub dictionary: String,
@@ -50,12 +53,12 @@ impl EvaluateRequest {
 }
 
 /// One metric of a dictionary, beside its baselines.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MeasuredMetric {
     /// Key in the catalogue, see [`crate::views::metric_views`].
-    pub id: &'static str,
+    pub id: String,
     /// The field's term.
-    pub name: &'static str,
+    pub name: String,
     /// The dictionary's value.
     pub value: f64,
     /// 95 % interval, where there is one.
@@ -69,28 +72,28 @@ pub struct MeasuredMetric {
     /// How many of `of` it rests on.
     pub n: u64,
     /// What is counted by `n`: rows, features, films, …
-    pub of: &'static str,
+    pub of: String,
 }
 
 impl MeasuredMetric {
     /// A value without interval and baselines.
-    pub(crate) fn new(metric: Metric, value: f64, (n, of): (u64, &'static str)) -> Self {
+    pub(crate) fn new(metric: Metric, value: f64, (n, of): (u64, &str)) -> Self {
         Self {
-            id: metric.id(),
-            name: metric.definition().name,
+            id: metric.id().to_owned(),
+            name: metric.definition().name.to_owned(),
             value,
             interval: None,
             random_dictionary: None,
             shuffled: None,
             raw_dimensions: None,
             n,
-            of,
+            of: of.to_owned(),
         }
     }
 }
 
 /// Features of one bin of the density histogram.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct DensityBar {
     /// Lowest density of the bin.
     pub from: f64,
@@ -103,7 +106,7 @@ pub struct DensityBar {
 }
 
 /// A value and its 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct WithInterval {
     /// The value.
     pub value: f64,
@@ -112,7 +115,7 @@ pub struct WithInterval {
 }
 
 /// How well features tell one finding or category.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProbedConcept {
     /// The finding or category.
     pub name: String,
@@ -133,7 +136,7 @@ pub struct ProbedConcept {
 }
 
 /// What became of one planted concept, position by position.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlantedConcept {
     /// The finding or taste.
     pub name: String,
@@ -148,7 +151,7 @@ pub struct PlantedConcept {
 }
 
 /// Everything measured of a dictionary.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvaluationReport {
     /// The dictionary.
     pub dictionary: String,
@@ -165,6 +168,9 @@ pub struct EvaluationReport {
     pub concepts: Vec<ProbedConcept>,
     /// By planted concept, where the truth is known position by position.
     pub planted: Vec<PlantedConcept>,
+    /// The best single feature of each planted concept, by its name, beside three controls.
+    #[serde(default)]
+    pub recovery: BTreeMap<String, ConceptRecovery>,
     /// What was left out or limits a figure, and why.
     pub notes: Vec<String>,
 }
@@ -201,6 +207,7 @@ impl Session {
             densities: Vec::new(),
             concepts: Vec::new(),
             planted: Vec::new(),
+            recovery: BTreeMap::new(),
             notes: subject.notes(),
         };
         rows::measure(&subject, &mut report)?;
@@ -225,7 +232,7 @@ impl Session {
             )));
         }
         let order = |id: &str| Metric::ALL.iter().position(|metric| metric.id() == id);
-        report.metrics.sort_by_key(|metric| order(metric.id));
+        report.metrics.sort_by_key(|metric| order(&metric.id));
         Ok(report)
     }
 }

@@ -141,7 +141,7 @@ impl Session {
             .collect()
     }
 
-    fn dictionary_view(&self, name: &str) -> Result<DictionaryView> {
+    pub(crate) fn dictionary_view(&self, name: &str) -> Result<DictionaryView> {
         let evaluation = self.recorded_evaluation(name)?;
         let is_indexed = self.project.is_finished(ArtefactKind::Features, name);
         let indexed = is_indexed.then(|| self.indexed(name)).transpose()?;

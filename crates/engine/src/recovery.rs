@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use explain::{ClusterBootstrap, ClusteredF1, ColumnSource, Recovery, recover, shuffled};
 use sae::SparseAutoencoder;
 use schema::{PatchGrid, SampleRecord};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 
@@ -176,7 +176,7 @@ impl Views {
 }
 
 /// One planted concept and the single feature that goes with it best.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConceptRecovery {
     /// Feature chosen on training units.
     pub best_feature: u32,
@@ -195,7 +195,7 @@ pub struct ConceptRecovery {
     /// Share of units with the concept, on the units of another seed.
     pub prevalence: f64,
     /// Share of activating films whose highest patch overlaps the planted mask; findings only.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_inside: Option<f64>,
 }
 

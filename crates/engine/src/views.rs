@@ -3,18 +3,20 @@
 mod ablation;
 mod concepts;
 mod explanations;
+mod imports;
 mod items;
 mod models;
 mod preferences;
+mod report;
 mod review;
 mod training;
 
 use std::sync::Arc;
 
 use schema::{
-    Association, DatasetKind, DatasetManifest, Decision, Explanation, FeatureId, FindingBox,
-    HookPoint, JobId, KeptReport, PatchGrid, PositionClass, Report, ReviewState, Skipped, Split,
-    SteeringSpec, StepReport, Window,
+    Association, DatasetManifest, Decision, Explanation, FeatureId, FindingBox, HookPoint, JobId,
+    KeptReport, PatchGrid, PositionClass, Report, ReviewState, Split, SteeringSpec, StepReport,
+    Window,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,12 +36,17 @@ pub use explanations::{
     ControlView, DetectionView, ExplanationsView, PassageView, ScoreSettingsView, ScoreTotalsView,
     ScoredFeatureView, TestedPassageView,
 };
+pub use imports::{ImportPreview, ImportRequest, InteractionsRequest};
 pub use items::{
     HistoryRequest, HistoryTicket, HistoryView, ItemEffects, ItemView, PopularityView,
     SameRecommendation,
 };
 pub use models::{AddRecommenderRequest, ModelEntry, RecommenderRecord, UnfinishedRecommender};
 pub use preferences::{FILM_MEGABYTES, Preferences, PreferredDevice};
+pub use report::{
+    Axis, Chart, ChartShape, ChartValue, DictionaryReport, EvaluationPlan, ExplanationScore,
+    ExplanationScores, FindingAssociation, Mark, ReportPart, Series, figure,
+};
 pub use review::{
     AgreementFigures, AgreementReport, DetectionResult, DetectionTest, Disagreement, Estimate,
     ModelAgreement, PairAgreement, QueueKind, QueueOrder, QueueRequest, QueuedCase,
@@ -166,6 +173,8 @@ pub enum Event {
     Debiased(JobId, Box<Result<DebiasView, String>>),
     /// A model asked for was read: its name, and what it is.
     ModelRead(String, Box<Result<ModelView, String>>),
+    /// A report of a dictionary asked for, or one that was just measured: its name, and the report.
+    Evaluated(String, Result<Arc<DictionaryReport>, String>),
     /// A training curve asked for: its run, and the curve.
     Curve(String, Result<Arc<TrainingCurve>, String>),
     /// The answer to a request for a whole history.
@@ -216,6 +225,14 @@ pub enum PathPurpose {
     LanguageModel,
     /// The folder that a changed model is written into.
     SteeredFolder,
+    /// A page that a report is written into.
+    ReportPage,
+    /// A table that a report is written into.
+    ReportTable,
+    /// A file that a chart is written into as SVG.
+    ChartSvg,
+    /// A file that a chart is written into as PNG.
+    ChartPng,
 }
 
 /// A dataset in a list.
@@ -543,97 +560,6 @@ pub enum FilmSize {
     Thumbnail,
     /// As stored.
     Full,
-}
-
-/// Item histories that are to be imported. Empty text means: as the layout has it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct InteractionsRequest {
-    /// Name of the new dataset.
-    pub name: String,
-    /// Folder, or one file.
-    pub path: String,
-    /// `rechorus`, `movielens`, `recbole` or `csv`; empty or `auto` to judge by the files.
-    pub layout: String,
-    /// `user=…,item=…,time=…,rating=…,title=…,categories=…,picture=…`; empty to recognise by name.
-    pub columns: String,
-    /// Further table of items; empty for none.
-    pub items: String,
-    /// `leave-one-out` or `global-time`; empty or `auto` for what the files state, else
-    /// leave-one-out.
-    pub split: String,
-    /// The least rating that counts as an interaction; empty for all.
-    pub min_rating: String,
-    /// Users and items with fewer interactions are left out; empty for 5 with MovieLens and 1 with
-    /// all others.
-    pub core: String,
-}
-
-/// What is to be imported.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ImportRequest {
-    /// Films from a folder, with tables.
-    Radiographs {
-        /// Name of the new dataset.
-        name: String,
-        /// Folder of images.
-        images: String,
-        /// Table with one row per image; empty for none.
-        table: String,
-        /// `image=…,patient=…,labels=…,report=…`; empty to recognise by name.
-        columns: String,
-        /// Table of radiologists' boxes; empty for none.
-        boxes: String,
-    },
-    /// Report texts from a table.
-    Reports {
-        /// Name of the new dataset.
-        name: String,
-        /// The table.
-        table: String,
-        /// `id=…,findings=…,impression=…`; empty to recognise by name.
-        columns: String,
-        /// Table of findings; empty for none.
-        labels: String,
-    },
-    /// Item histories.
-    Interactions(InteractionsRequest),
-    /// Phantom radiographs with planted findings.
-    PhantomRadiographs {
-        /// Name of the new dataset.
-        name: String,
-        /// Number of films.
-        count: u32,
-        /// Seed.
-        seed: u64,
-    },
-    /// Phantom shoppers with planted tastes.
-    PhantomShoppers {
-        /// Name of the new dataset.
-        name: String,
-        /// Number of shoppers.
-        count: u32,
-        /// Seed.
-        seed: u64,
-    },
-}
-
-/// What an import would write; nothing has been written yet.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ImportPreview {
-    /// The request it answers.
-    pub request: ImportRequest,
-    /// What the samples are.
-    pub kind: DatasetKind,
-    /// Samples that would be imported.
-    pub n_samples: u32,
-    /// What was recognised, one sentence each.
-    pub recognised: Vec<String>,
-    /// What the user should know, e.g. columns that identify patients.
-    pub warnings: Vec<String>,
-    /// How much would be skipped.
-    pub n_skipped: u64,
-    /// What would be skipped, with reasons; of rows of interactions at most 1,000 for each.
-    pub skipped: Vec<Skipped>,
 }
 
 /// Identifies a tracing request.

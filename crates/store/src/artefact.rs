@@ -24,11 +24,13 @@ pub enum ArtefactKind {
     Concepts,
     /// Explanations of a dictionary's features over passages, and how far they hold.
     Explanations,
+    /// What was measured of a sparse autoencoder.
+    Evaluation,
 }
 
 impl ArtefactKind {
     /// Every kind, parents before children.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Dataset,
         Self::Model,
         Self::Harvest,
@@ -36,6 +38,7 @@ impl ArtefactKind {
         Self::Features,
         Self::Concepts,
         Self::Explanations,
+        Self::Evaluation,
     ];
 
     /// Folder of the project that holds artefacts of this kind.
@@ -48,6 +51,7 @@ impl ArtefactKind {
             Self::Features => "features",
             Self::Concepts => "concepts",
             Self::Explanations => "explanations",
+            Self::Evaluation => "evaluations",
         }
     }
 }

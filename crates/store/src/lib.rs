@@ -11,6 +11,8 @@
 //! saes/<name>/                       cfg.json sae.safetensors metrics.jsonl checkpoints/ …
 //! features/<sae>/                    manifest.json and the files of feature_index
 //! concepts/<name>/                   request.json answers.jsonl concepts.json
+//! explanations/<name>/               request.json answers.jsonl explanations.json
+//! evaluations/<sae>/                 evaluation.json
 //! journal/decisions.jsonl            every reviewer's decision, hash-chained: the truth
 //! journal/detections.jsonl           every reader's answers to detection tests, likewise
 //! db/                                sled: current reviews, explanations, settings

@@ -55,6 +55,7 @@ impl App {
                     Screen::Feature => self.screens.feature.ui(&ctx, ui),
                     Screen::Review => self.screens.review.ui(&ctx, ui),
                     Screen::Steer => self.screens.steer.ui(&ctx, ui),
+                    Screen::Evaluate => self.screens.evaluate.ui(&ctx, ui),
                     Screen::Settings => self.screens.settings.ui(&ctx, ui),
                 }
             });
@@ -80,6 +81,7 @@ impl App {
             Screen::Feature => self.screens.feature.title(),
             Screen::Review => self.screens.review.title(),
             Screen::Steer => self.screens.steer.title(),
+            Screen::Evaluate => self.screens.evaluate.title(),
             Screen::Settings => self.screens.settings.title(),
         }
     }

@@ -6,7 +6,7 @@ use schema::{FeatureId, JobId};
 
 use crate::app::{App, AppContext, context};
 use crate::backend::{Answer, Backend};
-use crate::commands::{Command, ReviewCommand, Screen, command_of};
+use crate::commands::{Command, EvaluationCommand, ReviewCommand, Screen, command_of};
 use crate::keys::{self, Action, KeyMap, Scope, Shortcut};
 use crate::options::{Screenshot, StartAt};
 use crate::screens::Panel as _;
@@ -35,6 +35,8 @@ impl App {
             self.refresh();
         }
         self.apply_start();
+        let in_use = &self.screens.gallery.panes[0].dictionary;
+        self.screens.evaluate.in_use.clone_from(in_use);
         self.keys(ctx);
         self.drops(ctx);
         let commands: Vec<Command> = self.pending.try_iter().collect();
@@ -83,6 +85,7 @@ impl App {
             self.screens.feature.on_event(&panels, &event);
             self.screens.review.on_event(&panels, &event);
             self.screens.steer.on_event(&panels, &event);
+            self.screens.evaluate.on_event(&panels, &event);
             self.screens.settings.on_event(&panels, &event);
             if event == Event::ProjectChanged {
                 self.restore_place();
@@ -460,7 +463,7 @@ impl App {
         }
     }
 
-    /// Commands of the review and of large examples that the engine carries out.
+    /// Commands of the review, of evaluations and of large examples that the engine carries out.
     fn ask_evidence(&mut self, command: Command) -> Answer<()> {
         let backend = &self.backend;
         let large = if self.screen == Screen::Review {
@@ -475,6 +478,15 @@ impl App {
             Command::ReadHistory(request) => backend
                 .read_history(request.clone())
                 .map(|ticket| large.history.waits_for(ticket, request)),
+            Command::Evaluation(EvaluationCommand::Read(sae)) => backend.read_report(&sae),
+            Command::Evaluation(EvaluationCommand::Measure(request)) => {
+                let sae = request.dictionary.clone();
+                let started = backend.evaluate(*request);
+                started.map(|job| self.screens.evaluate.waits_for(job, sae))
+            }
+            Command::Evaluation(EvaluationCommand::Save(sae, part, file)) => {
+                backend.save_report(&sae, part, &file).map(drop)
+            }
             Command::Redo => match &self.screens.feature.subject {
                 Some((sae, _)) => backend.redo_on(sae),
                 None => Err("There is nothing to restore".to_owned()),

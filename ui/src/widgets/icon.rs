@@ -87,6 +87,7 @@ pub(crate) fn paint(painter: &Painter, screen: Screen, centre: Pos2, colour: Col
                 painter.circle_filled(at(knob, y), 3.0, colour);
             }
         }
+        Screen::Evaluate => bars(painter, centre, stroke),
     }
 }
 
@@ -98,4 +99,17 @@ fn wheel(painter: &Painter, centre: Pos2, stroke: Stroke) {
         let tooth = Vec2::new(cos, sin);
         painter.line_segment([centre + tooth * 6.0, centre + tooth * 9.0], stroke);
     }
+}
+
+/// Bars of three heights.
+fn bars(painter: &Painter, centre: Pos2, stroke: Stroke) {
+    for (x, top) in [(-6.0, 1.0), (0.0, -8.0), (6.0, -3.0)] {
+        let bar = Rect::from_min_max(
+            centre + Vec2::new(x - 2.0, top),
+            centre + Vec2::new(x + 2.0, 8.0),
+        );
+        painter.rect_filled(bar, 0.5, stroke.color);
+    }
+    let ends = [Vec2::new(-9.5, 8.5), Vec2::new(9.5, 8.5)];
+    painter.line_segment(ends.map(|end| centre + end), stroke);
 }

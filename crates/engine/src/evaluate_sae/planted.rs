@@ -45,6 +45,7 @@ pub(super) fn measure(subject: &Subject<'_>, report: &mut EvaluationReport) -> R
             ..MeasuredMetric::new(metric, value, (scored.n_clusters, of))
         });
     }
+    report.recovery = scored.concepts;
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! The page itself: a template with style, script and data put in.
 
 use crate::error::{EngineError, Result};
+use crate::html::filled;
 
 const TEMPLATE: &str = include_str!("../../../../assets/packet/packet.html");
 const STYLE: &str = include_str!("../../../../assets/packet/packet.css");
@@ -14,28 +15,15 @@ pub(super) fn of(nonce: &str, data: &[u8]) -> Result<String> {
     let data = std::str::from_utf8(data)
         .map_err(|error| EngineError::other(format!("the packet's data: {error}")))?
         .replace('<', "\\u003c");
-    Ok(filled(&[
-        ("nonce", nonce),
-        ("style", STYLE),
-        ("data", &data),
-        ("script", SCRIPT),
-    ]))
-}
-
-/// The template with its `{{names}}` replaced; what is put in is not looked at again.
-fn filled(values: &[(&str, &str)]) -> String {
-    let mut page = String::new();
-    let mut rest = TEMPLATE;
-    while let Some((before, after)) = rest.split_once("{{") {
-        page.push_str(before);
-        let (name, after) = after.split_once("}}").unwrap_or((after, ""));
-        if let Some((_, value)) = values.iter().find(|(known, _)| *known == name) {
-            page.push_str(value);
-        }
-        rest = after;
-    }
-    page.push_str(rest);
-    page
+    Ok(filled(
+        TEMPLATE,
+        &[
+            ("nonce", nonce),
+            ("style", STYLE),
+            ("data", &data),
+            ("script", SCRIPT),
+        ],
+    ))
 }
 
 #[cfg(test)]
