@@ -7,7 +7,7 @@ use egui::{
     TextureHandle, TextureOptions, Ui, Vec2, WidgetInfo,
 };
 use engine::views::{FilmPixels, FilmSize, FilmState};
-use schema::{FindingBox, PatchGrid, Window};
+use schema::{FindingBox, PatchGrid, VoiFunction, Window};
 
 use crate::app_context::AppContext;
 use crate::commands::Command;
@@ -54,6 +54,8 @@ struct Shown {
 pub(crate) struct FilmViewer {
     shown: Option<Shown>,
     window: Option<Window>,
+    /// Whether `window` began as the line that fits a table of the file.
+    fitted: bool,
     inverted: bool,
     zoom: f32,
     pan: Vec2,
@@ -64,6 +66,7 @@ impl Default for FilmViewer {
         Self {
             shown: None,
             window: None,
+            fitted: false,
             inverted: false,
             zoom: 1.0,
             pan: Vec2::ZERO,
@@ -110,6 +113,7 @@ impl FilmViewer {
             paint_patch_lines(&ui.painter_at(rect.intersect(film)), place, &heat.grid);
         }
         paint_boxes(&painter, film, subject);
+        self.paint_edges(&painter, rect, film);
         self.paint_notes(&painter, rect, subject);
         if self.zoom > 1.05 {
             self.paint_overview(ctx, ui, rect, film, subject);
@@ -146,7 +150,7 @@ impl FilmViewer {
                 let side = ui.ctx().input(|input| input.max_texture_side);
                 let image = film_shade::shade(&film, &window, false, side);
                 let texture = ui.ctx().load_texture("film", image, TextureOptions::LINEAR);
-                self.window = Some(window.clone());
+                self.choose(window.clone());
                 self.inverted = false;
                 self.reset_view();
                 self.shown = Some(Shown {
@@ -160,6 +164,12 @@ impl FilmViewer {
                 None
             }
         }
+    }
+
+    /// Shows the film through a preset.
+    fn choose(&mut self, window: Window) {
+        self.window = Some(window);
+        self.fitted = false;
     }
 
     fn reset_view(&mut self) {
@@ -193,8 +203,8 @@ impl FilmViewer {
                 .on_hover_text(
                     "Window preset. Drag on the film: across for width, down for centre",
                 );
-            if chosen.is_some() {
-                self.window = chosen;
+            if let Some(chosen) = chosen {
+                self.choose(chosen);
             }
             ui.toggle_value(&mut self.inverted, "Invert")
                 .on_hover_text("I");
@@ -232,6 +242,10 @@ impl FilmViewer {
                 .map_or(256.0, |_| full_range(&shown.presets));
             let gain = range / 1024.0;
             let delta = response.drag_delta();
+            if delta != Vec2::ZERO && window.is_table() {
+                *window = window.without_table();
+                self.fitted = true;
+            }
             window.width = (window.width + delta.x * gain * 2.0).clamp(1.0, range * 4.0);
             window.centre = (window.centre + delta.y * gain * 2.0).clamp(-range, 2.0 * range);
             if delta != Vec2::ZERO {
@@ -272,6 +286,7 @@ impl FilmViewer {
             return;
         }
         let digits = [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5];
+        let mut chosen = None;
         ui.input(|input| {
             if input.modifiers.any() && !input.modifiers.shift_only() {
                 return;
@@ -282,7 +297,7 @@ impl FilmViewer {
                     digits.iter().position(|&digit| input.key_pressed(digit)),
                 ) && let Some(preset) = shown.presets.get(i)
                 {
-                    self.window = Some(preset.clone());
+                    chosen = Some(preset.clone());
                 }
                 return;
             }
@@ -293,6 +308,9 @@ impl FilmViewer {
                 self.reset_view();
             }
         });
+        if let Some(chosen) = chosen {
+            self.choose(chosen);
+        }
     }
 
     fn refresh_texture(&mut self, ui: &Ui) {
@@ -316,6 +334,9 @@ impl FilmViewer {
         if let Some(shown) = &self.shown {
             badges.extend(shown.film.badges.iter().cloned());
         }
+        if self.fitted {
+            badges.push("Window fitted to the file's table".to_owned());
+        }
         if self.inverted {
             badges.push("inverted".to_owned());
         }
@@ -326,9 +347,29 @@ impl FilmViewer {
             notice::film_text(painter, rect, Align2::RIGHT_TOP, &badges.join(" · "));
         }
         if let Some(window) = &self.window {
-            let text = format!("C {:.0}  W {:.0}", window.centre, window.width);
+            let function = match window.function {
+                VoiFunction::Linear => "",
+                VoiFunction::LinearExact => "  exact",
+                VoiFunction::Sigmoid => "  sigmoid",
+                VoiFunction::Table(_) => "  table",
+            };
+            let text = format!("C {:.0}  W {:.0}{function}", window.centre, window.width);
             notice::film_text(painter, rect, Align2::LEFT_BOTTOM, &text);
         }
+    }
+
+    /// Where the sides of the film point to in the patient, as far as the file says so.
+    fn paint_edges(&self, painter: &egui::Painter, rect: Rect, film: Rect) {
+        let Some(edges) = self
+            .shown
+            .as_ref()
+            .and_then(|shown| shown.film.edges.as_ref())
+        else {
+            return;
+        };
+        let seen = rect.intersect(film);
+        notice::film_text(painter, seen, Align2::LEFT_CENTER, &edges.left());
+        notice::film_text(painter, seen, Align2::RIGHT_CENTER, &edges.right);
     }
 
     /// The whole film in a corner while zoomed, so that its side marker stays in sight.
