@@ -240,17 +240,7 @@ impl FilmViewer {
                 .presets
                 .last()
                 .map_or(256.0, |_| full_range(&shown.presets));
-            let gain = range / 1024.0;
-            let delta = response.drag_delta();
-            if delta != Vec2::ZERO && window.is_table() {
-                *window = window.without_table();
-                self.fitted = true;
-            }
-            window.width = (window.width + delta.x * gain * 2.0).clamp(1.0, range * 4.0);
-            window.centre = (window.centre + delta.y * gain * 2.0).clamp(-range, 2.0 * range);
-            if delta != Vec2::ZERO {
-                "By hand".clone_into(&mut window.name);
-            }
+            self.fitted |= drag_window(window, response.drag_delta(), range);
         }
         if response.dragged_by(PointerButton::Middle) {
             self.pan += response.drag_delta();
@@ -415,6 +405,23 @@ impl FilmViewer {
     }
 }
 
+/// Moves a window as far as the pointer was dragged; its function stays. Of a table the straight
+/// window that fits it is moved: true then.
+fn drag_window(window: &mut Window, delta: Vec2, range: f32) -> bool {
+    if delta == Vec2::ZERO {
+        return false;
+    }
+    let fitted = window.is_table();
+    if fitted {
+        *window = window.without_table();
+    }
+    let gain = range / 1024.0;
+    window.width = (window.width + delta.x * gain * 2.0).clamp(1.0, range * 4.0);
+    window.centre = (window.centre + delta.y * gain * 2.0).clamp(-range, 2.0 * range);
+    "By hand".clone_into(&mut window.name);
+    fitted
+}
+
 fn paint_heat(ctx: &AppContext<'_>, ui: &Ui, rect: Rect, film: Rect, subject: &Subject<'_>) {
     let Some(heat) = &subject.heat else { return };
     let columns = heat.grid.columns as usize;
@@ -534,4 +541,31 @@ fn paint_legend(painter: &egui::Painter, rect: Rect, heat: &Heat<'_>, opacity: f
         Pos2::new(rect.right() - HALF, bar.top() - HALF),
     );
     notice::film_text(painter, top, Align2::RIGHT_BOTTOM, heat.unit);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dragging_keeps_the_function_and_leaves_a_table_for_the_line_that_fits() {
+        let by = Vec2::new(10.0, -4.0);
+        let mut sigmoid = Window {
+            function: VoiFunction::Sigmoid,
+            ..Window::between(0.0, 1023.0, "Chest")
+        };
+        assert!(!drag_window(&mut sigmoid, by, 1024.0));
+        assert_eq!(sigmoid.function, VoiFunction::Sigmoid);
+        assert_eq!((sigmoid.width, sigmoid.centre), (1044.0, 504.0));
+
+        let table = schema::VoiTable::new(|x| x.min(1023) * 64);
+        let whole = Window::from_table(table, "Bone");
+        let mut window = whole.clone();
+        assert!(!drag_window(&mut window, Vec2::ZERO, 1024.0));
+        assert_eq!(window, whole);
+        assert!(drag_window(&mut window, by, 1024.0));
+        assert_eq!(window.function, VoiFunction::Linear);
+        assert!(!drag_window(&mut window, by, 1024.0), "fitted once only");
+        assert_eq!(window.name, "By hand");
+    }
 }
