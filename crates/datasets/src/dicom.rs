@@ -1,7 +1,7 @@
 //! Decodes DICOM radiographs: from the bytes of a file to a [`schema::Film`] that is right to look at.
 //!
-//! Only pixels, windows and the five facts of [`FilmFacts`] leave this module; names, dates and
-//! identifiers of patients do not.
+//! Only pixels, windows and the six facts of [`FilmFacts`] leave this module; names, dates and
+//! identifiers of patients do not (`identity.rs`). `display.rs` states the order of the steps.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -20,11 +20,16 @@ use crate::film::{FilmError, LoadedFilm};
 mod display;
 mod facts;
 mod frame_header;
+mod identity;
+mod jpeg_ls;
+mod jpeg_ls_bits;
+mod jpeg_ls_header;
 mod stored;
 mod structure;
 mod transfer_syntax;
 
 pub use facts::FilmFacts;
+pub(crate) use identity::{BurnedIn, Privacy};
 
 /// Length of the unused bytes before the magic word `DICM`.
 const PREAMBLE: usize = 128;
@@ -70,6 +75,7 @@ pub(crate) fn decode(bytes: &[u8], path: &Path) -> Result<LoadedFilm, FilmError>
 fn decode_object(bytes: &[u8], path: &Path) -> Result<LoadedFilm, FilmError> {
     let object = open(bytes, path)?;
     let facts = FilmFacts::from_object(&object);
+    let privacy = identity::Privacy::of(&object);
     let patient = facts::patient_key(&object);
     if is_encapsulated(&object) && !has_sequence_end(bytes) {
         return Err(FilmError::content(
@@ -83,6 +89,7 @@ fn decode_object(bytes: &[u8], path: &Path) -> Result<LoadedFilm, FilmError> {
         film,
         facts,
         patient,
+        privacy,
     })
 }
 
@@ -203,9 +210,17 @@ fn numbers(object: &InMemDicomObject, tag: Tag) -> Vec<f64> {
         .collect()
 }
 
+/// All items of a sequence; none where it is absent.
+fn items(object: &InMemDicomObject, tag: Tag) -> &[InMemDicomObject] {
+    object
+        .get(tag)
+        .and_then(|element| element.items())
+        .unwrap_or_default()
+}
+
 /// The first item of a sequence.
 fn first_item(object: &InMemDicomObject, tag: Tag) -> Option<&InMemDicomObject> {
-    object.get(tag)?.items()?.first()
+    items(object, tag).first()
 }
 
 /// The object that states rescaling and windows of the first frame: the functional groups of an

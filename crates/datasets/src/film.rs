@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use image::{DynamicImage, ImageFormat, ImageReader};
 use schema::{Film, Window};
 
-use crate::dicom::{self, FilmFacts};
+use crate::dicom::{self, FilmFacts, Privacy};
 use crate::resize::shrink;
 
 /// Largest film that is read, in pixels: far beyond any detector, small enough for memory.
@@ -86,10 +86,12 @@ impl FilmError {
 pub struct LoadedFilm {
     /// The image.
     pub film: Film,
-    /// Age, sex, view, modality and laterality, where a DICOM file states them.
+    /// Age, sex, view, modality, laterality and orientation, where a DICOM file states them.
     pub facts: FilmFacts,
     /// Stands for the patient a DICOM file names, without naming him: BLAKE3 of the identifier.
     pub(crate) patient: Option<String>,
+    /// What of the file a user should know before it is shared.
+    pub(crate) privacy: Privacy,
 }
 
 /// Reads a film. Colour becomes luma; only the first frame of a DICOM file is read.
@@ -125,6 +127,7 @@ pub fn decode_film(bytes: &[u8], path: &Path) -> Result<LoadedFilm, FilmError> {
             film: decode_picture(bytes, format, path)?,
             facts: FilmFacts::default(),
             patient: None,
+            privacy: Privacy::default(),
         }),
         Some(Format::Dicom) => dicom::decode(bytes, path),
         None => Err(FilmError::UnknownFormat {

@@ -1,44 +1,147 @@
-//! Smaller copies of grey images, averaged over the area each new pixel covers.
+//! Smaller copies of grey images, as Pillow's `thumbnail` makes them with its Lanczos filter.
+//!
+//! Pillow reads a JPEG smaller, or halves an image first, where that is faster (`reducing_gap`); here
+//! the whole image is always read, as with `reducing_gap=None`.
 
-use image::{GrayImage, imageops};
+/// Bits after the point of Pillow's weights: 32, less the 8 of a pixel and 2 for overshoot.
+const PRECISION: u32 = 32 - 8 - 2;
+
+/// How far the Lanczos kernel reaches.
+const SUPPORT: f64 = 3.0;
 
 /// The size that fits `width` × `height` into a square of `max_side` pixels, never enlarged.
 pub fn fitted_size(width: u32, height: u32, max_side: u32) -> (u32, u32) {
-    let longest = width.max(height).max(1);
-    let max_side = max_side.max(1);
-    if longest <= max_side {
-        return (width.max(1), height.max(1));
+    let (width, height, max_side) = (width.max(1), height.max(1), max_side.max(1));
+    if width.max(height) <= max_side {
+        return (width, height);
     }
-    let scaled = |side: u32| -> u32 {
-        let side = f64::from(side) * f64::from(max_side) / f64::from(longest);
-        (side.round() as u32).max(1)
+    let aspect = f64::from(width) / f64::from(height);
+    let side = f64::from(max_side);
+    // Of the two whole numbers around the fitting one that which keeps the aspect best.
+    let nearest = |exact: f64, off: &dyn Fn(f64) -> f64| -> u32 {
+        let (low, high) = (exact.floor(), exact.ceil());
+        let best = if off(high) < off(low) { high } else { low };
+        (best as u32).max(1)
     };
-    (scaled(width), scaled(height))
+    if aspect <= 1.0 {
+        let width = nearest(side * aspect, &|n| (aspect - n / side).abs());
+        (width, max_side)
+    } else {
+        let off = |n: f64| {
+            if n == 0.0 {
+                0.0
+            } else {
+                (aspect - side / n).abs()
+            }
+        };
+        (max_side, nearest(side / aspect, &off))
+    }
 }
 
 /// Shrinks an 8-bit grey image so that its longer side has at most `max_side` pixels.
 ///
-/// A triangle filter as wide as the step of the new grid, so that fine lines fade instead of
-/// breaking up. An image that fits already is returned as it is.
+/// The kernel is as wide as the step of the new grid, so that fine lines fade instead of breaking
+/// up. An image that fits already is returned as it is.
 ///
 /// # Shapes
 /// - `grey`: row-major, `width * height`; anything else gives an image of 0 × 0
 /// - returns: new width, new height, row-major grey of that size
+///
+/// # Source
+/// Pillow, `Resample.c` (`ImagingResampleHorizontal_8bpc`, `ImagingResampleVertical_8bpc`): rows
+/// first, each pass rounded to 8 bits.
 pub fn shrink(width: u32, height: u32, grey: Vec<u8>, max_side: u32) -> (u32, u32, Vec<u8>) {
-    let (new_width, new_height) = fitted_size(width, height, max_side);
-    let Some(image) = GrayImage::from_raw(width, height, grey) else {
+    if grey.len() as u64 != u64::from(width) * u64::from(height) || grey.is_empty() {
         return (0, 0, Vec::new());
-    };
-    if (new_width, new_height) == (width, height) {
-        return (width, height, image.into_raw());
     }
-    let small = imageops::resize(
-        &image,
-        new_width,
-        new_height,
-        imageops::FilterType::Triangle,
-    );
-    (new_width, new_height, small.into_raw())
+    let (new_width, new_height) = fitted_size(width, height, max_side);
+    let grey = narrowed(grey, width as usize, new_width as usize);
+    let grey = lowered(grey, new_width as usize, new_height as usize);
+    (new_width, new_height, grey)
+}
+
+/// Each row resampled to `new` pixels.
+fn narrowed(grey: Vec<u8>, width: usize, new: usize) -> Vec<u8> {
+    if width == new {
+        return grey;
+    }
+    let taps = taps(width, new);
+    grey.chunks_exact(width)
+        .flat_map(|row| {
+            taps.iter().map(|tap| {
+                let covered = &row[tap.first..][..tap.weights.len()];
+                let products = tap.weights.iter().zip(covered);
+                rounded(products.map(|(&w, &v)| w * i64::from(v)).sum())
+            })
+        })
+        .collect()
+}
+
+/// Rows of `width` pixels resampled to `new` rows.
+fn lowered(grey: Vec<u8>, width: usize, new: usize) -> Vec<u8> {
+    let height = grey.len() / width;
+    if height == new {
+        return grey;
+    }
+    let mut out = Vec::with_capacity(width * new);
+    for tap in taps(height, new) {
+        let mut sums = vec![0_i64; width];
+        let rows = grey[tap.first * width..].chunks_exact(width);
+        for (weight, row) in tap.weights.iter().zip(rows) {
+            for (sum, &value) in sums.iter_mut().zip(row) {
+                *sum += weight * i64::from(value);
+            }
+        }
+        out.extend(sums.into_iter().map(rounded));
+    }
+    out
+}
+
+/// The weighted pixels that make a new one.
+struct Tap {
+    first: usize,
+    weights: Vec<i64>,
+}
+
+fn taps(old: usize, new: usize) -> Vec<Tap> {
+    let scale = old as f64 / new as f64;
+    let stretch = scale.max(1.0);
+    let support = SUPPORT * stretch;
+    (0..new)
+        .map(|i| {
+            let centre = (i as f64 + 0.5) * scale;
+            let first = (centre - support + 0.5).max(0.0) as usize;
+            let end = ((centre + support + 0.5) as usize).min(old);
+            let weights: Vec<f64> = (first..end)
+                .map(|x| lanczos((x as f64 - centre + 0.5) / stretch))
+                .collect();
+            let sum: f64 = weights.iter().sum();
+            let fixed = |w: f64| (w / sum * f64::from(1_u32 << PRECISION)).round() as i64;
+            Tap {
+                first,
+                weights: weights.into_iter().map(fixed).collect(),
+            }
+        })
+        .collect()
+}
+
+fn rounded(sum: i64) -> u8 {
+    ((sum + (1 << (PRECISION - 1))) >> PRECISION).clamp(0, 255) as u8
+}
+
+fn lanczos(x: f64) -> f64 {
+    let sinc = |x: f64| {
+        if x == 0.0 {
+            return 1.0;
+        }
+        let x = x * std::f64::consts::PI;
+        x.sin() / x
+    };
+    if (-SUPPORT..SUPPORT).contains(&x) {
+        sinc(x) * sinc(x / SUPPORT)
+    } else {
+        0.0
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A cache of pixels filled by its own threads, newest request first; knows no format.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -39,8 +39,8 @@ pub(crate) struct Limits {
 }
 
 /// Reads a file, and says how many bytes what it read takes.
-pub(crate) type Reading<K, V> = (
-    fn(&Path, &K) -> std::result::Result<V, String>,
+pub(crate) type Reading<K, S, V> = (
+    fn(&S, &K) -> std::result::Result<V, String>,
     fn(&V) -> usize,
 );
 
@@ -50,39 +50,41 @@ struct Entry<V> {
     used: u64,
 }
 
-struct Inner<K, V> {
+struct Inner<K, S, V> {
     entries: BTreeMap<K, Entry<V>>,
     /// Requests not yet begun; the last is served first.
-    waiting: Vec<(K, PathBuf)>,
+    waiting: Vec<(K, S)>,
     bytes: usize,
     clock: u64,
     closed: bool,
 }
 
-struct Shared<K, V> {
-    inner: Mutex<Inner<K, V>>,
+struct Shared<K, S, V> {
+    inner: Mutex<Inner<K, S, V>>,
     woken: Condvar,
     /// Bytes of decoded pixels kept.
     n_bytes: AtomicUsize,
-    reading: Reading<K, V>,
+    reading: Reading<K, S, V>,
     on_ready: Box<dyn Fn() + Send + Sync>,
 }
 
-/// Decodes files away from the frame and keeps the most recently used ones.
-pub(crate) struct DecodingCache<K, V> {
-    shared: Arc<Shared<K, V>>,
+/// Decodes files away from the frame and keeps the most recently used ones: `K` names what is asked
+/// for, `S` tells where it is.
+pub(crate) struct DecodingCache<K, S, V> {
+    shared: Arc<Shared<K, S, V>>,
 }
 
-impl<K, V> DecodingCache<K, V>
+impl<K, S, V> DecodingCache<K, S, V>
 where
     K: Ord + Clone + Send + 'static,
+    S: AsRef<Path> + Send + 'static,
     V: Send + Sync + 'static,
 {
     /// `on_ready` is called from a decoding thread after each file.
     pub(crate) fn new(
         name: &str,
         limits: Limits,
-        reading: Reading<K, V>,
+        reading: Reading<K, S, V>,
         on_ready: Box<dyn Fn() + Send + Sync>,
     ) -> Result<Self> {
         let shared = Arc::new(Shared {
@@ -108,9 +110,9 @@ where
         Ok(Self { shared })
     }
 
-    /// What was asked for if it is here; otherwise asks for it. `path` tells where it is, if it is
+    /// What was asked for if it is here; otherwise asks for it. `source` tells where it is, if it is
     /// anywhere.
-    pub(crate) fn get(&self, key: K, path: impl FnOnce() -> Result<PathBuf>) -> Decoded<V> {
+    pub(crate) fn get(&self, key: K, source: impl FnOnce() -> Result<S>) -> Decoded<V> {
         let mut inner = lock(&self.shared.inner);
         inner.clock += 1;
         let now = inner.clock;
@@ -129,9 +131,9 @@ where
             }
             return state;
         }
-        let state = match path() {
-            Ok(path) => {
-                inner.waiting.push((key.clone(), path));
+        let state = match source() {
+            Ok(source) => {
+                inner.waiting.push((key.clone(), source));
                 Decoded::Loading
             }
             Err(error) => Decoded::Failed(error.message),
@@ -163,16 +165,16 @@ where
     }
 }
 
-impl<K, V> Drop for DecodingCache<K, V> {
+impl<K, S, V> Drop for DecodingCache<K, S, V> {
     fn drop(&mut self) {
         lock(&self.shared.inner).closed = true;
         self.shared.woken.notify_all();
     }
 }
 
-fn decode_until_closed<K: Ord + Clone, V>(shared: &Shared<K, V>) {
+fn decode_until_closed<K: Ord + Clone, S: AsRef<Path>, V>(shared: &Shared<K, S, V>) {
     loop {
-        let (key, path) = {
+        let (key, source) = {
             let mut inner = lock(&shared.inner);
             loop {
                 if inner.closed {
@@ -189,9 +191,9 @@ fn decode_until_closed<K: Ord + Clone, V>(shared: &Shared<K, V>) {
         };
         let (decode, bytes) = shared.reading;
         // A decoder's panic on a hostile file ends that file only.
-        let reading = std::panic::AssertUnwindSafe(|| decode(&path, &key));
+        let reading = std::panic::AssertUnwindSafe(|| decode(&source, &key));
         let decoded = std::panic::catch_unwind(reading)
-            .unwrap_or_else(|_| Err(format!("{}: cannot be decoded", path.display())));
+            .unwrap_or_else(|_| Err(format!("{}: cannot be decoded", source.as_ref().display())));
         let (state, n_bytes) = match decoded {
             Ok(value) => {
                 let n_bytes = bytes(&value);
@@ -210,8 +212,8 @@ fn decode_until_closed<K: Ord + Clone, V>(shared: &Shared<K, V>) {
     }
 }
 
-fn keep<K: Ord + Clone, V>(
-    inner: &mut Inner<K, V>,
+fn keep<K: Ord + Clone, S, V>(
+    inner: &mut Inner<K, S, V>,
     key: &K,
     (state, bytes): (Decoded<V>, usize),
     limit: usize,
@@ -239,16 +241,17 @@ fn keep<K: Ord + Clone, V>(
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
     use std::time::{Duration, Instant};
 
     use super::*;
 
-    fn cache() -> DecodingCache<u32, Vec<u8>> {
+    fn cache() -> DecodingCache<u32, PathBuf, Vec<u8>> {
         let limits = Limits {
             n_bytes: 25,
             n_threads: 1,
         };
-        let decode = |path: &Path, key: &u32| match *key {
+        let decode = |path: &PathBuf, key: &u32| match *key {
             8 => Err(format!("{} is no picture", path.display())),
             9 => panic!("a hostile file"),
             key => Ok(vec![key as u8; 10]),
@@ -257,7 +260,10 @@ mod tests {
     }
 
     /// Asks until it is there.
-    fn get(cache: &DecodingCache<u32, Vec<u8>>, key: u32) -> std::result::Result<Vec<u8>, String> {
+    fn get(
+        cache: &DecodingCache<u32, PathBuf, Vec<u8>>,
+        key: u32,
+    ) -> std::result::Result<Vec<u8>, String> {
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(20) {
             match cache.get(key, || Ok(PathBuf::from("file"))) {

@@ -322,7 +322,7 @@ impl Engine {
     /// A film, from the cache or on its way. Never blocks.
     pub fn film(&self, dataset: &str, sample: u32, size: FilmSize) -> FilmState {
         self.films.get(dataset, sample, size, || {
-            self.shared.session()?.film_path(dataset, sample)
+            self.shared.session()?.film_source(dataset, sample)
         })
     }
 

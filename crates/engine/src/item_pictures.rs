@@ -47,12 +47,12 @@ pub enum PictureState {
 }
 
 /// Decodes pictures away from the frame and keeps the most recently used ones.
-pub(crate) struct PictureCache(DecodingCache<Arc<str>, ItemPicture>);
+pub(crate) struct PictureCache(DecodingCache<Arc<str>, PathBuf, ItemPicture>);
 
 impl PictureCache {
     /// `on_ready` is called from the decoding thread after each picture.
     pub(crate) fn new(on_ready: Box<dyn Fn() + Send + Sync>) -> Result<Self> {
-        let reading: Reading<Arc<str>, ItemPicture> =
+        let reading: Reading<Arc<str>, PathBuf, ItemPicture> =
             (|path, _| decode(path), |picture| picture.rgba.len());
         DecodingCache::new("pictures", LIMITS, reading, on_ready).map(Self)
     }

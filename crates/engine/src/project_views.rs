@@ -1,12 +1,12 @@
 //! What a project holds, as lists for a front end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use schema::Split;
 use store::{ArtefactKind, Dataset};
 
 use crate::error::{EngineError, Result};
+use crate::films::FilmSource;
 use crate::indexed::item_view;
 use crate::session::Session;
 use crate::views::{DatasetView, DictionaryView, ExampleKind, ModelView, SampleView};
@@ -94,13 +94,17 @@ impl Session {
     }
 
     /// Where the film of a sample is.
-    pub(crate) fn film_path(&self, dataset: &str, sample: u32) -> Result<PathBuf> {
+    pub(crate) fn film_source(&self, dataset: &str, sample: u32) -> Result<FilmSource> {
         let dataset = self.dataset(dataset)?;
         dataset
             .records
             .get(sample as usize)
             .and_then(|record| record.image.as_ref())
-            .map(|image| dataset.image_path(image))
+            .map(|image| FilmSource {
+                path: dataset.image_path(image),
+                hash: image.hash.clone(),
+                kept: self.project.thumbnails().clone(),
+            })
             .ok_or_else(|| {
                 EngineError::request(format!(
                     "sample {sample} of datasets/{} has no film",

@@ -14,9 +14,9 @@ mod training;
 use std::sync::Arc;
 
 use schema::{
-    Association, DatasetManifest, Decision, Explanation, FeatureId, FindingBox, HookPoint, JobId,
-    KeptReport, PatchGrid, PositionClass, Report, ReviewState, Split, SteeringSpec, StepReport,
-    Window,
+    Association, DatasetManifest, Decision, Explanation, FeatureId, FilmEdges, FindingBox,
+    HookPoint, JobId, KeptReport, PatchGrid, PositionClass, Report, ReviewState, Split,
+    SteeringSpec, StepReport, Window,
 };
 use serde::{Deserialize, Serialize};
 
@@ -540,6 +540,8 @@ pub struct FilmPixels {
     pub badges: Vec<String>,
     /// Original size.
     pub original: [u32; 2],
+    /// Where the edges point to in the patient, if the file says so.
+    pub edges: Option<FilmEdges>,
 }
 
 /// Where a film asked for stands.

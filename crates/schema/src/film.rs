@@ -1,17 +1,8 @@
-//! A radiograph in memory, how it is windowed, and how a model's patches lie on it.
+//! A radiograph in memory, and how a model's patches lie on it.
 
 use serde::{Deserialize, Serialize};
 
-/// A window: which stored values are spread over black to white.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Window {
-    /// Middle of the window, in stored values.
-    pub centre: f32,
-    /// Extent of the window, in stored values, ≥ 1.
-    pub width: f32,
-    /// What the file or the program calls it, e.g. `Full range`.
-    pub name: String,
-}
+use crate::window::Window;
 
 /// A single-frame grey image, patient's right on the viewer's left as stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,28 +48,9 @@ impl Film {
         Window::between(at(0.01), at(0.99), "1st to 99th percentile")
     }
 
-    /// 8-bit grey through `window` (the linear function of DICOM PS3.3 C.11.2.1.2), row-major.
+    /// 8-bit grey through `window`, row-major.
     pub fn to_u8(&self, window: &Window) -> Vec<u8> {
-        let width = window.width.max(1.0);
-        let (lower, upper) = (
-            window.centre - 0.5 - (width - 1.0) / 2.0,
-            window.centre - 0.5 + (width - 1.0) / 2.0,
-        );
-        let table: Vec<u8> = (0..=u16::MAX)
-            .map(|value| {
-                let value = f32::from(value);
-                if value <= lower {
-                    0
-                } else if value > upper {
-                    255
-                } else {
-                    (((value - (window.centre - 0.5)) / (width - 1.0).max(f32::MIN_POSITIVE) + 0.5)
-                        * 255.0)
-                        .round()
-                        .clamp(0.0, 255.0) as u8
-                }
-            })
-            .collect();
+        let table = window.greys();
         self.pixels
             .iter()
             .map(|&value| table[usize::from(value)])
@@ -86,15 +58,49 @@ impl Film {
     }
 }
 
-impl Window {
-    /// The window that shows `low` as black and `high` as white.
-    pub fn between(low: f32, high: f32, name: &str) -> Self {
-        Self {
-            centre: f32::midpoint(low, high) + 0.5,
-            width: (high - low).abs() + 1.0,
-            name: name.to_owned(),
-        }
+/// Which directions of the patient the right and the lower edge of a film point to, in DICOM's
+/// letters: `L` left, `R` right, `A` anterior, `P` posterior, `H` head, `F` foot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilmEdges {
+    /// Along the rows, e.g. `L`: the patient's left is on the right of the film.
+    pub right: String,
+    /// Down the columns, e.g. `F`.
+    pub bottom: String,
+}
+
+impl FilmEdges {
+    /// Reads DICOM's Patient Orientation, `L\\F`: two directions of one to three letters. Anything
+    /// else is `None`.
+    pub fn parse(orientation: &str) -> Option<Self> {
+        let direction = |text: &str| -> Option<String> {
+            let text = text.trim();
+            let known = (1..=3).contains(&text.len())
+                && text.chars().all(|letter| opposite(letter).is_some());
+            known.then(|| text.to_owned())
+        };
+        let (right, bottom) = orientation.split_once('\\')?;
+        Some(Self {
+            right: direction(right)?,
+            bottom: direction(bottom)?,
+        })
     }
+
+    /// Where the left edge points to.
+    pub fn left(&self) -> String {
+        self.right.chars().filter_map(opposite).collect()
+    }
+
+    /// Where the upper edge points to.
+    pub fn top(&self) -> String {
+        self.bottom.chars().filter_map(opposite).collect()
+    }
+}
+
+fn opposite(direction: char) -> Option<char> {
+    let pair = ["LR", "AP", "HF"]
+        .into_iter()
+        .find(|pair| pair.contains(direction))?;
+    pair.chars().find(|other| *other != direction)
 }
 
 /// How a model's patch positions lie on the film they came from.
@@ -143,6 +149,17 @@ mod tests {
             badges: Vec::new(),
         };
         assert_eq!(film.to_u8(&film.full_range()), [0, 128, 255]);
+    }
+
+    #[test]
+    fn edges_are_read_from_letters_only() {
+        let edges = FilmEdges::parse("L\\F").unwrap();
+        assert_eq!((edges.left().as_str(), edges.top().as_str()), ("R", "H"));
+        let edges = FilmEdges::parse("AF\\PH").unwrap();
+        assert_eq!((edges.left().as_str(), edges.top().as_str()), ("PH", "AF"));
+        for wrong in ["", "L", "L\\", "L\\X", "Smith\\F", "LRAP\\F", "L\\F\\H"] {
+            assert_eq!(FilmEdges::parse(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

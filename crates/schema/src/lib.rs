@@ -10,6 +10,7 @@ pub mod review;
 pub mod sae_config;
 pub mod steering;
 pub mod train_metrics;
+pub mod window;
 
 pub use dataset::{
     CatalogueItem, DatasetKind, DatasetManifest, FindingBox, ImageRef, Mask, Report, SampleRecord,
@@ -19,7 +20,7 @@ pub use feature::{
     Association, CofiringFeature, ExampleRef, Explanation, FeatureSummary, MeasuredScore,
     Neighbour, PublishedSource,
 };
-pub use film::{Film, PatchGrid, Window};
+pub use film::{Film, FilmEdges, PatchGrid};
 pub use harvest::{HarvestManifest, PositionClass, RowRef};
 pub use hook_point::{HookPoint, UnknownHookPoint};
 pub use ids::{FeatureId, JobId};
@@ -30,3 +31,4 @@ pub use review::{
 pub use sae_config::{InputScaling, L0Penalty, SaeConfig, SaeOptimiser, SaeRecipe, SaeVariant};
 pub use steering::{PositionScope, SteeringMode, SteeringSpec, StrengthUnit, UnknownScope};
 pub use train_metrics::{KeptMetric, KeptReport, SaeEvaluation, StepReport};
+pub use window::{VoiFunction, VoiTable, Window};

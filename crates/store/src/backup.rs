@@ -16,7 +16,7 @@ use crate::reviews::DATABASE_LINES;
 use crate::{Project, Result, StoreError};
 
 /// Folders of a project that are not backed up as they are.
-const LEFT_OUT: [&str; 2] = ["db", ".scratch"];
+const LEFT_OUT: [&str; 3] = ["db", ".scratch", crate::thumbnails::CACHE];
 
 /// How far a backup or its inverse has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

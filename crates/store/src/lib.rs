@@ -16,6 +16,7 @@
 //! journal/decisions.jsonl            every reviewer's decision, hash-chained: the truth
 //! journal/detections.jsonl           every reader's answers to detection tests, likewise
 //! db/                                sled: current reviews, explanations, settings
+//! .cache/thumbnails/                 small copies of films; may be deleted, not backed up
 //! ```
 //!
 //! Each finished artefact folder also holds `hashes.json`: BLAKE3 and size of each of its files,
@@ -48,6 +49,7 @@ mod shard_reader;
 mod shard_writer;
 mod standing;
 mod summary_codec;
+mod thumbnails;
 
 pub use artefact::{ArtefactEntry, ArtefactId, ArtefactKind, ArtefactState};
 pub use atomic_file::{Durability, write_atomically};
@@ -66,3 +68,4 @@ pub use project_check::{CheckProgress, Fault};
 pub use shard_reader::{HarvestReader, Shard};
 pub use shard_writer::HarvestWriter;
 pub use standing::{Record, Standing, standing, undo_and_redo, valid_records};
+pub use thumbnails::{Thumbnail, Thumbnails};

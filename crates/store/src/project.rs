@@ -14,6 +14,7 @@ use crate::hashes::{ArtefactHashes, HASHES_FILE, hash_folder};
 use crate::ledger::{Ledger, folder_names};
 use crate::project_lock::ProjectLock;
 use crate::reviews::Reviews;
+use crate::thumbnails::Thumbnails;
 use crate::{Durability, ParentHash, Result, StoreError, hashes, write_atomically};
 
 /// Newest project format this build reads and writes.
@@ -53,6 +54,7 @@ pub struct Project {
     known: Mutex<BTreeMap<ArtefactId, ArtefactHashes>>,
     pub(crate) reviews: Reviews,
     notices: Vec<String>,
+    thumbnails: Thumbnails,
     /// Last, so that it is dropped after the database.
     _lock: ProjectLock,
 }
@@ -126,6 +128,7 @@ impl Project {
             known: Mutex::default(),
             reviews,
             notices,
+            thumbnails: Thumbnails::new(dir),
             _lock: lock,
         })
     }
@@ -133,6 +136,11 @@ impl Project {
     /// What was put right when the project was opened and the user should know, a sentence each.
     pub fn notices(&self) -> &[String] {
         &self.notices
+    }
+
+    /// Small copies of films, kept from one start to the next.
+    pub fn thumbnails(&self) -> &Thumbnails {
+        &self.thumbnails
     }
 
     /// The project's folder.

@@ -243,6 +243,7 @@ pub(crate) fn film(side: u32) -> FilmPixels {
         windows: vec![schema::Window::between(0.0, 3700.0, "File default")],
         badges: Vec::new(),
         original: [side, side],
+        edges: None,
     }
 }
 

@@ -6,18 +6,12 @@ use schema::Window;
 
 use crate::tokens;
 
-/// The table from stored value to grey: the linear function of DICOM PS3.3 C.11.2.1.2, then
-/// inversion if asked.
+/// The grey of each stored value through `window`, then inversion if asked.
 fn table(window: &Window, inverted: bool) -> Vec<Color32> {
-    let width = window.width.max(1.0);
-    let middle = window.centre - 0.5;
-    let scale = 1.0 / (width - 1.0).max(f32::MIN_POSITIVE);
-    (0..=u16::MAX)
-        .map(|value| {
-            let share = ((f32::from(value) - middle) * scale + 0.5).clamp(0.0, 1.0);
-            let level = (share * 255.0).round() as u8;
-            tokens::grey(if inverted { 255 - level } else { level })
-        })
+    window
+        .greys()
+        .into_iter()
+        .map(|level| tokens::grey(if inverted { 255 - level } else { level }))
         .collect()
 }
 
@@ -115,6 +109,7 @@ mod tests {
             windows: Vec::new(),
             badges: Vec::new(),
             original: [width, height],
+            edges: None,
         }
     }
 
@@ -138,6 +133,25 @@ mod tests {
             .map(|(a, &b)| a.r().abs_diff(b))
             .max();
         assert!(difference <= Some(1), "{difference:?}");
+    }
+
+    #[test]
+    fn a_sigmoid_is_drawn_as_a_sigmoid() {
+        let window = Window {
+            function: schema::VoiFunction::Sigmoid,
+            ..Window::between(0.0, 99.0, "test")
+        };
+        let image = shade(&film(3, 1, vec![0, 50, 100]), &window, false, 64);
+        let expected = [0.0, 50.0, 100.0_f32]
+            .map(|x| 255.0 / (1.0 + (-4.0 * (x - window.centre) / window.width).exp()));
+        for (pixel, expected) in image.pixels.iter().zip(expected) {
+            assert!(
+                (f32::from(pixel.r()) - expected).abs() <= 0.51,
+                "{expected}"
+            );
+        }
+        // A straight window would be black and white at the ends.
+        assert!(image.pixels[0].r() > 20 && image.pixels[2].r() < 235);
     }
 
     #[test]

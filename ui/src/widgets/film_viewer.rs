@@ -7,7 +7,7 @@ use egui::{
     TextureHandle, TextureOptions, Ui, Vec2, WidgetInfo,
 };
 use engine::views::{FilmPixels, FilmSize, FilmState};
-use schema::{FindingBox, PatchGrid, Window};
+use schema::{FindingBox, PatchGrid, VoiFunction, Window};
 
 use crate::app_context::AppContext;
 use crate::commands::Command;
@@ -55,6 +55,8 @@ struct Shown {
 pub(crate) struct FilmViewer {
     shown: Option<Shown>,
     window: Option<Window>,
+    /// Whether `window` began as the line that fits a table of the file.
+    fitted: bool,
     inverted: bool,
     zoom: f32,
     pan: Vec2,
@@ -65,6 +67,7 @@ impl Default for FilmViewer {
         Self {
             shown: None,
             window: None,
+            fitted: false,
             inverted: false,
             zoom: 1.0,
             pan: Vec2::ZERO,
@@ -111,6 +114,7 @@ impl FilmViewer {
             paint_patch_lines(&ui.painter_at(rect.intersect(film)), place, &heat.grid);
         }
         paint_boxes(&painter, film, subject);
+        self.paint_edges(&painter, rect, film);
         self.paint_notes(&painter, rect, subject);
         if self.zoom > 1.05 {
             self.paint_overview(ctx, ui, rect, film, subject);
@@ -147,7 +151,7 @@ impl FilmViewer {
                 let side = ui.ctx().input(|input| input.max_texture_side);
                 let image = film_shade::shade(&film, &window, false, side);
                 let texture = ui.ctx().load_texture("film", image, TextureOptions::LINEAR);
-                self.window = Some(window.clone());
+                self.choose(window.clone());
                 self.inverted = false;
                 self.reset_view();
                 self.shown = Some(Shown {
@@ -161,6 +165,12 @@ impl FilmViewer {
                 None
             }
         }
+    }
+
+    /// Shows the film through a preset.
+    fn choose(&mut self, window: Window) {
+        self.window = Some(window);
+        self.fitted = false;
     }
 
     fn reset_view(&mut self) {
@@ -194,8 +204,8 @@ impl FilmViewer {
                 .on_hover_text(
                     "Window preset. Drag on the film: across for width, down for centre",
                 );
-            if chosen.is_some() {
-                self.window = chosen;
+            if let Some(chosen) = chosen {
+                self.choose(chosen);
             }
             ui.toggle_value(&mut self.inverted, "Invert")
                 .on_hover_text("I");
@@ -231,13 +241,7 @@ impl FilmViewer {
                 .presets
                 .last()
                 .map_or(256.0, |_| full_range(&shown.presets));
-            let gain = range / 1024.0;
-            let delta = response.drag_delta();
-            window.width = (window.width + delta.x * gain * 2.0).clamp(1.0, range * 4.0);
-            window.centre = (window.centre + delta.y * gain * 2.0).clamp(-range, 2.0 * range);
-            if delta != Vec2::ZERO {
-                "By hand".clone_into(&mut window.name);
-            }
+            self.fitted |= drag_window(window, response.drag_delta(), range);
         }
         if response.dragged_by(PointerButton::Middle) {
             self.pan += response.drag_delta();
@@ -280,12 +284,16 @@ impl FilmViewer {
             Action::Preset4,
             Action::Preset5,
         ];
+        let mut chosen = None;
         if let Some(shown) = &self.shown {
             for (preset, action) in shown.presets.iter().zip(presets) {
                 if keys::fired(ctx, action) {
-                    self.window = Some(preset.clone());
+                    chosen = Some(preset.clone());
                 }
             }
+        }
+        if let Some(chosen) = chosen {
+            self.choose(chosen);
         }
         if keys::fired(ctx, Action::Invert) {
             self.inverted = !self.inverted;
@@ -316,6 +324,9 @@ impl FilmViewer {
         if let Some(shown) = &self.shown {
             badges.extend(shown.film.badges.iter().cloned());
         }
+        if self.fitted {
+            badges.push("Window fitted to the file's table".to_owned());
+        }
         if self.inverted {
             badges.push("inverted".to_owned());
         }
@@ -326,9 +337,29 @@ impl FilmViewer {
             notice::film_text(painter, rect, Align2::RIGHT_TOP, &badges.join(" · "));
         }
         if let Some(window) = &self.window {
-            let text = format!("C {:.0}  W {:.0}", window.centre, window.width);
+            let function = match window.function {
+                VoiFunction::Linear => "",
+                VoiFunction::LinearExact => "  exact",
+                VoiFunction::Sigmoid => "  sigmoid",
+                VoiFunction::Table(_) => "  table",
+            };
+            let text = format!("C {:.0}  W {:.0}{function}", window.centre, window.width);
             notice::film_text(painter, rect, Align2::LEFT_BOTTOM, &text);
         }
+    }
+
+    /// Where the sides of the film point to in the patient, as far as the file says so.
+    fn paint_edges(&self, painter: &egui::Painter, rect: Rect, film: Rect) {
+        let Some(edges) = self
+            .shown
+            .as_ref()
+            .and_then(|shown| shown.film.edges.as_ref())
+        else {
+            return;
+        };
+        let seen = rect.intersect(film);
+        notice::film_text(painter, seen, Align2::LEFT_CENTER, &edges.left());
+        notice::film_text(painter, seen, Align2::RIGHT_CENTER, &edges.right);
     }
 
     /// The whole film in a corner while zoomed, so that its side marker stays in sight.
@@ -372,6 +403,23 @@ impl FilmViewer {
             );
         }
     }
+}
+
+/// Moves a window as far as the pointer was dragged; its function stays. Of a table the straight
+/// window that fits it is moved: true then.
+fn drag_window(window: &mut Window, delta: Vec2, range: f32) -> bool {
+    if delta == Vec2::ZERO {
+        return false;
+    }
+    let fitted = window.is_table();
+    if fitted {
+        *window = window.without_table();
+    }
+    let gain = range / 1024.0;
+    window.width = (window.width + delta.x * gain * 2.0).clamp(1.0, range * 4.0);
+    window.centre = (window.centre + delta.y * gain * 2.0).clamp(-range, 2.0 * range);
+    "By hand".clone_into(&mut window.name);
+    fitted
 }
 
 fn paint_heat(ctx: &AppContext<'_>, ui: &Ui, rect: Rect, film: Rect, subject: &Subject<'_>) {
@@ -493,4 +541,31 @@ fn paint_legend(painter: &egui::Painter, rect: Rect, heat: &Heat<'_>, opacity: f
         Pos2::new(rect.right() - HALF, bar.top() - HALF),
     );
     notice::film_text(painter, top, Align2::RIGHT_BOTTOM, heat.unit);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dragging_keeps_the_function_and_leaves_a_table_for_the_line_that_fits() {
+        let by = Vec2::new(10.0, -4.0);
+        let mut sigmoid = Window {
+            function: VoiFunction::Sigmoid,
+            ..Window::between(0.0, 1023.0, "Chest")
+        };
+        assert!(!drag_window(&mut sigmoid, by, 1024.0));
+        assert_eq!(sigmoid.function, VoiFunction::Sigmoid);
+        assert_eq!((sigmoid.width, sigmoid.centre), (1044.0, 504.0));
+
+        let table = schema::VoiTable::new(|x| x.min(1023) * 64);
+        let whole = Window::from_table(table, "Bone");
+        let mut window = whole.clone();
+        assert!(!drag_window(&mut window, Vec2::ZERO, 1024.0));
+        assert_eq!(window, whole);
+        assert!(drag_window(&mut window, by, 1024.0));
+        assert_eq!(window.function, VoiFunction::Linear);
+        assert!(!drag_window(&mut window, by, 1024.0), "fitted once only");
+        assert_eq!(window.name, "By hand");
+    }
 }

@@ -1,15 +1,28 @@
-//! From stored values to a [`Film`]: modality step, brightness table, windows, polarity.
+//! From stored values to a [`Film`]: modality step, VOI functions and tables, polarity.
 //!
-//! Order as in DICOM: padding, modality, windows, and only then the inversion of MONOCHROME1.
+//! The order is DICOM's (PS3.3 C.11.1, C.11.2 and C.7.6.3.1.2; PS3.4 N.2):
+//!
+//! 1. stored values, masked to their bits, with their sign (`stored.rs`);
+//! 2. Pixel Padding Value and its Range Limit are set aside;
+//! 3. modality: the Modality LUT Sequence if there is one, else Rescale Slope and Intercept;
+//! 4. VOI: the tables of the VOI LUT Sequence are offered first, then the pairs of Window Center and
+//!    Width with the VOI LUT Function, each by its explanation; without any the full range is shown;
+//! 5. MONOCHROME1 is inverted after all that.
+//!
+//! A [`Film`] keeps values of step 3, so that the viewer can do step 4 anew while a window is dragged.
+//! They are whole numbers from 0 to 65,535, related to modality values by a [`Line`], and a
+//! MONOCHROME1 film's run backwards. Windows and tables are restated in film values: mirrored where
+//! those run backwards. All functions of step 4 give `1 − y` for mirrored values, so step 5 is the
+//! last in effect although the values were turned round first.
 
 use std::path::Path;
 
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
-use schema::{Film, Window};
+use schema::{Film, VoiFunction, VoiTable, Window};
 
 use super::stored::Stored;
-use super::{first_item, frame_group, number, numbers, text};
+use super::{first_item, frame_group, items, number, numbers, text};
 use crate::film::FilmError;
 
 /// A table that replaces values.
@@ -27,8 +40,16 @@ impl Lookup {
     fn from_item(item: &InMemDicomObject, signed: bool) -> Option<Self> {
         let descriptor = numbers(item, tags::LUT_DESCRIPTOR);
         let [count, first, bits] = *descriptor.first_chunk::<3>()?;
-        let entries: Vec<u16> = item.get(tags::LUT_DATA)?.to_multi_int().ok()?;
+        let mut entries: Vec<u16> = item.get(tags::LUT_DATA)?.to_multi_int().ok()?;
         let count = if count < 1.0 { 65_536 } else { count as usize };
+        // Entries of 8 bits may be two to a word.
+        if bits <= 8.0 && entries.len() < count {
+            entries = entries
+                .into_iter()
+                .flat_map(u16::to_le_bytes)
+                .map(u16::from)
+                .collect();
+        }
         let entries = entries.get(..count)?.to_vec();
         // The sign of the second number follows the pixels, whatever the file calls it.
         let first = if signed && first > 32_767.0 {
@@ -45,13 +66,22 @@ impl Lookup {
         })
     }
 
-    fn apply(&self, values: &mut [i32], before: Line) {
+    fn output(&self, input: f64) -> u16 {
         let last = self.entries.len() - 1;
-        for value in values {
-            let input = f64::from(*value) * before.slope + before.intercept;
-            let at = (input - self.first).round().clamp(0.0, last as f64) as usize;
-            *value = i32::from(self.entries[at]);
-        }
+        let at = (input - self.first).round().clamp(0.0, last as f64) as usize;
+        self.entries[at]
+    }
+
+    /// The table as a window of the film: from film values to levels, turned round with them.
+    fn in_film_units(&self, modality: Line, film: Line, inverted: bool) -> Window {
+        let inverse = modality.after(film.inverse());
+        let table = VoiTable::new(|value| {
+            let output = f64::from(self.output(inverse.at(f64::from(value))));
+            let share = (output / f64::from(self.highest)).min(1.0);
+            let level = (share * f64::from(u16::MAX)).round() as u16;
+            if inverted { u16::MAX - level } else { level }
+        });
+        Window::from_table(table, &self.name)
     }
 }
 
@@ -60,6 +90,27 @@ impl Lookup {
 struct Line {
     slope: f64,
     intercept: f64,
+}
+
+impl Line {
+    fn at(self, from: f64) -> f64 {
+        self.slope * from + self.intercept
+    }
+
+    fn inverse(self) -> Self {
+        Self {
+            slope: 1.0 / self.slope,
+            intercept: -self.intercept / self.slope,
+        }
+    }
+
+    /// First `other`, then this.
+    fn after(self, other: Self) -> Self {
+        Self {
+            slope: self.slope * other.slope,
+            intercept: self.at(other.intercept),
+        }
+    }
 }
 
 const IDENTITY: Line = Line {
@@ -85,15 +136,22 @@ pub(super) fn film(
     if inverted {
         badges.push("inverted (MONOCHROME1)".to_owned());
     }
-    let shown = to_presentation(object, stored, &mut badges, path)?;
+    let shown = after_modality(object, stored, path)?;
     let flip = inverted != (shown.units.slope < 0.0);
     let line = fit_to_u16(&shown, &is_padding, flip);
     let pixels = map_to_u16(&shown.values, &is_padding, line);
-    let windows = shown
-        .windows
-        .iter()
-        .map(|window| in_film_units(window, shown.units, line))
-        .collect();
+    let mut windows = Vec::new();
+    for item in items(object, tags::VOILUT_SEQUENCE) {
+        let table = Lookup::from_item(item, shown.signed)
+            .ok_or_else(|| FilmError::content(path, "the VOI LUT is shorter than it states"))?;
+        windows.push(table.in_film_units(shown.units, line, inverted));
+    }
+    if !windows.is_empty() {
+        badges.push("brightness table of the file applied".to_owned());
+    }
+    for window in file_windows(object) {
+        windows.push(in_film_units(&window, shown.units, line));
+    }
     Ok(Film {
         width: stored.width,
         height: stored.height,
@@ -103,53 +161,39 @@ pub(super) fn film(
     })
 }
 
-/// Values after the tables of the file, and how windows relate to them.
-struct Presentation {
+/// Values after the modality table, if there is one, and how modality values follow from them.
+struct AfterModality {
     values: Vec<i32>,
-    /// From `values` to the units of `windows`.
+    /// From `values` to the units of windows and VOI tables.
     units: Line,
-    windows: Vec<Window>,
+    /// Whether modality values may be below 0.
+    signed: bool,
     /// The highest value that the bits allow.
     highest: f64,
 }
 
-fn to_presentation(
+fn after_modality(
     object: &InMemDicomObject,
     stored: &Stored,
-    badges: &mut Vec<String>,
     path: &Path,
-) -> Result<Presentation, FilmError> {
-    let mut values = stored.values.clone();
-    let mut highest = f64::from(u32::MAX >> (32 - stored.bits));
-    let mut units = IDENTITY;
-    let mut signed = stored.signed;
-    if let Some(item) = first_item(object, tags::MODALITY_LUT_SEQUENCE) {
-        let table = Lookup::from_item(item, signed).ok_or_else(|| {
-            FilmError::content(path, "the Modality LUT is shorter than it states")
-        })?;
-        table.apply(&mut values, IDENTITY);
-        highest = f64::from(table.highest);
-        signed = false;
-    } else {
-        units = rescale(object);
-        signed |= units.intercept < 0.0;
-    }
-    let windows = if let Some(item) = first_item(object, tags::VOILUT_SEQUENCE) {
-        let table = Lookup::from_item(item, signed)
-            .ok_or_else(|| FilmError::content(path, "the VOI LUT is shorter than it states"))?;
-        table.apply(&mut values, units);
-        units = IDENTITY;
-        highest = f64::from(table.highest);
-        badges.push("brightness table of the file applied".to_owned());
-        vec![Window::between(0.0, table.highest, &table.name)]
-    } else {
-        file_windows(object, badges)
+) -> Result<AfterModality, FilmError> {
+    let Some(item) = first_item(object, tags::MODALITY_LUT_SEQUENCE) else {
+        let units = rescale(object);
+        return Ok(AfterModality {
+            values: stored.values.clone(),
+            units,
+            signed: stored.signed || units.intercept < 0.0,
+            highest: f64::from(u32::MAX >> (32 - stored.bits)),
+        });
     };
-    Ok(Presentation {
-        values,
-        units,
-        windows,
-        highest,
+    let table = Lookup::from_item(item, stored.signed)
+        .ok_or_else(|| FilmError::content(path, "the Modality LUT is shorter than it states"))?;
+    let output = |&value: &i32| i32::from(table.output(f64::from(value)));
+    Ok(AfterModality {
+        values: stored.values.iter().map(output).collect(),
+        units: IDENTITY,
+        signed: false,
+        highest: f64::from(table.highest),
     })
 }
 
@@ -183,7 +227,7 @@ fn padding(object: &InMemDicomObject, stored: &Stored) -> Vec<bool> {
 }
 
 /// The file's windows in units after the modality step, repeated ones once.
-fn file_windows(object: &InMemDicomObject, badges: &mut Vec<String>) -> Vec<Window> {
+fn file_windows(object: &InMemDicomObject) -> Vec<Window> {
     let group = frame_group(object, tags::FRAME_VOILUT_SEQUENCE);
     let centres = numbers(group, tags::WINDOW_CENTER);
     let widths = numbers(group, tags::WINDOW_WIDTH);
@@ -192,36 +236,35 @@ fn file_windows(object: &InMemDicomObject, badges: &mut Vec<String>) -> Vec<Wind
         .and_then(|element| element.to_multi_str().ok())
         .map(|names| names.iter().map(|name| name.trim().to_owned()).collect())
         .unwrap_or_default();
-    let function = text(group, tags::VOILUT_FUNCTION).unwrap_or_default();
-    let exact = function == "LINEAR_EXACT" || function == "SIGMOID";
-    // The exact function spreads c ± w/2, the linear one c − 0.5 ± (w − 1)/2.
-    let (shift, extra) = if exact { (0.5, 1.0) } else { (0.0, 0.0) };
+    let (function, least) = match text(group, tags::VOILUT_FUNCTION).as_deref() {
+        Some("SIGMOID") => (VoiFunction::Sigmoid, f32::MIN_POSITIVE),
+        Some("LINEAR_EXACT") => (VoiFunction::LinearExact, f32::MIN_POSITIVE),
+        _ => (VoiFunction::Linear, 1.0),
+    };
     let mut windows: Vec<Window> = Vec::new();
     for (i, (&centre, &width)) in centres.iter().zip(&widths).enumerate() {
         let window = Window {
-            centre: (centre + shift) as f32,
-            width: (width + extra) as f32,
+            centre: centre as f32,
+            width: width as f32,
             name: names
                 .get(i)
                 .filter(|name| !name.is_empty())
                 .cloned()
                 .unwrap_or_else(|| format!("Window {}", i + 1)),
+            function: function.clone(),
         };
         let known = windows
             .iter()
             .any(|other| other.centre == window.centre && other.width == window.width);
-        if !known && window.width >= 1.0 {
+        if !known && window.width >= least {
             windows.push(window);
         }
-    }
-    if function == "SIGMOID" && !windows.is_empty() {
-        badges.push("sigmoid window shown as a straight one".to_owned());
     }
     windows
 }
 
 /// The line that brings values into `0..=65535`, kept as they are where they fit.
-fn fit_to_u16(shown: &Presentation, is_padding: &[bool], flip: bool) -> Line {
+fn fit_to_u16(shown: &AfterModality, is_padding: &[bool], flip: bool) -> Line {
     let seen = || {
         shown
             .values
@@ -280,15 +323,22 @@ fn map_to_u16(values: &[i32], is_padding: &[bool], line: Line) -> Vec<u16> {
 /// Restates a window, given in units after the modality step, in units of the film.
 ///
 /// The film value is `u = a·s + k`, the modality value `x = m·s + b`, so `x = g·u + h` with
-/// `g = m/a`; a negative `g` is an inverted film, whose window is mirrored.
+/// `g = m/a`; a negative `g` is an inverted film, whose window is mirrored. What is kept are the
+/// values that become black and white: of the linear function those are half a unit below
+/// `c ± (w − 1)/2`, whatever the unit is.
 fn in_film_units(window: &Window, modality: Line, film: Line) -> Window {
-    let gain = modality.slope / film.slope;
-    let offset = modality.intercept - gain * film.intercept;
-    let centre = (f64::from(window.centre) - 0.5 - offset) / gain + 0.5;
-    let width = (f64::from(window.width) - 1.0) / gain.abs() + 1.0;
+    let to_modality = modality.after(film.inverse());
+    let to_film = to_modality.inverse();
+    let gain = to_modality.slope.abs();
+    let (below, extra) = match window.function {
+        VoiFunction::Linear => (0.5, 1.0),
+        _ => (0.0, 0.0),
+    };
+    let centre = to_film.at(f64::from(window.centre) - below) + below;
+    let width = (f64::from(window.width) - extra) / gain + extra;
     Window {
         centre: centre as f32,
         width: width as f32,
-        name: window.name.clone(),
+        ..window.clone()
     }
 }

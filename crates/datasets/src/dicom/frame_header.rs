@@ -1,6 +1,6 @@
 //! What a compressed frame states about its own size, read before a decoder trusts it.
 
-/// Size and precision in the header of a JPEG or JPEG 2000 frame.
+/// Size and precision in the header of a JPEG, JPEG-LS or JPEG 2000 frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FrameSize {
     /// Columns.
@@ -11,7 +11,7 @@ pub(super) struct FrameSize {
     pub(super) precision: u8,
 }
 
-/// The stated size; `None` for frames that are neither JPEG nor JPEG 2000, e.g. RLE.
+/// The stated size; `None` for frames that are none of these, e.g. RLE.
 pub(super) fn frame_size(frame: &[u8]) -> Result<Option<FrameSize>, &'static str> {
     let stated = if frame.starts_with(&[0xff, 0xd8]) {
         jpeg(frame)
@@ -36,7 +36,8 @@ fn jpeg(frame: &[u8]) -> Option<FrameSize> {
             at += 1;
             continue;
         }
-        let is_frame = (0xc0..=0xcf).contains(&kind) && ![0xc4, 0xc8, 0xcc].contains(&kind);
+        let is_frame =
+            kind == 0xf7 || ((0xc0..=0xcf).contains(&kind) && ![0xc4, 0xc8, 0xcc].contains(&kind));
         if is_frame {
             let header: &[u8; 5] = frame.get(at + 4..)?.first_chunk()?;
             return Some(FrameSize {

@@ -1,5 +1,6 @@
 //! Stored values of a DICOM image: decompressed, masked to their bits, with their sign.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use dicom_dictionary_std::tags;
@@ -7,7 +8,7 @@ use dicom_object::{DefaultDicomObject, InMemDicomObject, Tag};
 use dicom_pixeldata::PixelDecoder as _;
 
 use super::frame_header::{FrameSize, frame_size};
-use super::{number, root_cause, text, transfer_syntax};
+use super::{jpeg_ls, number, root_cause, text, transfer_syntax};
 use crate::film::{FilmError, MAX_PIXELS};
 
 /// The first frame as the file stores it, one number per pixel.
@@ -99,71 +100,145 @@ impl Layout {
     }
 }
 
+/// The first frame, decompressed: samples side by side, little endian, as wide as allocated.
+pub(super) struct Frame {
+    layout: Layout,
+    bytes: Vec<u8>,
+    colour: Colour,
+}
+
+impl Frame {
+    /// Decompresses the first frame of `object`.
+    pub(super) fn decode(object: &DefaultDicomObject, path: &Path) -> Result<Self, FilmError> {
+        let Some(pixel_data) = object.get(tags::PIXEL_DATA) else {
+            let modality = text(object, tags::MODALITY).unwrap_or_else(|| "not stated".to_owned());
+            return Err(FilmError::content(
+                path,
+                format!("the DICOM file holds no pixels (modality {modality})"),
+            ));
+        };
+        let layout = Layout::from_object(object, path)?;
+        check_colour(&layout, path)?;
+        let uid = object.meta().transfer_syntax();
+        if !transfer_syntax::can_decode(uid) {
+            return Err(FilmError::TransferSyntax {
+                path: path.to_owned(),
+                name: transfer_syntax::name(uid),
+            });
+        }
+        let Some(fragments) = pixel_data.fragments() else {
+            let found = pixel_data.to_bytes().map_or(0, |bytes| bytes.len());
+            if found < layout.frame_bytes() {
+                return Err(cut_short(found, &layout, path));
+            }
+            let bytes = decompress(object, path)?;
+            let colour = Colour::of_native(object, &layout);
+            return Self::checked(layout, bytes, colour, path);
+        };
+        if fragments.len() < layout.n_frames as usize {
+            return Err(FilmError::content(
+                path,
+                format!(
+                    "the file is cut short: {} of {} frames are there",
+                    fragments.len(),
+                    layout.n_frames
+                ),
+            ));
+        }
+        let stated = match fragments.first() {
+            Some(frame) => check_frame_header(frame, &layout, path)?,
+            None => None,
+        };
+        if transfer_syntax::is_jpeg_ls(uid) {
+            let frame = if layout.n_frames == 1 {
+                Cow::Owned(fragments.concat())
+            } else {
+                Cow::Borrowed(&fragments[0][..])
+            };
+            let bytes = decode_jpeg_ls(&frame, &layout, object, path)?;
+            let colour = if layout.photometric.starts_with("YBR") {
+                Colour::InterleavedLuma
+            } else {
+                Colour::InterleavedRgb
+            };
+            return Self::checked(layout, bytes, colour, path);
+        }
+        let mut bytes = decompress(object, path)?;
+        // An 8-bit JPEG in a 16-bit image: the decoder gives one byte per pixel and leaves the rest 0.
+        let narrow = stated.is_some_and(|stated| stated.precision <= 8);
+        if transfer_syntax::is_jpeg(uid) && layout.allocated == 16 && narrow {
+            bytes.truncate(bytes.len() / 2);
+            bytes = bytes.into_iter().flat_map(|byte| [byte, 0]).collect();
+        }
+        Self::checked(layout, bytes, Colour::InterleavedRgb, path)
+    }
+
+    fn checked(
+        layout: Layout,
+        bytes: Vec<u8>,
+        colour: Colour,
+        path: &Path,
+    ) -> Result<Self, FilmError> {
+        if bytes.len() < layout.frame_bytes() {
+            return Err(cut_short(bytes.len(), &layout, path));
+        }
+        Ok(Self {
+            layout,
+            bytes,
+            colour,
+        })
+    }
+
+    /// All samples in the order of the file, those of a colour pixel beside each other.
+    #[cfg(test)]
+    pub(super) fn samples(&self) -> Vec<i32> {
+        (0..self.layout.n_pixels() * self.layout.samples)
+            .map(|i| extract(&self.layout, &self.bytes, i))
+            .collect()
+    }
+}
+
 /// Decodes the first frame of `object`.
 pub(super) fn stored_values(object: &DefaultDicomObject, path: &Path) -> Result<Stored, FilmError> {
-    let Some(pixel_data) = object.get(tags::PIXEL_DATA) else {
-        let modality = text(object, tags::MODALITY).unwrap_or_else(|| "not stated".to_owned());
-        return Err(FilmError::content(
-            path,
-            format!("the DICOM file holds no pixels (modality {modality})"),
-        ));
-    };
-    let layout = Layout::from_object(object, path)?;
-    check_colour(&layout, path)?;
-    let uid = object.meta().transfer_syntax();
-    if !transfer_syntax::can_decode(uid) {
-        return Err(FilmError::TransferSyntax {
-            path: path.to_owned(),
-            name: transfer_syntax::name(uid),
-        });
+    let frame = Frame::decode(object, path)?;
+    Ok(to_grey(&frame.layout, &frame.bytes, frame.colour))
+}
+
+fn decompress(object: &DefaultDicomObject, path: &Path) -> Result<Vec<u8>, FilmError> {
+    let decoded = object
+        .decode_pixel_data_frame(0)
+        .map_err(|error| undecodable(object, &root_cause(&error), path))?;
+    Ok(decoded.data().to_vec())
+}
+
+fn undecodable(object: &DefaultDicomObject, cause: &str, path: &Path) -> FilmError {
+    let name = transfer_syntax::name(object.meta().transfer_syntax());
+    FilmError::content(
+        path,
+        format!("the pixels, {name}, cannot be decoded ({cause})"),
+    )
+}
+
+fn decode_jpeg_ls(
+    frame: &[u8],
+    layout: &Layout,
+    object: &DefaultDicomObject,
+    path: &Path,
+) -> Result<Vec<u8>, FilmError> {
+    let decoded = jpeg_ls::decode(frame).map_err(|cause| undecodable(object, cause, path))?;
+    if decoded.n_components != layout.samples {
+        let cause = format!(
+            "{} samples per pixel where the header says {}",
+            decoded.n_components, layout.samples
+        );
+        return Err(undecodable(object, &cause, path));
     }
-    let fragments = pixel_data.fragments();
-    let n_fragments = fragments.map_or(usize::MAX, <[_]>::len);
-    if n_fragments < layout.n_frames as usize {
-        return Err(FilmError::content(
-            path,
-            format!(
-                "the file is cut short: {n_fragments} of {} frames are there",
-                layout.n_frames
-            ),
-        ));
-    }
-    let frame = fragments.and_then(|frames| frames.first());
-    let encapsulated = frame.is_some();
-    let stated = match frame {
-        Some(frame) => check_frame_header(frame, &layout, path)?,
-        None => None,
-    };
-    if !encapsulated {
-        let found = pixel_data.to_bytes().map_or(0, |bytes| bytes.len());
-        if found < layout.frame_bytes() {
-            return Err(cut_short(found, &layout, path));
-        }
-    }
-    let decoded = object.decode_pixel_data_frame(0).map_err(|error| {
-        let name = transfer_syntax::name(uid);
-        let cause = root_cause(&error);
-        FilmError::content(
-            path,
-            format!("the pixels, {name}, cannot be decoded ({cause})"),
-        )
-    })?;
-    let mut bytes = decoded.data().to_vec();
-    // An 8-bit JPEG in a 16-bit image: the decoder gives one byte per pixel and leaves the rest 0.
-    let narrow = stated.is_some_and(|stated| stated.precision <= 8);
-    if transfer_syntax::is_jpeg(uid) && layout.allocated == 16 && narrow {
-        bytes.truncate(bytes.len() / 2);
-        bytes = bytes.into_iter().flat_map(|byte| [byte, 0]).collect();
-    }
-    if bytes.len() < layout.frame_bytes() {
-        return Err(cut_short(bytes.len(), &layout, path));
-    }
-    let colour = if encapsulated {
-        Colour::InterleavedRgb
-    } else {
-        Colour::of_native(object, &layout)
-    };
-    Ok(to_grey(&layout, &bytes, colour))
+    let wide = layout.allocated as usize / 8;
+    Ok(decoded
+        .samples
+        .iter()
+        .flat_map(|&sample| u32::from(sample).to_le_bytes().into_iter().take(wide))
+        .collect())
 }
 
 fn cut_short(found: usize, layout: &Layout, path: &Path) -> FilmError {

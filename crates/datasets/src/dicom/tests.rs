@@ -12,19 +12,22 @@ fn expectations(folder: &Path) -> Vec<Value> {
     serde_json::from_str(&text).unwrap()
 }
 
-fn stored_of(path: &Path) -> Result<stored::Stored, FilmError> {
+/// All samples of the first frame as the file's own number type, little endian.
+fn sample_bytes(path: &Path, kind: &str) -> (Vec<i32>, Vec<u8>) {
     let bytes = std::fs::read(path).unwrap();
-    stored::stored_values(&open(&bytes, path)?, path)
-}
-
-/// The stored values as the file's own number type, little endian.
-fn as_bytes(stored: &stored::Stored, kind: &str) -> Vec<u8> {
-    let wide = kind.ends_with("16") || kind.ends_with("u2");
-    stored
-        .values
+    let frame = stored::Frame::decode(&open(&bytes, path).unwrap(), path)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let samples = frame.samples();
+    let wide = if kind.ends_with("16") || kind.ends_with("u2") {
+        2
+    } else {
+        1
+    };
+    let bytes = samples
         .iter()
-        .flat_map(|&value| value.to_le_bytes()[..if wide { 2 } else { 1 }].to_vec())
-        .collect()
+        .flat_map(|&value| value.to_le_bytes()[..wide].to_vec())
+        .collect();
+    (samples, bytes)
 }
 
 #[test]
@@ -32,42 +35,70 @@ fn stored_values_equal_the_reference_bit_for_bit() {
     let Some(folder) = shared_data("radiology/dicom") else {
         return;
     };
-    let (mut equal, mut near, mut refused) = (0, 0, Vec::new());
+    let (mut equal, mut near) = (Vec::new(), Vec::new());
     for case in expectations(&folder) {
         let name = case["file"].as_str().unwrap();
-        let grey = case["SamplesPerPixel"] == 1.0;
-        if case["decode"] != "ok" || !grey {
+        let Some(hash) = case["stored_values_sha256_le"].as_str() else {
+            continue;
+        };
+        let kind = case["array_dtype"].as_str().unwrap();
+        let (samples, bytes) = sample_bytes(&folder.join(name), kind);
+        if hash == sha256(&bytes) {
+            equal.push(name.to_owned());
             continue;
         }
-        match stored_of(&folder.join(name)) {
-            Ok(stored) => {
-                let kind = case["array_dtype"].as_str().unwrap();
-                let mean = stored.values.iter().map(|&v| f64::from(v)).sum::<f64>()
-                    / stored.values.len() as f64;
-                if case["stored_values_sha256_le"] == sha256(&as_bytes(&stored, kind)) {
-                    equal += 1;
-                } else {
-                    // Lossy decoders may round differently.
-                    let lossy = name.contains("lossy")
-                        || name.contains("jpegbaseline")
-                        || name.contains("RSNA");
-                    assert!(lossy, "{name} differs: mean {mean}");
-                    let expected = case["mean"].as_f64().unwrap();
-                    assert!((mean - expected).abs() < 0.05, "{name}: {mean} {expected}");
-                    near += 1;
-                }
-            }
-            Err(error) => refused.push(format!("{name}: {error}")),
-        }
+        // The two JPEG baseline films: decoders of lossy JPEG may round differently. The data holds
+        // no array of theirs, only its extremes and mean; their golden pictures are compared below.
+        assert!(name.contains("_RSNA_"), "{name} differs from its hash");
+        let (low, high) = (samples.iter().min(), samples.iter().max());
+        assert_eq!(case["min"], *low.unwrap());
+        assert_eq!(case["max"], *high.unwrap());
+        let mean = samples.iter().map(|&v| f64::from(v)).sum::<f64>() / samples.len() as f64;
+        let expected = case["mean"].as_f64().unwrap();
+        assert!(
+            (mean - expected).abs() < 0.002,
+            "{name}: mean {mean}, {expected} expected; no array to compare each pixel with"
+        );
+        near.push(name.to_owned());
     }
-    assert_eq!(refused.len(), 1, "{refused:?}");
-    assert!(refused[0].contains("JPEG-LS lossless"), "{refused:?}");
-    assert_eq!(equal + near, 16);
-    assert!(near <= 3, "{near} files differ from the reference");
+    assert_eq!(equal.len(), 17, "{equal:?}");
+    assert!(equal.contains(&"negative/J2K_pixelrep_mismatch.dcm".to_owned()));
+    assert!(equal.contains(&"derived/DX_chest_jpegls_lossless.dcm".to_owned()));
+    assert_eq!(near.len(), 2, "{near:?}");
+}
+
+/// The film as the README of the data shows it: what the window gives is spread from its lowest to
+/// its highest value over 8 bits, then MONOCHROME1 is inverted.
+fn spread(film: &schema::Film) -> Vec<u8> {
+    let window = default_window(film);
+    let inverted = film
+        .badges
+        .iter()
+        .any(|badge| badge.contains("MONOCHROME1"));
+    // A film keeps MONOCHROME1 turned round: turn it back, spread, and invert at the end.
+    let shown: Vec<f64> = film
+        .pixels
+        .iter()
+        .map(|&value| f64::from(window.level(f32::from(value))))
+        .map(|level| if inverted { 1.0 - level } else { level })
+        .collect();
+    let low = shown.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = shown.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let grey = |level: f64| ((level - low) / (high - low).max(1e-9) * 255.0 + 0.5) as u8;
+    shown
+        .into_iter()
+        .map(|level| {
+            if inverted {
+                255 - grey(level)
+            } else {
+                grey(level)
+            }
+        })
+        .collect()
 }
 
 #[test]
-fn displayed_films_look_like_the_reference() {
+fn displayed_films_equal_the_golden_pictures() {
     let Some(folder) = shared_data("radiology/dicom") else {
         return;
     };
@@ -78,21 +109,20 @@ fn displayed_films_look_like_the_reference() {
         };
         let film = load_film(&folder.join(case["file"].as_str().unwrap())).unwrap();
         let golden = load_film(&folder.join(png)).unwrap();
-        let grey = film.to_u8(&default_window(&film));
-        // The reference spreads what the window leaves to the whole of 0..=255.
-        let (low, high) = (*grey.iter().min().unwrap(), *grey.iter().max().unwrap());
-        let spread = f32::from(high - low).max(1.0);
-        let (width, height, small) = shrink(film.width, film.height, grey, 512);
+        let (width, height, small) = shrink(film.width, film.height, spread(&film), 512);
         assert_eq!((width, height), (golden.width, golden.height), "{png}");
-        let off: f32 = small
-            .iter()
-            .zip(&golden.pixels)
-            .map(|(&a, &b)| {
-                (f32::from(a.saturating_sub(low)) * 255.0 / spread - f32::from(b)).abs()
-            })
-            .sum::<f32>()
-            / small.len() as f32;
-        assert!(off < 2.0, "{png}: mean difference {off}");
+        let off = || {
+            small
+                .iter()
+                .zip(&golden.pixels)
+                .map(|(&a, &b)| u16::from(a).abs_diff(b))
+        };
+        let worst = off().max().unwrap();
+        let mean = off().map(f64::from).sum::<f64>() / small.len() as f64;
+        assert!(
+            worst <= 1 && mean <= 0.5,
+            "{png}: at most {worst}, mean {mean}"
+        );
         compared += 1;
     }
     assert_eq!(compared, 7);
@@ -153,7 +183,14 @@ fn facts_are_kept_and_identity_is_not() {
     let loaded = load_film_with_facts(&folder.join("CR-MONO1-10-chest.dcm")).unwrap();
     assert_eq!(loaded.facts.view.as_deref(), Some("PA"));
     assert_eq!(loaded.facts.modality.as_deref(), Some("CR"));
-    let known = ["age", "laterality", "modality", "sex", "view"];
+    let known = [
+        "age",
+        "laterality",
+        "modality",
+        "orientation",
+        "sex",
+        "view",
+    ];
     assert!(
         loaded
             .facts
@@ -164,13 +201,85 @@ fn facts_are_kept_and_identity_is_not() {
 }
 
 #[test]
+fn sides_are_read_as_letters() {
+    let Some(folder) = shared_data("radiology/dicom/real") else {
+        return;
+    };
+    let name = "CR_chest_MONO1_15bit_J2K_lossy_RG1.dcm";
+    let loaded = load_film_with_facts(&folder.join(name)).unwrap();
+    assert_eq!(loaded.facts.orientation.as_deref(), Some("L\\F"));
+    let edges = loaded.facts.edges().unwrap();
+    assert_eq!((edges.left().as_str(), edges.right.as_str()), ("R", "L"));
+    let name = "CR_tibia_MONO1_10bit_J2K_lossless_RG3.dcm";
+    let loaded = load_film_with_facts(&folder.join(name)).unwrap();
+    assert_eq!(loaded.facts.laterality.as_deref(), Some("R"));
+}
+
+/// Every text of the basic profile's tags, in items of sequences too.
+fn identifying_texts(object: &InMemDicomObject, texts: &mut Vec<String>) {
+    for tag in identity::PATIENT.iter().chain(&identity::OTHERS) {
+        texts.extend(text(object, *tag));
+    }
+    for element in object {
+        for item in element.items().unwrap_or_default() {
+            identifying_texts(item, texts);
+        }
+    }
+}
+
+#[test]
+fn no_text_of_the_basic_profile_reaches_an_import() {
+    let Some(folder) = shared_data("radiology/dicom") else {
+        return;
+    };
+    let mut texts = Vec::new();
+    for case in expectations(&folder) {
+        let path = folder.join(case["file"].as_str().unwrap());
+        let bytes = std::fs::read(&path).unwrap();
+        if let Ok(object) = open(&bytes, &path) {
+            identifying_texts(&object, &mut texts);
+        }
+    }
+    texts.retain(|text| text.len() >= 4);
+    texts.sort();
+    texts.dedup();
+    assert!(texts.len() > 50, "{texts:?}");
+    assert!(texts.iter().any(|text| text == "Lestrade^G"));
+    let source = crate::import::RadiographSource {
+        images: folder,
+        ..crate::import::RadiographSource::default()
+    };
+    let plan = crate::import::import_radiographs("films", &source, 0, &mut |_, _| {
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
+    let mut written = vec![serde_json::to_string(&plan.manifest).unwrap()];
+    written.extend(
+        plan.records
+            .iter()
+            .map(|r| serde_json::to_string(r).unwrap()),
+    );
+    written.extend(plan.recognised);
+    written.extend(plan.warnings);
+    for text in &texts {
+        let found = written.iter().find(|line| line.contains(text.as_str()));
+        assert!(found.is_none(), "{text:?} is in {found:?}");
+    }
+    let named = "carry patient names or numbers; they are never read into the project";
+    assert!(
+        written.iter().any(|line| line.ends_with(named)),
+        "{written:?}"
+    );
+}
+
+#[test]
 fn real_files_cut_anywhere_are_refused() {
     let Some(folder) = shared_data("radiology/dicom") else {
         return;
     };
     for case in expectations(&folder) {
         let name = case["file"].as_str().unwrap();
-        if case["decode"] != "ok" || name.contains("jpegls") {
+        if case["decode"] != "ok" {
             continue;
         }
         let bytes = std::fs::read(folder.join(name)).unwrap();
@@ -275,6 +384,79 @@ fn inverted_windows_show_the_inverse() {
         plain.iter().zip(&inverse).all(|(a, b)| a.abs_diff(*b) <= 1),
         "{plain:?} {inverse:?}"
     );
+}
+
+/// A row of four 10-bit values through the file's own first window, after a rescale of 2·s − 100.
+fn through_function(kind: &[u8], function: &[u8]) -> (schema::Film, Vec<f32>) {
+    let values = [300_u16, 350, 420, 600];
+    let pixels: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let extra: Vec<(u16, u16, &[u8; 2], Vec<u8>)> = vec![
+        (0x0028, 0x0004, b"CS", kind.to_vec()),
+        (0x0028, 0x1050, b"DS", b"600 ".to_vec()),
+        (0x0028, 0x1051, b"DS", b"400 ".to_vec()),
+        (0x0028, 0x1052, b"DS", b"-100".to_vec()),
+        (0x0028, 0x1053, b"DS", b"2 ".to_vec()),
+        (0x0028, 0x1056, b"CS", function.to_vec()),
+    ];
+    let film = film_of(&synthetic(&extra, [16, 10, 9, 0], &pixels));
+    let window = default_window(&film);
+    let levels = film
+        .pixels
+        .iter()
+        .map(|&v| window.level(f32::from(v)))
+        .collect();
+    (film, levels)
+}
+
+#[test]
+fn each_function_is_applied_to_modality_values_and_inverted_last() {
+    let modality = [500.0, 600.0, 740.0, 1100.0_f32];
+    let linear = |x: f32| ((x - 599.5) / 399.0 + 0.5).clamp(0.0, 1.0);
+    let exact = |x: f32| ((x - 600.0) / 400.0 + 0.5).clamp(0.0, 1.0);
+    let sigmoid = |x: f32| 1.0 / (1.0 + (-4.0 * (x - 600.0) / 400.0).exp());
+    let cases: [(&[u8], [f32; 4]); 3] = [
+        (b"LINEAR", modality.map(linear)),
+        (b"LINEAR_EXACT", modality.map(exact)),
+        (b"SIGMOID ", modality.map(sigmoid)),
+    ];
+    for (name, expected) in cases {
+        let (film, levels) = through_function(b"MONOCHROME2 ", name);
+        assert!(film.badges.is_empty(), "{:?}", film.badges);
+        let (_, inverse) = through_function(b"MONOCHROME1 ", name);
+        for i in 0..4 {
+            let off = (levels[i] - expected[i]).abs();
+            assert!(off < 1e-5, "{name:?}: {levels:?} {expected:?}");
+            let off = (inverse[i] - (1.0 - expected[i])).abs();
+            assert!(off < 1e-5, "{name:?} inverted: {inverse:?} {expected:?}");
+        }
+    }
+}
+
+#[test]
+fn a_table_of_the_file_is_applied_and_a_line_fits_it() {
+    let Some(folder) = shared_data("radiology/dicom/real") else {
+        return;
+    };
+    let path = folder.join("VOILUT_8bit_vlut_04.dcm");
+    let film = load_film(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let object = open(&bytes, &path).unwrap();
+    let item = first_item(&object, tags::VOILUT_SEQUENCE).unwrap();
+    let descriptor = numbers(item, tags::LUT_DESCRIPTOR);
+    let entries: Vec<u16> = item.get(tags::LUT_DATA).unwrap().to_multi_int().unwrap();
+    let highest = 2_f64.powf(descriptor[2]) - 1.0;
+    let window = default_window(&film);
+    assert!(window.is_table());
+    for &value in &film.pixels {
+        let at = (f64::from(value) - descriptor[1]).clamp(0.0, entries.len() as f64 - 1.0);
+        let expected = f64::from(entries[at as usize]) / highest;
+        let found = f64::from(window.level(f32::from(value)));
+        assert!(
+            (found - expected).abs() < 1e-4,
+            "{value}: {found} {expected}"
+        );
+    }
+    assert!(!window.without_table().is_table());
 }
 
 #[test]

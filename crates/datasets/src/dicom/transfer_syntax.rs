@@ -15,8 +15,8 @@ const KNOWN: [(&str, &str, bool); 25] = [
     (".4.51", "JPEG extended", true),
     (".4.57", "JPEG lossless", true),
     (".4.70", "JPEG lossless, first-order prediction", true),
-    (".4.80", "JPEG-LS lossless", false),
-    (".4.81", "JPEG-LS near-lossless", false),
+    (".4.80", "JPEG-LS lossless", true),
+    (".4.81", "JPEG-LS near-lossless", true),
     (".4.90", "JPEG 2000 lossless", true),
     (".4.91", "JPEG 2000", true),
     (".4.92", "JPEG 2000 multi-component lossless", false),
@@ -56,4 +56,9 @@ pub(super) fn is_jpeg(uid: &str) -> bool {
         uid.strip_prefix(ROOT),
         Some(".4.50" | ".4.51" | ".4.57" | ".4.70")
     )
+}
+
+/// Whether the pixels of this transfer syntax are JPEG-LS.
+pub(super) fn is_jpeg_ls(uid: &str) -> bool {
+    matches!(uid.strip_prefix(ROOT), Some(".4.80" | ".4.81"))
 }

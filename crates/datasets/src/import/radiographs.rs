@@ -16,9 +16,11 @@ use crate::split::split_of;
 mod boxes;
 mod check;
 mod files;
+mod privacy;
 
 use check::CheckedFilm;
 use files::Candidate;
+use privacy::PrivacyCounts;
 
 /// Where radiographs and what is known about them are.
 #[derive(Debug, Clone, Default)]
@@ -225,6 +227,7 @@ impl Draft {
         let mut first_of: BTreeMap<String, String> = BTreeMap::new();
         let mut kinds: BTreeMap<&'static str, usize> = BTreeMap::new();
         let mut badges: BTreeMap<String, usize> = BTreeMap::new();
+        let mut privacy = PrivacyCounts::default();
         let mut n_other_scheme = 0;
         for (candidate, film) in candidates.iter().zip(checked) {
             let film = match film {
@@ -241,6 +244,7 @@ impl Draft {
             }
             first_of.insert(film.hash.clone(), candidate.shown.clone());
             *kinds.entry(film.kind).or_default() += 1;
+            privacy.add(film.privacy);
             for badge in film.badges {
                 *badges.entry(badge).or_default() += 1;
             }
@@ -280,6 +284,7 @@ impl Draft {
             self.records.push(record);
         }
         self.describe_films(&kinds, &badges);
+        self.warnings.extend(privacy.warnings());
         self.warn_about_patients(rows);
         if n_other_scheme > 0 {
             self.warnings.push(format!(

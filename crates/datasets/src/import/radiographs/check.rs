@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::super::ImportError;
 use super::files::Candidate;
+use crate::dicom::Privacy;
 use crate::film::{self, Format};
 
 /// Films between two calls of the progress function: well under a second of work.
@@ -27,6 +28,7 @@ pub(super) struct CheckedFilm {
     pub(super) facts: BTreeMap<String, String>,
     pub(super) patient: Option<String>,
     pub(super) badges: Vec<String>,
+    pub(super) privacy: Privacy,
 }
 
 /// Checks all films on all cores; the answers are in the order of `candidates`.
@@ -74,6 +76,7 @@ fn check(candidate: &Candidate) -> Result<CheckedFilm, String> {
         facts,
         patient: loaded.patient,
         badges: loaded.film.badges,
+        privacy: loaded.privacy,
     })
 }
 
