@@ -2,6 +2,8 @@
 
 mod ablation;
 mod arguments;
+#[cfg(test)]
+mod command_line_page;
 mod concepts;
 mod evaluation;
 mod explanations;
