@@ -38,7 +38,7 @@ fn page() -> String {
         if noun.get_name() == "help" || noun.is_hide_set() {
             continue;
         }
-        let _ = write!(page, "\n## {}\n\n{}.\n", noun.get_name(), about(noun));
+        write!(page, "\n## {}\n\n{}.\n", noun.get_name(), about(noun)).unwrap();
         let mut verbs = noun
             .get_subcommands()
             .filter(|verb| verb.get_name() != "help" && !verb.is_hide_set())
@@ -48,7 +48,7 @@ fn page() -> String {
         }
         for verb in verbs {
             let name = format!("{} {}", noun.get_name(), verb.get_name());
-            let _ = write!(page, "\n### {name}\n\n{}.\n", about(verb));
+            write!(page, "\n### {name}\n\n{}.\n", about(verb)).unwrap();
             details(&mut page, verb);
         }
     }
@@ -65,11 +65,11 @@ fn details(page: &mut String, command: &Command) {
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ").replace('\n', " ");
     let words: Vec<_> = usage.split_whitespace().collect();
-    let _ = write!(page, "\n```text\n{}\n```\n\n", words.join(" "));
+    write!(page, "\n```text\n{}\n```\n\n", words.join(" ")).unwrap();
     options(page, command, false);
     let examples = examples(command);
     if !examples.is_empty() {
-        let _ = write!(page, "\n```text\n{}\n```\n", examples.join("\n"));
+        write!(page, "\n```text\n{}\n```\n", examples.join("\n")).unwrap();
     }
 }
 
@@ -95,15 +95,16 @@ fn options(page: &mut String, command: &Command, global: bool) {
             continue;
         }
         let help = argument.get_help().map(ToString::to_string);
-        let _ = writeln!(
+        writeln!(
             rows,
             "| `{}` | {} |",
             written(argument).replace('|', "\\|"),
             cell(&(help.unwrap_or_default() + &values(argument)))
-        );
+        )
+        .unwrap();
     }
     if !rows.is_empty() {
-        let _ = write!(page, "| argument | meaning |\n|---|---|\n{rows}");
+        write!(page, "| argument | meaning |\n|---|---|\n{rows}").unwrap();
     }
 }
 
@@ -140,7 +141,7 @@ fn values(argument: &Arg) -> String {
         .map(|value| format!("`{}`", value.get_name()))
         .collect();
     if argument.get_action().takes_values() && !choices.is_empty() {
-        let _ = write!(said, "; one of {}", choices.join(", "));
+        write!(said, "; one of {}", choices.join(", ")).unwrap();
     }
     let defaults: Vec<_> = argument
         .get_default_values()
@@ -148,7 +149,7 @@ fn values(argument: &Arg) -> String {
         .map(|value| format!("`{}`", value.to_string_lossy()))
         .collect();
     if argument.get_action().takes_values() && !defaults.is_empty() {
-        let _ = write!(said, "; without it {}", defaults.join(", "));
+        write!(said, "; without it {}", defaults.join(", ")).unwrap();
     }
     if argument.is_required_set() && argument.get_long().is_some() {
         said.push_str("; required");
@@ -189,7 +190,6 @@ fn commands(text: &str) -> Vec<Vec<String>> {
     while let Some(c) = characters.next() {
         match (quote, c) {
             (Some(open), _) if c == open => quote = None,
-            (Some(_), _) => word.get_or_insert_default().push(c),
             (None, '\'' | '"') => {
                 quote = Some(c);
                 word.get_or_insert_default();
@@ -205,7 +205,7 @@ fn commands(text: &str) -> Vec<Vec<String>> {
                     commands.push(Vec::new());
                 }
             }
-            (None, _) => word.get_or_insert_default().push(c),
+            _ => word.get_or_insert_default().push(c),
         }
     }
     commands.last_mut().unwrap().extend(word);
@@ -317,7 +317,7 @@ fn a_shells_text_is_read_as_words() {
     let text = "a 'b c' \"d\" # e\nfor D in x; do\n  fluoroscope f \\\n g; done && h > i";
     let read = commands(text);
     assert_eq!(read[0], ["a", "b c", "d"]);
-    assert_eq!(read[2], ["do", "fluoroscope", "f", "g"][..1]);
+    assert_eq!(read[2], ["do"]);
     assert_eq!(own_words(&read[3]).unwrap(), ["fluoroscope", "f", "g"]);
     assert_eq!(read.last().unwrap(), &["i"]);
     assert!(own_words(&read[0]).is_none());

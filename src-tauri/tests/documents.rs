@@ -6,9 +6,11 @@
 //! `src/command_line_page.rs`.
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails its test")]
+#![expect(
+    clippy::print_stdout,
+    reason = "what is not run is listed for whoever reads the test's output"
+)]
 
-#[path = "support/executable.rs"]
-mod executable;
 #[path = "support/pages.rs"]
 mod pages;
 
@@ -23,14 +25,38 @@ const FIRST: &str = "docs/researchers.md";
 const ELSEWHERE: &[(&str, &str)] = &[("docs/data.md", "src-tauri/tests/interactions.rs")];
 /// How many blocks of each page are not run, and why.
 const NOT_RUN: &[(&str, usize, &str)] = &[
-    ("README.md", 7, "builds, opens windows, needs downloads or hours"),
-    ("docs/dictionaries.md", 3, "needs Python with the other tools, and files of rows"),
-    ("docs/gpu.md", 3, "needs a graphics card or the CUDA compiler"),
-    ("docs/installing.md", 4, "builds, and installs as root: scripts/check_packages.sh"),
+    (
+        "README.md",
+        7,
+        "builds, opens windows, needs downloads or hours",
+    ),
+    (
+        "docs/dictionaries.md",
+        3,
+        "needs Python with the other tools, and files of rows",
+    ),
+    (
+        "docs/gpu.md",
+        3,
+        "needs a graphics card or the CUDA compiler",
+    ),
+    (
+        "docs/installing.md",
+        4,
+        "builds, and installs as root: scripts/check_packages.sh",
+    ),
     ("docs/labels.md", 1, "needs a language model"),
     ("docs/recommenders.md", 2, "needs a download and hours"),
-    ("docs/review.md", 1, "needs answers that a reader saved in a browser"),
-    ("docs/speed.md", 1, "needs Python with the other tools, and models"),
+    (
+        "docs/review.md",
+        1,
+        "needs answers that a reader saved in a browser",
+    ),
+    (
+        "docs/speed.md",
+        1,
+        "needs Python with the other tools, and models",
+    ),
     ("docs/steering.md", 1, "builds the demo and compiles"),
 ];
 
@@ -42,8 +68,9 @@ fn page(name: &str) -> String {
 fn names() -> Vec<String> {
     let mut names = vec!["README.md".to_owned()];
     for entry in std::fs::read_dir(root().join("docs")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if name.ends_with(".md") {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            let name = path.file_name().unwrap().to_string_lossy();
             names.push(format!("docs/{name}"));
         }
     }
@@ -112,7 +139,11 @@ fn the_commands_of_the_documents_run_as_they_stand() {
     let first = dir.path().join("first");
     std::fs::create_dir(&first).unwrap();
     let said = run(FIRST, &first);
-    for word in ["Findings gained:", "All ", " files are as they were recorded"] {
+    for word in [
+        "Findings gained:",
+        "All ",
+        " files are as they were recorded",
+    ] {
         assert!(said.contains(word), "{word}: {said}");
     }
     // A dictionary for every page that speaks of one, with decisions of two readers to compare.

@@ -12,7 +12,10 @@ pub(crate) struct Block {
 
 /// The repository's root.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
 }
 
 /// The blocks of a page that are marked `sh`, or `sh norun` where they need a model, a download, a
@@ -22,8 +25,18 @@ pub(crate) fn blocks_of(page: &str) -> Vec<Block> {
     let mut block: Option<Block> = None;
     for line in page.lines() {
         match (&mut block, line.trim_end()) {
-            (None, "```sh") => block = Some(Block { commands: String::new(), runs: true }),
-            (None, "```sh norun") => block = Some(Block { commands: String::new(), runs: false }),
+            (None, "```sh") => {
+                block = Some(Block {
+                    commands: String::new(),
+                    runs: true,
+                });
+            }
+            (None, "```sh norun") => {
+                block = Some(Block {
+                    commands: String::new(),
+                    runs: false,
+                });
+            }
             (None, other) => assert!(!other.starts_with("```sh"), "\"{other}\" is no known mark"),
             (Some(_), "```") => blocks.extend(block.take()),
             (Some(open), text) => {
@@ -39,5 +52,8 @@ pub(crate) fn blocks_of(page: &str) -> Vec<Block> {
 /// The commands of a page that are to run.
 pub(crate) fn commands_of(page: &str) -> String {
     let blocks = blocks_of(page).into_iter();
-    blocks.filter(|block| block.runs).map(|block| block.commands).collect()
+    blocks
+        .filter(|block| block.runs)
+        .map(|block| block.commands)
+        .collect()
 }
