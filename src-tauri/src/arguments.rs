@@ -38,6 +38,9 @@ pub(crate) use sae::{
 #[derive(Debug, Parser)]
 #[command(name = "fluoroscope", version, about, disable_help_subcommand = false)]
 pub(crate) struct Arguments {
+    /// Project to open in the window: its folder or its .fluoroscope file.
+    #[arg(value_name = "PROJECT")]
+    pub(crate) path: Option<PathBuf>,
     /// What to do; without it, the window opens.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -124,7 +127,7 @@ pub(crate) enum Command {
     /// Open the window on a project.
     #[command(after_help = "Example: fluoroscope open my-demo")]
     Open {
-        /// The project.
+        /// The project's folder or its .fluoroscope file.
         dir: PathBuf,
     },
     /// Make, check, back up a project.

@@ -2,6 +2,8 @@
 
 mod ablation;
 mod arguments;
+#[cfg(test)]
+mod command_line_page;
 mod concepts;
 mod evaluation;
 mod explanations;
@@ -54,8 +56,14 @@ fn run(arguments: &Arguments) -> engine::Result<ExitCode> {
         }),
     )?;
     let job = terminal::job_context()?;
+    if let (Some(path), Some(_)) = (&arguments.path, &arguments.command) {
+        return Err(engine::EngineError::request(format!(
+            "\"{}\" stands before a command; name the project a command works on with --project",
+            path.display()
+        )));
+    }
     match &arguments.command {
-        None => open_window::open(arguments, arguments.project.as_deref()),
+        None => open_window::open(arguments, open_window::given(arguments)?),
         Some(Command::Open { dir }) => open_window::open(arguments, Some(dir)),
         Some(Command::Bench(BenchCommand::Ui { features })) => {
             terminal::print(&bench_ui(*features));

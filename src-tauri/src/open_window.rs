@@ -12,6 +12,19 @@ use crate::{terminal, window};
 /// Folder that the start screen offers for the demo project.
 const DEMO_FOLDER: &str = "fluoroscope-demo";
 
+/// The project that a command line without a command names.
+pub(crate) fn given(arguments: &Arguments) -> Result<Option<&Path>> {
+    match arguments.path.as_deref() {
+        Some(path) if !path.exists() => Err(EngineError::request(format!(
+            "\"{}\" is neither a command nor a project's folder or file; fluoroscope --help lists \
+             the commands",
+            path.display()
+        ))),
+        Some(path) => Ok(Some(path)),
+        None => Ok(arguments.project.as_deref()),
+    }
+}
+
 /// Opens the window on `project`, on the current folder if that is one, or on the start screen.
 pub(crate) fn open(arguments: &Arguments, project: Option<&Path>) -> Result<ExitCode> {
     let start = start_at(&arguments.window)?;

@@ -8,11 +8,14 @@ mod support;
 
 #[path = "support/executable.rs"]
 mod executable;
+#[path = "support/pages.rs"]
+mod pages;
 
 use std::path::Path;
 use std::process::Command;
 
 use executable::run;
+use pages::{commands_of, root};
 use serde_json::Value;
 
 /// Runs a command that must succeed and returns its JSON.
@@ -23,22 +26,13 @@ fn json(dir: &Path, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The commands of a page, which stand in blocks marked `sh`.
-fn commands_of(page: &str) -> String {
-    let blocks = page.split("```sh\n").skip(1);
-    blocks
-        .filter_map(|block| block.split_once("```"))
-        .map(|(commands, _)| commands)
-        .collect()
-}
-
 #[test]
 fn the_examples_of_the_documentation_run_as_they_stand() {
     let Some(data) = support::shared("data/recommender") else {
         return;
     };
-    let page = include_str!("../../docs/data.md");
-    let commands = commands_of(page);
+    let page = std::fs::read_to_string(root().join("docs/data.md")).unwrap();
+    let commands = commands_of(&page);
     assert_eq!(
         commands.matches("import-interactions").count(),
         7,

@@ -223,11 +223,12 @@ impl Engine {
         lock(&self.shared.settings).recent()
     }
 
-    /// Opens a project; `Event::ProjectChanged` follows.
+    /// Opens a project by its folder or its `.fluoroscope` file; `Event::ProjectChanged` follows.
     ///
     /// # Errors
     /// When the folder is no project, or a newer version made it, or another process has it open.
     pub fn open_project(&self, dir: &Path) -> Result<()> {
+        let dir = &store::Project::folder_of(dir)?;
         if let Ok(open) = self.shared.session()
             && dir.canonicalize().ok() == open.root().canonicalize().ok()
         {

@@ -48,7 +48,7 @@ impl Session {
         Ok(Self::with(Project::create(dir)?))
     }
 
-    /// Opens a project.
+    /// Opens a project by its folder or by its `.fluoroscope` file.
     ///
     /// # Errors
     /// When the folder is no project, a newer version made it, or another process has it open.

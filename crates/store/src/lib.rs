@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! project.json                       format version
+//! <name>.fluoroscope                 what a desktop opens the project by
 //! artefacts.jsonl                    one line per finished artefact, with the hash of its hashes.json
 //! datasets/<name>/                   manifest.json samples.jsonl catalogue.jsonl images/ …
 //! models/<name>/                     what the model needs
@@ -43,6 +44,7 @@ mod mapped_file;
 mod names;
 mod project;
 mod project_check;
+mod project_link;
 mod project_lock;
 mod reviews;
 mod shard_reader;

@@ -15,7 +15,7 @@ use crate::ledger::{Ledger, folder_names};
 use crate::project_lock::ProjectLock;
 use crate::reviews::Reviews;
 use crate::thumbnails::Thumbnails;
-use crate::{Durability, ParentHash, Result, StoreError, hashes, write_atomically};
+use crate::{Durability, ParentHash, Result, StoreError, hashes, project_link, write_atomically};
 
 /// Newest project format this build reads and writes.
 pub(crate) const FORMAT: u64 = 1;
@@ -108,20 +108,36 @@ impl Project {
         Self::open(dir)
     }
 
-    /// Opens the project in `dir`; leftovers of jobs that were killed are cleared away.
+    /// The folder that `path` opens: the one it lies in where it is a project's `.fluoroscope`
+    /// file, else `path` itself, whether there is a project in it or not.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] or [`StoreError::NewerVersion`] if the file is not as expected.
+    pub fn folder_of(path: &Path) -> Result<PathBuf> {
+        project_link::folder_of(path)
+    }
+
+    /// Opens the project in the folder `dir`, or the one whose `.fluoroscope` file `dir` is;
+    /// leftovers of jobs that were killed are cleared away.
     ///
     /// # Errors
     /// [`StoreError::NotAProject`], [`StoreError::NewerVersion`] (nothing is changed then),
     /// [`StoreError::Locked`] while another process has it open, [`StoreError::Damaged`] if
     /// `project.json` cannot be read.
     pub fn open(dir: &Path) -> Result<Self> {
+        let dir = &project_link::folder_of(dir)?;
         read_project_file(dir)?;
         let lock = ProjectLock::take(dir)?;
         let scratch = dir.join(SCRATCH);
         if scratch.exists() {
             fs::remove_dir_all(&scratch).at(&scratch)?;
         }
-        let (reviews, notices) = Reviews::open(dir)?;
+        let (reviews, mut notices) = Reviews::open(dir)?;
+        if let Err(error) = project_link::ensure(dir) {
+            notices.push(format!(
+                "The file that the desktop opens this project by cannot be written: {error}"
+            ));
+        }
         Ok(Self {
             root: dir.to_owned(),
             ledger: Mutex::new(Ledger::open(dir)?),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::error::AtPath as _;
 use crate::hashes::{ArtefactHashes, HASHES_FILE, blake3_of_file, files_below};
 use crate::project::project_file_fault;
+use crate::project_link;
 use crate::{ArtefactId, ArtefactKind, FileHash, Project, Result, StoreError};
 
 /// One thing that is wrong with a project.
@@ -64,6 +65,9 @@ impl Project {
         };
         if let Some(what) = project_file_fault(self.root())? {
             check.fault(self.root().join("project.json"), what);
+        }
+        for (file, what) in project_link::faults(self.root())? {
+            check.fault(file, what);
         }
         check.ledger()?;
         for (file, what) in self.reviews.faults()? {

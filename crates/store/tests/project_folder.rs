@@ -147,6 +147,35 @@ fn only_one_open_project_at_a_time_and_the_holder_is_named() {
 }
 
 #[test]
+fn a_project_opens_by_its_own_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("chest films");
+    let file = root.join("chest films.fluoroscope");
+    drop(Project::create(&root).unwrap());
+    assert_eq!(
+        fs::read_to_string(&file).unwrap(),
+        "{\"fluoroscope\":\"project\",\"format\":1}\n"
+    );
+    let project = Project::open(&file).unwrap();
+    assert_eq!(project.root(), root);
+    assert!(faults(&project).is_empty());
+    drop(project);
+    // An older project gets its file when it is opened; one that was renamed keeps its own.
+    fs::remove_file(&file).unwrap();
+    drop(Project::open(&root).unwrap());
+    let moved = dir.path().join("films");
+    fs::rename(&root, &moved).unwrap();
+    let file = moved.join("chest films.fluoroscope");
+    drop(Project::open(&file).unwrap());
+    assert!(!moved.join("films.fluoroscope").exists());
+    // Apart from its project it opens nothing, and says why.
+    let lost = dir.path().join("lost.fluoroscope");
+    fs::copy(&file, &lost).unwrap();
+    let error = Project::open(&lost).unwrap_err().to_string();
+    assert!(error.contains("no project.json"), "{error}");
+}
+
+#[test]
 fn a_newer_project_is_refused_and_unchanged() {
     let dir = tempfile::tempdir().unwrap();
     drop(Project::create(dir.path()).unwrap());
@@ -406,7 +435,14 @@ fn a_flipped_byte_is_found_in_any_file() {
         check_flip(dir.path(), file, 61);
     }
     // Bytes all over the records themselves.
-    for file in ["project.json", "artefacts.jsonl", "saes/s/hashes.json"] {
+    let link = dir.path().file_name().unwrap().to_string_lossy();
+    let link = format!("{link}.fluoroscope");
+    for file in [
+        "project.json",
+        "artefacts.jsonl",
+        "saes/s/hashes.json",
+        &link,
+    ] {
         for at in (0..fs::read(dir.path().join(file)).unwrap().len()).step_by(13) {
             check_flip(dir.path(), file, at);
         }

@@ -98,6 +98,7 @@ fn bundle_settings(description: &Config, notices: &Path) -> Result<BundleSetting
         resources_map: Some(resources(bundle.resources.as_ref(), notices)?),
         license: bundle.license.clone(),
         category,
+        file_associations: bundle.file_associations.clone(),
         short_description: bundle.short_description.clone(),
         long_description: bundle.long_description.clone(),
         deb: DebianSettings {
@@ -105,11 +106,14 @@ fn bundle_settings(description: &Config, notices: &Path) -> Result<BundleSetting
             recommends: deb.recommends.clone(),
             section: deb.section.clone(),
             files: deb.files.clone(),
+            desktop_template: deb.desktop_template.clone(),
             ..DebianSettings::default()
         },
         rpm: RpmSettings {
             depends: rpm.depends.clone(),
             release: rpm.release.clone(),
+            files: rpm.files.clone(),
+            desktop_template: rpm.desktop_template.clone(),
             ..RpmSettings::default()
         },
         windows: WindowsSettings {
@@ -162,15 +166,36 @@ mod tests {
         for icon in &description.bundle.icon {
             assert!(folder.join(icon).is_file(), "{icon}");
         }
-        for file in description.bundle.linux.deb.files.values() {
+        let linux = &description.bundle.linux;
+        let files = linux.deb.files.values().chain(linux.rpm.files.values());
+        let templates = [&linux.deb.desktop_template, &linux.rpm.desktop_template];
+        let mut n = 0;
+        for file in files.chain(templates.into_iter().flatten()) {
             assert!(folder.join(file).is_file(), "{}", file.display());
+            n += 1;
         }
+        assert_eq!(n, 5);
         let Some(BundleResources::Map(resources)) = &description.bundle.resources else {
             panic!("resources must be a map");
         };
         for path in resources.keys() {
             assert!(folder.join(path).exists(), "{path}");
         }
+    }
+
+    #[test]
+    fn a_projects_file_is_known_to_every_system() {
+        let description = description();
+        let [association] = &description.bundle.file_associations.as_deref().unwrap() else {
+            panic!("one association");
+        };
+        let extension = &association.ext[0].0;
+        let kind = association.mime_type.as_deref().unwrap();
+        let types = std::fs::read_to_string("../linux/fluoroscope.xml").unwrap();
+        assert!(types.contains(&format!("<mime-type type=\"{kind}\">")));
+        assert!(types.contains(&format!("<glob pattern=\"*.{extension}\"/>")));
+        let entry = std::fs::read_to_string("../linux/fluoroscope.desktop").unwrap();
+        assert!(entry.contains("MimeType={{mime_type}};") && entry.contains("Exec={{exec}} %f\n"));
     }
 
     #[test]

@@ -230,7 +230,8 @@ impl App {
         }
     }
 
-    /// A project folder dropped on the window is opened; anything else goes to the import form.
+    /// What is dropped on the window is opened as a project while none is open, and so is a
+    /// project's file at any time; anything else goes to the import form.
     fn drops(&mut self, ctx: &Context) {
         let dropped = ctx.input(|input| {
             input
@@ -244,7 +245,7 @@ impl App {
                 .collect::<Vec<_>>()
         });
         for path in dropped {
-            if self.seen.project.is_some() {
+            if self.seen.project.is_some() && !path.ends_with(".fluoroscope") {
                 self.screens.data.import_path(&path);
                 self.screen = Screen::Data;
             } else {
