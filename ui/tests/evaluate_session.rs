@@ -55,6 +55,6 @@ fn measured_once_and_there_at_the_next_start() {
     let row = format!("FVU  lower  {:.3}", fvu.value);
     harness.get_by_label_contains(&row);
     // Planted tastes, and the density of every feature.
-    harness.get_by_label_contains("Planted concepts: the best single feature of each");
-    harness.get_by_label_contains("How many features are how dense");
+    harness.get_by_label("Save as SVG: Planted concepts: the best single feature of each");
+    harness.get_by_label("Save as PNG: How many features are how dense");
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use sae::Metric;
 use schema::{DatasetKind, FeatureId};
-use store::{ArtefactKind, HarvestReader};
+use store::{ArtefactId, ArtefactKind, HarvestReader};
 
 use crate::error::{EngineError, Result};
 use crate::evaluate_sae::EvaluateRequest;
@@ -274,9 +274,15 @@ impl Session {
     /// Scores of the newest run of explanations or concepts of a dictionary.
     fn explanation_scores(&self, sae: &str) -> Result<Option<ExplanationScores>> {
         let mut newest: Option<ExplanationScores> = None;
+        let own = ArtefactId::new(ArtefactKind::Sae, sae)?;
         for run in self.explanation_runs()? {
+            // A run is a large file: its record tells whether it is worth reading.
+            let made_from = self.project.hashes(ArtefactKind::Explanations, &run)?;
+            if made_from.parents.iter().all(|one| one.artefact != own) {
+                continue;
+            }
             let view = self.explanations_run(&run)?;
-            if view.sae != sae || newest.as_ref().is_some_and(|n| n.at >= view.settings.at) {
+            if newest.as_ref().is_some_and(|n| n.at >= view.settings.at) {
                 continue;
             }
             newest = Some(ExplanationScores {

@@ -177,8 +177,10 @@ fn files(session: &Session, folder: &Path) {
         }
         let png = std::fs::read(folder.join(format!("png/{}.png", chart.id))).unwrap();
         assert_eq!(png[1..4], *b"PNG");
+        keep_picture(&format!("report-{}.png", chart.id), &png);
     }
     let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
+    keep_picture("report.html", page.as_bytes());
     assert!(page.contains("default-src 'none'") && page.contains("not for diagnosis"));
     for word in [
         " src=",
@@ -217,6 +219,13 @@ fn files(session: &Session, folder: &Path) {
         refused.to_string().contains("no chart no-such"),
         "{refused}"
     );
+}
+
+/// Keeps a file for a person to look at, where `FLUOROSCOPE_PICTURES` names a folder.
+fn keep_picture(name: &str, bytes: &[u8]) {
+    if let Some(folder) = std::env::var_os("FLUOROSCOPE_PICTURES") {
+        std::fs::write(Path::new(&folder).join(name), bytes).unwrap();
+    }
 }
 
 /// A dictionary that is replaced by another makes its report out of date, which is said; the next

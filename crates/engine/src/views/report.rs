@@ -125,7 +125,7 @@ pub struct Chart {
 
 impl Chart {
     /// Least and largest value of the axis: what it covers, all values, their intervals and the
-    /// reference.
+    /// reference, with some room beyond what it would not cover.
     pub fn range(&self) -> [f64; 2] {
         let values = self.series.iter().flat_map(|series| &series.values);
         let ends = values.flatten().flat_map(|one| {
@@ -138,7 +138,12 @@ impl Chart {
             [low.min(value), high.max(value)]
         });
         if high > low {
-            [low, high]
+            let room = 0.04 * (high - low);
+            let [least, most] = self.axis.covers;
+            [
+                if low < least { low - room } else { low },
+                if high > most { high + room } else { high },
+            ]
         } else {
             [low - 0.5, low + 0.5]
         }
@@ -297,6 +302,7 @@ mod tests {
         assert_eq!(ticks.len(), 6);
         assert!((ticks[1] - 0.2).abs() < 1e-12 && ticks[0] == 0.0);
         let wide = chart(&[-1.3, 734.0], [0.0, 0.0]);
+        assert!(wide.range()[0] < -1.3 && wide.range()[1] > 734.0);
         assert_eq!(wide.ticks(), [0.0, 200.0, 400.0, 600.0]);
         assert_eq!(chart(&[], [2.0, 2.0]).range(), [1.5, 2.5]);
     }
