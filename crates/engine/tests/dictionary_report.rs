@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use engine::views::{Event, ImportRequest, JobEnd, ReportPart, figure};
+use engine::views::{DictionaryReport, Event, ImportRequest, JobEnd, ReportPart, figure};
 use engine::{
     Engine, EvaluateRequest, ExplainRequest, HarvestRequest, JobContext, ReportFiles, Session,
 };
@@ -159,26 +159,7 @@ fn files(session: &Session, folder: &Path) {
     };
     let written = Session::write_report(&report, &files, &job).unwrap();
     assert_eq!(written.len(), 2 + 2 * report.charts.len());
-    for chart in &report.charts {
-        let svg = std::fs::read_to_string(folder.join(format!("svg/{}.svg", chart.id))).unwrap();
-        assert!(svg.contains(&chart.title) && svg.contains("not for diagnosis"));
-        for value in chart
-            .series
-            .iter()
-            .flat_map(|series| &series.values)
-            .flatten()
-        {
-            let words = if value.interval.is_none() && value.value >= 1.0 && chart.id == "density" {
-                format!("{:.0}", value.value)
-            } else {
-                figure(value.value)
-            };
-            assert!(svg.contains(&words), "{}: {words}", chart.id);
-        }
-        let png = std::fs::read(folder.join(format!("png/{}.png", chart.id))).unwrap();
-        assert_eq!(png[1..4], *b"PNG");
-        keep_picture(&format!("report-{}.png", chart.id), &png);
-    }
+    charts(&report, folder);
     let page = std::fs::read_to_string(folder.join("report.html")).unwrap();
     keep_picture("report.html", page.as_bytes());
     assert!(page.contains("default-src 'none'") && page.contains("not for diagnosis"));
@@ -219,6 +200,30 @@ fn files(session: &Session, folder: &Path) {
         refused.to_string().contains("no chart no-such"),
         "{refused}"
     );
+}
+
+/// Every chart as a file, with each of its values.
+fn charts(report: &DictionaryReport, folder: &Path) {
+    for chart in &report.charts {
+        let svg = std::fs::read_to_string(folder.join(format!("svg/{}.svg", chart.id))).unwrap();
+        assert!(svg.contains(&chart.title) && svg.contains("not for diagnosis"));
+        for value in chart
+            .series
+            .iter()
+            .flat_map(|series| &series.values)
+            .flatten()
+        {
+            let words = if value.interval.is_none() && value.value >= 1.0 && chart.id == "density" {
+                format!("{:.0}", value.value)
+            } else {
+                figure(value.value)
+            };
+            assert!(svg.contains(&words), "{}: {words}", chart.id);
+        }
+        let png = std::fs::read(folder.join(format!("png/{}.png", chart.id))).unwrap();
+        assert_eq!(png[1..4], *b"PNG");
+        keep_picture(&format!("report-{}.png", chart.id), &png);
+    }
 }
 
 /// Keeps a file for a person to look at, where `FLUOROSCOPE_PICTURES` names a folder.

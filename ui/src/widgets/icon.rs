@@ -48,16 +48,7 @@ pub(crate) fn paint(painter: &Painter, screen: Screen, centre: Pos2, colour: Col
             );
             painter.line(vec![at(-9.0, -9.0), at(-9.0, 9.0), at(9.0, 9.0)], stroke);
         }
-        Screen::Gallery => {
-            for (x, y) in [(-4.5, -4.5), (4.5, -4.5), (-4.5, 4.5), (4.5, 4.5)] {
-                painter.rect_stroke(
-                    Rect::from_center_size(at(x, y), Vec2::splat(7.0)),
-                    1.5,
-                    stroke,
-                    StrokeKind::Middle,
-                );
-            }
-        }
+        Screen::Gallery => cards(painter, centre, stroke),
         Screen::Feature => {
             painter.circle_stroke(at(-2.0, -2.0), 6.0, stroke);
             painter.line_segment([at(2.5, 2.5), at(8.5, 8.5)], stroke);
@@ -112,4 +103,16 @@ fn bars(painter: &Painter, centre: Pos2, stroke: Stroke) {
     }
     let ends = [Vec2::new(-9.5, 8.5), Vec2::new(9.5, 8.5)];
     painter.line_segment(ends.map(|end| centre + end), stroke);
+}
+
+/// Four cards.
+fn cards(painter: &Painter, centre: Pos2, stroke: Stroke) {
+    for (x, y) in [(-4.5, -4.5), (4.5, -4.5), (-4.5, 4.5), (4.5, 4.5)] {
+        painter.rect_stroke(
+            Rect::from_center_size(centre + Vec2::new(x, y), Vec2::splat(7.0)),
+            1.5,
+            stroke,
+            StrokeKind::Middle,
+        );
+    }
 }
