@@ -183,6 +183,16 @@ impl App {
         &mut self.screens.steer
     }
 
+    /// Where the feature page drew its large film last, for benchmarks.
+    pub(crate) fn large_film(&self) -> Option<egui::Rect> {
+        self.screens.feature.large.film_drawn()
+    }
+
+    /// Whether that film is shown otherwise than it came, for benchmarks.
+    pub(crate) fn large_film_is_changed(&self) -> bool {
+        self.screens.feature.large.is_window_changed()
+    }
+
     /// Queues a command as a panel does, for benchmarks.
     pub(crate) fn send(&self, command: Command) {
         self.commands.send(command);

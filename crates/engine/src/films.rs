@@ -7,7 +7,7 @@ use store::{Thumbnail, Thumbnails};
 
 use crate::decoding::{Decoded, DecodingCache, Limits};
 use crate::error::Result;
-use crate::views::{FilmPixels, FilmSize, FilmState};
+use crate::views::{FilmPixels, FilmSize, FilmState, HalvedFilm};
 
 /// Longest side of a thumbnail.
 const THUMBNAIL_SIDE: u32 = 160;
@@ -47,7 +47,10 @@ pub(crate) struct FilmCache(DecodingCache<FilmKey, FilmSource, FilmPixels>);
 impl FilmCache {
     /// `on_ready` is called from a decoding thread after each film.
     pub(crate) fn new(on_ready: Box<dyn Fn() + Send + Sync>) -> Result<Self> {
-        let bytes = |film: &FilmPixels| film.deep.len() * 2 + film.grey.len();
+        let bytes = |film: &FilmPixels| {
+            let halves: usize = film.halves.iter().map(|half| half.deep.len()).sum();
+            (film.deep.len() + halves) * 2 + film.grey.len()
+        };
         DecodingCache::new("films", LIMITS, (decode, bytes), on_ready).map(Self)
     }
 
@@ -97,6 +100,7 @@ fn thumbnail(source: &FilmSource) -> std::result::Result<FilmPixels, String> {
         width: copy.width,
         height: copy.height,
         deep: Vec::new(),
+        halves: Vec::new(),
         grey: copy.grey,
         windows: Vec::new(),
         badges: copy.badges,
@@ -132,7 +136,8 @@ fn full(path: &Path) -> std::result::Result<FilmPixels, String> {
     let window = datasets::default_window(&film);
     let grey = film.to_u8(&window);
     let mut windows = vec![window];
-    let own = [film.full_range(), film.percentile_window()];
+    let [lung, bone] = film.tissue_windows();
+    let own = [film.full_range(), film.percentile_window(), lung, bone];
     for other in film.windows.iter().cloned().chain(own) {
         let like = |known: &Window| {
             known.centre == other.centre
@@ -147,6 +152,7 @@ fn full(path: &Path) -> std::result::Result<FilmPixels, String> {
         width: film.width,
         height: film.height,
         original: [film.width, film.height],
+        halves: HalvedFilm::all_of(film.width, film.height, &film.pixels),
         deep: film.pixels,
         grey,
         windows,

@@ -532,6 +532,8 @@ pub struct FilmPixels {
     pub height: u32,
     /// 16-bit grey for a full film, row-major; empty for a thumbnail.
     pub deep: Vec<u16>,
+    /// The same at half the size, a quarter and so on, down to a few hundred pixels.
+    pub halves: Vec<HalvedFilm>,
     /// 8-bit grey through the default window, row-major.
     pub grey: Vec<u8>,
     /// Windows to offer, the default first. Units of `deep`.
@@ -543,6 +545,48 @@ pub struct FilmPixels {
     /// Where the edges point to in the patient, if the file says so.
     pub edges: Option<FilmEdges>,
 }
+
+/// A film at a half, a quarter, … of its size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HalvedFilm {
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// 16-bit grey, row-major.
+    pub deep: Vec<u16>,
+}
+
+impl HalvedFilm {
+    /// Copies of half the size, a quarter and so on: a film that is shown smaller than it is costs
+    /// no more to put through another window than the screen has pixels.
+    ///
+    /// # Shapes
+    /// - `deep`: row-major, `width * height`; anything else has no copies
+    pub fn all_of(width: u32, height: u32, deep: &[u16]) -> Vec<Self> {
+        let mut halves: Vec<Self> = Vec::new();
+        loop {
+            let (width, height, from) = halves.last().map_or((width, height, deep), |half| {
+                (half.width, half.height, &half.deep[..])
+            });
+            if width.max(height) <= SMALLEST_HALF {
+                return halves;
+            }
+            let (width, height, deep) = datasets::resize::halve(width, height, from);
+            if deep.is_empty() {
+                return halves;
+            }
+            halves.push(Self {
+                width,
+                height,
+                deep,
+            });
+        }
+    }
+}
+
+/// Side from which no smaller copy of a film is made.
+const SMALLEST_HALF: u32 = 512;
 
 /// Where a film asked for stands.
 #[derive(Debug, Clone, PartialEq)]

@@ -30,6 +30,20 @@ impl Film {
 
     /// The window from the 1st to the 99th percentile of the stored values.
     pub fn percentile_window(&self) -> Window {
+        self.window_between([0.01, 0.99], "1st to 99th percentile")
+    }
+
+    /// Windows from the film's own histogram, for lung (its dark 60 %) and for bone and mediastinum
+    /// (its bright 60 %).
+    pub fn tissue_windows(&self) -> [Window; 2] {
+        [
+            self.window_between([0.02, 0.6], "Lung (dark 60 %)"),
+            self.window_between([0.4, 0.995], "Bone and mediastinum (bright 60 %)"),
+        ]
+    }
+
+    /// The window between two quantiles of the stored values.
+    fn window_between(&self, shares: [f64; 2], name: &str) -> Window {
         let mut counts = vec![0_u32; 1 << 16];
         for &value in &self.pixels {
             counts[usize::from(value)] += 1;
@@ -45,7 +59,7 @@ impl Film {
             }
             65_535.0
         };
-        Window::between(at(0.01), at(0.99), "1st to 99th percentile")
+        Window::between(at(shares[0]), at(shares[1]), name)
     }
 
     /// 8-bit grey through `window`, row-major.
@@ -149,6 +163,23 @@ mod tests {
             badges: Vec::new(),
         };
         assert_eq!(film.to_u8(&film.full_range()), [0, 128, 255]);
+    }
+
+    #[test]
+    fn windows_come_from_the_histogram() {
+        let film = Film {
+            width: 10,
+            height: 10,
+            pixels: (0..100).collect(),
+            windows: Vec::new(),
+            badges: Vec::new(),
+        };
+        let [lung, bone] = film.tissue_windows();
+        assert_eq!(lung, Window::between(1.0, 59.0, "Lung (dark 60 %)"));
+        assert_eq!(
+            bone,
+            Window::between(39.0, 99.0, "Bone and mediastinum (bright 60 %)")
+        );
     }
 
     #[test]

@@ -6,11 +6,11 @@ use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
-    /// CPU time of a gallery frame against the 8 ms budget.
+    /// CPU time of frames of the gallery, the feature page and a film against the 8 ms budget.
     #[command(after_help = "Example: fluoroscope bench ui")]
     Ui {
         /// Features in the gallery.
-        #[arg(long, default_value_t = 20_000)]
+        #[arg(long, default_value_t = 200_000)]
         features: u32,
     },
     /// Time from letting go of a slider to the frame that shows the answer, on a project.

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::TrainRecommenderRequest;
 use engine::views::{
-    Event, ExampleContent, ExampleKind, ExampleView, FilmPixels, ItemView, JobView, Preferences,
-    RunRequest, SavedChange, TokenView,
+    Event, ExampleContent, ExampleKind, ExampleView, FilmPixels, HalvedFilm, ItemView, JobView,
+    Preferences, RunRequest, SavedChange, TokenView,
 };
 use schema::{Decision, FeatureId, JobId, PatchGrid, PositionClass, Split};
 
@@ -49,6 +49,8 @@ pub(crate) struct State {
 /// A project with three invented dictionaries: `films`, `reports` and `histories`.
 pub struct Invented {
     pub(crate) n_features: u32,
+    /// Side of a film in full.
+    pub(crate) film_side: u32,
     pub(crate) revision: AtomicU64,
     state: Mutex<State>,
 }
@@ -68,6 +70,7 @@ impl Invented {
     pub fn new(n_features: u32) -> Self {
         Self {
             n_features,
+            film_side: SIDE,
             revision: AtomicU64::new(1),
             state: Mutex::default(),
         }
@@ -235,12 +238,23 @@ pub(crate) fn film(side: u32) -> FilmPixels {
             ((1.0 - distance).clamp(0.0, 1.0) * 3600.0) as u16 + (i % 61) as u16
         })
         .collect();
+    let own = schema::Film {
+        width: side,
+        height: side,
+        pixels: deep.clone(),
+        windows: Vec::new(),
+        badges: Vec::new(),
+    };
+    let mut windows = vec![schema::Window::between(0.0, 3700.0, "File default")];
+    windows.extend([own.full_range(), own.percentile_window()]);
+    windows.extend(own.tissue_windows());
     FilmPixels {
+        halves: HalvedFilm::all_of(side, side, &deep),
         width: side,
         height: side,
         grey: deep.iter().map(|&value| (value / 16) as u8).collect(),
         deep,
-        windows: vec![schema::Window::between(0.0, 3700.0, "File default")],
+        windows,
         badges: Vec::new(),
         original: [side, side],
         edges: None,

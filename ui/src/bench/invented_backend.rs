@@ -139,7 +139,7 @@ impl Backend for Invented {
     fn film(&self, _dataset: &str, _sample: u32, size: FilmSize) -> FilmState {
         let side = match size {
             FilmSize::Thumbnail => 160,
-            FilmSize::Full => SIDE,
+            FilmSize::Full => self.film_side,
         };
         FilmState::Ready(Arc::new(film(side)))
     }

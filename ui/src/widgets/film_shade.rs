@@ -15,101 +15,83 @@ fn table(window: &Window, inverted: bool) -> Vec<Color32> {
         .collect()
 }
 
-/// The film through `window`, at most `max_side` pixels a side (every nth pixel otherwise).
-///
-/// A film without deep pixels is shown as it is, `window` in units of its 8-bit grey.
-pub(crate) fn shade(
-    film: &FilmPixels,
-    window: &Window,
-    inverted: bool,
-    max_side: usize,
-) -> ColorImage {
-    let (width, height) = (film.width as usize, film.height as usize);
-    let table = table(window, inverted);
-    let step = width.max(height).div_ceil(max_side.max(1)).max(1);
-    let deep = film.deep.len() == width * height;
-    if !deep && film.grey.len() != width * height {
-        return ColorImage::filled([1, 1], tokens::FILM_BACKGROUND);
-    }
-    let pixels: Vec<Color32> = if step == 1 && deep {
-        film.deep
-            .iter()
-            .map(|&value| table[usize::from(value)])
-            .collect()
-    } else {
-        let mut pixels = Vec::with_capacity(width.div_ceil(step) * height.div_ceil(step));
-        for row in (0..height).step_by(step) {
-            for column in (0..width).step_by(step) {
-                let i = row * width + column;
-                let value = if deep {
-                    film.deep[i]
-                } else {
-                    u16::from(film.grey[i])
-                };
-                pixels.push(table[usize::from(value)]);
-            }
-        }
-        pixels
-    };
-    ColorImage::new([width.div_ceil(step), height.div_ceil(step)], pixels)
+/// A film at one size: all its pixels, or its halves.
+#[derive(Clone, Copy)]
+pub(crate) struct Level<'a> {
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    deep: &'a [u16],
 }
 
-/// Windows to offer for a film: the file's own, then from its histogram.
-pub(crate) fn presets(film: &FilmPixels) -> Vec<Window> {
-    let mut counts = vec![0_u64; 1 << 16];
-    if film.deep.is_empty() {
-        for &value in &film.grey {
-            counts[usize::from(value)] += 1;
-        }
-    } else {
-        for &value in &film.deep {
-            counts[usize::from(value)] += 1;
-        }
-    }
-    let total: u64 = counts.iter().sum();
-    let at = |share: f64| -> f32 {
-        let mut seen = 0;
-        for (value, &count) in counts.iter().enumerate() {
-            seen += count;
-            if count > 0 && seen as f64 >= share * total as f64 {
-                return value as f32;
-            }
-        }
-        65_535.0
+/// The sizes of a film, the largest first.
+fn levels(film: &FilmPixels) -> impl Iterator<Item = Level<'_>> {
+    let whole = Level {
+        width: film.width,
+        height: film.height,
+        deep: &film.deep,
     };
-    let mut presets: Vec<Window> = if film.deep.is_empty() {
-        Vec::new()
-    } else {
-        film.windows.clone()
+    let halves = film.halves.iter().map(|half| Level {
+        width: half.width,
+        height: half.height,
+        deep: &half.deep,
+    });
+    std::iter::once(whole).chain(halves)
+}
+
+/// The smallest size of the film that has a pixel for each of `pixels` across the screen.
+pub(crate) fn level(film: &FilmPixels, pixels: f32) -> (usize, Level<'_>) {
+    let whole = Level {
+        width: film.width,
+        height: film.height,
+        deep: &film.deep,
     };
-    let own = [
-        Window::between(at(0.0), at(1.0), "Full range"),
-        Window::between(at(0.01), at(0.99), "1st to 99th percentile"),
-        Window::between(at(0.02), at(0.6), "Lung (dark 60 %)"),
-        Window::between(at(0.4), at(0.995), "Bone and mediastinum (bright 60 %)"),
-    ];
-    for window in own {
-        if presets.iter().all(|known| known.name != window.name) {
-            presets.push(window);
-        }
+    let fits = |level: &Level<'_>| level.width as f32 >= pixels;
+    let fitting = levels(film)
+        .enumerate()
+        .take_while(|(_, level)| fits(level));
+    fitting.last().unwrap_or((0, whole))
+}
+
+/// The size at a place of the list.
+pub(crate) fn level_at(film: &FilmPixels, at: usize) -> Option<Level<'_>> {
+    levels(film).nth(at)
+}
+
+/// How many sizes there are.
+pub(crate) fn n_levels(film: &FilmPixels) -> usize {
+    film.halves.len() + 1
+}
+
+/// Left, top, right and bottom of a part, in pixels of a level.
+pub(crate) type Part = [u32; 4];
+
+/// A part of a film through `window`; a pixel of background where the film is not what it says.
+pub(crate) fn shade(level: Level<'_>, part: Part, window: &Window, inverted: bool) -> ColorImage {
+    let [left, top, right, bottom] = part.map(|edge| edge as usize);
+    let (width, height) = (level.width as usize, level.height as usize);
+    if level.deep.len() != width * height || right > width || bottom > height || left >= right {
+        return ColorImage::filled([1, 1], tokens::FILM_BACKGROUND);
     }
-    presets
+    let table = table(window, inverted);
+    let mut pixels = Vec::with_capacity((right - left) * bottom.saturating_sub(top));
+    for row in level.deep.chunks_exact(width).take(bottom).skip(top) {
+        let greys = row[left..right]
+            .iter()
+            .map(|&value| table[usize::from(value)]);
+        pixels.extend(greys);
+    }
+    ColorImage::new([right - left, bottom.saturating_sub(top)], pixels)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn film(width: u32, height: u32, deep: Vec<u16>) -> FilmPixels {
-        FilmPixels {
+    fn level(width: u32, height: u32, deep: &[u16]) -> Level<'_> {
+        Level {
             width,
             height,
-            grey: Vec::new(),
             deep,
-            windows: Vec::new(),
-            badges: Vec::new(),
-            original: [width, height],
-            edges: None,
         }
     }
 
@@ -125,7 +107,7 @@ mod tests {
         };
         let window = Window::between(400.0, 3000.0, "test");
         let expected = reference.to_u8(&window);
-        let shaded = shade(&film(64, 64, values), &window, false, 4096);
+        let shaded = shade(level(64, 64, &values), [0, 0, 64, 64], &window, false);
         let difference = shaded
             .pixels
             .iter()
@@ -141,7 +123,7 @@ mod tests {
             function: schema::VoiFunction::Sigmoid,
             ..Window::between(0.0, 99.0, "test")
         };
-        let image = shade(&film(3, 1, vec![0, 50, 100]), &window, false, 64);
+        let image = shade(level(3, 1, &[0, 50, 100]), [0, 0, 3, 1], &window, false);
         let expected = [0.0, 50.0, 100.0_f32]
             .map(|x| 255.0 / (1.0 + (-4.0 * (x - window.centre) / window.width).exp()));
         for (pixel, expected) in image.pixels.iter().zip(expected) {
@@ -157,26 +139,38 @@ mod tests {
     #[test]
     fn inverting_turns_black_into_white() {
         let window = Window::between(0.0, 100.0, "test");
-        let image = shade(&film(2, 1, vec![0, 100]), &window, true, 64);
+        let image = shade(level(2, 1, &[0, 100]), [0, 0, 2, 1], &window, true);
         assert_eq!(image.pixels[0], tokens::grey(255));
         assert_eq!(image.pixels[1], tokens::grey(0));
     }
 
     #[test]
-    fn large_films_are_thinned_to_the_largest_texture() {
-        let image = shade(
-            &film(10, 6, vec![7; 60]),
-            &Window::between(0.0, 10.0, "test"),
-            false,
-            4,
-        );
-        assert_eq!(image.size, [4, 2]);
+    fn a_part_is_the_part_of_the_whole() {
+        let values: Vec<u16> = (0..60).collect();
+        let window = Window::between(0.0, 59.0, "test");
+        let whole = shade(level(10, 6, &values), [0, 0, 10, 6], &window, false);
+        let part = shade(level(10, 6, &values), [3, 1, 8, 5], &window, false);
+        assert_eq!(part.size, [5, 4]);
+        for y in 0..4 {
+            for x in 0..5 {
+                assert_eq!(part[(x, y)], whole[(x + 3, y + 1)]);
+            }
+        }
+        let beyond = shade(level(10, 6, &values), [3, 1, 11, 5], &window, false);
+        assert_eq!(beyond.size, [1, 1]);
     }
 
     #[test]
-    fn presets_come_from_the_histogram() {
-        let presets = presets(&film(10, 10, (0..100).collect()));
-        assert_eq!(presets[0], Window::between(0.0, 99.0, "Full range"));
-        assert_eq!(presets.len(), 4);
+    fn the_smallest_size_that_is_sharp_is_taken() {
+        let film = crate::bench::film_of_side(4096);
+        let widths = |pixels| level_of(&film, pixels);
+        assert_eq!(widths(5000.0), 4096);
+        assert_eq!(widths(2049.0), 4096);
+        assert_eq!(widths(2048.0), 2048);
+        assert_eq!(widths(100.0), 512);
+    }
+
+    fn level_of(film: &FilmPixels, pixels: f32) -> u32 {
+        super::level(film, pixels).1.width
     }
 }

@@ -1,5 +1,7 @@
 //! The large view of a film: window and level, zoom, pan, invert, heatmap, legend, badges.
 
+mod marks;
+
 use std::sync::Arc;
 
 use egui::{
@@ -12,13 +14,23 @@ use schema::{FindingBox, PatchGrid, VoiFunction, Window};
 use crate::app_context::AppContext;
 use crate::commands::Command;
 use crate::keys::{self, Action};
-use crate::tokens::{self, GRID, HALF};
-use crate::widgets::{colour_map, example, film_shade, notice, number};
+use crate::tokens::{self, GRID};
+use crate::widgets::film_shade::Part;
+use crate::widgets::{example, film_shade, notice};
 
 /// Furthest zoom.
 const MAX_ZOOM: f32 = 32.0;
 /// Zoom from which patch boundaries are drawn, lest anyone believe detail within a patch.
 const PATCH_LINES_FROM: f32 = 2.0;
+
+/// Keys of the first window presets.
+const PRESETS: [Action; 5] = [
+    Action::Preset1,
+    Action::Preset2,
+    Action::Preset3,
+    Action::Preset4,
+    Action::Preset5,
+];
 
 /// Where a feature is active on the film.
 pub(crate) struct Heat<'a> {
@@ -46,9 +58,22 @@ struct Shown {
     sample: u32,
     film: Arc<FilmPixels>,
     presets: Vec<Window>,
+    /// The part of the film that is on the screen, no finer than the screen is.
     texture: TextureHandle,
     /// What `texture` was made with.
-    made_with: (Window, bool),
+    made_with: Option<Made>,
+    /// The whole film, small; made when it is needed.
+    small: Option<(TextureHandle, (Window, bool))>,
+}
+
+/// What the texture of a film is made with.
+#[derive(Clone, PartialEq)]
+struct Made {
+    window: Window,
+    inverted: bool,
+    /// Which size of the film.
+    level: usize,
+    part: Part,
 }
 
 /// State of one viewer.
@@ -58,8 +83,11 @@ pub(crate) struct FilmViewer {
     /// Whether `window` began as the line that fits a table of the file.
     fitted: bool,
     inverted: bool,
+    boxes_hidden: bool,
     zoom: f32,
     pan: Vec2,
+    /// Where the film was drawn last.
+    drawn: Option<Rect>,
 }
 
 impl Default for FilmViewer {
@@ -69,8 +97,10 @@ impl Default for FilmViewer {
             window: None,
             fitted: false,
             inverted: false,
+            boxes_hidden: false,
             zoom: 1.0,
             pan: Vec2::ZERO,
+            drawn: None,
         }
     }
 }
@@ -79,20 +109,26 @@ impl FilmViewer {
     /// The tools, then the film in all the space that is left.
     pub(crate) fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, subject: &Subject<'_>) {
         let problem = self.load(ctx, ui, subject);
-        self.tools_ui(ctx, ui, subject.heat.is_some());
+        self.tools_ui(ctx, ui, subject);
         let size = ui.available_size().max(Vec2::splat(120.0));
         let (rect, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
         let label = format!("Radiograph {}. {}", subject.name, notice::SAFETY);
         response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));
         self.interact(ui, &response, rect, subject.size);
         self.keys(ui);
-        self.refresh_texture(ui);
         let film = self.film_rect(rect, subject.size);
+        self.refresh_texture(ui, rect, film);
+        self.drawn = Some(rect.intersect(film));
         let painter = ui.painter_at(rect);
         painter.rect_filled(rect, tokens::RADIUS, tokens::FILM_BACKGROUND);
         match (&self.shown, &problem) {
             (Some(shown), None) => {
-                painter.image(shown.texture.id(), film, example::WHOLE, tokens::UNTINTED);
+                painter.image(
+                    shown.texture.id(),
+                    shown.place(film),
+                    example::WHOLE,
+                    tokens::UNTINTED,
+                );
             }
             (_, Some(problem)) => notice::film_text(&painter, rect, Align2::CENTER_CENTER, problem),
             (None, None) => {
@@ -105,20 +141,27 @@ impl FilmViewer {
                 );
             }
         }
-        paint_heat(ctx, ui, rect, film, subject);
+        marks::paint_heat(ctx, ui, rect, film, subject);
         if self.zoom >= PATCH_LINES_FROM
             && ctx.heat.visible()
             && let Some(heat) = &subject.heat
         {
             let place = example::grid_rect(film, subject.size, &heat.grid);
-            paint_patch_lines(&ui.painter_at(rect.intersect(film)), place, &heat.grid);
+            marks::paint_patch_lines(&ui.painter_at(rect.intersect(film)), place, &heat.grid);
         }
-        paint_boxes(&painter, film, subject);
+        if !self.boxes_hidden {
+            marks::paint_boxes(&painter, film, subject);
+        }
         self.paint_edges(&painter, rect, film);
         self.paint_notes(&painter, rect, subject);
         if self.zoom > 1.05 {
             self.paint_overview(ctx, ui, rect, film, subject);
         }
+    }
+
+    /// Where the film was drawn last.
+    pub(crate) fn drawn(&self) -> Option<Rect> {
+        self.drawn
     }
 
     /// Whether the film is shown otherwise than it came: another window, or inverted.
@@ -146,12 +189,16 @@ impl FilmViewer {
             }
             FilmState::Failed(reason) => Some(reason),
             FilmState::Ready(film) => {
-                let presets = film_shade::presets(&film);
-                let window = presets[0].clone();
-                let side = ui.ctx().input(|input| input.max_texture_side);
-                let image = film_shade::shade(&film, &window, false, side);
-                let texture = ui.ctx().load_texture("film", image, TextureOptions::LINEAR);
-                self.choose(window.clone());
+                let presets = film.windows.clone();
+                let texture = ui.ctx().load_texture(
+                    "film",
+                    egui::ColorImage::default(),
+                    TextureOptions::LINEAR,
+                );
+                match presets.first() {
+                    Some(window) => self.choose(window.clone()),
+                    None => return Some("This film has no pixels".to_owned()),
+                }
                 self.inverted = false;
                 self.reset_view();
                 self.shown = Some(Shown {
@@ -160,7 +207,8 @@ impl FilmViewer {
                     film,
                     presets,
                     texture,
-                    made_with: (window, false),
+                    made_with: None,
+                    small: None,
                 });
                 None
             }
@@ -178,7 +226,8 @@ impl FilmViewer {
         self.pan = Vec2::ZERO;
     }
 
-    fn tools_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, has_heat: bool) {
+    fn tools_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, subject: &Subject<'_>) {
+        let map = keys::of(ui.ctx());
         ui.horizontal_wrapped(|ui| {
             let presets = self.shown.as_ref().map_or(&[][..], |shown| &shown.presets);
             let current = self.window.as_ref().map_or("Window", |window| &window.name);
@@ -189,11 +238,9 @@ impl FilmViewer {
                 .show_ui(ui, |ui| {
                     for (i, preset) in presets.iter().enumerate() {
                         let selected = self.window.as_ref() == Some(preset);
-                        let text = if i < 5 {
-                            format!("{}   Shift+{}", preset.name, i + 1)
-                        } else {
-                            preset.name.clone()
-                        };
+                        let key = PRESETS.get(i).map(|&action| map.text(action));
+                        let key = key.unwrap_or_default();
+                        let text = format!("{}   {key}", preset.name);
                         if ui.selectable_label(selected, text).clicked() {
                             chosen = Some(preset.clone());
                         }
@@ -207,15 +254,66 @@ impl FilmViewer {
             if let Some(chosen) = chosen {
                 self.choose(chosen);
             }
+            self.numbers_ui(ui);
             ui.toggle_value(&mut self.inverted, "Invert")
-                .on_hover_text("I");
-            if ui.button("Fit").on_hover_text("0 or Escape").clicked() {
+                .on_hover_text(map.text(Action::Invert));
+            let fit = ui.button("Fit");
+            if fit.on_hover_text(map.text(Action::Fit)).clicked() {
                 self.reset_view();
             }
-            if has_heat {
+            if !subject.boxes.is_empty() {
+                let mut shown = !self.boxes_hidden;
+                ui.toggle_value(&mut shown, "Boxes")
+                    .on_hover_text("Boxes around findings");
+                self.boxes_hidden = !shown;
+            }
+            if subject.heat.is_some() {
                 heat_tools_ui(ctx, ui);
             }
         });
+    }
+
+    /// The window in numbers, to be typed: centre and width, or lowest and highest value.
+    fn numbers_ui(&mut self, ui: &mut Ui) {
+        let Some(window) = &self.window else {
+            return;
+        };
+        let (mut centre, mut width) = (window.centre, window.width);
+        ui.menu_button("C/W", |ui| {
+            let half = width / 2.0;
+            let (mut low, mut high) = (centre - half, centre + half);
+            for (name, value) in [("Centre", &mut centre), ("Width", &mut width)] {
+                ui.horizontal(|ui| {
+                    let field = ui.add(egui::DragValue::new(value).speed(1.0));
+                    field.labelled_by(ui.label(name).id);
+                });
+            }
+            let before = (low, high);
+            for (name, value) in [("Lowest", &mut low), ("Highest", &mut high)] {
+                ui.horizontal(|ui| {
+                    let field = ui.add(egui::DragValue::new(value).speed(1.0));
+                    field.labelled_by(ui.label(name).id);
+                });
+            }
+            if (low, high) != before && high > low {
+                (centre, width) = (f32::midpoint(low, high), high - low);
+            }
+        })
+        .response
+        .on_hover_text("Type the window: centre and width, or lowest and highest value")
+        .accessible_name("Window in numbers");
+        let width = width.max(1.0);
+        if (centre, width) != (window.centre, window.width) {
+            let mut changed = if window.is_table() {
+                self.fitted = true;
+                window.without_table()
+            } else {
+                window.clone()
+            };
+            (changed.centre, changed.width) = (centre, width);
+            "By hand".clone_into(&mut changed.name);
+            self.window = Some(changed);
+        }
     }
 
     fn film_rect(&self, rect: Rect, size: [u32; 2]) -> Rect {
@@ -237,11 +335,9 @@ impl FilmViewer {
         if response.dragged_by(PointerButton::Primary)
             && let (Some(window), Some(shown)) = (&mut self.window, &self.shown)
         {
-            let range = shown
-                .presets
-                .last()
-                .map_or(256.0, |_| full_range(&shown.presets));
-            self.fitted |= drag_window(window, response.drag_delta(), range);
+            let range = full_range(&shown.presets);
+            let gain = range / 1024.0 * drag_pace(ui);
+            self.fitted |= drag_window(window, response.drag_delta() * gain, range);
         }
         if response.dragged_by(PointerButton::Middle) {
             self.pan += response.drag_delta();
@@ -277,16 +373,9 @@ impl FilmViewer {
             return;
         }
         let ctx = ui.ctx();
-        let presets = [
-            Action::Preset1,
-            Action::Preset2,
-            Action::Preset3,
-            Action::Preset4,
-            Action::Preset5,
-        ];
         let mut chosen = None;
         if let Some(shown) = &self.shown {
-            for (preset, action) in shown.presets.iter().zip(presets) {
+            for (preset, action) in shown.presets.iter().zip(PRESETS) {
                 if keys::fired(ctx, action) {
                     chosen = Some(preset.clone());
                 }
@@ -303,16 +392,38 @@ impl FilmViewer {
         }
     }
 
-    fn refresh_texture(&mut self, ui: &Ui) {
+    /// Puts the part of the film that is on the screen through the window, at the size that the
+    /// screen shows: what this costs goes with the screen, not with the film.
+    fn refresh_texture(&mut self, ui: &Ui, rect: Rect, film: Rect) {
         let (Some(shown), Some(window)) = (&mut self.shown, &self.window) else {
             return;
         };
-        let wanted = (window.clone(), self.inverted);
-        if shown.made_with != wanted {
-            let side = ui.ctx().input(|input| input.max_texture_side);
-            let image = film_shade::shade(&shown.film, window, self.inverted, side);
+        let across = film.width() * ui.ctx().pixels_per_point();
+        let (at, level) = film_shade::level(&shown.film, across);
+        let wanted = Made {
+            window: window.clone(),
+            inverted: self.inverted,
+            level: at,
+            part: part_of(rect.intersect(film), film, [level.width, level.height]),
+        };
+        if shown.made_with.as_ref() != Some(&wanted) {
+            let image = film_shade::shade(level, wanted.part, window, self.inverted);
             shown.texture.set(image, TextureOptions::LINEAR);
-            shown.made_with = wanted;
+            shown.made_with = Some(wanted);
+        }
+        let whole = (window.clone(), self.inverted);
+        let is_made = shown.small.as_ref().is_some_and(|small| small.1 == whole);
+        let last = film_shade::n_levels(&shown.film) - 1;
+        if self.zoom > 1.05
+            && !is_made
+            && let Some(level) = film_shade::level_at(&shown.film, last)
+        {
+            let part = [0, 0, level.width, level.height];
+            let image = film_shade::shade(level, part, window, self.inverted);
+            let texture = ui
+                .ctx()
+                .load_texture("small film", image, TextureOptions::LINEAR);
+            shown.small = Some((texture, whole));
         }
     }
 
@@ -326,6 +437,10 @@ impl FilmViewer {
         }
         if self.fitted {
             badges.push("Window fitted to the file's table".to_owned());
+        }
+        let first = self.shown.as_ref().and_then(|shown| shown.presets.first());
+        if !self.fitted && first.is_some() && self.window.as_ref() != first {
+            badges.push("another window".to_owned());
         }
         if self.inverted {
             badges.push("inverted".to_owned());
@@ -374,11 +489,11 @@ impl FilmViewer {
         let side = (rect.width().min(rect.height()) * 0.22).clamp(72.0, 160.0);
         let corner = rect.right_bottom() - Vec2::splat(side + GRID);
         let inset = Rect::from_min_size(corner, Vec2::splat(side));
-        if let Some(shown) = &self.shown {
+        if let Some((small, _)) = self.shown.as_ref().and_then(|shown| shown.small.as_ref()) {
             let painter = ui.painter();
             let whole = example::fit(inset, subject.size);
             painter.rect_filled(whole, 0.0, tokens::FILM_BACKGROUND);
-            painter.image(shown.texture.id(), whole, example::WHOLE, tokens::UNTINTED);
+            painter.image(small.id(), whole, example::WHOLE, tokens::UNTINTED);
             let seen = rect.intersect(film);
             let scale = whole.width() / film.width();
             let view = Rect::from_min_size(
@@ -405,7 +520,58 @@ impl FilmViewer {
     }
 }
 
-/// Moves a window as far as the pointer was dragged; its function stays. Of a table the straight
+impl Shown {
+    /// Where the part that `texture` holds lies, with the film in `film`.
+    fn place(&self, film: Rect) -> Rect {
+        let Some(made) = &self.made_with else {
+            return film;
+        };
+        let Some(level) = film_shade::level_at(&self.film, made.level) else {
+            return film;
+        };
+        let scale = Vec2::new(
+            film.width() / level.width.max(1) as f32,
+            film.height() / level.height.max(1) as f32,
+        );
+        let [left, top, right, bottom] = made.part.map(|edge| edge as f32);
+        Rect::from_min_max(
+            film.min + Vec2::new(left, top) * scale,
+            film.min + Vec2::new(right, bottom) * scale,
+        )
+    }
+}
+
+/// The pixels of a film of `size`, drawn in `film`, that `seen` touches, and one more around them.
+fn part_of(seen: Rect, film: Rect, [width, height]: [u32; 2]) -> Part {
+    let edge = |at: f32, from: f32, extent: f32, n: u32, out: f32| -> u32 {
+        let exact = (at - from) / extent.max(1.0) * n as f32;
+        let whole = if out < 0.0 {
+            exact.floor()
+        } else {
+            exact.ceil()
+        };
+        (whole + out).clamp(0.0, n as f32) as u32
+    };
+    [
+        edge(seen.left(), film.left(), film.width(), width, -1.0),
+        edge(seen.top(), film.top(), film.height(), height, -1.0),
+        edge(seen.right(), film.left(), film.width(), width, 1.0),
+        edge(seen.bottom(), film.top(), film.height(), height, 1.0),
+    ]
+}
+
+/// How fast dragging changes the window: coarse with Shift, fine with Ctrl.
+fn drag_pace(ui: &Ui) -> f32 {
+    ui.input(
+        |input| match (input.modifiers.shift, input.modifiers.command) {
+            (true, _) => 4.0,
+            (_, true) => 0.25,
+            _ => 1.0,
+        },
+    )
+}
+
+/// Moves a window by so many values (width across, centre down); its function stays. Of a table the straight
 /// window that fits it is moved: true then.
 fn drag_window(window: &mut Window, delta: Vec2, range: f32) -> bool {
     if delta == Vec2::ZERO {
@@ -415,26 +581,10 @@ fn drag_window(window: &mut Window, delta: Vec2, range: f32) -> bool {
     if fitted {
         *window = window.without_table();
     }
-    let gain = range / 1024.0;
-    window.width = (window.width + delta.x * gain * 2.0).clamp(1.0, range * 4.0);
-    window.centre = (window.centre + delta.y * gain * 2.0).clamp(-range, 2.0 * range);
+    window.width = (window.width + delta.x).clamp(1.0, range * 4.0);
+    window.centre = (window.centre + delta.y).clamp(-range, 2.0 * range);
     "By hand".clone_into(&mut window.name);
     fitted
-}
-
-fn paint_heat(ctx: &AppContext<'_>, ui: &Ui, rect: Rect, film: Rect, subject: &Subject<'_>) {
-    let Some(heat) = &subject.heat else { return };
-    let columns = heat.grid.columns as usize;
-    if ctx.heat.visible()
-        && let Some(texture) =
-            ctx.films
-                .heatmap(ui.ctx(), heat.activations, columns, heat.maximum, ctx.heat)
-    {
-        let place = example::grid_rect(film, subject.size, &heat.grid);
-        let painter = ui.painter_at(rect.intersect(film));
-        painter.image(texture.id(), place, example::WHOLE, tokens::UNTINTED);
-    }
-    paint_legend(&ui.painter_at(rect), rect, heat, ctx.heat.opacity);
 }
 
 /// Extent of the stored values, from the preset that shows all of them.
@@ -460,96 +610,21 @@ fn heat_tools_ui(ctx: &AppContext<'_>, ui: &mut Ui) {
     }
 }
 
-fn paint_boxes(painter: &egui::Painter, film: Rect, subject: &Subject<'_>) {
-    let scale = film.width() / subject.size[0].max(1) as f32;
-    let stroke = Stroke::new(1.5, tokens::FINDING_BOX);
-    for finding in subject.boxes {
-        let [left, top, width, height] = finding.rect;
-        let place = Rect::from_min_size(
-            film.min + Vec2::new(left, top) * scale,
-            Vec2::new(width, height) * scale,
-        );
-        painter.rect_stroke(place, 2.0, stroke, StrokeKind::Outside);
-        let name = painter.layout_no_wrap(
-            finding.finding.clone(),
-            tokens::small_font(),
-            tokens::FINDING_BOX,
-        );
-        let at = place.left_top() - Vec2::new(0.0, name.size().y + 3.0);
-        let back = Rect::from_min_size(at, name.size()).expand2(Vec2::new(3.0, 1.0));
-        painter.rect_filled(back, 2.0, tokens::FILM_TEXT_BACKGROUND);
-        painter.galley(at, name, tokens::FINDING_BOX);
-    }
-}
-
-/// Patch boundaries.
-fn paint_patch_lines(painter: &egui::Painter, place: Rect, grid: &PatchGrid) {
-    let step = Vec2::new(
-        place.width() / grid.columns.max(1) as f32,
-        place.height() / grid.rows.max(1) as f32,
-    );
-    let stroke = Stroke::new(1.0, tokens::PATCH_LINE);
-    for i in 0..=grid.columns {
-        painter.vline(place.left() + step.x * i as f32, place.y_range(), stroke);
-    }
-    for i in 0..=grid.rows {
-        painter.hline(place.x_range(), place.top() + step.y * i as f32, stroke);
-    }
-}
-
-/// The scale of the heatmap, with its unit.
-fn paint_legend(painter: &egui::Painter, rect: Rect, heat: &Heat<'_>, opacity: f32) {
-    let maximum = heat.maximum;
-    let height = (rect.height() * 0.35).clamp(64.0, 200.0);
-    let bar = Rect::from_min_size(
-        Pos2::new(rect.right() - GRID - 12.0, rect.center().y - height / 2.0),
-        Vec2::new(12.0, height),
-    );
-    painter.rect_filled(
-        bar.expand(HALF),
-        tokens::RADIUS,
-        tokens::FILM_TEXT_BACKGROUND,
-    );
-    let n_steps = 48;
-    for i in 0..n_steps {
-        let share = (i as f32 + 0.5) / n_steps as f32;
-        let step = bar.height() / n_steps as f32;
-        let top = bar.bottom() - step * (i + 1) as f32;
-        let cell = Rect::from_min_size(
-            Pos2::new(bar.left(), top),
-            Vec2::new(bar.width(), step + 0.5),
-        );
-        painter.rect_filled(cell, 0.0, colour_map::on_black(share, opacity));
-    }
-    for (share, text) in [
-        (0.0, "0".to_owned()),
-        (0.5, number::activation(maximum * 0.5)),
-        (1.0, number::activation(maximum)),
-    ] {
-        let y = bar.bottom() - bar.height() * share;
-        let galley = painter.layout_no_wrap(text, tokens::small_font(), tokens::FILM_TEXT);
-        let at = Pos2::new(
-            bar.left() - HALF - galley.size().x - 3.0,
-            y - galley.size().y / 2.0,
-        );
-        let back = Rect::from_min_size(at, galley.size()).expand2(Vec2::new(3.0, 0.0));
-        painter.rect_filled(back, 2.0, tokens::FILM_TEXT_BACKGROUND);
-        painter.galley(at, galley, tokens::FILM_TEXT);
-    }
-    let top = Rect::from_min_max(
-        Pos2::new(rect.left(), bar.top() - 34.0),
-        Pos2::new(rect.right() - HALF, bar.top() - HALF),
-    );
-    notice::film_text(painter, top, Align2::RIGHT_BOTTOM, heat.unit);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn only_what_is_seen_is_drawn() {
+        let film = Rect::from_min_size(Pos2::new(-100.0, 0.0), Vec2::new(400.0, 200.0));
+        let seen = Rect::from_min_size(Pos2::ZERO, Vec2::new(100.0, 200.0));
+        assert_eq!(part_of(seen, film, [4000, 2000]), [999, 0, 2001, 2000]);
+        assert_eq!(part_of(film, film, [4000, 2000]), [0, 0, 4000, 2000]);
+    }
+
+    #[test]
     fn dragging_keeps_the_function_and_leaves_a_table_for_the_line_that_fits() {
-        let by = Vec2::new(10.0, -4.0);
+        let by = Vec2::new(20.0, -8.0);
         let mut sigmoid = Window {
             function: VoiFunction::Sigmoid,
             ..Window::between(0.0, 1023.0, "Chest")

@@ -33,6 +33,11 @@ impl LargeExample {
         }
     }
 
+    /// Where the film was drawn last.
+    pub(crate) fn film_drawn(&self) -> Option<egui::Rect> {
+        self.viewer.drawn()
+    }
+
     /// Whether the window of the film that is shown is no longer the one it came with.
     pub(crate) fn is_window_changed(&self) -> bool {
         self.viewer.is_changed()
