@@ -9,7 +9,7 @@ use crate::views::{Chart, ChartShape, ChartValue, Mark, figure};
 /// Width of a chart.
 const WIDTH: f64 = 760.0;
 /// Where the plot begins, below title and legend.
-const TOP: f64 = 64.0;
+const TOP: f64 = 80.0;
 /// Height of the plot of a histogram.
 const HEIGHT: f64 = 220.0;
 /// Height of one value's lane in a chart of rows.
