@@ -162,6 +162,20 @@ fn wrong_requests_are_refused_with_one_sentence_and_change_nothing() {
 }
 
 #[test]
+fn a_project_is_named_by_its_own_file_too() {
+    let dir = project();
+    let at = dir.path();
+    let info = json(at, &["project", "info", "--project", "p/p.fluoroscope"]);
+    assert_eq!(info["project"], "p");
+    refused(at, &["demmo"], &["\"demmo\" is neither a command nor"]);
+    refused(at, &["p", "about"], &["--project"]);
+    std::fs::copy(at.join("p/p.fluoroscope"), at.join("lost.fluoroscope")).unwrap();
+    refused(at, &["lost.fluoroscope"], &["no project.json"]);
+    std::fs::write(at.join("p/p.fluoroscope"), "{}").unwrap();
+    refused(at, &["p/p.fluoroscope"], &["p.fluoroscope", "expected"]);
+}
+
+#[test]
 fn a_project_of_a_newer_version_is_left_alone() {
     let dir = project();
     let file = dir.path().join("p/project.json");
