@@ -239,6 +239,25 @@ fn a_dictionary_of_films_can_be_explained_from_the_gallery() {
     assert_eq!(backend.asked().last().unwrap(), "explain films by Keywords");
 }
 
+#[test]
+fn two_films_are_compared() {
+    let (mut harness, _) = open(Screen::Feature);
+    let films = |harness: &Harness<'static, App>| {
+        let all = harness.query_all_by_label_contains("Research use, not for diagnosis");
+        all.filter(|node| node.accesskit_node().role() == egui::accesskit::Role::Image)
+            .filter_map(|node| node.accesskit_node().label())
+            .collect::<Vec<String>>()
+    };
+    assert_eq!(films(&harness).len(), 1);
+    click(&mut harness, "Compare");
+    press(&mut harness, Modifiers::NONE, Key::ArrowRight);
+    let both = films(&harness);
+    assert_eq!(both.len(), 2);
+    assert_ne!(both[0], both[1]);
+    click(&mut harness, "Compare");
+    assert_eq!(films(&harness), both[1..]);
+}
+
 /// Labels of all controls that can be clicked or typed in, but for those of the frame of the window.
 fn controls(harness: &Harness<'static, App>) -> BTreeSet<String> {
     let nodes = harness.root().children_recursive();

@@ -76,6 +76,15 @@ struct Made {
     part: Part,
 }
 
+/// Whose film keys are for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keyboard {
+    /// This one.
+    Mine,
+    /// One beside it.
+    Another,
+}
+
 /// State of one viewer.
 pub(crate) struct FilmViewer {
     shown: Option<Shown>,
@@ -84,6 +93,7 @@ pub(crate) struct FilmViewer {
     fitted: bool,
     inverted: bool,
     boxes_hidden: bool,
+    keyboard: Keyboard,
     zoom: f32,
     pan: Vec2,
     /// Where the film was drawn last.
@@ -98,6 +108,7 @@ impl Default for FilmViewer {
             fitted: false,
             inverted: false,
             boxes_hidden: false,
+            keyboard: Keyboard::Mine,
             zoom: 1.0,
             pan: Vec2::ZERO,
             drawn: None,
@@ -108,14 +119,27 @@ impl Default for FilmViewer {
 impl FilmViewer {
     /// The tools, then the film in all the space that is left.
     pub(crate) fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, subject: &Subject<'_>) {
+        self.ui_with(ctx, ui, subject, |_| {});
+    }
+
+    /// The same, with more tools behind its own.
+    pub(crate) fn ui_with(
+        &mut self,
+        ctx: &AppContext<'_>,
+        ui: &mut Ui,
+        subject: &Subject<'_>,
+        tools: impl FnOnce(&mut Ui),
+    ) {
         let problem = self.load(ctx, ui, subject);
-        self.tools_ui(ctx, ui, subject);
+        self.tools_ui(ctx, ui, subject, tools);
         let size = ui.available_size().max(Vec2::splat(120.0));
         let (rect, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
         let label = format!("Radiograph {}. {}", subject.name, notice::SAFETY);
         response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));
         self.interact(ui, &response, rect, subject.size);
-        self.keys(ui);
+        if self.keyboard == Keyboard::Mine {
+            self.keys(ui);
+        }
         let film = self.film_rect(rect, subject.size);
         self.refresh_texture(ui, rect, film);
         self.drawn = Some(rect.intersect(film));
@@ -157,6 +181,24 @@ impl FilmViewer {
         if self.zoom > 1.05 {
             self.paint_overview(ctx, ui, rect, film, subject);
         }
+    }
+
+    /// A viewer whose keys are for another film beside it.
+    pub(crate) fn deaf() -> Self {
+        Self {
+            keyboard: Keyboard::Another,
+            ..Self::default()
+        }
+    }
+
+    /// How far the film is zoomed in, and how far it is moved.
+    pub(crate) fn view(&self) -> (f32, Vec2) {
+        (self.zoom, self.pan)
+    }
+
+    /// Zooms and moves the film as another one.
+    pub(crate) fn set_view(&mut self, (zoom, pan): (f32, Vec2)) {
+        (self.zoom, self.pan) = (zoom, pan);
     }
 
     /// Where the film was drawn last.
@@ -226,7 +268,13 @@ impl FilmViewer {
         self.pan = Vec2::ZERO;
     }
 
-    fn tools_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, subject: &Subject<'_>) {
+    fn tools_ui(
+        &mut self,
+        ctx: &AppContext<'_>,
+        ui: &mut Ui,
+        subject: &Subject<'_>,
+        tools: impl FnOnce(&mut Ui),
+    ) {
         let map = keys::of(ui.ctx());
         ui.horizontal_wrapped(|ui| {
             let presets = self.shown.as_ref().map_or(&[][..], |shown| &shown.presets);
@@ -270,6 +318,7 @@ impl FilmViewer {
             if subject.heat.is_some() {
                 heat_tools_ui(ctx, ui);
             }
+            tools(ui);
         });
     }
 

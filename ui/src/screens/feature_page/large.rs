@@ -17,10 +17,22 @@ use crate::widgets::{notice, token_text};
 #[derive(Default)]
 pub(crate) struct LargeExample {
     viewer: FilmViewer,
+    /// The film that stays on the left to be compared with others.
+    kept: Option<Kept>,
     /// Where in the film a text feature comes from.
     pub(crate) trace: Trace,
     /// The whole history.
     pub(crate) history: History,
+}
+
+/// A film that stays while others are chosen.
+struct Kept {
+    sae: String,
+    feature: FeatureId,
+    example: ExampleView,
+    viewer: FilmViewer,
+    /// How both films were zoomed and moved last.
+    view: (f32, egui::Vec2),
 }
 
 impl LargeExample {
@@ -52,27 +64,8 @@ impl LargeExample {
         (example, maximum): (&ExampleView, f32),
     ) {
         match &example.content {
-            ExampleContent::Film {
-                dataset,
-                size,
-                grid,
-                heat,
-            } => {
-                let name = example_name(example);
-                let subject = Subject {
-                    dataset,
-                    sample: example.sample,
-                    name: &name,
-                    size: *size,
-                    heat: Some(Heat {
-                        grid: *grid,
-                        activations: heat,
-                        maximum,
-                        unit: "activation",
-                    }),
-                    boxes: &[],
-                };
-                self.viewer.ui(ctx, ui, &subject);
+            ExampleContent::Film { .. } => {
+                self.films_ui(ctx, ui, (sae, feature), (example, maximum));
             }
             ExampleContent::Text { tokens } => {
                 notice::weak_ui(ui, example_name(example));
@@ -95,4 +88,84 @@ impl LargeExample {
             }
         }
     }
+
+    /// The film, and on its left the one that is kept, zoomed and moved as one.
+    fn films_ui(
+        &mut self,
+        ctx: &AppContext<'_>,
+        ui: &mut Ui,
+        (sae, feature): (&str, FeatureId),
+        (example, maximum): (&ExampleView, f32),
+    ) {
+        let is_kept = |kept: &Kept| kept.sae == sae && kept.feature == feature;
+        if !self.kept.as_ref().is_some_and(is_kept) {
+            self.kept = None;
+        }
+        let mut keep = self.kept.is_some();
+        let compare = |ui: &mut Ui| {
+            ui.toggle_value(&mut keep, "Compare").on_hover_text(
+                "Keeps this film on the left, beside whichever you choose next; both zoom and move \
+                 together",
+            );
+        };
+        match &mut self.kept {
+            None => film_ui((ctx, ui), &mut self.viewer, (example, maximum), compare),
+            Some(kept) => {
+                let viewer = &mut self.viewer;
+                ui.columns(2, |columns| {
+                    let shown = (&kept.example, maximum);
+                    kept.viewer.set_view(kept.view);
+                    film_ui((ctx, &mut columns[0]), &mut kept.viewer, shown, |_| {});
+                    let moved = kept.viewer.view();
+                    viewer.set_view(moved);
+                    film_ui((ctx, &mut columns[1]), viewer, (example, maximum), compare);
+                    kept.view = viewer.view();
+                });
+            }
+        }
+        if keep && self.kept.is_none() {
+            self.kept = Some(Kept {
+                sae: sae.to_owned(),
+                feature,
+                example: example.clone(),
+                viewer: FilmViewer::deaf(),
+                view: self.viewer.view(),
+            });
+        } else if !keep {
+            self.kept = None;
+        }
+    }
+}
+
+/// A film with the feature's heatmap.
+fn film_ui(
+    (ctx, ui): (&AppContext<'_>, &mut Ui),
+    viewer: &mut FilmViewer,
+    (example, maximum): (&ExampleView, f32),
+    tools: impl FnOnce(&mut Ui),
+) {
+    let ExampleContent::Film {
+        dataset,
+        size,
+        grid,
+        heat,
+    } = &example.content
+    else {
+        return;
+    };
+    let name = example_name(example);
+    let subject = Subject {
+        dataset,
+        sample: example.sample,
+        name: &name,
+        size: *size,
+        heat: Some(Heat {
+            grid: *grid,
+            activations: heat,
+            maximum,
+            unit: "activation",
+        }),
+        boxes: &[],
+    };
+    viewer.ui_with(ctx, ui, &subject, tools);
 }
