@@ -18,6 +18,7 @@ fn open_again(backend: &Arc<Invented>, screen: Screen) -> Harness<'static, App> 
             feature: Some(3),
             ..StartAt::default()
         },
+        demo_folder: "/demo".to_owned(),
         ..Options::default()
     };
     let mut harness = Harness::builder()
@@ -144,7 +145,13 @@ fn a_key_can_be_changed_and_is_kept() {
     harness.get_by_label("Key of Accept the proposal: Press a key…");
     // The new key does nothing else meanwhile.
     press(&mut harness, Modifiers::COMMAND, Key::D);
-    harness.get_by_label_contains("Ctrl+D is the key of \"Two dictionaries side by side\"");
+    let refused = "Ctrl+D is the key of \"Two dictionaries side by side\"";
+    assert!(
+        harness
+            .query_all_by_label_contains(refused)
+            .next()
+            .is_some()
+    );
     assert_eq!(harness.state().screen(), Screen::Settings);
     harness.get_by_label("Key of Accept the proposal: A");
     click(&mut harness, "Key of Accept the proposal: A");
@@ -172,7 +179,7 @@ fn a_key_can_be_changed_and_is_kept() {
 #[test]
 fn settings_are_asked_of_the_engine_and_refusals_are_told() {
     let (mut harness, backend) = open(Screen::Settings);
-    click(&mut harness, "CPU");
+    click(&mut harness, "Device: CPU");
     let asked = backend.asked();
     assert!(asked.last().unwrap().contains("device: Cpu"), "{asked:?}");
     click(&mut harness, "Model");
@@ -302,7 +309,12 @@ fn every_control_is_reached_by_tab() {
                 break;
             }
         }
-        let missed: Vec<&String> = wanted.difference(&reached).collect();
+        // What came on its way, such as a forecast, takes its button with it.
+        let still = controls(&harness);
+        let missed: Vec<&String> = wanted
+            .difference(&reached)
+            .filter(|label| still.contains(*label))
+            .collect();
         assert!(missed.is_empty(), "{screen:?}: {missed:?}");
     }
 }

@@ -188,7 +188,8 @@ fn computing_ui(ctx: &AppContext<'_>, ui: &mut Ui, known: &Preferences) {
                 (PreferredDevice::Cuda, "CUDA"),
                 (PreferredDevice::Metal, "Metal"),
             ] {
-                ui.selectable_value(&mut wanted.device, device, name);
+                ui.selectable_value(&mut wanted.device, device, name)
+                    .accessible_name(format!("Device: {name}"));
             }
         });
         let now = engine::device();

@@ -115,10 +115,14 @@ impl LargeExample {
                 ui.columns(2, |columns| {
                     let shown = (&kept.example, maximum);
                     kept.viewer.set_view(kept.view);
-                    film_ui((ctx, &mut columns[0]), &mut kept.viewer, shown, |_| {});
+                    columns[0].push_id("kept", |ui| {
+                        film_ui((ctx, ui), &mut kept.viewer, shown, |_| {});
+                    });
                     let moved = kept.viewer.view();
                     viewer.set_view(moved);
-                    film_ui((ctx, &mut columns[1]), viewer, (example, maximum), compare);
+                    columns[1].push_id("chosen", |ui| {
+                        film_ui((ctx, ui), viewer, (example, maximum), compare);
+                    });
                     kept.view = viewer.view();
                 });
             }
