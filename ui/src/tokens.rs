@@ -323,6 +323,19 @@ mod tests {
     }
 
     #[test]
+    fn text_reads_on_any_film() {
+        for level in 0..=255 {
+            // What stands behind text on a film lets some of the film through.
+            let through = f32::from(255 - FILM_TEXT_BACKGROUND.a()) / 255.0;
+            let behind = mix(Color32::BLACK, grey(level), through);
+            for text in [FILM_TEXT, FINDING_BOX] {
+                let ratio = contrast(behind, text);
+                assert!(ratio >= 4.5, "{text:?} on a film of {level}: {ratio}");
+            }
+        }
+    }
+
+    #[test]
     fn some_text_reads_on_any_colour() {
         for level in 0..=255 {
             let surface = grey(level);

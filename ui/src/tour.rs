@@ -4,7 +4,7 @@ use egui::{Align2, RichText, Ui, Vec2};
 
 use crate::commands::{Command, CommandSender, Screen};
 use crate::keys::{self, Action, KeyMap};
-use crate::tokens::{self, GRID};
+use crate::tokens::{self, GRID, RAIL_WIDTH};
 use crate::widgets::notice;
 
 /// A step: the place it is about, its title, and what to see and do there.
@@ -88,7 +88,11 @@ pub(crate) fn ui(commands: &CommandSender, ui: &Ui, at: usize) {
     egui::Window::new("Tour")
         .title_bar(false)
         .resizable(false)
-        .anchor(Align2::RIGHT_BOTTOM, Vec2::new(-GRID * 2.0, -GRID * 6.0))
+        // Messages come on the right.
+        .anchor(
+            Align2::LEFT_BOTTOM,
+            Vec2::new(RAIL_WIDTH + GRID * 2.0, -GRID * 6.0),
+        )
         .show(ui.ctx(), |ui| {
             ui.set_width(360.0);
             notice::weak_ui(ui, format!("Tour, step {} of {}", at + 1, STEPS.len()));
