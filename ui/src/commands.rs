@@ -224,6 +224,8 @@ pub(crate) enum Command {
     Decide(DecisionRequest),
     SetReviewer(String),
     ProposeLabels(String),
+    BuildGallery(String),
+    MapDirections(String),
     ReadModel(String),
     Forecast(Box<RunRequest>),
     Train(Vec<RunRequest>),

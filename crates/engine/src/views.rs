@@ -3,6 +3,7 @@
 mod ablation;
 mod concepts;
 mod explanations;
+mod gallery;
 mod imports;
 mod items;
 mod models;
@@ -15,8 +16,8 @@ use std::sync::Arc;
 
 use schema::{
     Association, DatasetManifest, Decision, Explanation, FeatureId, FilmEdges, FindingBox,
-    HookPoint, JobId, KeptReport, PatchGrid, PositionClass, Report, ReviewState, Split,
-    SteeringSpec, StepReport, Window,
+    HookPoint, JobId, KeptReport, PatchGrid, PositionClass, Report, Split, SteeringSpec,
+    StepReport, Window,
 };
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,10 @@ pub use concepts::{
 pub use explanations::{
     ControlView, DetectionView, ExplanationsView, PassageView, ScoreSettingsView, ScoreTotalsView,
     ScoredFeatureView, TestedPassageView,
+};
+pub use gallery::{
+    BestAssociation, FeatureCard, FeaturePlot, FeaturePoints, FeatureQuery, FeatureSort,
+    GalleryFacets, PlotArea,
 };
 pub use imports::{ImportPreview, ImportRequest, InteractionsRequest};
 pub use items::{
@@ -310,94 +315,6 @@ pub struct DictionaryView {
     pub indexed: bool,
     /// Reviewed features.
     pub n_reviewed: u32,
-}
-
-/// How a gallery is sorted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FeatureSort {
-    /// By number.
-    #[default]
-    Index,
-    /// Densest first.
-    Density,
-    /// Rarest first.
-    Rarest,
-    /// Highest maximum first.
-    Maximum,
-    /// Highest mean first.
-    Mean,
-    /// Strongest association (AUROC) first; features without one last.
-    Association,
-}
-
-/// Which features a gallery shows, and in which order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FeatureQuery {
-    /// Words that label, proposal or number must contain; empty for all.
-    pub text: String,
-    /// Lowest density.
-    pub min_density: f32,
-    /// Highest density.
-    pub max_density: f32,
-    /// Only this state; `None` for all.
-    pub state: Option<ReviewState>,
-    /// Leave out features that are never active.
-    pub hide_dead: bool,
-    /// Only features active on this sample; `None` for all.
-    pub fires_on_sample: Option<u32>,
-    /// Order.
-    pub sort: FeatureSort,
-}
-
-impl Default for FeatureQuery {
-    fn default() -> Self {
-        Self {
-            text: String::new(),
-            min_density: 0.0,
-            max_density: 1.0,
-            state: None,
-            hide_dead: true,
-            fires_on_sample: None,
-            sort: FeatureSort::Index,
-        }
-    }
-}
-
-/// The term or finding that goes best with a feature, with the test it passed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct BestAssociation {
-    /// The term or finding.
-    pub name: String,
-    /// Area under the ROC curve of the highest activation per sample or item.
-    pub auroc: f32,
-    /// Adjusted p value.
-    pub q: f64,
-}
-
-/// A card of the gallery.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct FeatureCard {
-    /// Which feature.
-    pub feature: FeatureId,
-    /// The approved label, or empty.
-    pub label: String,
-    /// The proposed text, or empty.
-    pub proposal: String,
-    /// Where its review stands.
-    pub state: ReviewState,
-    /// Share of positions on which it is active.
-    pub density: f32,
-    /// Share of samples.
-    pub sample_density: f32,
-    /// Highest activation.
-    pub max_activation: f32,
-    /// Counts of activations in equal bins from 0 to the maximum.
-    pub histogram: Arc<Vec<u32>>,
-    /// Strongest term or finding, once computed.
-    pub association: Option<BestAssociation>,
-    /// Its four top samples.
-    pub top: Arc<Vec<ExampleView>>,
 }
 
 /// One sample as an example of one feature.
