@@ -1,12 +1,12 @@
 //! An invented project behind the window's door: no files, no models; for benchmarks and tests.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::TrainRecommenderRequest;
 use engine::views::{
     Event, ExampleContent, ExampleKind, ExampleView, FilmPixels, HalvedFilm, ItemView, JobView,
-    Preferences, RunRequest, SavedChange, TokenView,
+    Preferences, Revision, RunRequest, SavedChange, TokenView,
 };
 use schema::{Decision, FeatureId, JobId, PatchGrid, PositionClass, Split};
 

@@ -7,10 +7,11 @@ use egui::{
     Align2, Color32, ColorImage, Pos2, Rect, Role, Sense, Stroke, StrokeKind, TextureHandle,
     TextureOptions, Ui, Vec2, WidgetInfo,
 };
-use engine::views::{FeaturePlot, FeaturePoints, PlotArea};
+use engine::views::{FeaturePlot, FeaturePoints, PlotArea, Revision};
 use schema::FeatureId;
 
 use crate::app_context::AppContext;
+use crate::backend::Answer;
 use crate::commands::Command;
 use crate::screens::gallery::pane::Pane;
 use crate::tokens::{self, GRID, Tokens};
@@ -35,11 +36,20 @@ struct Made {
     canvas: Color32,
 }
 
+/// Where the features lie, as it was last asked.
+struct Asked {
+    sae: String,
+    plot: FeaturePlot,
+    revision: Revision,
+    points: Answer<Option<Arc<FeaturePoints>>>,
+}
+
 /// The picture of a plot and what is dragged on it.
 #[derive(Default)]
 pub(super) struct Drawn {
     picture: Option<(Made, TextureHandle, Bounds)>,
     drag_from: Option<Pos2>,
+    asked: Option<Asked>,
 }
 
 /// Range of the plot in its units.
@@ -147,7 +157,7 @@ impl Pane {
         sae: &str,
         (plot, ids): (FeaturePlot, &Arc<Vec<FeatureId>>),
     ) {
-        let points = match ctx.backend.feature_points(sae, plot) {
+        let points = match self.drawn.points(ctx, sae, plot) {
             Ok(Some(points)) => points,
             Ok(None) => {
                 map_first_ui(ctx, ui, sae);
@@ -202,7 +212,7 @@ impl Pane {
         (plot, bounds, n_shown): (FeaturePlot, Bounds, usize),
     ) {
         let theme = tokens::of(ui);
-        let id = ui.id().with(("plot", self.side));
+        let id = ui.scope_id().with(("plot", self.side));
         let response = ui.interact(rect, id, Sense::click_and_drag());
         let name = match plot {
             FeaturePlot::Activity => "Density against mean activation",
@@ -252,6 +262,30 @@ impl Pane {
 }
 
 impl Drawn {
+    /// Where the features lie, asked for once a revision.
+    fn points(
+        &mut self,
+        ctx: &AppContext<'_>,
+        sae: &str,
+        plot: FeaturePlot,
+    ) -> Answer<Option<Arc<FeaturePoints>>> {
+        if let Some(known) = &self.asked
+            && known.sae == sae
+            && known.plot == plot
+            && known.revision == ctx.revision
+        {
+            return known.points.clone();
+        }
+        let points = ctx.backend.feature_points(sae, plot);
+        self.asked = Some(Asked {
+            sae: sae.to_owned(),
+            plot,
+            revision: ctx.revision,
+            points: points.clone(),
+        });
+        points
+    }
+
     /// Makes the picture again if anything it shows has changed.
     fn refresh(&mut self, ui: &Ui, made: Made) -> Bounds {
         if let Some((known, _, bounds)) = &self.picture
