@@ -226,6 +226,8 @@ pub(crate) enum Command {
     ProposeLabels(String),
     BuildGallery(String),
     MapDirections(String),
+    /// Evidence of a measured score: run and feature.
+    ReadScore(String, FeatureId),
     ReadModel(String),
     Forecast(Box<RunRequest>),
     Train(Vec<RunRequest>),

@@ -98,3 +98,57 @@ fn a_dictionary_without_a_gallery_gets_one_by_a_button() {
     click(&mut harness, "Build the gallery");
     assert_eq!(backend.asked(), ["build films"]);
 }
+
+#[test]
+fn a_sample_chosen_in_one_half_filters_the_other_where_both_show_its_dataset() {
+    let (mut harness, _) = open("films");
+    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::D);
+    harness.run_steps(4);
+    let other = "Other half: features active on";
+    let card = |harness: &Harness<'static, App>| {
+        let cards = harness.query_all_by_label_contains("Feature 0: effusion");
+        let mut cards: Vec<_> = cards.collect();
+        cards.sort_by(|a, b| a.rect().left().total_cmp(&b.rect().left()));
+        cards[0].click_secondary();
+    };
+    card(&harness);
+    harness.run_steps(3);
+    // Films left and histories right: no link.
+    assert!(harness.query_all_by_label_contains(other).next().is_none());
+    harness.key_press(egui::Key::Escape);
+    harness.run_steps(3);
+    choose(&mut harness, "Dictionary on the right", "films · films");
+    card(&harness);
+    harness.run_steps(3);
+    harness
+        .query_all_by_label_contains(other)
+        .next()
+        .unwrap()
+        .click();
+    harness.run_steps(4);
+    // The left half still shows all, the right half a fifth.
+    harness.get_by_label("600 of 600 features");
+    harness.get_by_label("120 of 600 features");
+    harness.get_by_label_contains("Active on sample");
+}
+
+#[test]
+fn a_score_opens_to_its_passages_and_baselines() {
+    let (mut harness, _) = open("reports");
+    harness
+        .query_all_by_label_contains("Feature 0: effusion")
+        .next()
+        .unwrap()
+        .click();
+    harness.run_steps(4);
+    harness.get_by_label_contains("Parents: nearest in coarser groups");
+    harness.get_by_label("Show what was tested").scroll_to_me();
+    harness.run_steps(4);
+    click(&mut harness, "Show what was tested");
+    harness.run_steps(4);
+    harness.get_by_label("right: judge 0.90");
+    harness.get_by_label("wrong: judge 0.70");
+    harness.get_by_label("no readable answer");
+    click(&mut harness, "Hide what was tested");
+    assert!(harness.query_by_label("right: judge 0.90").is_none());
+}

@@ -3,6 +3,7 @@
 mod choose;
 mod directions;
 mod known;
+mod nested;
 #[cfg(test)]
 mod tests;
 
@@ -112,6 +113,7 @@ impl Session {
                 .iter()
                 .map(|other| (other.feature, labels.caption(other.feature), other.cosine))
                 .collect(),
+            nested: nested::nearest(&indexed, &labels, feature),
             cofiring: summary
                 .cofiring
                 .iter()

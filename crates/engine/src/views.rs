@@ -34,12 +34,12 @@ pub use concepts::{
     TitleCoherenceView, YardstickView,
 };
 pub use explanations::{
-    ControlView, DetectionView, ExplanationsView, PassageView, ScoreSettingsView, ScoreTotalsView,
-    ScoredFeatureView, TestedPassageView,
+    ControlView, DetectionView, ExplanationsView, PassageView, ScoreEvidenceView,
+    ScoreSettingsView, ScoreTotalsView, ScoredFeatureView, TestedPassageView,
 };
 pub use gallery::{
     BestAssociation, FeatureCard, FeaturePlot, FeaturePoints, FeatureQuery, FeatureSort,
-    GalleryFacets, PlotArea,
+    GalleryFacets, NestedView, PlotArea,
 };
 pub use imports::{ImportPreview, ImportRequest, InteractionsRequest};
 pub use items::{
@@ -186,6 +186,8 @@ pub enum Event {
     HistoryRead(HistoryTicket, Box<Result<HistoryView, String>>),
     /// A run of concepts asked for was read: its name, and what it holds.
     ConceptsRead(String, Result<Arc<ConceptPages>, String>),
+    /// What a measured score rests on, asked for: the run, the feature, and the evidence.
+    ScoreRead(String, FeatureId, Box<Result<ScoreEvidenceView, String>>),
     /// The answer to a tracing request.
     Traced(TraceTicket, Box<Result<crate::TraceView, String>>),
     /// A file dialog was closed: what the user chose it for, and the path.
@@ -388,6 +390,8 @@ pub struct FeaturePage {
     pub bands: Arc<Vec<Vec<ExampleView>>>,
     /// Nearest decoder directions: number, label or proposal, cosine.
     pub neighbours: Vec<(FeatureId, String, f32)>,
+    /// Nearest features of the other nested groups, where the dictionary has groups.
+    pub nested: Option<NestedView>,
     /// Features most often active with it: number, label or proposal, Jaccard index.
     pub cofiring: Vec<(FeatureId, String, f32)>,
     /// Association with findings, tastes, genres or categories, strongest first.

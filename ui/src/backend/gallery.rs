@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::Engine;
 use engine::views::{FeaturePlot, FeaturePoints, GalleryFacets};
-use schema::JobId;
+use schema::{FeatureId, JobId};
 
 use super::{Answer, sentence};
 
@@ -22,6 +22,7 @@ pub trait Galleries {
     fn feature_points(&self, sae: &str, plot: FeaturePlot) -> Answer<Option<Arc<FeaturePoints>>>;
     fn map_directions(&self, sae: &str) -> Answer<JobId>;
     fn build_gallery(&self, sae: &str) -> Answer<JobId>;
+    fn read_score(&self, run: &str, feature: FeatureId) -> Answer<()>;
 }
 
 impl Galleries for Engine {
@@ -39,5 +40,9 @@ impl Galleries for Engine {
 
     fn build_gallery(&self, sae: &str) -> Answer<JobId> {
         Self::build_gallery(self, sae).map_err(sentence)
+    }
+
+    fn read_score(&self, run: &str, feature: FeatureId) -> Answer<()> {
+        Self::read_score(self, run, feature).map_err(sentence)
     }
 }

@@ -4,8 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use engine::views::{FeaturePlot, FeaturePoints, FeatureQuery, GalleryFacets};
-use schema::{FeatureId, JobId, MeasuredScore};
+use engine::views::{
+    ControlView, DetectionView, Event, FeaturePlot, FeaturePoints, FeatureQuery, GalleryFacets,
+    MeanView, ScoreEvidenceView, ScoreSettingsView, ScoreTotalsView, ScoredFeatureView,
+    TestedPassageView,
+};
+use schema::{Explanation, FeatureId, JobId, MeasuredScore};
 
 use super::invented::{Invented, mixed};
 use crate::backend::{Answer, Galleries};
@@ -59,6 +63,86 @@ impl Galleries for Invented {
     fn build_gallery(&self, sae: &str) -> Answer<JobId> {
         self.note(format!("build {sae}"));
         Ok(JobId(72))
+    }
+
+    fn read_score(&self, run: &str, feature: FeatureId) -> Answer<()> {
+        let answer = Box::new(Ok(evidence(run, feature)));
+        self.send(Event::ScoreRead(run.to_owned(), feature, answer));
+        Ok(())
+    }
+}
+
+/// The proposal of a feature that was measured.
+pub(super) fn proposals(feature: FeatureId) -> Vec<Explanation> {
+    let proposed = score(feature.0).map(|score| Explanation {
+        feature,
+        text: "effusion, pleural, left".to_owned(),
+        by: "keywords".to_owned(),
+        at: "2026-01-02T03:04:05Z".to_owned(),
+        score: Some(score),
+        run: "tested".to_owned(),
+        ..Explanation::default()
+    });
+    proposed.into_iter().collect()
+}
+
+fn evidence(run: &str, feature: FeatureId) -> ScoreEvidenceView {
+    let passage = |text: &str, activation, said| TestedPassageView {
+        sample: 1,
+        text: text.to_owned(),
+        activation,
+        is_hard: activation == 0.0,
+        said,
+    };
+    let mean = |value| {
+        Some(MeanView {
+            value,
+            interval: Some([value - 0.05, value + 0.05]),
+        })
+    };
+    ScoreEvidenceView {
+        run: run.to_owned(),
+        settings: ScoreSettingsView {
+            judged_by: Some("keywords".to_owned()),
+            ..ScoreSettingsView::default()
+        },
+        feature: ScoredFeatureView {
+            feature,
+            section: "report".to_owned(),
+            n_active: 40,
+            explanation: "effusion, pleural, left".to_owned(),
+            evidence: Vec::new(),
+            prompt: None,
+            construction: Vec::new(),
+            tests: vec![
+                passage("Small left pleural effusion.", 4.5, Some(0.9)),
+                passage("The heart is enlarged.", 0.0, Some(0.7)),
+                passage("No pneumothorax.", 0.0, None),
+            ],
+            detection: Some(DetectionView {
+                balanced_accuracy: Some(0.75),
+                interval: Some([0.6, 0.9]),
+                ..DetectionView::default()
+            }),
+            shuffled: Some(0.51),
+            fuzzing: None,
+            simulation: None,
+            embedding: None,
+            is_divided_anew: false,
+        },
+        totals: ScoreTotalsView {
+            n_scored: 200,
+            detection: mean(0.72),
+            shuffled: mean(0.52),
+            ..ScoreTotalsView::default()
+        },
+        controls: vec![ControlView {
+            name: "random dictionary".to_owned(),
+            totals: ScoreTotalsView {
+                detection: mean(0.53),
+                ..ScoreTotalsView::default()
+            },
+        }],
     }
 }
 

@@ -7,7 +7,7 @@ use schema::{FeatureId, JobId};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::session::Session;
-use crate::views::{FeaturePlot, FeaturePoints, FeatureQuery, GalleryFacets};
+use crate::views::{Event, FeaturePlot, FeaturePoints, FeatureQuery, GalleryFacets};
 
 impl Engine {
     /// The features a gallery shows, in order. May cost some milliseconds for a wide dictionary:
@@ -75,6 +75,22 @@ impl Engine {
                 Ok(format!("Built the gallery of {sae}"))
             },
         )
+    }
+
+    /// Reads what a measured score rests on; `Event::ScoreRead` follows.
+    ///
+    /// # Errors
+    /// When no project is open.
+    pub fn read_score(&self, run: &str, feature: FeatureId) -> Result<()> {
+        let session = self.shared.session()?;
+        let shared = Arc::clone(&self.shared);
+        let run = run.to_owned();
+        self.reading.run(move || {
+            let answer = session.score_evidence(&run, feature);
+            let answer = answer.map_err(|error| error.message);
+            shared.send(Event::ScoreRead(run, feature, Box::new(answer)));
+        });
+        Ok(())
     }
 
     fn read_gallery(&self, session: &Arc<Session>, sae: &str) {

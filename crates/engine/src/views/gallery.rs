@@ -173,3 +173,17 @@ pub struct GalleryFacets {
     /// Features whose proposal has a measured score.
     pub n_scored: u32,
 }
+
+/// Where a feature stands among nested groups. Each feature: number, label or proposal, cosine of
+/// the decoder directions.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct NestedView {
+    /// Its group, from 0, the innermost and coarsest.
+    pub group: u32,
+    /// How many groups there are.
+    pub n_groups: u32,
+    /// Nearest features of the groups before its own, nearest first.
+    pub parents: Vec<(FeatureId, String, f32)>,
+    /// Nearest features of the groups after its own, nearest first.
+    pub children: Vec<(FeatureId, String, f32)>,
+}
