@@ -1,6 +1,7 @@
 //! The door to `engine`, as a trait, so that benchmarks and tests can stand behind the same door.
 
 mod evaluations;
+mod gallery;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use engine::{ConceptRequest, Engine, ExplainRequest, TraceRequest, TrainRecommen
 use schema::{Decision, FeatureId, JobId, ReviewState};
 
 pub use evaluations::Evaluations;
+pub use gallery::Galleries;
 
 /// An answer, or one sentence for the user.
 pub type Answer<T> = Result<T, String>;
@@ -32,7 +34,7 @@ pub type Answer<T> = Result<T, String>;
     clippy::missing_errors_doc,
     reason = "each method is documented where it is implemented"
 )]
-pub trait Backend: Evaluations {
+pub trait Backend: Evaluations + Galleries {
     fn poll(&self) -> Vec<Event>;
     fn revision(&self) -> Revision;
     fn jobs(&self) -> Vec<JobView>;

@@ -224,6 +224,10 @@ pub(crate) enum Command {
     Decide(DecisionRequest),
     SetReviewer(String),
     ProposeLabels(String),
+    BuildGallery(String),
+    MapDirections(String),
+    /// Evidence of a measured score: run and feature.
+    ReadScore(String, FeatureId),
     ReadModel(String),
     Forecast(Box<RunRequest>),
     Train(Vec<RunRequest>),

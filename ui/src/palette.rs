@@ -1,4 +1,4 @@
-//! Ctrl+K: find a feature by label or number in any dictionary, or a command by name.
+//! Ctrl+K: find a feature by label, keyword or number in any dictionary, or a command by name.
 
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ impl Palette {
                 let field = ui
                     .add(
                         egui::TextEdit::singleline(&mut self.text)
-                            .hint_text("Feature by label or number, or a command")
+                            .hint_text("Feature by label, keyword or number, or a command")
                             .desired_width(f32::INFINITY)
                             .font(egui::FontSelection::FontId(tokens::title_font())),
                     )
@@ -92,7 +92,7 @@ impl Palette {
                     .show(ui, |ui| {
                         ui.spacing_mut().item_spacing.y = 2.0;
                         if hits.is_empty() {
-                            ui.label("Nothing fits. Try part of a label, or a feature's number");
+                            ui.label("Nothing fits. Try part of a label or keyword, or a feature's number");
                         }
                         for (i, hit) in hits.iter().enumerate() {
                             if hit_ui(ui, hit, (i == self.chosen).then_some(up || down)) {

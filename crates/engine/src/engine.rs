@@ -2,6 +2,7 @@
 
 mod ablation;
 mod concepts;
+mod gallery;
 mod preferences;
 mod recommenders;
 mod report;
@@ -26,9 +27,9 @@ use crate::session::Session;
 use crate::settings::Settings;
 use crate::trace_to_image::TraceRequest;
 use crate::views::{
-    DatasetView, DictionaryView, Event, FeatureCard, FeaturePage, FeatureQuery, FilmSize,
-    FilmState, ImportRequest, JobView, ModelView, PathPurpose, ProjectView, RecentProject,
-    Revision, SampleView, SteerRequest, SteerTicket, TraceTicket,
+    DatasetView, DictionaryView, Event, FeatureCard, FeaturePage, FilmSize, FilmState,
+    ImportRequest, JobView, ModelView, PathPurpose, ProjectView, RecentProject, Revision,
+    SampleView, SteerRequest, SteerTicket, TraceTicket,
 };
 use crate::worker::Worker;
 
@@ -371,15 +372,6 @@ impl Engine {
     /// When no project is open.
     pub fn dictionaries(&self) -> Result<Arc<Vec<DictionaryView>>> {
         Ok(Arc::new(self.shared.session()?.dictionary_views()?))
-    }
-
-    /// The features a gallery shows, in order. May cost some milliseconds for a wide dictionary:
-    /// keep the answer until the query or the revision changes.
-    ///
-    /// # Errors
-    /// When there is no such dictionary or it has no index.
-    pub fn feature_ids(&self, sae: &str, query: &FeatureQuery) -> Result<Arc<Vec<FeatureId>>> {
-        Ok(Arc::new(self.shared.session()?.feature_ids(sae, query)?))
     }
 
     /// A card of the gallery. Cached; the first call for a feature costs well under a millisecond.

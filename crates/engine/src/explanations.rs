@@ -29,7 +29,7 @@ use crate::kept_runs::{KeptRun, read_json};
 use crate::language_model::{AnswerBook, Voice, load_voice, load_voices};
 use crate::model_registry::to_json;
 use crate::session::Session;
-use crate::views::{ExampleKind, ExplanationsView};
+use crate::views::{ExampleKind, ExplanationsView, ScoreEvidenceView};
 
 /// Answers of language models, with their prompts.
 const ANSWERS: &str = "answers.jsonl";
@@ -167,6 +167,27 @@ impl Session {
             .project
             .artefact_dir(ArtefactKind::Explanations, name)?;
         read_json(&folder.join(EXPLANATIONS))
+    }
+
+    /// What the score of a feature rests on, from the run that measured it.
+    ///
+    /// # Errors
+    /// As [`Session::explanations_run`], or when the run did not look at the feature.
+    pub fn score_evidence(&self, run: &str, feature: FeatureId) -> Result<ScoreEvidenceView> {
+        let view = self.explanations_run(run)?;
+        let mut features = view.features.into_iter();
+        let Some(feature) = features.find(|one| one.feature == feature) else {
+            return Err(EngineError::request(format!(
+                "explanations/{run} did not look at feature {feature}; expected one of its features"
+            )));
+        };
+        Ok(ScoreEvidenceView {
+            run: view.name,
+            settings: view.settings,
+            feature,
+            totals: view.totals,
+            controls: view.controls,
+        })
     }
 
     /// Names of the finished runs.

@@ -1,6 +1,12 @@
-//! Which features a gallery shows, and what their cards and pages hold.
+//! What the cards and pages of a gallery hold.
 
-use std::collections::BTreeSet;
+mod choose;
+mod directions;
+mod known;
+mod nested;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use schema::{ExampleRef, FeatureId, FeatureSummary, HookPoint, ReviewState};
@@ -8,10 +14,9 @@ use schema::{ExampleRef, FeatureId, FeatureSummary, HookPoint, ReviewState};
 use crate::error::{EngineError, Result};
 use crate::indexed::{IndexedDictionary, item_view};
 use crate::session::Session;
-use crate::views::{
-    ExampleKind, ExampleView, FeatureCard, FeaturePage, FeatureQuery, FeatureSort, ItemEffects,
-    WritesView,
-};
+use crate::views::{ExampleKind, ExampleView, FeatureCard, FeaturePage, ItemEffects, WritesView};
+
+pub(crate) use known::GalleryCache;
 
 /// Examples on a card.
 const ON_CARD: usize = 4;
@@ -34,58 +39,6 @@ pub(crate) struct Evidence {
 }
 
 impl Session {
-    /// The features that pass `query`, in its order.
-    ///
-    /// # Errors
-    /// When the dictionary does not exist or has no index.
-    pub fn feature_ids(&self, sae: &str, query: &FeatureQuery) -> Result<Vec<FeatureId>> {
-        let indexed = self.indexed(sae)?;
-        let labels = self.labels(sae)?;
-        let overview = indexed.index.overview();
-        let fires: Option<BTreeSet<u32>> = query.fires_on_sample.map(|sample| {
-            indexed
-                .index
-                .sample_rows(sample)
-                .flat_map(|row| indexed.index.row(row).0.iter().copied())
-                .collect()
-        });
-        let words: Vec<String> = query
-            .text
-            .to_lowercase()
-            .split_whitespace()
-            .map(str::to_owned)
-            .collect();
-        let mut ids: Vec<FeatureId> = (0..indexed.index.n_features())
-            .map(FeatureId)
-            .filter(|id| {
-                let density = overview.density[id.0 as usize];
-                let in_range = density >= query.min_density && density <= query.max_density;
-                in_range
-                    && !(query.hide_dead && density == 0.0)
-                    && query.state.is_none_or(|state| labels.state(*id) == state)
-                    && fires.as_ref().is_none_or(|fires| fires.contains(&id.0))
-                    && words.iter().all(|word| labels.mentions(*id, word))
-            })
-            .collect();
-        let highest_first = |values: &[f32], ids: &mut Vec<FeatureId>| {
-            ids.sort_by(|a, b| values[b.0 as usize].total_cmp(&values[a.0 as usize]));
-        };
-        match query.sort {
-            FeatureSort::Index => {}
-            FeatureSort::Density => highest_first(&overview.density, &mut ids),
-            FeatureSort::Rarest => ids.sort_by(|a, b| {
-                overview.density[a.0 as usize].total_cmp(&overview.density[b.0 as usize])
-            }),
-            FeatureSort::Maximum => highest_first(&overview.max_activation, &mut ids),
-            FeatureSort::Mean => highest_first(&overview.mean_activation, &mut ids),
-            FeatureSort::Association => ids.sort_by(|a, b| {
-                let strength = |id: &FeatureId| labels.auroc(*id).unwrap_or(-1.0);
-                strength(b).total_cmp(&strength(a))
-            }),
-        }
-        Ok(ids)
-    }
-
     /// A card of the gallery.
     ///
     /// # Errors
@@ -105,6 +58,7 @@ impl Session {
             max_activation: summary.max_activation,
             histogram: Arc::new(summary.histogram),
             association: labels.association(feature),
+            score: labels.measured(feature).cloned(),
             top: Arc::new(top),
         })
     }
@@ -159,6 +113,7 @@ impl Session {
                 .iter()
                 .map(|other| (other.feature, labels.caption(other.feature), other.cosine))
                 .collect(),
+            nested: nested::nearest(&indexed, &labels, feature),
             cofiring: summary
                 .cofiring
                 .iter()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use schema::{Association, Decision, Explanation, FeatureId, ReviewState};
+use schema::{Association, Decision, Explanation, FeatureId, MeasuredScore, ReviewState};
 use store::{Record, Standing};
 
 use crate::error::{EngineError, Result};
@@ -27,6 +27,8 @@ struct Reviewed {
 pub(crate) struct Labels {
     reviewed: BTreeMap<FeatureId, Reviewed>,
     explanations: Arc<BTreeMap<FeatureId, Explanation>>,
+    /// Lower-case text of each proposal, with the terms it rests on.
+    searched: Arc<BTreeMap<FeatureId, String>>,
 }
 
 impl Labels {
@@ -39,8 +41,13 @@ impl Labels {
         for of in reviewed.values_mut() {
             of.standing = store::standing(&of.records);
         }
+        let searched = explanations
+            .iter()
+            .map(|explanation| (explanation.feature, searched_text(explanation)))
+            .collect();
         Self {
             reviewed,
+            searched: Arc::new(searched),
             explanations: Arc::new(
                 explanations
                     .into_iter()
@@ -166,11 +173,47 @@ impl Labels {
         self.explanations.get(&feature)?.evidence.first()
     }
 
-    /// Whether label, proposal or number holds the lower-case word.
+    /// How far the proposal was found to be true here.
+    pub(crate) fn measured(&self, feature: FeatureId) -> Option<&MeasuredScore> {
+        self.explanation(feature)?.score.as_ref()
+    }
+
+    /// Features whose proposal was measured.
+    pub(crate) fn n_measured(&self) -> u32 {
+        let all = self.explanations.values();
+        all.filter(|explanation| explanation.score.is_some())
+            .count() as u32
+    }
+
+    /// 2 where readers differ, 1 where the reader differs from the proposal, else 0.
+    pub(crate) fn disagreement(&self, feature: FeatureId) -> u8 {
+        let Some(standing) = self.standing(feature) else {
+            return 0;
+        };
+        let proposed = self.explanation(feature);
+        let is_against = proposed.is_some_and(|proposed| match standing.state {
+            ReviewState::Rejected => true,
+            ReviewState::Edited => {
+                schema::normalised(&standing.text) != schema::normalised(&proposed.text)
+            }
+            _ => false,
+        });
+        match standing.state {
+            ReviewState::Conflict => 2,
+            _ => u8::from(is_against),
+        }
+    }
+
+    /// Whether label, proposal, the terms it rests on, or the number holds the lower-case word.
     pub(crate) fn mentions(&self, feature: FeatureId, word: &str) -> bool {
         feature.to_string() == word
-            || self.label(feature).to_lowercase().contains(word)
-            || self.proposal(feature).to_lowercase().contains(word)
+            || self
+                .standing(feature)
+                .is_some_and(|standing| standing.text.to_lowercase().contains(word))
+            || self
+                .searched
+                .get(&feature)
+                .is_some_and(|text| text.contains(word))
     }
 
     /// Features that somebody decided on; those passed by or taken back do not count.
@@ -183,6 +226,15 @@ impl Labels {
             .filter(|of| decided(&of.standing))
             .count() as u32
     }
+}
+
+fn searched_text(explanation: &Explanation) -> String {
+    let mut text = explanation.text.to_lowercase();
+    for term in &explanation.evidence {
+        text.push('\n');
+        text.push_str(&term.name.to_lowercase());
+    }
+    text
 }
 
 impl Session {

@@ -9,6 +9,7 @@ use store::{ArtefactKind, Dataset, Project, Record};
 
 use crate::error::{EngineError, Result};
 use crate::forecast::HarvestProbe;
+use crate::gallery::GalleryCache;
 use crate::indexed::IndexedDictionary;
 use crate::jobs::lock;
 use crate::labels::Labels;
@@ -27,6 +28,8 @@ pub struct Session {
     runs: Mutex<BTreeMap<String, RunView>>,
     /// The queue that was last asked for.
     queue: Mutex<Option<Arc<Queue>>>,
+    /// What filters and plots of galleries need of all features.
+    pub(crate) galleries: GalleryCache,
     /// What was last measured of a harvest, for forecasts that differ in the dictionary only.
     probe: Mutex<Option<(ProbeKey, Arc<HarvestProbe>)>>,
 }
@@ -66,6 +69,7 @@ impl Session {
             runs: Mutex::default(),
             queue: Mutex::default(),
             probe: Mutex::default(),
+            galleries: GalleryCache::default(),
         }
     }
 
@@ -140,6 +144,7 @@ impl Session {
         lock(&self.indexes).remove(name);
         lock(&self.labels).remove(name);
         lock(&self.runs).remove(name);
+        self.galleries.forget(name);
         *lock(&self.queue) = None;
     }
 
@@ -169,6 +174,7 @@ impl Session {
     /// Forgets labels, and the queue that was ordered by them.
     pub(crate) fn forget_labels(&self, sae: &str) {
         lock(&self.labels).remove(sae);
+        self.galleries.forget_associations(sae);
         *lock(&self.queue) = None;
     }
 

@@ -3,6 +3,7 @@
 mod ablation;
 mod concepts;
 mod explanations;
+mod gallery;
 mod imports;
 mod items;
 mod models;
@@ -15,8 +16,8 @@ use std::sync::Arc;
 
 use schema::{
     Association, DatasetManifest, Decision, Explanation, FeatureId, FilmEdges, FindingBox,
-    HookPoint, JobId, KeptReport, PatchGrid, PositionClass, Report, ReviewState, Split,
-    SteeringSpec, StepReport, Window,
+    HookPoint, JobId, KeptReport, PatchGrid, PositionClass, Report, Split, SteeringSpec,
+    StepReport, Window,
 };
 use serde::{Deserialize, Serialize};
 
@@ -33,8 +34,12 @@ pub use concepts::{
     TitleCoherenceView, YardstickView,
 };
 pub use explanations::{
-    ControlView, DetectionView, ExplanationsView, PassageView, ScoreSettingsView, ScoreTotalsView,
-    ScoredFeatureView, TestedPassageView,
+    ControlView, DetectionView, ExplanationsView, PassageView, ScoreEvidenceView,
+    ScoreSettingsView, ScoreTotalsView, ScoredFeatureView, TestedPassageView,
+};
+pub use gallery::{
+    BestAssociation, FeatureCard, FeaturePlot, FeaturePoints, FeatureQuery, FeatureSort,
+    GalleryFacets, NestedView, PlotArea,
 };
 pub use imports::{ImportPreview, ImportRequest, InteractionsRequest};
 pub use items::{
@@ -181,6 +186,8 @@ pub enum Event {
     HistoryRead(HistoryTicket, Box<Result<HistoryView, String>>),
     /// A run of concepts asked for was read: its name, and what it holds.
     ConceptsRead(String, Result<Arc<ConceptPages>, String>),
+    /// What a measured score rests on, asked for: the run, the feature, and the evidence.
+    ScoreRead(String, FeatureId, Box<Result<ScoreEvidenceView, String>>),
     /// The answer to a tracing request.
     Traced(TraceTicket, Box<Result<crate::TraceView, String>>),
     /// A file dialog was closed: what the user chose it for, and the path.
@@ -312,94 +319,6 @@ pub struct DictionaryView {
     pub n_reviewed: u32,
 }
 
-/// How a gallery is sorted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FeatureSort {
-    /// By number.
-    #[default]
-    Index,
-    /// Densest first.
-    Density,
-    /// Rarest first.
-    Rarest,
-    /// Highest maximum first.
-    Maximum,
-    /// Highest mean first.
-    Mean,
-    /// Strongest association (AUROC) first; features without one last.
-    Association,
-}
-
-/// Which features a gallery shows, and in which order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FeatureQuery {
-    /// Words that label, proposal or number must contain; empty for all.
-    pub text: String,
-    /// Lowest density.
-    pub min_density: f32,
-    /// Highest density.
-    pub max_density: f32,
-    /// Only this state; `None` for all.
-    pub state: Option<ReviewState>,
-    /// Leave out features that are never active.
-    pub hide_dead: bool,
-    /// Only features active on this sample; `None` for all.
-    pub fires_on_sample: Option<u32>,
-    /// Order.
-    pub sort: FeatureSort,
-}
-
-impl Default for FeatureQuery {
-    fn default() -> Self {
-        Self {
-            text: String::new(),
-            min_density: 0.0,
-            max_density: 1.0,
-            state: None,
-            hide_dead: true,
-            fires_on_sample: None,
-            sort: FeatureSort::Index,
-        }
-    }
-}
-
-/// The term or finding that goes best with a feature, with the test it passed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct BestAssociation {
-    /// The term or finding.
-    pub name: String,
-    /// Area under the ROC curve of the highest activation per sample or item.
-    pub auroc: f32,
-    /// Adjusted p value.
-    pub q: f64,
-}
-
-/// A card of the gallery.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct FeatureCard {
-    /// Which feature.
-    pub feature: FeatureId,
-    /// The approved label, or empty.
-    pub label: String,
-    /// The proposed text, or empty.
-    pub proposal: String,
-    /// Where its review stands.
-    pub state: ReviewState,
-    /// Share of positions on which it is active.
-    pub density: f32,
-    /// Share of samples.
-    pub sample_density: f32,
-    /// Highest activation.
-    pub max_activation: f32,
-    /// Counts of activations in equal bins from 0 to the maximum.
-    pub histogram: Arc<Vec<u32>>,
-    /// Strongest term or finding, once computed.
-    pub association: Option<BestAssociation>,
-    /// Its four top samples.
-    pub top: Arc<Vec<ExampleView>>,
-}
-
 /// One sample as an example of one feature.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ExampleView {
@@ -471,6 +390,8 @@ pub struct FeaturePage {
     pub bands: Arc<Vec<Vec<ExampleView>>>,
     /// Nearest decoder directions: number, label or proposal, cosine.
     pub neighbours: Vec<(FeatureId, String, f32)>,
+    /// Nearest features of the other nested groups, where the dictionary has groups.
+    pub nested: Option<NestedView>,
     /// Features most often active with it: number, label or proposal, Jaccard index.
     pub cofiring: Vec<(FeatureId, String, f32)>,
     /// Association with findings, tastes, genres or categories, strongest first.

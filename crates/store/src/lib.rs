@@ -27,6 +27,7 @@
 compile_error!("files of a project are little-endian and read in place");
 
 mod artefact;
+mod associations;
 mod atomic_file;
 mod backup;
 mod clock;
@@ -42,6 +43,7 @@ mod journal;
 mod ledger;
 mod mapped_file;
 mod names;
+mod plots;
 mod project;
 mod project_check;
 mod project_link;

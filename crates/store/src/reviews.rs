@@ -640,7 +640,7 @@ impl Project {
         self.reviews.database.flush()
     }
 
-    fn sae_key(&self, sae: &str) -> Result<Vec<u8>> {
+    pub(crate) fn sae_key(&self, sae: &str) -> Result<Vec<u8>> {
         Ok(key_of(sae, &self.sae_hash(sae)?))
     }
 

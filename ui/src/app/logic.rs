@@ -479,6 +479,9 @@ impl App {
             Command::ReadHistory(request) => backend
                 .read_history(request.clone())
                 .map(|ticket| large.history.waits_for(ticket, request)),
+            Command::BuildGallery(sae) => backend.build_gallery(&sae).map(drop),
+            Command::ReadScore(run, feature) => backend.read_score(&run, feature),
+            Command::MapDirections(sae) => backend.map_directions(&sae).map(drop),
             Command::Evaluation(EvaluationCommand::Read(sae)) => backend.read_report(&sae),
             Command::Evaluation(EvaluationCommand::Measure(request)) => {
                 let sae = request.dictionary.clone();

@@ -1,12 +1,12 @@
 //! An invented project behind the window's door: no files, no models; for benchmarks and tests.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::TrainRecommenderRequest;
 use engine::views::{
     Event, ExampleContent, ExampleKind, ExampleView, FilmPixels, HalvedFilm, ItemView, JobView,
-    Preferences, RunRequest, SavedChange, TokenView,
+    Preferences, Revision, RunRequest, SavedChange, TokenView,
 };
 use schema::{Decision, FeatureId, JobId, PatchGrid, PositionClass, Split};
 
@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub(crate) changes: Vec<SavedChange>,
     /// Dictionaries whose concepts were made.
     pub(crate) concepts: Vec<String>,
+    /// Dictionaries without a gallery.
+    pub(crate) unindexed: Vec<String>,
     pub(crate) reviewer: String,
     pub(crate) preferences: Preferences,
     /// Detection tests that were answered.
@@ -83,6 +85,14 @@ impl Invented {
     /// What the window asked for that changes something, oldest first.
     pub fn asked(&self) -> Vec<String> {
         self.state().asked.clone()
+    }
+
+    /// A dictionary has no gallery yet.
+    pub fn take_gallery(&self, sae: &str) {
+        self.state().unindexed.push(sae.to_owned());
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        let revision = Revision(self.revision.load(Ordering::Acquire));
+        self.send(Event::Changed(revision));
     }
 
     /// Decisions made, oldest first.

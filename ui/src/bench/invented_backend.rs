@@ -413,7 +413,7 @@ impl Backend for Invented {
             fvu: 0.125,
             l0: 16.0,
             dead_share: 0.0,
-            indexed: true,
+            indexed: !self.state().unindexed.iter().any(|bare| bare == name),
             n_reviewed: 0,
         };
         Ok(Arc::new(vec![
@@ -423,13 +423,8 @@ impl Backend for Invented {
         ]))
     }
 
-    fn feature_ids(&self, _sae: &str, query: &FeatureQuery) -> Answer<Arc<Vec<FeatureId>>> {
-        let text = query.text.trim().to_lowercase();
-        let ids = (0..self.n_features)
-            .filter(|id| text.is_empty() || format!("{id} effusion").contains(&text))
-            .map(FeatureId)
-            .collect();
-        Ok(Arc::new(ids))
+    fn feature_ids(&self, sae: &str, query: &FeatureQuery) -> Answer<Arc<Vec<FeatureId>>> {
+        Ok(Arc::new(self.invented_ids(sae, query)))
     }
 
     fn feature_card(&self, sae: &str, feature: FeatureId) -> Answer<Arc<FeatureCard>> {
@@ -451,6 +446,7 @@ impl Backend for Invented {
                 auroc: 0.91,
                 q: 1e-8,
             }),
+            score: super::gallery::score(feature.0),
             top: Arc::new((0..4).map(|i| example(sae, feature, i)).collect()),
         }))
     }

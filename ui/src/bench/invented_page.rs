@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::views::{DatasetView, ExampleKind, FeaturePage, WritesView};
+use engine::views::{DatasetView, ExampleKind, FeaturePage, NestedView, WritesView};
 use schema::{Association, DatasetKind, DatasetManifest, FeatureId};
 
 use super::invented::{Invented, N_SAMPLES, example, kind_of};
@@ -30,6 +30,12 @@ impl Invented {
                     .collect(),
             ),
             neighbours: vec![(FeatureId(5), "effusion, right".to_owned(), 0.62)],
+            nested: (sae == "reports").then(|| NestedView {
+                group: 1,
+                n_groups: 2,
+                parents: vec![(FeatureId(2), "fluid".to_owned(), 0.7)],
+                children: Vec::new(),
+            }),
             cofiring: vec![(FeatureId(9), String::new(), 0.3)],
             associations: vec![Association {
                 name: "effusion".to_owned(),
@@ -47,7 +53,7 @@ impl Invented {
                 items: (kind_of(sae) == ExampleKind::History)
                     .then(|| recommenders::effects(feature.0)),
             }),
-            explanations: Vec::new(),
+            explanations: super::gallery::proposals(feature),
             decisions,
             warnings: Vec::new(),
             notes: Vec::new(),

@@ -6,6 +6,7 @@ pub(crate) mod examples;
 mod history;
 mod judgement;
 pub(crate) mod large;
+mod score;
 mod trace;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::screens::Panel;
 use crate::screens::feature_page::examples::Examples;
 use crate::screens::feature_page::judgement::Judgement;
 use crate::screens::feature_page::large::LargeExample;
+use crate::screens::feature_page::score::ScoreEvidence;
 use crate::screens::gallery::card::card_title;
 use crate::tokens::{self, GRID};
 use crate::widgets::split::{Edge, Extent, split_ui};
@@ -37,6 +39,7 @@ pub(crate) struct FeatureScreen {
     /// The large example.
     pub(crate) large: LargeExample,
     judgement: Judgement,
+    score: ScoreEvidence,
     page: Option<(Revision, Answer<Arc<FeaturePage>>)>,
 }
 
@@ -47,6 +50,7 @@ impl FeatureScreen {
         self.chosen = (0, 0);
         self.page = None;
         self.judgement = Judgement::default();
+        self.score = ScoreEvidence::default();
     }
 
     fn refresh(&mut self, ctx: &AppContext<'_>) {
@@ -82,7 +86,7 @@ impl FeatureScreen {
             |ui| {
                 ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
                     self.judgement.ui(ctx, ui, sae, page);
-                    evidence::ui(ctx, ui, sae, page);
+                    evidence::ui(ctx, ui, (sae, page), &mut self.score);
                 });
             },
         );
@@ -187,6 +191,7 @@ impl Panel for FeatureScreen {
                     self.judgement.saved();
                 }
             }
+            Event::ScoreRead(run, feature, answer) => self.score.arrived(run, *feature, answer),
             Event::DecisionFailed(_) => self.judgement.failed(),
             other => self.large.on_event(other),
         }

@@ -2,7 +2,9 @@
 
 pub(crate) mod card;
 mod concepts;
+mod filter;
 pub(crate) mod pane;
+mod plot;
 
 use egui::Ui;
 use engine::views::{DictionaryView, Event, ExampleKind};
@@ -86,6 +88,26 @@ impl GalleryScreen {
         }
     }
 
+    /// Hands a sample that was chosen in one half to the other, where both show the same dataset.
+    fn link(&mut self, ctx: &AppContext<'_>) {
+        let dataset = |pane: &Pane| {
+            let view = ctx.dictionary(pane.dictionary.as_deref()?)?;
+            Some(&view.dataset)
+        };
+        let [left, right] = &mut self.panes;
+        let is_linked =
+            self.side_by_side && dataset(left).is_some() && dataset(left) == dataset(right);
+        let sent = [left.sent.take(), right.sent.take()].map(|sample| sample.filter(|_| is_linked));
+        if let Some(sample) = sent[0] {
+            right.query.fires_on_sample = Some(sample);
+        }
+        if let Some(sample) = sent[1] {
+            left.query.fires_on_sample = Some(sample);
+        }
+        left.is_linked = is_linked;
+        right.is_linked = is_linked;
+    }
+
     /// Shows only features active on `sample` in every half that reads `dataset`.
     pub(crate) fn filter_by_sample(
         &mut self,
@@ -127,6 +149,7 @@ impl Panel for GalleryScreen {
             );
             return;
         }
+        self.link(ctx);
         if self.side_by_side {
             let half = ui.available_width() / 2.0;
             let [left, right] = &mut self.panes;

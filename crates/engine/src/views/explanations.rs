@@ -191,3 +191,18 @@ pub struct ExplanationsView {
     /// What limits the results.
     pub notes: Vec<String>,
 }
+
+/// What the measured score of one feature rests on, with what it is compared with.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ScoreEvidenceView {
+    /// Name of the run.
+    pub run: String,
+    /// How the run was made.
+    pub settings: ScoreSettingsView,
+    /// The feature with its passages and the judge's answers.
+    pub feature: ScoredFeatureView,
+    /// What the scores of all features of the run come to.
+    pub totals: ScoreTotalsView,
+    /// The same of dictionaries that mean nothing.
+    pub controls: Vec<ControlView>,
+}

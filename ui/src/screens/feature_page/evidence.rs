@@ -7,6 +7,7 @@ use schema::{Association, Decision, Explanation, FeatureId, MeasuredScore, Publi
 use crate::app_context::{AppContext, in_words, kind_name};
 use crate::commands::Command;
 use crate::screens::feature_page::effects;
+use crate::screens::feature_page::score::{DETECTION, ScoreEvidence};
 use crate::tokens;
 use crate::widgets::notice::{section_ui, weak_ui};
 use crate::widgets::{chip, histogram, number, table};
@@ -18,7 +19,12 @@ const MAX_ROWS: usize = 12;
 const MAX_Q: f64 = 0.05;
 
 /// Everything below the judgement.
-pub(crate) fn ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, page: &FeaturePage) {
+pub(crate) fn ui(
+    ctx: &AppContext<'_>,
+    ui: &mut Ui,
+    (sae, page): (&str, &FeaturePage),
+    score: &mut ScoreEvidence,
+) {
     section_ui(ui, "Activations");
     let card = &page.card;
     let edges = band_edges(&card.histogram, card.max_activation, page.bands.len());
@@ -38,6 +44,7 @@ pub(crate) fn ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, page: &FeaturePag
         ("Most similar features", "cosine of the decoder directions"),
         &page.neighbours,
     );
+    nested_ui(ctx, ui, sae, page);
     features_ui(
         ctx,
         ui,
@@ -48,7 +55,7 @@ pub(crate) fn ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, page: &FeaturePag
         ),
         &page.cofiring,
     );
-    explanations_ui(ui, &page.explanations);
+    explanations_ui(ctx, ui, &page.explanations, score);
     decisions_ui(ui, &page.decisions);
 }
 
@@ -263,7 +270,25 @@ fn features_ui(
     }
 }
 
-fn explanations_ui(ui: &mut Ui, explanations: &[Explanation]) {
+/// The nearest features of other nested groups.
+fn nested_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, page: &FeaturePage) {
+    let Some(nested) = &page.nested else {
+        return;
+    };
+    let unit = "cosine of the decoder directions";
+    let at = format!("group {} of {}", nested.group + 1, nested.n_groups);
+    let parents = format!("Parents: nearest in coarser groups ({at})");
+    let children = format!("Children: nearest in finer groups ({at})");
+    features_ui(ctx, ui, sae, (&parents, unit), &nested.parents);
+    features_ui(ctx, ui, sae, (&children, unit), &nested.children);
+}
+
+fn explanations_ui(
+    ctx: &AppContext<'_>,
+    ui: &mut Ui,
+    explanations: &[Explanation],
+    evidence: &mut ScoreEvidence,
+) {
     for explanation in explanations {
         section_ui(ui, "Proposal");
         ui.add(egui::Label::new(&explanation.text).wrap());
@@ -276,6 +301,9 @@ fn explanations_ui(ui: &mut Ui, explanations: &[Explanation]) {
         }
         if let Some(score) = &explanation.score {
             weak_ui(ui, score_words(score));
+            if score.method == DETECTION && !explanation.run.is_empty() {
+                evidence.ui(ctx, ui, explanation);
+            }
         }
         if explanation.evidence.is_empty() {
             continue;

@@ -2,6 +2,7 @@
 
 use egui::{Pos2, Rect, Response, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo};
 use engine::views::{BestAssociation, ExampleContent, ExampleKind, FeatureCard};
+use schema::MeasuredScore;
 
 use crate::app_context::{AppContext, kind_name};
 use crate::tokens::{self, GRID, HALF};
@@ -58,7 +59,9 @@ pub(crate) fn card_ui(
         )
     });
     ui.ctx().accesskit_node_builder(response.id, |node| {
-        node.set_description(describe_examples(card));
+        let score = card.score.as_ref().map(|measured| score(card, measured));
+        let score = score.map_or_else(String::new, |score| format!("{score}\n"));
+        node.set_description(score + &describe_examples(card));
     });
     let painter = ui.painter();
     let hot = response.hovered() || response.has_focus();
@@ -98,8 +101,11 @@ pub(crate) fn card_ui(
     let left = number.right().max(inner.left() + NUMBER_WIDTH) + GRID;
     let title = item_strip::truncated(painter, card_title(card), chip.left() - left - GRID, colour);
     painter.galley(Pos2::new(left, inner.top()), title, colour);
-    if let Some(best) = &card.association {
-        let text = association(best);
+    let second = card.score.as_ref().map_or_else(
+        || card.association.as_ref().map(association),
+        |measured| Some(score(card, measured)),
+    );
+    if let Some(text) = second {
         let text = item_strip::truncated(painter, &text, inner.width(), theme.text_weak);
         painter.galley(inner.min + Vec2::new(0.0, 22.0), text, theme.text_weak);
     }
@@ -149,6 +155,17 @@ fn describe_examples(card: &FeatureCard) -> String {
         })
         .collect();
     lines.join("\n")
+}
+
+/// How far the proposal was found to be true, which the label need not be.
+fn score(card: &FeatureCard, measured: &MeasuredScore) -> String {
+    let is_other = !card.label.is_empty()
+        && schema::normalised(&card.label) != schema::normalised(&card.proposal);
+    let of = if is_other { "proposal: " } else { "" };
+    let interval = measured.interval.map_or_else(String::new, |[low, high]| {
+        format!(" ({low:.2} to {high:.2})")
+    });
+    format!("{of}{} {:.2}{interval}", measured.method, measured.value)
 }
 
 /// The term that goes best with the feature, with its test.

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use egui::{Pos2, Rect, RichText, ScrollArea, Ui, Vec2};
-use engine::views::{DictionaryView, ExampleKind, FeatureQuery, FeatureSort, Revision};
-use engine::{ExplainRequest, ExplanationSource};
-use schema::{FeatureId, ReviewState};
+use engine::views::{
+    DictionaryView, ExampleKind, FeaturePlot, FeatureQuery, FeatureSort, GalleryFacets, Revision,
+};
+use schema::FeatureId;
 
 use crate::app_context::{AppContext, kind_name};
 use crate::backend::Answer;
-use crate::commands::{Command, Screen};
+use crate::commands::Command;
 use crate::screens::gallery::card;
 use crate::screens::gallery::concepts::Concepts;
+use crate::screens::gallery::plot::Drawn;
 use crate::tokens::{self, GRID};
-use crate::widgets::{chip, notice, number};
+use crate::widgets::split::{Edge, Extent, split_ui};
+use crate::widgets::{notice, number};
 use crate::words;
 
 /// Width a card should at least have.
@@ -28,11 +31,11 @@ pub(crate) fn first_query() -> FeatureQuery {
 }
 
 /// The features to show, for one query and revision.
-struct Listing {
+pub(super) struct Listing {
     sae: String,
     query: FeatureQuery,
     revision: Revision,
-    ids: Answer<Arc<Vec<FeatureId>>>,
+    pub(super) ids: Answer<Arc<Vec<FeatureId>>>,
 }
 
 /// One dictionary's half of the gallery.
@@ -46,12 +49,20 @@ pub(crate) struct Pane {
     /// Card last opened.
     pub(crate) selected: Option<FeatureId>,
     /// Whether a card with a proposal was seen: then proposing again is not the next step.
-    has_proposals: bool,
+    pub(super) has_proposals: bool,
     /// Whether concepts are shown in place of cards, where the dictionary is a recommender's.
     pub(crate) shows_concepts: bool,
     /// Concepts of the dictionary.
     pub(crate) concepts: Concepts,
-    listing: Option<Listing>,
+    pub(super) listing: Option<Listing>,
+    /// The plot beside the cards.
+    pub(super) plot: Option<FeaturePlot>,
+    pub(super) drawn: Drawn,
+    facets: Option<(String, Revision, Arc<GalleryFacets>)>,
+    /// Whether the other half shows the same dataset: then a sample chosen here filters there.
+    pub(super) is_linked: bool,
+    /// The sample that was just chosen for the other half.
+    pub(super) sent: Option<u32>,
 }
 
 impl Pane {
@@ -66,6 +77,11 @@ impl Pane {
             shows_concepts: false,
             concepts: Concepts::new(side),
             listing: None,
+            plot: None,
+            drawn: Drawn::default(),
+            facets: None,
+            is_linked: false,
+            sent: None,
         }
     }
 
@@ -98,21 +114,46 @@ impl Pane {
         if !dictionary.indexed {
             notice::empty_ui(
                 ui,
-                "No feature index yet",
-                "The gallery needs to know where each feature is active. Run `fluoroscope features \
-                 index` for this dictionary; the cards appear when it is done.",
-                |_| {},
+                "No gallery yet",
+                "The gallery needs to know where each feature is active on the samples of its \
+                 dataset; the cards appear when that is read.",
+                |ui| build_ui(ctx, ui, &dictionary.name),
             );
             return;
         }
         self.filter_ui(ctx, ui, dictionary);
         self.refresh(ctx, &dictionary.name);
+        let listed = self.ids(&dictionary.name);
+        if let (Some(plot), Some(ids)) = (self.plot, &listed) {
+            let wide = ui.available_width() > 2.2 * CARD_WIDTH;
+            let (edge, default, range) = if wide {
+                (
+                    Edge::Left,
+                    400.0,
+                    240.0..=ui.available_width() - CARD_WIDTH - 40.0,
+                )
+            } else {
+                (Edge::Bottom, 280.0, 160.0..=480.0)
+            };
+            let name = format!("plot {} {}", self.side, if wide { "left" } else { "below" });
+            let extent = Extent { default, range };
+            split_ui(ctx, ui, (edge, &name), extent, |ui| {
+                self.plot_ui(ctx, ui, &dictionary.name, (plot, ids));
+            });
+            egui::CentralPanel::no_frame().show(ui, |ui| self.listing_ui(ctx, ui, dictionary));
+        } else {
+            self.listing_ui(ctx, ui, dictionary);
+        }
+    }
+
+    /// The cards that pass the filter, or why there are none.
+    fn listing_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, dictionary: &DictionaryView) {
         match self.listing.as_ref().map(|listing| listing.ids.clone()) {
             Some(Ok(ids)) if ids.is_empty() => {
                 notice::empty_ui(
                     ui,
                     "No feature fits this filter",
-                    "Widen the density range, choose another state, or clear the text.",
+                    "Widen a range, choose another state or finding, or clear the text.",
                     |ui| {
                         if ui.button("Clear the filter").clicked() {
                             self.query = first_query();
@@ -141,6 +182,9 @@ impl Pane {
                         let chosen = self.dictionary.as_ref() == Some(&view.name);
                         if ui.selectable_label(chosen, text).clicked() {
                             self.dictionary = Some(view.name.clone());
+                            // These mean something else in another dictionary.
+                            (self.query.association, self.query.group) = (None, None);
+                            self.query.area = None;
                         }
                     }
                 })
@@ -180,119 +224,19 @@ impl Pane {
         }
     }
 
-    fn filter_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, dictionary: &DictionaryView) {
-        ui.horizontal_wrapped(|ui| {
-            ui.add(
-                egui::TextEdit::singleline(&mut self.query.text)
-                    .hint_text("Filter by label or number")
-                    .desired_width(170.0),
-            )
-            .accessible_name(format!("Filter text, {}", self.side));
-            self.sort_ui(ui);
-            self.state_ui(ui);
-            self.density_ui(ui);
-            ui.checkbox(&mut self.query.hide_dead, "Hide dead")
-                .on_hover_text("Leave out features that are never active");
-            if let Some(sample) = self.query.fires_on_sample {
-                let text = format!("Active on sample {sample}  ×");
-                if ui
-                    .button(text)
-                    .on_hover_text("Show all features again, whatever they are active on")
-                    .clicked()
-                {
-                    self.query.fires_on_sample = None;
-                }
+    /// What the features can be filtered by, for this revision.
+    pub(super) fn facets(&mut self, ctx: &AppContext<'_>, sae: &str) -> Arc<GalleryFacets> {
+        match &self.facets {
+            Some((of, revision, facets)) if of == sae && *revision == ctx.revision => {
+                Arc::clone(facets)
             }
-            let shown = self
-                .listing
-                .as_ref()
-                .and_then(|listing| listing.ids.as_ref().ok());
-            if let Some(ids) = shown {
-                let text = format!(
-                    "{} of {} features",
-                    number::count(ids.len() as u64),
-                    number::count(u64::from(dictionary.n_features))
-                );
-                ui.label(RichText::new(text).color(tokens::of(ui).text_weak));
+            _ => {
+                // The listing tells the error.
+                let facets = ctx.backend.gallery_facets(sae).unwrap_or_default();
+                self.facets = Some((sae.to_owned(), ctx.revision, Arc::clone(&facets)));
+                facets
             }
-            let named = self.has_proposals || dictionary.n_reviewed > 0;
-            if !named && ui.button("Propose labels").clicked() {
-                ctx.send(Command::ProposeLabels(dictionary.name.clone()));
-            }
-            if dictionary.kind != ExampleKind::History && dictionary.indexed {
-                explain_ui(ctx, ui, &dictionary.name);
-            }
-        });
-    }
-
-    fn sort_ui(&mut self, ui: &mut Ui) {
-        egui::ComboBox::from_id_salt(("sort", self.side))
-            .selected_text(format!("Sort: {}", sort_name(self.query.sort)))
-            .width(150.0)
-            .show_ui(ui, |ui| {
-                for sort in SORTS {
-                    ui.selectable_value(&mut self.query.sort, sort, sort_name(sort));
-                }
-            })
-            .response
-            .accessible_name(format!("Sort, {}", self.side));
-    }
-
-    fn state_ui(&mut self, ui: &mut Ui) {
-        let name = |state: Option<ReviewState>| match state {
-            None => "Any state",
-            Some(ReviewState::Unseen) => "Not reviewed",
-            Some(state) => chip::state_name(state, false),
-        };
-        egui::ComboBox::from_id_salt(("state", self.side))
-            .selected_text(name(self.query.state))
-            .width(110.0)
-            .show_ui(ui, |ui| {
-                for state in [
-                    None,
-                    Some(ReviewState::Unseen),
-                    Some(ReviewState::Accepted),
-                    Some(ReviewState::Edited),
-                    Some(ReviewState::Rejected),
-                    Some(ReviewState::Unsure),
-                ] {
-                    ui.selectable_value(&mut self.query.state, state, name(state));
-                }
-            })
-            .response
-            .accessible_name(format!("State, {}", self.side));
-    }
-
-    fn density_ui(&mut self, ui: &mut Ui) {
-        let (low, high) = (self.query.min_density, self.query.max_density);
-        let text = if low <= 0.0 && high >= 1.0 {
-            "Density: any".to_owned()
-        } else {
-            format!(
-                "Density: {} to {}",
-                number::percent(low),
-                number::percent(high)
-            )
-        };
-        let side = self.side;
-        ui.menu_button(text, |ui| {
-            density_row_ui(ui, "Lowest", side, &mut self.query.min_density);
-            density_row_ui(ui, "Highest", side, &mut self.query.max_density);
-            ui.horizontal(|ui| {
-                for (name, low, high) in [
-                    ("Any", 0.0, 1.0),
-                    ("Rare", 0.0, 0.001),
-                    ("Middle", 0.001, 0.05),
-                    ("Dense", 0.05, 1.0),
-                ] {
-                    if ui.button(name).clicked() {
-                        (self.query.min_density, self.query.max_density) = (low, high);
-                    }
-                }
-            });
-        })
-        .response
-        .accessible_name(format!("Density range, {side}"));
+        }
     }
 
     fn refresh(&mut self, ctx: &AppContext<'_>, sae: &str) {
@@ -389,44 +333,25 @@ impl Pane {
             {
                 ctx.send(Command::FiringOnSample(dictionary.dataset.clone(), sample));
             }
+            if self.is_linked {
+                for example in card.top.iter() {
+                    let text = format!("Other half: features active on {}", example.sample_id);
+                    if ui.button(text).clicked() {
+                        self.sent = Some(example.sample);
+                    }
+                }
+            }
         });
     }
 }
 
-/// One end of the density range, as a percentage.
-fn density_row_ui(ui: &mut Ui, name: &str, side: &str, value: &mut f32) {
-    ui.horizontal(|ui| {
-        ui.add_sized([64.0, 24.0], egui::Label::new(name));
-        let mut percent = *value * 100.0;
-        let drag = egui::DragValue::new(&mut percent)
-            .range(0.0..=100.0)
-            .speed(0.05)
-            .max_decimals(3)
-            .suffix(" %");
-        let name = format!("{name} density, {side}");
-        if ui.add(drag).accessible_name(name).changed() {
-            *value = percent / 100.0;
-        }
-    });
-}
-
-const SORTS: [FeatureSort; 6] = [
-    FeatureSort::Index,
-    FeatureSort::Association,
-    FeatureSort::Density,
-    FeatureSort::Rarest,
-    FeatureSort::Maximum,
-    FeatureSort::Mean,
-];
-
-fn sort_name(sort: FeatureSort) -> &'static str {
-    match sort {
-        FeatureSort::Index => "number",
-        FeatureSort::Density => "densest",
-        FeatureSort::Rarest => "rarest",
-        FeatureSort::Maximum => "maximum",
-        FeatureSort::Mean => "mean",
-        FeatureSort::Association => "association",
+/// A button that builds the gallery; says so where a job does already.
+fn build_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) {
+    let title = format!("Build the gallery of {sae}");
+    if ctx.jobs.iter().any(|job| job.title == title) {
+        notice::weak_ui(ui, "Being built: see the bar below");
+    } else if ui.button("Build the gallery").clicked() {
+        ctx.send(Command::BuildGallery(sae.to_owned()));
     }
 }
 
@@ -451,49 +376,4 @@ fn more_facts(view: &DictionaryView) -> String {
         view.dataset,
         words::of(&["FVU", "L0", "Dead"])
     )
-}
-/// Features that a language model explains at once, unless all are asked for: some minutes.
-const N_EXPLAINED: usize = 20;
-
-/// A menu of what can explain the features and be tested on other patients.
-fn explain_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) {
-    let menu = ui.menu_button("Explain", |ui| {
-        let ask = |request| ctx.send(Command::Explain(Box::new(request)));
-        if ui
-            .button("From keywords")
-            .on_hover_text("Terms of some patients' reports, tested on others: every feature")
-            .clicked()
-        {
-            ask(ExplainRequest::new(sae));
-        }
-        let model = ctx.backend.preferences().language_model;
-        if model.is_empty() {
-            let button = ui.button("With a language model…");
-            if button.on_hover_text("Choose one under Settings").clicked() {
-                ctx.send(Command::Show(Screen::Settings));
-            }
-            return;
-        }
-        let by_model = || ExplanationSource::Model(model.clone().into());
-        let request = |limit| ExplainRequest {
-            explain: by_model(),
-            judge: Some(by_model()),
-            limit,
-            ..ExplainRequest::new(sae)
-        };
-        let name = model.rsplit(['/', '\\']).next().unwrap_or(&model);
-        let some = ui.button(format!("{name}: {N_EXPLAINED} features, drawn"));
-        if some
-            .on_hover_text("The model explains and judges; baselines beside it. Minutes to hours")
-            .clicked()
-        {
-            ask(request(Some(N_EXPLAINED)));
-        }
-        if ui.button(format!("{name}: every feature")).clicked() {
-            ask(request(None));
-        }
-    });
-    menu.response
-        .on_hover_text("Propose a label for each feature and measure how far it is true")
-        .accessible_name(format!("Explain features of {sae}"));
 }

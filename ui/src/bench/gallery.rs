@@ -1,0 +1,209 @@
+//! What an invented gallery is filtered and plotted by.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use engine::views::{
+    ControlView, DetectionView, Event, FeaturePlot, FeaturePoints, FeatureQuery, GalleryFacets,
+    MeanView, ScoreEvidenceView, ScoreSettingsView, ScoreTotalsView, ScoredFeatureView,
+    TestedPassageView,
+};
+use schema::{Explanation, FeatureId, JobId, MeasuredScore};
+
+use super::invented::{Invented, mixed};
+use crate::backend::{Answer, Galleries};
+
+/// Groups of the only dictionary that has some.
+const GROUPED: &str = "reports";
+
+impl Galleries for Invented {
+    fn gallery_facets(&self, sae: &str) -> Answer<Arc<GalleryFacets>> {
+        let n = self.n_features;
+        Ok(Arc::new(GalleryFacets {
+            associations: vec![
+                ("effusion".to_owned(), n.div_ceil(2)),
+                ("mass".to_owned(), n / 2),
+            ],
+            groups: if sae == GROUPED {
+                vec![n / 4, n - n / 4]
+            } else {
+                Vec::new()
+            },
+            n_scored: n.div_ceil(3),
+        }))
+    }
+
+    fn feature_points(&self, sae: &str, plot: FeaturePlot) -> Answer<Option<Arc<FeaturePoints>>> {
+        if plot == FeaturePlot::Directions && !self.is_mapped(sae) {
+            return Ok(None);
+        }
+        let all = 0..self.n_features;
+        let points = match plot {
+            FeaturePlot::Activity => FeaturePoints {
+                x: all.clone().map(|id| activity(id)[0]).collect(),
+                y: all.map(|id| activity(id)[1]).collect(),
+                variance: None,
+            },
+            FeaturePlot::Directions => FeaturePoints {
+                x: all.clone().map(|id| mixed(id, 7) - 0.5).collect(),
+                y: all.map(|id| mixed(id, 8) - 0.5).collect(),
+                variance: Some([0.12, 0.07]),
+            },
+        };
+        Ok(Some(Arc::new(points)))
+    }
+
+    fn map_directions(&self, sae: &str) -> Answer<JobId> {
+        self.note(format!("map {sae}"));
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        Ok(JobId(71))
+    }
+
+    fn build_gallery(&self, sae: &str) -> Answer<JobId> {
+        self.note(format!("build {sae}"));
+        Ok(JobId(72))
+    }
+
+    fn read_score(&self, run: &str, feature: FeatureId) -> Answer<()> {
+        let answer = Box::new(Ok(evidence(run, feature)));
+        self.send(Event::ScoreRead(run.to_owned(), feature, answer));
+        Ok(())
+    }
+}
+
+/// The proposal of a feature that was measured.
+pub(super) fn proposals(feature: FeatureId) -> Vec<Explanation> {
+    let proposed = score(feature.0).map(|score| Explanation {
+        feature,
+        text: "effusion, pleural, left".to_owned(),
+        by: "keywords".to_owned(),
+        at: "2026-01-02T03:04:05Z".to_owned(),
+        score: Some(score),
+        run: "tested".to_owned(),
+        ..Explanation::default()
+    });
+    proposed.into_iter().collect()
+}
+
+fn evidence(run: &str, feature: FeatureId) -> ScoreEvidenceView {
+    let passage = |text: &str, activation, said| TestedPassageView {
+        sample: 1,
+        text: text.to_owned(),
+        activation,
+        is_hard: activation == 0.0,
+        said,
+    };
+    let mean = |value| {
+        Some(MeanView {
+            value,
+            interval: Some([value - 0.05, value + 0.05]),
+        })
+    };
+    ScoreEvidenceView {
+        run: run.to_owned(),
+        settings: ScoreSettingsView {
+            judged_by: Some("keywords".to_owned()),
+            ..ScoreSettingsView::default()
+        },
+        feature: ScoredFeatureView {
+            feature,
+            section: "report".to_owned(),
+            n_active: 40,
+            explanation: "effusion, pleural, left".to_owned(),
+            evidence: Vec::new(),
+            prompt: None,
+            construction: Vec::new(),
+            tests: vec![
+                passage("Small left pleural effusion.", 4.5, Some(0.9)),
+                passage("The heart is enlarged.", 0.0, Some(0.7)),
+                passage("No pneumothorax.", 0.0, None),
+            ],
+            detection: Some(DetectionView {
+                balanced_accuracy: Some(0.75),
+                interval: Some([0.6, 0.9]),
+                ..DetectionView::default()
+            }),
+            shuffled: Some(0.51),
+            fuzzing: None,
+            simulation: None,
+            embedding: None,
+            is_divided_anew: false,
+        },
+        totals: ScoreTotalsView {
+            n_scored: 200,
+            detection: mean(0.72),
+            shuffled: mean(0.52),
+            ..ScoreTotalsView::default()
+        },
+        controls: vec![ControlView {
+            name: "random dictionary".to_owned(),
+            totals: ScoreTotalsView {
+                detection: mean(0.53),
+                ..ScoreTotalsView::default()
+            },
+        }],
+    }
+}
+
+impl Invented {
+    fn is_mapped(&self, sae: &str) -> bool {
+        self.asked().contains(&format!("map {sae}"))
+    }
+
+    /// The features that pass a filter by text, score, finding, group and rectangle.
+    pub(super) fn invented_ids(&self, sae: &str, query: &FeatureQuery) -> Vec<FeatureId> {
+        let text = query.text.trim().to_lowercase();
+        let groups = self.gallery_facets(sae).map(|facets| facets.groups.clone());
+        let first = groups.ok().and_then(|groups| groups.first().copied());
+        let fires: Option<BTreeSet<u32>> = query.fires_on_sample.map(|sample| {
+            (0..self.n_features)
+                .filter(|id| (id + sample) % 5 == 0)
+                .collect()
+        });
+        (0..self.n_features)
+            .filter(|id| {
+                let best = if id % 2 == 0 { "effusion" } else { "mass" };
+                (text.is_empty() || format!("{id} effusion costophrenic").contains(&text))
+                    && query.association.as_ref().is_none_or(|name| name == best)
+                    && query.score.is_none_or(|[low, high]| {
+                        score(*id).is_some_and(|score| {
+                            let value = score.value as f32;
+                            value >= low && value <= high
+                        })
+                    })
+                    && query
+                        .group
+                        .zip(first)
+                        .is_none_or(|(group, first)| (group == 0) == (*id < first))
+                    && query.area.is_none_or(|area| {
+                        let [x, y] = match area.plot {
+                            FeaturePlot::Activity => activity(*id),
+                            FeaturePlot::Directions => [mixed(*id, 7) - 0.5, mixed(*id, 8) - 0.5],
+                        };
+                        area.contains(x, y)
+                    })
+                    && fires.as_ref().is_none_or(|fires| fires.contains(id))
+            })
+            .map(FeatureId)
+            .collect()
+    }
+}
+
+/// `log10` of density and mean activation.
+fn activity(id: u32) -> [f32; 2] {
+    let density = (0.001 + mixed(id, 3) * 0.05).log10();
+    [density, (mixed(id, 4) - 0.5) * 2.0 + 0.2 * density]
+}
+
+/// Every third proposal was measured.
+pub(super) fn score(id: u32) -> Option<MeasuredScore> {
+    let value = 0.5 + f64::from(mixed(id, 5)) * 0.5;
+    id.is_multiple_of(3).then(|| MeasuredScore {
+        method: "detection".to_owned(),
+        judge: "keywords".to_owned(),
+        value,
+        interval: Some([value - 0.08, (value + 0.08).min(1.0)]),
+        n_cases: 40,
+    })
+}
