@@ -131,6 +131,10 @@ fn bench_ui(n_features: u32) -> engine::Result<String> {
             ui::bench::gallery_frame_times(n_features),
         ),
         line(
+            format!("The same beside the scatter of {n_features} features"),
+            ui::bench::scatter_frame_times(n_features),
+        ),
+        line(
             "Feature page, another feature every fifth frame".to_owned(),
             ui::bench::feature_page_times(n_features),
         ),

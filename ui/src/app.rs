@@ -193,6 +193,11 @@ impl App {
         self.screens.feature.large.is_window_changed()
     }
 
+    /// Opens the scatter beside the cards, for benchmarks.
+    pub(crate) fn show_scatter(&mut self) {
+        self.screens.gallery.panes[0].plot = Some(engine::views::FeaturePlot::Activity);
+    }
+
     /// Queues a command as a panel does, for benchmarks.
     pub(crate) fn send(&self, command: Command) {
         self.commands.send(command);

@@ -126,6 +126,19 @@ pub fn gallery_frame_times(n_features: u32) -> FrameTimes {
     FrameTimes::of(n_features, times.collect())
 }
 
+/// As [`gallery_frame_times`] with the scatter of all features beside the cards.
+pub fn scatter_frame_times(n_features: u32) -> FrameTimes {
+    let at = StartAt {
+        screen: Some(Screen::Gallery),
+        ..StartAt::default()
+    };
+    let mut bench = Bench::open(Invented::new(n_features), at);
+    bench.app.show_scatter();
+    bench.frame(Vec::new());
+    let times = (0..N_FRAMES).map(|_| bench.frame(wheel()));
+    FrameTimes::of(n_features, times.collect())
+}
+
 /// One frame: logic, layout, painting and tessellation; how many milliseconds it took.
 fn frame(ctx: &egui::Context, app: &mut App, input: RawInput) -> f64 {
     let began = Instant::now();
@@ -231,6 +244,8 @@ mod tests {
         let times = gallery_frame_times(20_000);
         assert_eq!(times.n_frames, N_FRAMES);
         assert!(times.p50_ms > 0.05, "{times:?}");
+        let scatter = scatter_frame_times(200_000);
+        assert!(scatter.p50_ms > 0.05, "{scatter:?}");
         assert!(feature_page_times(200).p50_ms > 0.05);
         let drag = film_drag_times(600).unwrap();
         assert!(drag.p50_ms > 0.05 && drag.p50_ms <= drag.p95_ms, "{drag:?}");

@@ -409,3 +409,21 @@ fn pictures_of_review() -> Result<(), Box<dyn std::error::Error>> {
     }
     Ok(())
 }
+
+#[test]
+fn pictures_of_the_gallerys_plots() -> Result<(), Box<dyn std::error::Error>> {
+    let at = |screen, dictionary: &str| StartAt {
+        screen: Some(screen),
+        dictionary: Some(dictionary.to_owned()),
+        ..StartAt::default()
+    };
+    let gallery = at(Screen::Gallery, "reports");
+    pictures("scatter", &gallery, &[Act::Click("Scatter")])?;
+    let map = [Act::Click("Map"), Act::Click("Compute the map")];
+    pictures("map", &gallery, &map)?;
+    let tested = StartAt {
+        feature: Some(0),
+        ..at(Screen::Feature, "reports")
+    };
+    pictures("tested", &tested, &[Act::Click("Show what was tested")])
+}

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use engine::views::{
-    Event, ExampleContent, FeatureQuery, FeatureSort, HistoryRequest, ImportRequest, JobEnd,
-    SavedChange, SteerOutcome, SteerRequest,
+    Event, ExampleContent, FeaturePlot, FeatureQuery, FeatureSort, HistoryRequest, ImportRequest,
+    JobEnd, SavedChange, SteerOutcome, SteerRequest,
 };
 use engine::{
     Engine, HarvestRequest, JobContext, RankRequest, Session, TrainRecommenderRequest,
@@ -253,6 +253,32 @@ fn histories_come_whole_and_effects_are_those_of_steering() {
     assert_eq!(hottest, example.activation);
     let recommended = view.recommended.unwrap();
     assert_eq!(recommended.id, first_ranked(&session, dir.path(), &ids));
+
+    // The title of the item it is strongest on finds the feature; there is no group and no score.
+    let strongest = view.items[place].title.clone();
+    let searched = session.feature_ids(
+        "tastes",
+        &FeatureQuery {
+            text: strongest,
+            ..FeatureQuery::default()
+        },
+    );
+    assert!(searched.unwrap().contains(&feature));
+    let facets = session.gallery_facets("tastes").unwrap();
+    assert!(facets.groups.is_empty() && facets.n_scored == 0);
+    // The map is computed once and kept.
+    let plot = FeaturePlot::Directions;
+    assert!(session.feature_points("tastes", plot).unwrap().is_none());
+    let map = session
+        .map_directions("tastes", &JobContext::silent())
+        .unwrap();
+    assert!(map.x.iter().chain(&map.y).all(|value| value.is_finite()));
+    let [first, second] = map.variance.unwrap();
+    assert!(first >= second && second > 0.0 && first + second <= 1.0);
+    assert_eq!(
+        session.feature_points("tastes", plot).unwrap().unwrap(),
+        map
+    );
 
     let effects = page.writes.unwrap().items.unwrap();
     assert_eq!(effects.promoted.len(), 10);

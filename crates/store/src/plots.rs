@@ -33,3 +33,20 @@ impl Project {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plot_is_kept_until_it_is_deleted() {
+        let dir = tempfile::tempdir().unwrap();
+        let project = Project::create(&dir.path().join("p")).unwrap();
+        assert_eq!(project.kept_plot("directions-1"), None);
+        project.keep_plot("directions-1", b"[1]").unwrap();
+        assert_eq!(project.kept_plot("directions-1").unwrap(), b"[1]");
+        assert!(project.keep_plot("../x", b"").is_err());
+        fs::remove_dir_all(project.root().join(CACHE)).unwrap();
+        assert_eq!(project.kept_plot("directions-1"), None);
+    }
+}

@@ -333,6 +333,8 @@ fn fill_database(project: &Project) {
     project
         .put_associations("s", &[(FeatureId(3), vec![association("effusion")])])
         .unwrap();
+    let all = project.all_associations("s").unwrap();
+    assert_eq!(all, [(FeatureId(3), vec![association("effusion")])]);
     project.set_setting("reviewer", "A. Reader").unwrap();
 }
 

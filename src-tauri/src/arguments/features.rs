@@ -29,7 +29,7 @@ pub(crate) enum FeaturesCommand {
         /// The feature.
         feature: u32,
     },
-    /// Features whose label or proposal holds these words.
+    /// Features whose label, proposal, terms, top words or item titles hold these words.
     #[command(after_help = "Example: fluoroscope features search films pacemaker")]
     Search {
         /// The dictionary.

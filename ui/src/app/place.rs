@@ -20,6 +20,7 @@ impl App {
                 dictionary: screens.gallery.panes[i].dictionary.clone(),
                 query: FeatureQuery {
                     fires_on_sample: None,
+                    area: None,
                     text: String::new(),
                     ..screens.gallery.panes[i].query.clone()
                 },

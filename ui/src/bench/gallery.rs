@@ -14,7 +14,7 @@ use schema::{Explanation, FeatureId, JobId, MeasuredScore};
 use super::invented::{Invented, mixed};
 use crate::backend::{Answer, Galleries};
 
-/// Groups of the only dictionary that has some.
+/// The only dictionary that has groups and kept evidence of scores.
 const GROUPED: &str = "reports";
 
 impl Galleries for Invented {
@@ -72,9 +72,10 @@ impl Galleries for Invented {
     }
 }
 
-/// The proposal of a feature that was measured.
-pub(super) fn proposals(feature: FeatureId) -> Vec<Explanation> {
-    let proposed = score(feature.0).map(|score| Explanation {
+/// The proposal of a feature of reports that was measured.
+pub(super) fn proposals(sae: &str, feature: FeatureId) -> Vec<Explanation> {
+    let measured = score(feature.0).filter(|_| sae == GROUPED);
+    let proposed = measured.map(|score| Explanation {
         feature,
         text: "effusion, pleural, left".to_owned(),
         by: "keywords".to_owned(),

@@ -53,7 +53,7 @@ impl Invented {
                 items: (kind_of(sae) == ExampleKind::History)
                     .then(|| recommenders::effects(feature.0)),
             }),
-            explanations: super::gallery::proposals(feature),
+            explanations: super::gallery::proposals(sae, feature),
             decisions,
             warnings: Vec::new(),
             notes: Vec::new(),

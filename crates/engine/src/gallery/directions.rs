@@ -193,6 +193,14 @@ fn principal_plane(sae: &SparseAutoencoder, job: &JobContext) -> Result<FeatureP
         }
         axes.push(direction);
     }
+    // Two variances that are nearly alike may come out in either order.
+    let spread = |axis: &[f64]| {
+        let along = directions.along(axis);
+        dot(&along, &along)
+    };
+    if spread(&axes[1]) > spread(&axes[0]) {
+        axes.swap(0, 1);
+    }
     let total: f64 = directions
         .scales
         .iter()

@@ -56,7 +56,7 @@ pub(crate) struct Pane {
     pub(crate) concepts: Concepts,
     pub(super) listing: Option<Listing>,
     /// The plot beside the cards.
-    pub(super) plot: Option<FeaturePlot>,
+    pub(crate) plot: Option<FeaturePlot>,
     pub(super) drawn: Drawn,
     facets: Option<(String, Revision, Arc<GalleryFacets>)>,
     /// Whether the other half shows the same dataset: then a sample chosen here filters there.
