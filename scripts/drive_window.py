@@ -68,8 +68,12 @@ class Window:
         self.process = subprocess.Popen(
             [self.program], cwd=self.home, env=self.environment
         )
-        ids = wait("a window", lambda: run("xdotool", "search", "--onlyvisible", "--name", ".").split())
-        self.id = ids[-1]
+
+        def shown():
+            self.alive()
+            return run("xdotool", "search", "--onlyvisible", "--name", ".").split()
+
+        self.id = wait("a window", shown)[-1]
         # Without a window manager nothing gives it the keyboard.
         run("xdotool", "windowfocus", "--sync", self.id)
         self.settle()
