@@ -16,9 +16,11 @@ fi
 build="gcc libc6-dev"
 run="libgl1 libegl1 libx11-6 libx11-xcb1 libxcursor1 libxi6 libxkbcommon0 libxkbcommon-x11-0"
 test="libgl1-mesa-dri mesa-vulkan-drivers xvfb xauth"
+# A session driven with mouse and keyboard: scripts/drive_window.sh.
+drive="xdotool imagemagick python3"
 
 missing=""
-for package in $build $run $test; do
+for package in $build $run $test $drive; do
     case "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)" in
         "install ok installed") ;;
         *) missing="$missing $package" ;;
