@@ -50,9 +50,7 @@ pub trait Observer: Send + Sync {
         let _ = report;
     }
     /// What the model keeps at some steps of a dictionary's training, all points so far.
-    fn kept(&self, points: &[KeptReport]) {
-        let _ = points;
-    }
+    fn kept(&self, _points: &[KeptReport]) {}
     /// An epoch of a recommender's training has ended.
     fn epoch(&self, curve: &RecommenderCurve) {
         let _ = curve;
