@@ -3,6 +3,8 @@
 
 #[path = "support/executable.rs"]
 mod executable;
+#[path = "../../tests/support/folders.rs"]
+mod folders;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 use engine::Engine;
 use engine::views::{Event, SteerRequest};
 use executable::{command, run};
+use folders::copy_folder;
 use serde_json::Value;
 
 /// Runs a command that must succeed and returns its JSON.
@@ -44,19 +47,6 @@ fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         }
     }
     files
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).unwrap();
-        }
-    }
 }
 
 /// The command must be refused with exit status 2 and a sentence that holds all of `words`, and the
@@ -316,7 +306,7 @@ fn a_killed_training_is_listed(at: &Path, list: &[&str]) {
 fn killed_work_resumes_to_the_same_bytes_and_check_finds_a_flipped_byte() {
     let dir = shoppers_project();
     let at = dir.path();
-    copy(&at.join("p"), &at.join("q"));
+    copy_folder(&at.join("p"), &at.join("q"));
     let on = |project: &'static str, words: &[&'static str]| -> Vec<&str> {
         words
             .iter()

@@ -11,12 +11,15 @@
     reason = "what is not run is listed for whoever reads the test's output"
 )]
 
+#[path = "../../tests/support/folders.rs"]
+mod folders;
 #[path = "support/pages.rs"]
 mod pages;
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use folders::copy_folder;
 use pages::{blocks_of, commands_of, root};
 
 /// The page whose project the others use.
@@ -95,19 +98,6 @@ fn run(name: &str, dir: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).unwrap();
-        }
-    }
-}
-
 #[test]
 fn what_is_not_run_is_known() {
     let names = names();
@@ -149,7 +139,7 @@ fn the_commands_of_the_documents_run_as_they_stand() {
             continue;
         }
         let folder = dir.path().join(name.replace('/', "-"));
-        copy(&study, &folder.join("DEMO"));
+        copy_folder(&study, &folder.join("DEMO"));
         run(&name, &folder);
         n_run += 1;
         std::fs::remove_dir_all(&folder).unwrap();

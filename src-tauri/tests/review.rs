@@ -4,6 +4,8 @@
 
 #[path = "support/executable.rs"]
 mod executable;
+#[path = "../../tests/support/folders.rs"]
+mod folders;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -13,6 +15,7 @@ use std::process::{Output, Stdio};
 use engine::Session;
 use engine::views::{QueueRequest, ReviewAnswer, ReviewDraft};
 use executable::{command, run};
+use folders::copy_folder;
 use schema::{CaseRole, FeatureId, ReviewMode, ReviewState};
 use serde_json::{Value, json};
 
@@ -241,7 +244,7 @@ fn another_readers_decisions_come_in_once_and_conflict_until_settled() {
     let dir = project();
     let at = dir.path();
     // Two copies of one project, one reader each.
-    copy(&at.join("p"), &at.join("q"));
+    copy_folder(&at.join("p"), &at.join("q"));
     for (feature, state, text) in [
         (1, "edited", "tea"),
         (2, "edited", "Coffee"),
@@ -380,19 +383,6 @@ fn with_input(dir: &Path, arguments: &[&str], input: &str) -> Output {
         .write_all(input.as_bytes())
         .unwrap();
     child.wait_with_output().unwrap()
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).unwrap();
-        }
-    }
 }
 
 /// A whole queue, reviewed through the engine as the window does it, closed and opened on the way.

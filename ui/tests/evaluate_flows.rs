@@ -8,29 +8,24 @@ use egui_kittest::kittest::Queryable as _;
 use engine::views::{Event, JobEnd, PathPurpose};
 use schema::JobId;
 use ui::bench::Invented;
-use ui::{App, Options, Screen, StartAt, Waker};
+use ui::{App, Screen, StartAt};
 
 #[path = "support/clicks.rs"]
 mod clicks;
+#[path = "support/invented.rs"]
+mod invented;
 
 use clicks::click;
+use invented::open_on;
 
 fn open(dictionary: &str) -> (Harness<'static, App>, Arc<Invented>) {
     let backend = Arc::new(Invented::new(2_000));
-    let options = Options {
-        start: StartAt {
-            screen: Some(Screen::Evaluate),
-            dictionary: Some(dictionary.to_owned()),
-            ..StartAt::default()
-        },
-        ..Options::default()
+    let start = StartAt {
+        screen: Some(Screen::Evaluate),
+        dictionary: Some(dictionary.to_owned()),
+        ..StartAt::default()
     };
-    let door: Arc<Invented> = Arc::clone(&backend);
-    let mut harness = Harness::builder()
-        .with_size([1280.0, 800.0])
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, door, &Waker::default(), options));
-    harness.run_steps(6);
-    (harness, backend)
+    (open_on(&backend, [1280.0, 800.0], start), backend)
 }
 
 #[test]

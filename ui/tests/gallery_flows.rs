@@ -7,26 +7,26 @@ use egui::accesskit::Role;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
 use ui::bench::Invented;
-use ui::{App, Options, Screen, StartAt, Waker};
+use ui::{App, Screen, StartAt};
+
+#[path = "support/clicks.rs"]
+mod clicks;
+#[path = "support/invented.rs"]
+mod invented;
+
+use clicks::click;
+use invented::open_on;
 
 const N_FEATURES: u32 = 600;
 
 fn open(dictionary: &str) -> (Harness<'static, App>, Arc<Invented>) {
     let backend = Arc::new(Invented::new(N_FEATURES));
-    let options = Options {
-        start: StartAt {
-            screen: Some(Screen::Gallery),
-            dictionary: Some(dictionary.to_owned()),
-            ..StartAt::default()
-        },
-        ..Options::default()
+    let start = StartAt {
+        screen: Some(Screen::Gallery),
+        dictionary: Some(dictionary.to_owned()),
+        ..StartAt::default()
     };
-    let door: Arc<Invented> = Arc::clone(&backend);
-    let mut harness = Harness::builder()
-        .with_size([1600.0, 900.0])
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, door, &Waker::default(), options));
-    harness.run_steps(4);
-    (harness, backend)
+    (open_on(&backend, [1600.0, 900.0], start), backend)
 }
 
 fn choose(harness: &mut Harness<'static, App>, list: &str, option: &str) {
@@ -34,11 +34,6 @@ fn choose(harness: &mut Harness<'static, App>, list: &str, option: &str) {
     harness.run_steps(3);
     harness.get_by_label(option).click();
     harness.run_steps(3);
-}
-
-fn click(harness: &mut Harness<'static, App>, label: &str) {
-    harness.get_by_label(label).click();
-    harness.run_steps(4);
 }
 
 #[test]

@@ -8,22 +8,18 @@ use schema::ReviewState;
 use ui::bench::Invented;
 use ui::{App, Options, Screen, StartAt, Waker};
 
+#[path = "support/invented.rs"]
+mod invented;
+
+use invented::open_on;
+
 fn open(screen: Screen, start: StartAt) -> (Harness<'static, App>, Arc<Invented>) {
     let backend = Arc::new(Invented::new(20_000));
-    let options = Options {
-        start: StartAt {
-            screen: Some(screen),
-            ..start
-        },
-        demo_folder: "/tmp/fluoroscope-demo".to_owned(),
-        ..Options::default()
+    let start = StartAt {
+        screen: Some(screen),
+        ..start
     };
-    let door: Arc<Invented> = Arc::clone(&backend);
-    let mut harness = Harness::builder()
-        .with_size([1280.0, 800.0])
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, door, &Waker::default(), options));
-    harness.run_steps(4);
-    (harness, backend)
+    (open_on(&backend, [1280.0, 800.0], start), backend)
 }
 
 #[test]
@@ -81,6 +77,7 @@ fn a_project_opens_where_it_was_left() {
     harness.run_steps(80);
     drop(harness);
     let door: Arc<Invented> = Arc::clone(&backend);
+    // Nothing is drawn before the project is there.
     let mut again = Harness::builder()
         .with_size([1280.0, 800.0])
         .build_eframe(move |cc| {

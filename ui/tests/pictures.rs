@@ -160,6 +160,9 @@ fn shots() -> Vec<(&'static str, Screen, StartAt)> {
             },
         ),
         ("trace", Screen::Feature, of("reports")),
+        ("compare", Screen::Feature, films()),
+        ("settings", Screen::Settings, StartAt::default()),
+        ("tour", Screen::Settings, films()),
         ("keys", Screen::Gallery, films()),
         ("palette", Screen::Gallery, films()),
     ]
@@ -191,6 +194,8 @@ fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
                     keys,
                     match name {
                         "trace" => &[Act::Click("Occlusion")],
+                        "compare" => &[Act::Click("Compare"), Act::Press(egui::Key::ArrowRight)],
+                        "tour" => &[Act::Click("Take the tour")],
                         "training" => &[Act::Click("Start training")],
                         "models" => &[Act::Click(
                             "Model invented-ranker, SASRec · trained on histories",

@@ -6,34 +6,27 @@ use std::sync::Arc;
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
 use ui::bench::Invented;
-use ui::{App, Options, Screen, StartAt, Waker};
+use ui::{App, Screen, StartAt};
+
+#[path = "support/clicks.rs"]
+mod clicks;
+#[path = "support/invented.rs"]
+mod invented;
+
+use clicks::click;
+use invented::open_on;
 
 fn open(screen: Screen, start: StartAt) -> (Harness<'static, App>, Arc<Invented>) {
     let backend = Arc::new(Invented::new(100));
-    let options = Options {
-        start: StartAt {
-            screen: Some(screen),
-            ..start
-        },
-        ..Options::default()
+    let start = StartAt {
+        screen: Some(screen),
+        ..start
     };
-    let door: Arc<Invented> = Arc::clone(&backend);
-    let mut harness = Harness::builder()
-        .with_size([1280.0, 800.0])
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, door, &Waker::default(), options));
-    harness.run_steps(6);
-    (harness, backend)
+    (open_on(&backend, [1280.0, 800.0], start), backend)
 }
 
 fn models() -> (Harness<'static, App>, Arc<Invented>) {
     open(Screen::Models, StartAt::default())
-}
-
-fn click(harness: &mut Harness<'static, App>, label: &str) {
-    harness.get_by_label(label).scroll_to_me();
-    harness.run_steps(3);
-    harness.get_by_label(label).click();
-    harness.run_steps(4);
 }
 
 fn feature_of_histories(screen: Screen) -> (Harness<'static, App>, Arc<Invented>) {

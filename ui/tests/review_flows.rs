@@ -7,29 +7,28 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
 use schema::{ReviewMode, ReviewState};
 use ui::bench::Invented;
-use ui::{App, Options, Screen, StartAt, Waker};
+use ui::{App, Screen, StartAt};
+
+#[path = "support/clicks.rs"]
+mod clicks;
+#[path = "support/invented.rs"]
+mod invented;
+
+use clicks::click;
+use invented::open_on;
+
+fn open_again(backend: &Arc<Invented>, dictionary: &str) -> Harness<'static, App> {
+    let start = StartAt {
+        screen: Some(Screen::Review),
+        dictionary: Some(dictionary.to_owned()),
+        ..StartAt::default()
+    };
+    open_on(backend, [1280.0, 800.0], start)
+}
 
 fn open(dictionary: &str) -> (Harness<'static, App>, Arc<Invented>) {
     let backend = Arc::new(Invented::new(300));
-    let harness = open_on(&backend, dictionary);
-    (harness, backend)
-}
-
-fn open_on(backend: &Arc<Invented>, dictionary: &str) -> Harness<'static, App> {
-    let options = Options {
-        start: StartAt {
-            screen: Some(Screen::Review),
-            dictionary: Some(dictionary.to_owned()),
-            ..StartAt::default()
-        },
-        ..Options::default()
-    };
-    let door: Arc<Invented> = Arc::clone(backend);
-    let mut harness = Harness::builder()
-        .with_size([1280.0, 800.0])
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, door, &Waker::default(), options));
-    harness.run_steps(6);
-    harness
+    (open_again(&backend, dictionary), backend)
 }
 
 fn begun(dictionary: &str) -> (Harness<'static, App>, Arc<Invented>) {
@@ -50,13 +49,6 @@ fn press(harness: &mut Harness<'static, App>, key: Key) {
     harness.run_steps(4);
 }
 
-fn click(harness: &mut Harness<'static, App>, label: &str) {
-    harness.get_by_label(label).scroll_to_me();
-    harness.run_steps(3);
-    harness.get_by_label(label).click();
-    harness.run_steps(4);
-}
-
 #[test]
 fn the_name_is_asked_once_and_a_project_goes_on_where_it_was() {
     let (mut harness, backend) = begun("films");
@@ -66,7 +58,7 @@ fn the_name_is_asked_once_and_a_project_goes_on_where_it_was() {
     press(&mut harness, Key::J);
     harness.get_by_label("Feature 14");
     drop(harness);
-    let harness = open_on(&backend, "films");
+    let harness = open_again(&backend, "films");
     harness.get_by_label("Reviewer: Ada");
     harness.get_by_label("Feature 14");
     harness.get_by_label_contains("1 of 40 done  ·  14 s each  ·  ");
@@ -166,7 +158,7 @@ fn half_written_labels_are_there_again() {
     type_in(&mut harness, "raised dia");
     harness.run_steps(90);
     drop(harness);
-    let mut harness = open_on(&backend, "films");
+    let mut harness = open_again(&backend, "films");
     harness.get_by_label("Label text");
     press(&mut harness, Key::E);
     type_in(&mut harness, "phragm");

@@ -6,30 +6,23 @@ use egui::accesskit::Role;
 use egui_kittest::kittest::Queryable as _;
 use egui_kittest::{Harness, Node};
 use ui::bench::Invented;
-use ui::{App, Options, Screen, StartAt, Waker};
+use ui::{App, Screen, StartAt};
+
+#[path = "support/clicks.rs"]
+mod clicks;
+#[path = "support/invented.rs"]
+mod invented;
+
+use clicks::click;
+use invented::open_on;
 
 fn open() -> (Harness<'static, App>, Arc<Invented>) {
     let backend = Arc::new(Invented::new(100));
-    let options = Options {
-        start: StartAt {
-            screen: Some(Screen::Train),
-            ..StartAt::default()
-        },
-        ..Options::default()
+    let start = StartAt {
+        screen: Some(Screen::Train),
+        ..StartAt::default()
     };
-    let door: Arc<Invented> = Arc::clone(&backend);
-    let mut harness = Harness::builder()
-        .with_size([1280.0, 800.0])
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, door, &Waker::default(), options));
-    harness.run_steps(6);
-    (harness, backend)
-}
-
-fn click(harness: &mut Harness<'static, App>, label: &str) {
-    harness.get_by_label(label).scroll_to_me();
-    harness.run_steps(3);
-    harness.get_by_label(label).click();
-    harness.run_steps(4);
+    (open_on(&backend, [1280.0, 800.0], start), backend)
 }
 
 /// What was asked for beside forecasts.

@@ -8,24 +8,23 @@ use egui::{Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use ui::bench::{Invented, palette_names};
-use ui::{App, Options, Screen, StartAt, Waker};
+use ui::{App, Screen, StartAt};
+
+#[path = "support/clicks.rs"]
+mod clicks;
+#[path = "support/invented.rs"]
+mod invented;
+
+use clicks::click;
+use invented::open_on;
 
 fn open_again(backend: &Arc<Invented>, screen: Screen) -> Harness<'static, App> {
-    let door: Arc<Invented> = Arc::clone(backend);
-    let options = Options {
-        start: StartAt {
-            screen: Some(screen),
-            feature: Some(3),
-            ..StartAt::default()
-        },
-        demo_folder: "/demo".to_owned(),
-        ..Options::default()
+    let start = StartAt {
+        screen: Some(screen),
+        feature: Some(3),
+        ..StartAt::default()
     };
-    let mut harness = Harness::builder()
-        .with_size([1280.0, 800.0])
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, door, &Waker::default(), options));
-    harness.run_steps(4);
-    harness
+    open_on(backend, [1280.0, 800.0], start)
 }
 
 fn open(screen: Screen) -> (Harness<'static, App>, Arc<Invented>) {
@@ -35,13 +34,6 @@ fn open(screen: Screen) -> (Harness<'static, App>, Arc<Invented>) {
 
 fn press(harness: &mut Harness<'static, App>, modifiers: Modifiers, key: Key) {
     harness.key_press_modifiers(modifiers, key);
-    harness.run_steps(4);
-}
-
-fn click(harness: &mut Harness<'static, App>, label: &str) {
-    harness.get_by_label(label).scroll_to_me();
-    harness.run_steps(3);
-    harness.get_by_label(label).click();
     harness.run_steps(4);
 }
 
@@ -218,6 +210,15 @@ fn the_tour_goes_through_five_places_and_does_not_come_back() {
         assert_eq!(harness.state().screen(), screen);
         click(&mut harness, "Next step of the tour");
     }
+    assert!(harness.query_by_label_contains("Tour, step").is_none());
+}
+
+#[test]
+fn going_elsewhere_ends_the_tour() {
+    let (mut harness, _) = open(Screen::Settings);
+    click(&mut harness, "Take the tour");
+    harness.get_by_label("Tour, step 1 of 5");
+    press(&mut harness, Modifiers::COMMAND, Key::Num8);
     assert!(harness.query_by_label_contains("Tour, step").is_none());
 }
 
