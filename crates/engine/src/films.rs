@@ -136,8 +136,7 @@ fn full(path: &Path) -> std::result::Result<FilmPixels, String> {
     let window = datasets::default_window(&film);
     let grey = film.to_u8(&window);
     let mut windows = vec![window];
-    let [lung, bone] = film.tissue_windows();
-    let own = [film.full_range(), film.percentile_window(), lung, bone];
+    let own = std::iter::once(film.full_range()).chain(film.histogram_windows());
     for other in film.windows.iter().cloned().chain(own) {
         let like = |known: &Window| {
             known.centre == other.centre

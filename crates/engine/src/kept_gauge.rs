@@ -126,7 +126,8 @@ impl KeptGauge {
                     Some(known) => known,
                     None => *bounds.insert((sum(Instead::Zeros)?, sum(Instead::Nothing)?)),
                 };
-                let own = sum(Instead::Reconstruction(sae))?;
+                let sae = Arc::new(sae.clone());
+                let own = sum(Instead::Reconstruction(&sae))?;
                 Ok(sae::loss_recovered(zero, own, clean))
             }
         }
@@ -146,8 +147,9 @@ impl KeptGauge {
                 inputs,
                 ..
             } => {
+                let sae = Arc::new(sae.clone());
                 if let Some(first) = inputs.first() {
-                    report_loss(model, manifest, first, Instead::Reconstruction(sae))?;
+                    report_loss(model, manifest, first, Instead::Reconstruction(&sae))?;
                 }
                 // Once with zeros and twice unchanged beside.
                 inputs.len() as u32 * (N_POINTS + 2) + 1

@@ -20,7 +20,7 @@ pub(crate) enum Instead<'a> {
     /// Zeros.
     Zeros,
     /// What a dictionary makes of them.
-    Reconstruction(&'a SparseAutoencoder),
+    Reconstruction(&'a Arc<SparseAutoencoder>),
 }
 
 /// Puts something else in place of the rows that a dictionary reads.
@@ -77,7 +77,7 @@ pub(crate) fn report_loss(
     let by = match instead {
         Instead::Nothing => None,
         Instead::Zeros => Some(None),
-        Instead::Reconstruction(sae) => Some(Some(Arc::new(sae.clone()))),
+        Instead::Reconstruction(sae) => Some(Some(Arc::clone(sae))),
     };
     let spec = by.map_or_else(HookSpec::default, |by| {
         let edit: Arc<dyn ActivationEdit> = Arc::new(Replaced {

@@ -50,7 +50,7 @@ pub use models::{AddRecommenderRequest, ModelEntry, RecommenderRecord, Unfinishe
 pub use preferences::{FILM_MEGABYTES, Preferences, PreferredDevice};
 pub use report::{
     Axis, Chart, ChartShape, ChartValue, DictionaryReport, EvaluationPlan, ExplanationScore,
-    ExplanationScores, FindingAssociation, Mark, ReportPart, Series, figure,
+    ExplanationScores, FindingAssociation, Mark, ReportPart, Series, figure, tick_words,
 };
 pub use review::{
     AgreementFigures, AgreementReport, DetectionResult, DetectionTest, Disagreement, Estimate,

@@ -30,20 +30,13 @@ impl Film {
 
     /// The window from the 1st to the 99th percentile of the stored values.
     pub fn percentile_window(&self) -> Window {
-        self.window_between([0.01, 0.99], "1st to 99th percentile")
+        let [percentiles, _, _] = self.histogram_windows();
+        percentiles
     }
 
-    /// Windows from the film's own histogram, for lung (its dark 60 %) and for bone and mediastinum
-    /// (its bright 60 %).
-    pub fn tissue_windows(&self) -> [Window; 2] {
-        [
-            self.window_between([0.02, 0.6], "Lung (dark 60 %)"),
-            self.window_between([0.4, 0.995], "Bone and mediastinum (bright 60 %)"),
-        ]
-    }
-
-    /// The window between two quantiles of the stored values.
-    fn window_between(&self, shares: [f64; 2], name: &str) -> Window {
+    /// Windows from the film's own histogram: from the 1st to the 99th percentile, for lung (its
+    /// dark 60 %), for bone and mediastinum (its bright 60 %).
+    pub fn histogram_windows(&self) -> [Window; 3] {
         let mut counts = vec![0_u32; 1 << 16];
         for &value in &self.pixels {
             counts[usize::from(value)] += 1;
@@ -59,7 +52,11 @@ impl Film {
             }
             65_535.0
         };
-        Window::between(at(shares[0]), at(shares[1]), name)
+        [
+            Window::between(at(0.01), at(0.99), "1st to 99th percentile"),
+            Window::between(at(0.02), at(0.6), "Lung (dark 60 %)"),
+            Window::between(at(0.4), at(0.995), "Bone and mediastinum (bright 60 %)"),
+        ]
     }
 
     /// 8-bit grey through `window`, row-major.
@@ -174,7 +171,7 @@ mod tests {
             windows: Vec::new(),
             badges: Vec::new(),
         };
-        let [lung, bone] = film.tissue_windows();
+        let [_, lung, bone] = film.histogram_windows();
         assert_eq!(lung, Window::between(1.0, 59.0, "Lung (dark 60 %)"));
         assert_eq!(
             bone,

@@ -256,8 +256,8 @@ pub(crate) fn film(side: u32) -> FilmPixels {
         badges: Vec::new(),
     };
     let mut windows = vec![schema::Window::between(0.0, 3700.0, "File default")];
-    windows.extend([own.full_range(), own.percentile_window()]);
-    windows.extend(own.tissue_windows());
+    windows.push(own.full_range());
+    windows.extend(own.histogram_windows());
     FilmPixels {
         halves: HalvedFilm::all_of(side, side, &deep),
         width: side,

@@ -4,7 +4,7 @@ use egui::{
     Align2, Color32, Painter, Pos2, Rect, Response, Role, Sense, Shape, Stroke, Ui, Vec2,
     WidgetInfo,
 };
-use engine::views::{Chart, ChartShape, ChartValue, Mark};
+use engine::views::{Chart, ChartShape, ChartValue, Mark, tick_words};
 
 use crate::tokens::{self, GRID, HALF, Tokens};
 use crate::widgets::item_strip::truncated;
@@ -111,25 +111,11 @@ fn in_words(chart: &Chart) -> String {
     for (at, category) in chart.categories.iter().enumerate() {
         for series in &chart.series {
             if let Some(value) = series.values.get(at).copied().flatten() {
-                parts.push(said(category, &series.name, &value));
+                parts.push(value.said(category, &series.name));
             }
         }
     }
     parts.join("; ")
-}
-
-fn said(category: &str, series: &str, value: &ChartValue) -> String {
-    format!("{category}, {series}: {}", written(value))
-}
-
-/// A count as such, another value with its interval.
-fn written(value: &ChartValue) -> String {
-    let is_count = value.interval.is_none() && value.value.fract() == 0.0;
-    if is_count && value.value.abs() >= 1.0 {
-        format!("{:.0}", value.value)
-    } else {
-        value.words()
-    }
 }
 
 fn legend(plot: &Plot<'_>, rect: Rect) {
@@ -152,18 +138,17 @@ fn axis(plot: &Plot<'_>) {
     let line = Stroke::new(1.0, theme.line);
     for tick in plot.chart.ticks() {
         let at = plot.at(tick);
-        let text = format!("{tick:.4}");
-        let words = text.trim_end_matches('0').trim_end_matches('.');
+        let words = tick_words(tick);
         match plot.chart.shape {
             ChartShape::Rows => {
                 plot.painter.vline(at, place.y_range(), line);
                 let below = Pos2::new(at, place.bottom() + HALF);
-                plot.small(below, Align2::CENTER_TOP, words, theme.text_weak);
+                plot.small(below, Align2::CENTER_TOP, &words, theme.text_weak);
             }
             ChartShape::Columns => {
                 plot.painter.hline(place.x_range(), at, line);
                 let beside = Pos2::new(place.left() - HALF, at);
-                plot.small(beside, Align2::RIGHT_CENTER, words, theme.text_weak);
+                plot.small(beside, Align2::RIGHT_CENTER, &words, theme.text_weak);
             }
         }
     }
@@ -216,7 +201,7 @@ fn rows(plot: &Plot<'_>, under: Option<Pos2>) -> Option<String> {
             let beside = Pos2::new(place.right() + GRID, y);
             plot.small(beside, Align2::LEFT_CENTER, &value.words(), theme.text);
             if under.is_some_and(|pos| (pos.y - y).abs() <= LANE / 2.0) {
-                hovered = Some(said(category, &series.name, &value));
+                hovered = Some(value.said(category, &series.name));
             }
         }
     }
@@ -268,7 +253,7 @@ fn columns(plot: &Plot<'_>, under: Option<Pos2>) -> Option<String> {
             let bar = Rect::from_two_pos(corners.0, corners.1);
             plot.painter.rect_filled(bar, 0.0, colour);
             if under.is_some_and(|pos| pos.x >= x && pos.x < x + width) {
-                hovered = Some(said(category, &series.name, &value));
+                hovered = Some(value.said(category, &series.name));
             }
         }
     }

@@ -24,42 +24,32 @@ pub(crate) struct Level<'a> {
 }
 
 /// The sizes of a film, the largest first.
-fn levels(film: &FilmPixels) -> impl Iterator<Item = Level<'_>> {
-    let whole = Level {
-        width: film.width,
-        height: film.height,
-        deep: &film.deep,
-    };
+pub(crate) fn levels(film: &FilmPixels) -> impl Iterator<Item = Level<'_>> {
     let halves = film.halves.iter().map(|half| Level {
         width: half.width,
         height: half.height,
         deep: &half.deep,
     });
-    std::iter::once(whole).chain(halves)
+    std::iter::once(whole(film)).chain(halves)
 }
 
-/// The smallest size of the film that has a pixel for each of `pixels` across the screen.
-pub(crate) fn level(film: &FilmPixels, pixels: f32) -> (usize, Level<'_>) {
-    let whole = Level {
+/// All pixels of a film.
+fn whole(film: &FilmPixels) -> Level<'_> {
+    Level {
         width: film.width,
         height: film.height,
         deep: &film.deep,
-    };
-    let fits = |level: &Level<'_>| level.width as f32 >= pixels;
+    }
+}
+
+/// The smallest size of the film that has a pixel for each of `pixels` across the screen, and its
+/// place among the sizes.
+pub(crate) fn level(film: &FilmPixels, pixels: f32) -> (usize, Level<'_>) {
+    let sharp = |level: &Level<'_>| level.width as f32 >= pixels;
     let fitting = levels(film)
         .enumerate()
-        .take_while(|(_, level)| fits(level));
-    fitting.last().unwrap_or((0, whole))
-}
-
-/// The size at a place of the list.
-pub(crate) fn level_at(film: &FilmPixels, at: usize) -> Option<Level<'_>> {
-    levels(film).nth(at)
-}
-
-/// How many sizes there are.
-pub(crate) fn n_levels(film: &FilmPixels) -> usize {
-    film.halves.len() + 1
+        .take_while(|(_, level)| sharp(level));
+    fitting.last().unwrap_or((0, whole(film)))
 }
 
 /// Left, top, right and bottom of a part, in pixels of a level.

@@ -57,7 +57,6 @@ struct Shown {
     dataset: String,
     sample: u32,
     film: Arc<FilmPixels>,
-    presets: Vec<Window>,
     /// The part of the film that is on the screen, no finer than the screen is.
     texture: TextureHandle,
     /// What `texture` was made with.
@@ -208,7 +207,10 @@ impl FilmViewer {
 
     /// Whether the film is shown otherwise than it came: another window, or inverted.
     pub(crate) fn is_changed(&self) -> bool {
-        let first = self.shown.as_ref().and_then(|shown| shown.presets.first());
+        let first = self
+            .shown
+            .as_ref()
+            .and_then(|shown| shown.film.windows.first());
         self.inverted || (first.is_some() && self.window.as_ref() != first)
     }
 
@@ -231,13 +233,12 @@ impl FilmViewer {
             }
             FilmState::Failed(reason) => Some(reason),
             FilmState::Ready(film) => {
-                let presets = film.windows.clone();
                 let texture = ui.ctx().load_texture(
                     "film",
                     egui::ColorImage::default(),
                     TextureOptions::LINEAR,
                 );
-                match presets.first() {
+                match film.windows.first() {
                     Some(window) => self.choose(window.clone()),
                     None => return Some("This film has no pixels".to_owned()),
                 }
@@ -247,7 +248,6 @@ impl FilmViewer {
                     dataset: subject.dataset.to_owned(),
                     sample: subject.sample,
                     film,
-                    presets,
                     texture,
                     made_with: None,
                     small: None,
@@ -277,7 +277,10 @@ impl FilmViewer {
     ) {
         let map = keys::of(ui.ctx());
         ui.horizontal_wrapped(|ui| {
-            let presets = self.shown.as_ref().map_or(&[][..], |shown| &shown.presets);
+            let presets = self
+                .shown
+                .as_ref()
+                .map_or(&[][..], |shown| &shown.film.windows);
             let current = self.window.as_ref().map_or("Window", |window| &window.name);
             let mut chosen = None;
             egui::ComboBox::from_id_salt("window preset")
@@ -384,7 +387,7 @@ impl FilmViewer {
         if response.dragged_by(PointerButton::Primary)
             && let (Some(window), Some(shown)) = (&mut self.window, &self.shown)
         {
-            let range = full_range(&shown.presets);
+            let range = full_range(&shown.film.windows);
             let gain = range / 1024.0 * drag_pace(ui);
             self.fitted |= drag_window(window, response.drag_delta() * gain, range);
         }
@@ -424,7 +427,7 @@ impl FilmViewer {
         let ctx = ui.ctx();
         let mut chosen = None;
         if let Some(shown) = &self.shown {
-            for (preset, action) in shown.presets.iter().zip(PRESETS) {
+            for (preset, action) in shown.film.windows.iter().zip(PRESETS) {
                 if keys::fired(ctx, action) {
                     chosen = Some(preset.clone());
                 }
@@ -462,10 +465,9 @@ impl FilmViewer {
         }
         let whole = (window.clone(), self.inverted);
         let is_made = shown.small.as_ref().is_some_and(|small| small.1 == whole);
-        let last = film_shade::n_levels(&shown.film) - 1;
         if self.zoom > 1.05
             && !is_made
-            && let Some(level) = film_shade::level_at(&shown.film, last)
+            && let Some(level) = film_shade::levels(&shown.film).last()
         {
             let part = [0, 0, level.width, level.height];
             let image = film_shade::shade(level, part, window, self.inverted);
@@ -487,7 +489,10 @@ impl FilmViewer {
         if self.fitted {
             badges.push("Window fitted to the file's table".to_owned());
         }
-        let first = self.shown.as_ref().and_then(|shown| shown.presets.first());
+        let first = self
+            .shown
+            .as_ref()
+            .and_then(|shown| shown.film.windows.first());
         if !self.fitted && first.is_some() && self.window.as_ref() != first {
             badges.push("another window".to_owned());
         }
@@ -575,7 +580,7 @@ impl Shown {
         let Some(made) = &self.made_with else {
             return film;
         };
-        let Some(level) = film_shade::level_at(&self.film, made.level) else {
+        let Some(level) = film_shade::levels(&self.film).nth(made.level) else {
             return film;
         };
         let scale = Vec2::new(

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::html::escaped;
-use crate::views::{Chart, ChartShape, ChartValue, Mark, figure};
+use crate::views::{Chart, ChartShape, ChartValue, Mark, tick_words};
 
 /// Width of a chart.
 const WIDTH: f64 = 760.0;
@@ -187,13 +187,6 @@ fn axis(svg: &mut String, plot: &Plot<'_>) {
     }
 }
 
-/// A tick in as few digits as it has.
-fn tick_words(value: f64) -> String {
-    let text = format!("{value:.4}");
-    let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" { "0" } else { text }.to_owned()
-}
-
 fn reference(svg: &mut String, plot: &Plot<'_>) {
     let Some((value, name)) = &plot.chart.reference else {
         return;
@@ -320,20 +313,8 @@ fn columns(svg: &mut String, plot: &Plot<'_>) {
 
 /// Begins a group that says under the pointer what its mark is.
 fn hint(svg: &mut String, category: &str, series: &str, value: &ChartValue) {
-    let words = format!("{category}, {series}: {}", whole(value));
+    let words = value.said(category, series);
     writeln!(svg, "<g><title>{}</title>", escaped(&words)).ok();
-}
-
-/// A count as such, another value with its interval.
-fn whole(value: &ChartValue) -> String {
-    if value.interval.is_none() && value.value.fract() == 0.0 && value.value.abs() >= 1.0 {
-        format!("{:.0}", value.value)
-    } else {
-        match value.interval {
-            Some(_) => value.words(),
-            None => figure(value.value),
-        }
-    }
 }
 
 #[cfg(test)]

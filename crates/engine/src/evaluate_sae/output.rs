@@ -1,9 +1,11 @@
 //! What a model's own task keeps when it runs on reconstructions: loss of reports, ranking.
 
+use std::sync::Arc;
+
 use explain::ClusterBootstrap;
 use models::recommenders::EvaluationSet;
 use models::{Architecture, ModelInput};
-use sae::Metric;
+use sae::{Metric, SparseAutoencoder};
 use schema::{HookPoint, Split};
 
 use super::subject::{Side, Subject};
@@ -112,6 +114,7 @@ pub(super) fn measure_loss(subject: &Subject<'_>, report: &mut EvaluationReport)
         record.report.is_some() && (record.image.is_some() || !needs_film)
     });
     samples.truncate(n_asked);
+    let through = [subject.sae(), &subject.random].map(|sae| Arc::new(sae.clone()));
     let (mut losses, mut groups, mut n_tokens) = (Vec::new(), Vec::new(), 0);
     for (done, &sample) in samples.iter().enumerate() {
         let stage = "Running on reconstructions";
@@ -119,7 +122,7 @@ pub(super) fn measure_loss(subject: &Subject<'_>, report: &mut EvaluationReport)
             .job
             .report(stage, done as u64, samples.len() as u64, "samples");
         let input = prepare_report(&model, &subject.dataset, sample)?;
-        let Some((sums, n)) = losses_of(subject, &model, &input)? else {
+        let Some((sums, n)) = losses_of(subject, &model, &input, &through)? else {
             report.notes.push(format!(
                 "No loss recovered: models/{} writes no text.",
                 manifest.model
@@ -160,11 +163,12 @@ fn losses_of(
     subject: &Subject<'_>,
     model: &LoadedModel,
     input: &ModelInput,
+    [own, random]: &[Arc<SparseAutoencoder>; 2],
 ) -> Result<Option<(Losses, u64)>> {
     let runs = [
         Instead::Nothing,
-        Instead::Reconstruction(subject.sae()),
-        Instead::Reconstruction(&subject.random),
+        Instead::Reconstruction(own),
+        Instead::Reconstruction(random),
         Instead::Zeros,
     ];
     let mut losses = [0.0; 4];

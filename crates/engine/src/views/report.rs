@@ -87,6 +87,28 @@ impl ChartValue {
             None => figure(self.value),
         }
     }
+
+    /// A count as such, another value with its interval.
+    pub fn whole(&self) -> String {
+        let is_count = self.interval.is_none() && self.value.fract() == 0.0;
+        if is_count && self.value.abs() >= 1.0 {
+            format!("{:.0}", self.value)
+        } else {
+            self.words()
+        }
+    }
+
+    /// The same with what it is of.
+    pub fn said(&self, category: &str, series: &str) -> String {
+        format!("{category}, {series}: {}", self.whole())
+    }
+}
+
+/// A tick of an axis in as few digits as it has.
+pub fn tick_words(value: f64) -> String {
+    let text = format!("{value:.4}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if text == "-0" { "0" } else { text }.to_owned()
 }
 
 /// Values of one thing, one per category of the chart.
