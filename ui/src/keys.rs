@@ -343,6 +343,11 @@ pub(crate) fn of(ctx: &Context) -> Arc<KeyMap> {
 
 /// Whether the action's key was pressed; nothing else hears it then.
 pub(crate) fn fired(ctx: &Context, action: Action) -> bool {
+    let is_press = |event: &Event| matches!(event, Event::Key { pressed: true, .. });
+    // Most frames have no key: they cost one look.
+    if !ctx.input(|input| input.events.iter().any(is_press)) {
+        return false;
+    }
     let Some(wanted) = of(ctx).of(action) else {
         return false;
     };

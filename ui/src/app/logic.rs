@@ -43,6 +43,10 @@ impl App {
         for command in commands {
             self.run(ctx, command);
         }
+        // Whoever goes elsewhere has had enough of the tour.
+        if self.tour.and_then(tour::screen_of) != Some(self.screen) {
+            self.tour = None;
+        }
         self.watch_window(ctx);
         self.keep_place_now_and_then(ctx);
         self.take_screenshot(ctx);

@@ -10,7 +10,7 @@ use crate::commands::{Command, Rail};
 use crate::screens::Panel;
 use crate::screens::start::{card, field_label_ui};
 use crate::tokens::{self, GRID};
-use crate::widgets::notice;
+use crate::widgets::{notice, number};
 use key_table::KeyTable;
 
 /// Width of the page.
@@ -193,7 +193,8 @@ fn computing_ui(ctx: &AppContext<'_>, ui: &mut Ui, known: &Preferences) {
             }
         });
         let now = engine::device();
-        notice::weak_ui(ui, format!("Now: {}. {}", now.name, now.reason));
+        let reason = number::capitalised(&now.reason);
+        notice::weak_ui(ui, format!("Now: {}. {reason}", now.name));
         ui.horizontal(|ui| {
             let label = field_label_ui(ui, "Threads");
             let mut all = wanted.threads.is_none();

@@ -1,7 +1,7 @@
 //! Filter and order above the cards.
 
 use egui::{RichText, Ui};
-use engine::views::{DictionaryView, ExampleKind, FeaturePlot, FeatureSort, GalleryFacets};
+use engine::views::{DictionaryView, FeaturePlot, FeatureSort, GalleryFacets};
 use engine::{ExplainRequest, ExplanationSource};
 use schema::ReviewState;
 
@@ -62,14 +62,12 @@ impl Pane {
                     number::count(ids.len() as u64),
                     number::count(u64::from(dictionary.n_features))
                 );
-                ui.label(RichText::new(text).color(tokens::of(ui).text_weak));
+                let text = RichText::new(text).color(tokens::of(ui).text_weak);
+                ui.add(egui::Label::new(text).extend());
             }
             let named = self.has_proposals || dictionary.n_reviewed > 0;
             if !named && ui.button("Propose labels").clicked() {
                 ctx.send(Command::ProposeLabels(dictionary.name.clone()));
-            }
-            if dictionary.kind != ExampleKind::History && dictionary.indexed {
-                explain_ui(ctx, ui, &dictionary.name);
             }
         });
     }
@@ -344,7 +342,7 @@ fn sort_hint(sort: FeatureSort) -> &'static str {
 const N_EXPLAINED: usize = 20;
 
 /// A menu of what can explain the features and be tested on other patients.
-fn explain_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) {
+pub(super) fn explain_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) {
     let menu = ui.menu_button("Explain", |ui| {
         let ask = |request| ctx.send(Command::Explain(Box::new(request)));
         if ui

@@ -13,6 +13,7 @@ use crate::backend::Answer;
 use crate::commands::Command;
 use crate::screens::gallery::card;
 use crate::screens::gallery::concepts::Concepts;
+use crate::screens::gallery::filter;
 use crate::screens::gallery::plot::Drawn;
 use crate::tokens::{self, GRID};
 use crate::widgets::split::{Edge, Extent, split_ui};
@@ -193,6 +194,8 @@ impl Pane {
             if let Some(view) = ctx.dictionary(&current) {
                 if view.kind == ExampleKind::History {
                     self.tabs_ui(ui);
+                } else if view.indexed {
+                    filter::explain_ui(ctx, ui, &view.name);
                 }
                 notice::weak_cut_ui(ui, facts(view)).on_hover_text(more_facts(view));
             }
