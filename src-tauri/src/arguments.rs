@@ -108,6 +108,9 @@ pub(crate) struct WindowArguments {
     /// Write a picture of the window to this PNG file and leave.
     #[arg(long, global = true, hide = true)]
     pub(crate) screenshot: Option<PathBuf>,
+    /// Show every screen in turn, print the first frame and the memory, and leave.
+    #[arg(long, global = true, hide = true)]
+    pub(crate) measure: bool,
 }
 
 #[derive(Debug, Subcommand)]

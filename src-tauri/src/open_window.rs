@@ -7,6 +7,7 @@ use std::sync::Arc;
 use engine::{Engine, EngineError, Result};
 
 use crate::arguments::{Arguments, WindowArguments};
+use crate::measured_window::MeasuredWindow;
 use crate::{terminal, window};
 
 /// Folder that the start screen offers for the demo project.
@@ -29,7 +30,12 @@ pub(crate) fn given(arguments: &Arguments) -> Result<Option<&Path>> {
 pub(crate) fn open(arguments: &Arguments, project: Option<&Path>) -> Result<ExitCode> {
     let start = start_at(&arguments.window)?;
     let waker = ui::Waker::default();
-    let engine = Arc::new(Engine::new(waker.wake())?);
+    // What is measured depends on nobody's settings, and leaves none.
+    let engine = Arc::new(if arguments.window.measure {
+        Engine::forgetful(waker.wake())?
+    } else {
+        Engine::new(waker.wake())?
+    });
     let here = Path::new(".");
     if let Some(dir) = project.or_else(|| engine::Session::is_project(here).then_some(here)) {
         engine.open_project(dir)?;
@@ -49,7 +55,12 @@ pub(crate) fn open(arguments: &Arguments, project: Option<&Path>) -> Result<Exit
         demo_folder: DEMO_FOLDER.to_owned(),
         screenshot,
     };
-    window::open(&engine, &waker, options)
+    let shown: window::Shown = if arguments.window.measure {
+        |app| Box::new(MeasuredWindow::new(app))
+    } else {
+        |app| Box::new(app)
+    };
+    window::open(&engine, &waker, options, shown)
         .map_err(|error| EngineError::other(format!("{error:#}")))?;
     Ok(ExitCode::SUCCESS)
 }

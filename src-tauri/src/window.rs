@@ -31,6 +31,9 @@ fn native_options(
     }
 }
 
+/// The application as the window shows it.
+pub(crate) type Shown = fn(ui::App) -> Box<dyn eframe::App>;
+
 /// Shows the window until it is closed. `waker` is the one whose closure `engine` calls.
 ///
 /// # Errors
@@ -39,6 +42,7 @@ pub(crate) fn open(
     engine: &Arc<Engine>,
     waker: &ui::Waker,
     options: ui::Options,
+    shown: Shown,
 ) -> anyhow::Result<()> {
     let size = ui::window_size(&**engine, &options.start);
     let maximized = options.start.size.is_none() && ui::window_was_maximized(&**engine);
@@ -57,12 +61,7 @@ pub(crate) fn open(
                     .unwrap_or_else(std::sync::PoisonError::into_inner)
                     .take()
                     .unwrap_or_default();
-                Ok(Box::new(ui::App::new(
-                    &cc.egui_ctx,
-                    engine,
-                    &waker,
-                    options,
-                )))
+                Ok(shown(ui::App::new(&cc.egui_ctx, engine, &waker, options)))
             }),
         );
         match result {

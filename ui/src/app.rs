@@ -163,6 +163,11 @@ impl App {
         self.screen
     }
 
+    /// Shows a place from the next frame on.
+    pub fn show(&self, screen: Screen) {
+        self.commands.send(Command::Show(screen));
+    }
+
     /// Whether something on the screen is still on its way.
     pub fn is_loading(&self) -> bool {
         let screens = &self.screens;

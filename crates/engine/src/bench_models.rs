@@ -11,6 +11,7 @@ use schema::{HookPoint, PositionClass};
 use serde::Serialize;
 
 use crate::error::{EngineError, Result};
+use crate::memory::peak_memory;
 
 /// Tokens of the prompts.
 const PROMPTS: [usize; 2] = [128, 512];
@@ -155,16 +156,6 @@ fn write(model: &LlamaModel, prompt: &ModelInput, n: usize) -> Result<[f64; 2]> 
         [first] => Ok([*first, f64::INFINITY]),
         [] => Err(EngineError::other("the model wrote nothing")),
     }
-}
-
-/// Largest resident memory of this process so far, where the system tells.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
 }
 
 impl SpeedsOfModel {

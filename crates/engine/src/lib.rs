@@ -53,6 +53,7 @@ mod language_model;
 mod locate_sae;
 mod located;
 mod loose_sae;
+mod memory;
 mod metric_views;
 mod model_registry;
 mod named_files;
@@ -121,6 +122,7 @@ pub use loose_sae::{
     EncodeAnswer, EncodeRequest, ExportAnswer, ExportRequest, LooseTrained, LooseTraining,
     encode_file, export_sae, train_on_file,
 };
+pub use memory::peak_memory;
 pub use models::AttributionMethod as TraceMethod;
 pub use packet::{PacketRequest, WrittenPacket};
 pub use presets::{Preset, check_settings, over_steps, preset, presets};

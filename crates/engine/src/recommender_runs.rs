@@ -10,6 +10,7 @@ use schema::DatasetKind;
 use store::{ArtefactId, ArtefactKind};
 
 use crate::error::{EngineError, Result};
+use crate::inspect_model::inspect_model;
 use crate::model_registry::{ModelRecord, read_record, to_json, weight_files};
 use crate::run_recommender::RecommenderFile;
 use crate::session::Session;
@@ -449,6 +450,7 @@ fn entry(name: &str, folder: &Path, record: &ModelRecord) -> ModelEntry {
             .as_ref()
             .map(|path| path.display().to_string()),
         n_bytes: sizes.map(|facts| facts.len()).sum(),
+        memory: inspect_model(path, record.coding.as_deref()).ok(),
         trained_on: record.trained_on.clone(),
         imported: imported.map(str::to_owned),
         training: training_record(&record.training),

@@ -6,8 +6,10 @@ use clap::Subcommand;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
-    /// CPU time of frames of the gallery, the feature page and a film against the 8 ms budget.
-    #[command(after_help = "Example: fluoroscope bench ui")]
+    /// CPU time of frames of the gallery, the feature page and a film against the 8 ms budget; with
+    /// a project also the time to its first frame and the memory of all screens, which need a
+    /// display.
+    #[command(after_help = "Example: fluoroscope bench ui --project my-demo")]
     Ui {
         /// Features in the gallery.
         #[arg(long, default_value_t = 200_000)]

@@ -6,7 +6,7 @@ use engine::views::{
     HistoryRequest, HistoryView, ItemEffects, ItemPicture, ItemView, JobView, ModelEntry,
     PictureState, PopularityView, RecommenderRecord, SameRecommendation,
 };
-use engine::{RecommenderCurve, TrainRecommenderRequest};
+use engine::{MemoryEstimate, RecommenderCurve, TrainRecommenderRequest};
 use schema::JobId;
 
 use super::invented::{items, mixed};
@@ -42,6 +42,7 @@ pub(super) fn entries() -> Vec<ModelEntry> {
         ranks,
         outside: None,
         n_bytes,
+        memory: None,
         trained_on: None,
         imported: None,
         training: None,
@@ -51,6 +52,14 @@ pub(super) fn entries() -> Vec<ModelEntry> {
     vec![
         ModelEntry {
             outside: Some("/models/large".to_owned()),
+            memory: Some(MemoryEstimate {
+                architecture: "Llama".to_owned(),
+                n_parameters: 8_000_000_000,
+                weight_bytes: 4_700_000_000,
+                mapped_bytes: 0,
+                bytes_per_position: 131_072,
+                n_context: 8192,
+            }),
             ..entry("invented-large", "Llama", false, 4_700_000_000)
         },
         ModelEntry {

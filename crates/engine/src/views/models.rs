@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::inspect_model::MemoryEstimate;
 use crate::train_recommender::{RecommenderCurve, TrainRecommenderRequest};
 
 /// A model as its record describes it: to read that loads no weights.
@@ -19,6 +20,9 @@ pub struct ModelEntry {
     pub outside: Option<String>,
     /// Bytes of the files that hold its weights.
     pub n_bytes: u64,
+    /// What it takes in memory once it is loaded, for kinds of which the headers of their files
+    /// tell it.
+    pub memory: Option<MemoryEstimate>,
     /// Dataset it was trained on or imported for.
     pub trained_on: Option<String>,
     /// File it was imported from.

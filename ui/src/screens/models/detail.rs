@@ -81,6 +81,18 @@ fn facts_ui(ui: &mut Ui, entry: &ModelEntry, view: Option<&ModelView>) {
         add("Weights at", path.clone());
     }
     add("Size of its files", number::bytes(entry.n_bytes));
+    if let Some(memory) = &entry.memory {
+        let of_texts = memory.total_bytes() - memory.weight_bytes;
+        let longest = number::count(memory.n_context);
+        add(
+            "Memory when loaded",
+            format!(
+                "{} for weights, up to {} more for a text of {longest} tokens",
+                number::bytes(memory.weight_bytes),
+                number::bytes(of_texts)
+            ),
+        );
+    }
     if let Some(view) = view {
         add("Weights", number::count(view.n_parameters));
         facts.extend(view.facts.iter().cloned());
