@@ -31,9 +31,12 @@ pub(crate) fn open(arguments: &Arguments, project: Option<&Path>) -> Result<Exit
     let waker = ui::Waker::default();
     let engine = Arc::new(Engine::new(waker.wake())?);
     let here = Path::new(".");
-    if let Some(dir) = project.or_else(|| engine::Session::is_project(here).then_some(here)) {
+    let given = project.or_else(|| engine::Session::is_project(here).then_some(here));
+    if let Some(dir) = given {
         engine.open_project(dir)?;
     }
+    // A picture shows what was asked for, whoever sat here before.
+    let reopen = given.is_none() && arguments.window.screenshot.is_none();
     let screenshot = arguments.window.screenshot.clone().map(|file| {
         let sink: ui::ScreenshotSink = Box::new(move |picture: ui::Screenshot| {
             let written =
@@ -47,6 +50,7 @@ pub(crate) fn open(arguments: &Arguments, project: Option<&Path>) -> Result<Exit
     let options = ui::Options {
         start,
         demo_folder: DEMO_FOLDER.to_owned(),
+        reopen,
         screenshot,
     };
     window::open(&engine, &waker, options)

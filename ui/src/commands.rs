@@ -188,6 +188,8 @@ pub(crate) enum Command {
     ToggleTheme,
     TogglePalette,
     ToggleSideBySide,
+    /// Gives the main panel of the place all the room, or takes it back.
+    ToggleAlone,
     ToggleHeatmap,
     ToggleSmooth,
     SetHeat(HeatStyle),
@@ -210,7 +212,12 @@ pub(crate) enum Command {
     Import(ImportRequest),
     CancelJob(JobId),
     PauseJob(JobId, bool),
+    /// Shows the gallery of a dictionary.
     UseDictionary(String),
+    /// Shows another dictionary where one is.
+    SwitchDictionary(String),
+    /// Shows the features of a dictionary that are strongest on an item, by its title.
+    ShowItem(String, String),
     ShowConcept(String, Option<FeatureId>),
     ShowConcepts,
     ReadConcepts(String),
@@ -284,6 +291,7 @@ pub(crate) fn command_of(action: Action) -> Option<Command> {
         Action::GoSettings => Command::Show(Screen::Settings),
         Action::SideBySide => Command::ToggleSideBySide,
         Action::Theme => Command::ToggleTheme,
+        Action::Alone => Command::ToggleAlone,
         Action::Open => Command::ChoosePath(PathPurpose::OpenProject),
         Action::New => Command::ChoosePath(PathPurpose::NewProject),
         Action::Undo => Command::Undo,

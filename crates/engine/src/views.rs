@@ -10,6 +10,7 @@ mod models;
 mod preferences;
 mod report;
 mod review;
+mod search;
 mod training;
 
 use std::sync::Arc;
@@ -58,6 +59,7 @@ pub use review::{
     RepeatAgreement, ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress,
     TextFigures, TrapFigures,
 };
+pub use search::{Found, FoundFeature, FoundItem, FoundSample, Hits, SearchTicket};
 pub use training::{
     DeadForecast, DiskForecast, Forecast, MemoryForecast, RowForecast, RunFigures, RunRequest,
     RunState, RunView, TimeForecast, TrainingCurve,
@@ -190,6 +192,8 @@ pub enum Event {
     ScoreRead(String, FeatureId, Box<Result<ScoreEvidenceView, String>>),
     /// The answer to a tracing request.
     Traced(TraceTicket, Box<Result<crate::TraceView, String>>),
+    /// The answer to a search; a fuller one follows where it says so.
+    Found(SearchTicket, Box<Found>),
     /// A file dialog was closed: what the user chose it for, and the path.
     PathChosen(PathPurpose, Option<String>),
 }

@@ -78,6 +78,7 @@ impl App {
                     self.toasts.push(Level::Error, text);
                 }
                 Event::DecisionFailed(text) => self.toasts.push(Level::Error, text),
+                Event::Found(ticket, found) => self.palette.take(&context!(self), *ticket, found),
                 _ => {}
             }
             let panels = context!(self);
@@ -174,7 +175,7 @@ impl App {
         }
     }
 
-    fn start_feature(&mut self, start: &StartAt) {
+    pub(super) fn start_feature(&mut self, start: &StartAt) {
         let Some(sae) = self.screens.gallery.panes[0].dictionary.clone() else {
             return;
         };
@@ -272,19 +273,22 @@ impl App {
                 gallery.side_by_side = !gallery.side_by_side;
                 self.screen = Screen::Gallery;
             }
+            Command::ToggleAlone => {
+                self.layout.toggle_alone(self.screen);
+                self.keep_memory();
+            }
             Command::ToggleHeatmap => self.heat.shown = !self.heat.shown,
             Command::ToggleSmooth => self.heat.smooth = !self.heat.smooth,
             Command::SetHeat(style) => self.heat = style,
             Command::NextFeature => self.step_feature(1),
             Command::PreviousFeature => self.step_feature(-1),
             Command::UseDictionary(name) => {
-                self.screens.gallery.panes[0].dictionary = Some(name);
+                self.screens.gallery.panes[0].use_dictionary(name);
                 self.screen = Screen::Gallery;
             }
-            Command::OpenFeature(sae, feature) => {
-                self.screens.feature.open(sae, feature);
-                self.screen = Screen::Feature;
-            }
+            Command::SwitchDictionary(name) => self.switch_dictionary(name),
+            Command::ShowItem(sae, title) => self.show_item(sae, &title),
+            Command::OpenFeature(sae, feature) => self.open_feature(sae, feature),
             Command::ShowConcept(sae, feature) => {
                 self.screens.gallery.show_concept(&sae, feature);
                 self.screen = Screen::Gallery;
@@ -406,6 +410,9 @@ impl App {
             Command::PreviewImport(request) => backend.preview_import(request).map(drop),
             Command::Import(request) => backend.import(request).map(drop),
             Command::ProposeLabels(sae) => backend.propose_keywords(&sae).map(drop),
+            Command::Decide(_) if self.seen.reviewer.is_empty() => {
+                Err("A decision needs a name: write yours under Settings first".to_owned())
+            }
             Command::Decide(request) => {
                 backend.decide(&request.sae, request.feature, request.state, &request.text)
             }

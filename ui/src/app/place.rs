@@ -30,6 +30,7 @@ impl App {
             review: screens.review.dictionary.clone(),
             dataset: screens.data.dataset.clone(),
             sample: screens.data.sample,
+            evaluated: screens.evaluate.chosen.clone(),
             steering: screens.steer.remembered(),
         }
     }
@@ -58,6 +59,25 @@ impl App {
         }
         self.kept.1 = now;
         self.keep_place();
+    }
+
+    /// Opens the project that was open when the window was left, unless the user starts on Start;
+    /// where that cannot be, Start says why.
+    pub(super) fn reopen(&mut self) {
+        if self.seen.project.is_some() || !self.backend.preferences().reopen {
+            return;
+        }
+        let Some(last) = self.backend.last_project() else {
+            return;
+        };
+        let path = &last.path;
+        let problem = if last.exists {
+            let refused = self.backend.open_project(path).err();
+            refused.map(|why| format!("The last project, {path}, could not be opened: {why}"))
+        } else {
+            Some(format!("The last project, {path}, is not there any more"))
+        };
+        self.screens.start.problem = problem;
     }
 
     /// Goes where one was when the open project was left; the gallery the first time.
@@ -99,6 +119,7 @@ impl App {
             let sample = place.sample.min(last);
             screens.data.show(view.manifest.name.clone(), sample);
         }
+        screens.evaluate.chosen = place.evaluated.filter(|name| known(name).is_some());
         if let Some(steering) = place.steering
             && known(&steering.dictionary).is_some()
         {

@@ -76,6 +76,11 @@ impl DataScreen {
     }
 
     fn dataset_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, view: &DatasetView) {
+        // What is looked at large is the sample.
+        if ctx.is_alone() {
+            self.detail.ui(ctx, ui, view, self.sample);
+            return;
+        }
         split_ui(
             ctx,
             ui,

@@ -115,7 +115,8 @@ fn title_ui(ui: &mut Ui, title: &str) {
     ui.label(RichText::new(title).font(tokens::title_font()));
 }
 
-fn appearance_ui(ctx: &AppContext<'_>, ui: &mut Ui) {
+fn appearance_ui(ctx: &AppContext<'_>, ui: &mut Ui, known: &Preferences) {
+    let mut wanted = known.clone();
     card(ui, |ui| {
         title_ui(ui, "Window");
         ui.horizontal(|ui| {
@@ -162,6 +163,8 @@ fn appearance_ui(ctx: &AppContext<'_>, ui: &mut Ui) {
                 }
             }
         });
+        ui.checkbox(&mut wanted.reopen, "Open the last project at start")
+            .on_hover_text("Where you left it. Otherwise the window starts on Start");
         notice::weak_ui(
             ui,
             "Nothing in this window moves by itself: there are no animations to turn off.",
@@ -174,6 +177,9 @@ fn appearance_ui(ctx: &AppContext<'_>, ui: &mut Ui) {
             ctx.send(Command::Tour(Some(0)));
         }
     });
+    if wanted != *known {
+        ctx.send(Command::SetPreferences(Box::new(wanted)));
+    }
 }
 
 fn computing_ui(ctx: &AppContext<'_>, ui: &mut Ui, known: &Preferences) {
@@ -266,7 +272,7 @@ impl Panel for SettingsScreen {
                 ui.vertical(|ui| {
                     ui.set_width(half);
                     ui.spacing_mut().item_spacing.x = GRID;
-                    appearance_ui(ctx, ui);
+                    appearance_ui(ctx, ui, &known);
                     self.reviewer_ui(ctx, ui);
                     computing_ui(ctx, ui, &known);
                     self.model_ui(ctx, ui, &known);

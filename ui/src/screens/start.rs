@@ -14,6 +14,8 @@ use crate::widgets::{item_strip, notice, number};
 /// State of the start screen.
 pub(crate) struct StartScreen {
     pub(crate) recent: Vec<RecentProject>,
+    /// Why the project that was open last is not open again.
+    pub(crate) problem: Option<String>,
     demo_folder: String,
     project_folder: String,
 }
@@ -23,6 +25,7 @@ impl StartScreen {
     pub(crate) fn new(demo_folder: String) -> Self {
         Self {
             recent: Vec::new(),
+            problem: None,
             demo_folder,
             project_folder: String::new(),
         }
@@ -128,6 +131,10 @@ impl Panel for StartScreen {
                          them. For chest X-ray models and recommenders.",
                     );
                     ui.add_space(GRID * 2.0);
+                    if let Some(problem) = &self.problem {
+                        notice::warning_ui(ui, problem);
+                        ui.add_space(GRID);
+                    }
                     if ctx.project_open {
                         go_on_ui(ctx, ui);
                         ui.add_space(GRID);
@@ -154,6 +161,7 @@ impl Panel for StartScreen {
 
     fn on_event(&mut self, ctx: &AppContext<'_>, event: &Event) {
         match event {
+            Event::ProjectChanged => self.problem = None,
             Event::PathChosen(PathPurpose::Demo, Some(path)) => self.demo_folder.clone_from(path),
             Event::PathChosen(PathPurpose::ProjectFolder, Some(path)) => {
                 self.project_folder.clone_from(path);

@@ -1,0 +1,109 @@
+//! What the frame of the window asks of the invented project.
+
+use engine::views::{
+    Event, FeatureQuery, Found, FoundFeature, FoundItem, FoundSample, Hits, RecentProject,
+    SearchTicket,
+};
+
+use super::invented::{Invented, N_SAMPLES};
+use crate::backend::{Answer, Surroundings};
+
+/// Invented dictionaries, and datasets of the same names.
+const NAMES: [&str; 3] = ["films", "histories", "reports"];
+/// Invented items.
+const N_ITEMS: u32 = 90;
+/// The proposal of every invented feature.
+const PROPOSAL: &str = "effusion, pleural, left";
+/// Hits of each kind that are told.
+const N_TOLD: usize = 8;
+
+impl Surroundings for Invented {
+    fn last_project(&self) -> Option<RecentProject> {
+        self.state().last.clone()
+    }
+
+    fn search(&self, text: &str) -> Answer<SearchTicket> {
+        if self.state().closed {
+            return Err("no project is open".to_owned());
+        }
+        let ticket = SearchTicket(81);
+        let found = self.invented_found(&text.trim().to_lowercase());
+        self.send(Event::Found(ticket, Box::new(found)));
+        Ok(ticket)
+    }
+}
+
+fn told<T>(all: impl Iterator<Item = T>) -> Hits<T> {
+    let mut hits = Hits::default();
+    for hit in all {
+        hits.n += 1;
+        if hits.first.len() < N_TOLD {
+            hits.first.push(hit);
+        }
+    }
+    hits
+}
+
+impl Invented {
+    /// No project is open; that in `path` was when the window was left.
+    pub fn was_left_in(&self, path: &str, exists: bool) {
+        let mut state = self.state();
+        state.closed = true;
+        state.last = Some(RecentProject {
+            path: path.to_owned(),
+            name: path.rsplit('/').next().unwrap_or(path).to_owned(),
+            exists,
+        });
+    }
+
+    fn invented_found(&self, text: &str) -> Found {
+        let query = FeatureQuery {
+            text: text.to_owned(),
+            ..FeatureQuery::default()
+        };
+        let number: Option<u32> = text.parse().ok();
+        let fits = |feature: u32| number == Some(feature) || PROPOSAL.contains(text);
+        let features = NAMES.iter().flat_map(|sae| {
+            self.invented_ids(sae, &query)
+                .into_iter()
+                .map(move |id| (*sae, id))
+        });
+        let (by_label, by_keyword): (Vec<_>, Vec<_>) =
+            features.partition(|(_, feature)| fits(feature.0));
+        let view = |(sae, feature): (&str, _), why: &str| FoundFeature {
+            sae: sae.to_owned(),
+            feature,
+            title: PROPOSAL.to_owned(),
+            why: why.to_owned(),
+        };
+        let items = (1..=N_ITEMS).map(|id| format!("Invented item {id}"));
+        let samples = NAMES
+            .iter()
+            .flat_map(|name| (0..N_SAMPLES).map(move |sample| (*name, sample)));
+        Found {
+            by_label: told(by_label.into_iter().map(|one| view(one, ""))),
+            by_keyword: told(by_keyword.into_iter().map(|one| view(one, "costophrenic"))),
+            items: told(
+                items
+                    .filter(|title| title.to_lowercase().contains(text))
+                    .map(|title| FoundItem {
+                        dataset: "histories".to_owned(),
+                        title,
+                        sae: Some("histories".to_owned()),
+                        sample: Some(0),
+                    }),
+            ),
+            samples: told(
+                samples
+                    .map(|(dataset, sample)| FoundSample {
+                        dataset: dataset.to_owned(),
+                        sample,
+                        id: format!("{dataset}-{sample:04}"),
+                        is_history: dataset == "histories",
+                    })
+                    .filter(|sample| sample.id.contains(text)),
+            ),
+            goes_on: false,
+        }
+    }
+}
