@@ -9,7 +9,7 @@ use engine::{Engine, EngineError, Result};
 use crate::arguments::{Arguments, WindowArguments};
 use crate::{terminal, window};
 
-/// Folder that the start screen offers for the demo project.
+/// Folder among the user's documents that the start screen offers for the demo project.
 const DEMO_FOLDER: &str = "fluoroscope-demo";
 
 /// The project that a command line without a command names.
@@ -49,7 +49,7 @@ pub(crate) fn open(arguments: &Arguments, project: Option<&Path>) -> Result<Exit
     });
     let options = ui::Options {
         start,
-        demo_folder: DEMO_FOLDER.to_owned(),
+        demo_folder: engine::free_folder(DEMO_FOLDER),
         reopen,
         screenshot,
     };

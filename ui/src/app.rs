@@ -2,6 +2,7 @@
 
 mod dictionary;
 mod draw;
+mod drops;
 mod logic;
 mod place;
 
@@ -87,6 +88,7 @@ pub struct App {
     seen: Seen,
     toasts: Toasts,
     palette: Palette,
+    drops: drops::Drops,
     keys_shown: bool,
     start_at: Option<StartAt>,
     screenshot: Option<PendingScreenshot>,
@@ -142,6 +144,7 @@ impl App {
             seen: Seen::default(),
             toasts: Toasts::default(),
             palette: Palette::default(),
+            drops: drops::Drops::default(),
             keys_shown: false,
             start_at: Some(options.start),
             screenshot: options.screenshot.map(|sink| PendingScreenshot {

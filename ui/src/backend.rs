@@ -516,7 +516,9 @@ fn dialog(purpose: PathPurpose) -> Option<std::path::PathBuf> {
     match purpose {
         PathPurpose::OpenProject => dialog.set_title("Open a project").pick_folder(),
         PathPurpose::ProjectFolder => dialog.set_title("Project folder").pick_folder(),
-        PathPurpose::NewProject => dialog.set_title("Folder of the new project").pick_folder(),
+        PathPurpose::NewProject | PathPurpose::OfferedProject => {
+            dialog.set_title("Folder of the new project").pick_folder()
+        }
         PathPurpose::Demo => dialog.set_title("Folder of the demo project").pick_folder(),
         PathPurpose::ImagesFolder => dialog.set_title("Folder of images").pick_folder(),
         PathPurpose::InteractionsFolder => dialog.set_title("Folder of interactions").pick_folder(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use engine::views::{
-    AblationRequest, AddRecommenderRequest, DebiasRequest, DetectionTest, HistoryRequest,
+    AblationRequest, AddRecommenderRequest, Arrival, DebiasRequest, DetectionTest, HistoryRequest,
     ImportRequest, PathPurpose, Preferences, QueueRequest, ReportPart, ReviewAnswer, ReviewDraft,
     RunRequest, SavedChange, SteerRequest,
 };
@@ -206,6 +206,8 @@ pub(crate) enum Command {
     BuildDemo(String),
     OpenProject(String),
     NewProject(String),
+    /// Makes a project for what was dropped, then imports that.
+    NewProjectFor(String, Box<Arrival>),
     CloseProject,
     ChoosePath(PathPurpose),
     PreviewImport(ImportRequest),

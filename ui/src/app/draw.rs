@@ -86,7 +86,7 @@ impl App {
         if let Some(step) = self.tour {
             tour::ui(&self.commands, ui, step);
         }
-        drop_hint_ui(ui);
+        self.drop_hint_ui(ui);
     }
 
     fn title(&self) -> String {
@@ -265,24 +265,4 @@ fn rail_ui(commands: &CommandSender, ui: &mut Ui, current: Screen, rail: Rail) {
         let key = keys::of(ui.ctx()).text(action_of(screen));
         response.on_hover_text(format!("{} ({key})", screen.name()));
     }
-}
-
-/// While something is dragged over the window: what dropping it does.
-fn drop_hint_ui(ui: &Ui) {
-    if ui.input(|input| input.raw.hovered_files.is_empty()) {
-        return;
-    }
-    let painter = ui.ctx().layer_painter(egui::LayerId::new(
-        egui::Order::Foreground,
-        egui::Id::unique("drop hint"),
-    ));
-    let rect = ui.ctx().content_rect();
-    painter.rect_filled(rect, 0.0, tokens::FILM_TEXT_BACKGROUND);
-    painter.text(
-        rect.center(),
-        Align2::CENTER_CENTER,
-        "Drop a project folder to open it, a folder of images or a table to import it",
-        tokens::title_font(),
-        tokens::FILM_TEXT,
-    );
 }

@@ -78,6 +78,7 @@ impl App {
                     self.toasts.push(Level::Error, text);
                 }
                 Event::DecisionFailed(text) => self.toasts.push(Level::Error, text),
+                Event::Recognised(paths, arrival) => self.recognised(paths, arrival),
                 Event::Found(ticket, found) => self.palette.take(&context!(self), *ticket, found),
                 _ => {}
             }
@@ -94,6 +95,7 @@ impl App {
             self.screens.settings.on_event(&panels, &event);
             if event == Event::ProjectChanged {
                 self.restore_place();
+                self.import_after_opening();
             }
         }
     }
@@ -231,30 +233,6 @@ impl App {
         for (action, step) in [(Action::LessOpacity, -0.1), (Action::MoreOpacity, 0.1)] {
             if keys::fired(ctx, action) {
                 self.heat.opacity = (self.heat.opacity + step).clamp(0.1, 1.0);
-            }
-        }
-    }
-
-    /// What is dropped on the window is opened as a project while none is open, and so is a
-    /// project's file at any time; anything else goes to the import form.
-    fn drops(&mut self, ctx: &Context) {
-        let dropped = ctx.input(|input| {
-            input
-                .raw
-                .dropped_files
-                .iter()
-                .filter_map(|file| {
-                    let path = file.path();
-                    (!path.as_os_str().is_empty()).then(|| path.display().to_string())
-                })
-                .collect::<Vec<_>>()
-        });
-        for path in dropped {
-            if self.seen.project.is_some() && !path.ends_with(".fluoroscope") {
-                self.screens.data.import_path(&path);
-                self.screen = Screen::Data;
-            } else {
-                self.commands.send(Command::OpenProject(path));
             }
         }
     }
@@ -397,7 +375,10 @@ impl App {
     fn ask(&mut self, command: Command) {
         if matches!(
             command,
-            Command::OpenProject(_) | Command::NewProject(_) | Command::CloseProject
+            Command::OpenProject(_)
+                | Command::NewProject(_)
+                | Command::NewProjectFor(..)
+                | Command::CloseProject
         ) {
             self.keep_place();
         }
@@ -406,6 +387,9 @@ impl App {
             Command::BuildDemo(dir) => backend.build_demo(&dir).map(drop),
             Command::OpenProject(dir) => backend.open_project(&dir),
             Command::NewProject(dir) => backend.new_project(&dir),
+            Command::NewProjectFor(dir, arrival) => backend.new_project(&dir).map(|()| {
+                self.drops.after_opening = Some(*arrival);
+            }),
             Command::ChoosePath(purpose) => backend.choose_path(purpose),
             Command::PreviewImport(request) => backend.preview_import(request).map(drop),
             Command::Import(request) => backend.import(request).map(drop),

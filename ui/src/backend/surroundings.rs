@@ -1,4 +1,5 @@
-//! The door's part for the frame of the window: what was open last, and the search.
+//! The door's part for the frame of the window: what was open last, what is dropped on
+//! it, and the search.
 
 use engine::Engine;
 use engine::views::{RecentProject, SearchTicket};
@@ -16,12 +17,17 @@ use super::{Answer, sentence};
 )]
 pub trait Surroundings {
     fn last_project(&self) -> Option<RecentProject>;
+    fn recognise(&self, paths: Vec<String>) -> Answer<()>;
     fn search(&self, text: &str) -> Answer<SearchTicket>;
 }
 
 impl Surroundings for Engine {
     fn last_project(&self) -> Option<RecentProject> {
         Self::last_project(self)
+    }
+
+    fn recognise(&self, paths: Vec<String>) -> Answer<()> {
+        Self::recognise(self, paths).map_err(sentence)
     }
 
     fn search(&self, text: &str) -> Answer<SearchTicket> {

@@ -1,8 +1,8 @@
 //! What the frame of the window asks of the invented project.
 
 use engine::views::{
-    Event, FeatureQuery, Found, FoundFeature, FoundItem, FoundSample, Hits, RecentProject,
-    SearchTicket,
+    Arrival, ArrivalKind, Event, FeatureQuery, Found, FoundFeature, FoundItem, FoundSample, Hits,
+    RecentProject, SearchTicket,
 };
 
 use super::invented::{Invented, N_SAMPLES};
@@ -22,6 +22,12 @@ impl Surroundings for Invented {
         self.state().last.clone()
     }
 
+    fn recognise(&self, paths: Vec<String>) -> Answer<()> {
+        let arrival = Box::new(arrival(&paths));
+        self.send(Event::Recognised(paths, arrival));
+        Ok(())
+    }
+
     fn search(&self, text: &str) -> Answer<SearchTicket> {
         if self.state().closed {
             return Err("no project is open".to_owned());
@@ -30,6 +36,39 @@ impl Surroundings for Invented {
         let found = self.invented_found(&text.trim().to_lowercase());
         self.send(Event::Found(ticket, Box::new(found)));
         Ok(ticket)
+    }
+}
+
+/// What a path is by its ending: `project`, `films`, a table or a checkpoint.
+fn arrival(paths: &[String]) -> Arrival {
+    let path = match paths {
+        [path] => path.clone(),
+        _ => String::new(),
+    };
+    let file = path.rsplit('/').next().unwrap_or(&path);
+    let name = file.split('.').next().unwrap_or(file).to_owned();
+    let table = String::new();
+    let (kind, said) = match file.rsplit(['.', '-']).next().unwrap_or(file) {
+        "project" => (ArrivalKind::Project, "a project"),
+        "films" => (ArrivalKind::Films { table }, "a folder of 120 films"),
+        "csv" => (ArrivalKind::Reports, "a table of reports"),
+        "tsv" => (
+            ArrivalKind::Interactions { is_table: true },
+            "a table of interactions",
+        ),
+        "pt" => (ArrivalKind::Recommender, "a recommender's checkpoint"),
+        "" => (
+            ArrivalKind::Nothing,
+            "These are 2 things; drop one at a time",
+        ),
+        _ => (ArrivalKind::Nothing, "It is nothing that is known here"),
+    };
+    Arrival {
+        folder: format!("/new/{name}-project"),
+        path,
+        name,
+        kind,
+        said: said.to_owned(),
     }
 }
 
@@ -54,6 +93,19 @@ impl Invented {
             name: path.rsplit('/').next().unwrap_or(path).to_owned(),
             exists,
         });
+    }
+
+    /// A new project is there; the invented one, whatever its folder.
+    pub(super) fn made(&self, dir: &str) -> Answer<()> {
+        if !dir.starts_with("/new") {
+            return Err(format!(
+                "{dir} is not empty; expected a new or empty folder"
+            ));
+        }
+        let mut state = self.state();
+        state.closed = false;
+        state.events.push(Event::ProjectChanged);
+        Ok(())
     }
 
     fn invented_found(&self, text: &str) -> Found {

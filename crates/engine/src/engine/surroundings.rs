@@ -1,10 +1,12 @@
-//! The door's part for the frame of the window: what was open last, and the search.
+//! The door's part for the frame of the window: what was open last, what is dropped on
+//! it, and the search.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::jobs::lock;
 use crate::views::{Event, RecentProject, SearchTicket};
 
@@ -12,6 +14,24 @@ impl Engine {
     /// The project that was open when the program was left; none where the user had closed it.
     pub fn last_project(&self) -> Option<RecentProject> {
         lock(&self.shared.settings).last()
+    }
+
+    /// Tells what files and folders are that are dropped on the window; `Event::Recognised` follows.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn recognise(&self, paths: Vec<String>) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        // A thread of its own: a folder on a slow disk holds nobody else up.
+        std::thread::Builder::new()
+            .name("dropped files".to_owned())
+            .spawn(move || {
+                let files: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+                let arrival = crate::arrivals::recognise(&files);
+                shared.send(Event::Recognised(paths, Box::new(arrival)));
+            })
+            .map(drop)
+            .map_err(|error| EngineError::other(format!("cannot start a thread: {error}")))
     }
 
     /// Searches features, items and samples of the project; `Event::Found` follows, twice where
