@@ -2,6 +2,7 @@
 
 mod evaluations;
 mod gallery;
+mod notification;
 mod surroundings;
 
 use std::path::Path;
@@ -21,6 +22,7 @@ use schema::{Decision, FeatureId, JobId, ReviewState};
 
 pub use evaluations::Evaluations;
 pub use gallery::Galleries;
+pub(crate) use notification::CAN_SHOW;
 pub use surroundings::Surroundings;
 
 /// An answer, or one sentence for the user.

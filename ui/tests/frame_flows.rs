@@ -96,8 +96,6 @@ fn whoever_wants_starts_on_start() {
     let harness = start(&backend);
     assert_eq!(harness.state().screen(), Screen::Start);
     harness.get_by_label("No project");
-    let wanted = Preferences::default();
-    assert!(wanted.reopen);
 }
 
 #[test]
@@ -404,4 +402,37 @@ fn the_buttons_of_a_review_stand_in_one_row_and_pace_is_told_from_five_on() {
         assert_eq!(backend.decisions().len(), n);
         assert_eq!(shows(&harness, " s each"), n == 5, "after {n}");
     }
+}
+
+/// Builds the demo while the window is behind others, for so long.
+fn demo_behind_others(seconds: f32, wants: bool) -> Vec<String> {
+    let (mut harness, backend) = open(Screen::Start);
+    let preferences = Preferences {
+        notify: wants,
+        ..Preferences::default()
+    };
+    assert_eq!(backend.set_preferences(preferences), Ok(()));
+    click(&mut harness, "Build the demo project");
+    let root = egui::ViewportId::ROOT;
+    harness
+        .input_mut()
+        .viewports
+        .entry(root)
+        .or_default()
+        .focused = Some(false);
+    backend.age_jobs(seconds);
+    harness.run_steps(3);
+    let made = JobEnd::Finished("The demo is ready".to_owned());
+    backend.send(Event::JobEnded(JobId(1), made));
+    harness.run_steps(3);
+    let asked = backend.asked().into_iter();
+    asked.filter(|one| one.starts_with("notify")).collect()
+}
+
+#[test]
+fn the_desktop_tells_of_a_long_job_behind_other_windows() {
+    let told = demo_behind_others(60.0, true);
+    assert_eq!(told, ["notify Build the demo project: The demo is ready"]);
+    assert!(demo_behind_others(5.0, true).is_empty());
+    assert!(demo_behind_others(60.0, false).is_empty());
 }

@@ -137,7 +137,7 @@ fn of_model(path: &Path) -> (ArrivalKind, String) {
 }
 
 /// Whether it is a dictionary of another tool. Files of tensors are told by the names in their heads,
-/// which both of safetensors and of PyTorch's files stand there as they are.
+/// which both of safetensors and of `PyTorch`'s files stand there as they are.
 fn is_dictionary(path: &Path) -> bool {
     if path.is_dir() {
         return foreign_sae::is_dictionary_folder(path);

@@ -67,14 +67,14 @@ impl App {
                 Event::Changed(_) | Event::Decided(_) => self.refresh(),
                 Event::JobWarning(_, text) => self.toasts.push(Level::Warning, text),
                 Event::JobEnded(id, JobEnd::Finished(text)) => {
-                    self.after_job(ctx, *id);
+                    self.after_job(ctx, *id, text);
                     self.refresh();
                     if !text.is_empty() {
                         self.toasts.push(Level::Done, text);
                     }
                 }
                 Event::JobEnded(id, JobEnd::Failed(text)) => {
-                    self.call_attention(ctx, *id);
+                    self.call_attention(ctx, *id, text);
                     self.toasts.push(Level::Error, text);
                 }
                 Event::DecisionFailed(text) => self.toasts.push(Level::Error, text),
@@ -115,8 +115,8 @@ impl App {
     }
 
     /// A job ended well: says so, and shows the first demo project around.
-    fn after_job(&mut self, ctx: &Context, id: JobId) {
-        self.call_attention(ctx, id);
+    fn after_job(&mut self, ctx: &Context, id: JobId, text: &str) {
+        self.call_attention(ctx, id, text);
         let mut jobs = self.seen.jobs.iter();
         let is_demo = jobs.any(|job| job.id == id && job.title.contains("demo"));
         if is_demo && !self.toured {
@@ -124,14 +124,18 @@ impl App {
         }
     }
 
-    /// Lights the window up in the task bar when a job that took a while ends behind it.
-    fn call_attention(&self, ctx: &Context, id: JobId) {
+    /// Lights the window up in the task bar when a job that took a while ends behind it, and lets the
+    /// desktop tell.
+    fn call_attention(&self, ctx: &Context, id: JobId, text: &str) {
         let mut jobs = self.seen.jobs.iter();
-        let took_a_while = jobs.any(|job| job.id == id && job.seconds >= LONG_JOB);
+        let long = jobs.find(|job| job.id == id && job.seconds >= LONG_JOB);
         let is_away = ctx.input(|input| input.viewport().focused == Some(false));
-        if took_a_while && is_away {
+        if let Some(job) = long.filter(|_| is_away) {
             let kind = egui::UserAttentionType::Informational;
             ctx.send_viewport_cmd(egui::ViewportCommand::RequestUserAttention(kind));
+            if self.backend.preferences().notify {
+                self.backend.notify(&job.title, text);
+            }
         }
     }
 
@@ -373,23 +377,13 @@ impl App {
 
     /// Commands that the engine carries out; what it refuses becomes a message.
     fn ask(&mut self, command: Command) {
-        if matches!(
-            command,
-            Command::OpenProject(_)
-                | Command::NewProject(_)
-                | Command::NewProjectFor(..)
-                | Command::CloseProject
-        ) {
-            self.keep_place();
-        }
         let backend = &self.backend;
         let answer = match command {
+            Command::OpenProject(_)
+            | Command::NewProject(_)
+            | Command::NewProjectFor(..)
+            | Command::CloseProject => self.ask_project(command),
             Command::BuildDemo(dir) => backend.build_demo(&dir).map(drop),
-            Command::OpenProject(dir) => backend.open_project(&dir),
-            Command::NewProject(dir) => backend.new_project(&dir),
-            Command::NewProjectFor(dir, arrival) => backend.new_project(&dir).map(|()| {
-                self.drops.after_opening = Some(*arrival);
-            }),
             Command::ChoosePath(purpose) => backend.choose_path(purpose),
             Command::PreviewImport(request) => backend.preview_import(request).map(drop),
             Command::Import(request) => backend.import(request).map(drop),
@@ -439,10 +433,6 @@ impl App {
             }
             Command::PauseJob(job, paused) => {
                 backend.pause(job, paused);
-                Ok(())
-            }
-            Command::CloseProject => {
-                backend.close_project();
                 Ok(())
             }
             Command::SetPreferences(wanted) => backend.set_preferences(*wanted),

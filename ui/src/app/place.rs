@@ -4,7 +4,8 @@ use egui::Context;
 use engine::views::FeatureQuery;
 
 use crate::app::App;
-use crate::commands::Screen;
+use crate::backend::Answer;
+use crate::commands::{Command, Screen};
 use crate::options::{Place, RememberedPane};
 
 /// Least seconds between two times that the place is kept.
@@ -59,6 +60,25 @@ impl App {
         }
         self.kept.1 = now;
         self.keep_place();
+    }
+
+    /// Commands that leave the open project; where one was is kept first.
+    pub(super) fn ask_project(&mut self, command: Command) -> Answer<()> {
+        self.keep_place();
+        match command {
+            Command::OpenProject(dir) => self.backend.open_project(&dir),
+            Command::NewProject(dir) => self.backend.new_project(&dir),
+            Command::NewProjectFor(dir, arrival) => {
+                self.backend.new_project(&dir)?;
+                self.drops.after_opening = Some(*arrival);
+                Ok(())
+            }
+            Command::CloseProject => {
+                self.backend.close_project();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Opens the project that was open when the window was left, unless the user starts on Start;

@@ -4,7 +4,7 @@
 use engine::Engine;
 use engine::views::{RecentProject, SearchTicket};
 
-use super::{Answer, sentence};
+use super::{Answer, notification, sentence};
 
 /// What the frame of the window may ask; see [`super::Backend`].
 #[expect(
@@ -18,6 +18,9 @@ use super::{Answer, sentence};
 pub trait Surroundings {
     fn last_project(&self) -> Option<RecentProject>;
     fn recognise(&self, paths: Vec<String>) -> Answer<()>;
+    /// Lets the desktop tell something while the window is behind others; silent where no service
+    /// does that.
+    fn notify(&self, title: &str, text: &str);
     fn search(&self, text: &str) -> Answer<SearchTicket>;
 }
 
@@ -28,6 +31,11 @@ impl Surroundings for Engine {
 
     fn recognise(&self, paths: Vec<String>) -> Answer<()> {
         Self::recognise(self, paths).map_err(sentence)
+    }
+
+    fn notify(&self, title: &str, text: &str) {
+        let (title, text) = (title.to_owned(), text.to_owned());
+        Self::aside("notification", move || notification::show(&title, &text));
     }
 
     fn search(&self, text: &str) -> Answer<SearchTicket> {

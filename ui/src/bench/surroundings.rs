@@ -28,6 +28,10 @@ impl Surroundings for Invented {
         Ok(())
     }
 
+    fn notify(&self, title: &str, text: &str) {
+        self.note(format!("notify {title}: {text}"));
+    }
+
     fn search(&self, text: &str) -> Answer<SearchTicket> {
         if self.state().closed {
             return Err("no project is open".to_owned());
@@ -93,6 +97,13 @@ impl Invented {
             name: path.rsplit('/').next().unwrap_or(path).to_owned(),
             exists,
         });
+    }
+
+    /// Running jobs began so many seconds ago.
+    pub fn age_jobs(&self, seconds: f32) {
+        for job in &mut self.state().jobs {
+            job.seconds = seconds;
+        }
     }
 
     /// A new project is there; the invented one, whatever its folder.

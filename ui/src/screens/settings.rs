@@ -6,6 +6,7 @@ use egui::{RichText, ScrollArea, Ui};
 use engine::views::{Event, FILM_MEGABYTES, PathPurpose, Preferences, PreferredDevice};
 
 use crate::app_context::AppContext;
+use crate::backend::CAN_SHOW;
 use crate::commands::{Command, Rail};
 use crate::screens::Panel;
 use crate::screens::start::{card, field_label_ui};
@@ -165,6 +166,13 @@ fn appearance_ui(ctx: &AppContext<'_>, ui: &mut Ui, known: &Preferences) {
         });
         ui.checkbox(&mut wanted.reopen, "Open the last project at start")
             .on_hover_text("Where you left it. Otherwise the window starts on Start");
+        if CAN_SHOW {
+            ui.checkbox(
+                &mut wanted.notify,
+                "Tell at the desktop when a long job ends",
+            )
+            .on_hover_text("While the window is behind others; without a sound");
+        }
         notice::weak_ui(
             ui,
             "Nothing in this window moves by itself: there are no animations to turn off.",

@@ -16,6 +16,13 @@ impl Engine {
         lock(&self.shared.settings).last()
     }
 
+    /// Does something that may wait for another program, on a thread of its own. Where none can be
+    /// started it is not done.
+    pub fn aside(name: &str, task: impl FnOnce() + Send + 'static) {
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        thread.spawn(task).ok();
+    }
+
     /// Tells what files and folders are that are dropped on the window; `Event::Recognised` follows.
     ///
     /// # Errors

@@ -35,6 +35,8 @@ pub struct Preferences {
     pub language_model: String,
     /// Whether the project that was open last opens again at the start of the window.
     pub reopen: bool,
+    /// Whether the desktop tells of the end of a long job behind other windows.
+    pub notify: bool,
 }
 
 impl Default for Preferences {
@@ -45,6 +47,7 @@ impl Default for Preferences {
             film_megabytes: 256,
             language_model: String::new(),
             reopen: true,
+            notify: true,
         }
     }
 }
