@@ -10,7 +10,7 @@ use crate::arguments::{Arguments, WindowArguments};
 use crate::measured_window::MeasuredWindow;
 use crate::{terminal, window};
 
-/// Folder that the start screen offers for the demo project.
+/// Folder among the user's documents that the start screen offers for the demo project.
 const DEMO_FOLDER: &str = "fluoroscope-demo";
 
 /// The project that a command line without a command names.
@@ -37,9 +37,12 @@ pub(crate) fn open(arguments: &Arguments, project: Option<&Path>) -> Result<Exit
         Engine::new(waker.wake())?
     });
     let here = Path::new(".");
-    if let Some(dir) = project.or_else(|| engine::Session::is_project(here).then_some(here)) {
+    let given = project.or_else(|| engine::Session::is_project(here).then_some(here));
+    if let Some(dir) = given {
         engine.open_project(dir)?;
     }
+    // A picture shows what was asked for, whoever sat here before.
+    let reopen = given.is_none() && arguments.window.screenshot.is_none();
     let screenshot = arguments.window.screenshot.clone().map(|file| {
         let sink: ui::ScreenshotSink = Box::new(move |picture: ui::Screenshot| {
             let written =
@@ -52,7 +55,8 @@ pub(crate) fn open(arguments: &Arguments, project: Option<&Path>) -> Result<Exit
     });
     let options = ui::Options {
         start,
-        demo_folder: DEMO_FOLDER.to_owned(),
+        demo_folder: engine::free_folder(DEMO_FOLDER),
+        reopen,
         screenshot,
     };
     let shown: window::Shown = if arguments.window.measure {

@@ -31,6 +31,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("egui_tiles", &["ui"]),
     ("eframe", &["ui", "fluoroscope"]),
     ("rfd", &["ui"]),
+    ("zbus", &["ui"]),
     ("sled", &["store"]),
     ("candle-core", &["models", "sae"]),
     ("candle-nn", &["models", "sae"]),

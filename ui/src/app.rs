@@ -1,6 +1,8 @@
 //! The application: `logic` changes state, `ui` only draws it.
 
+mod dictionary;
 mod draw;
+mod drops;
 mod logic;
 mod place;
 
@@ -86,6 +88,7 @@ pub struct App {
     seen: Seen,
     toasts: Toasts,
     palette: Palette,
+    drops: drops::Drops,
     keys_shown: bool,
     start_at: Option<StartAt>,
     screenshot: Option<PendingScreenshot>,
@@ -110,7 +113,10 @@ impl App {
             pending,
             films: FilmTextures::default(),
             cards: CardCache::default(),
-            layout: Layout(RefCell::new(remembered.panels)),
+            layout: Layout {
+                sizes: RefCell::new(remembered.panels),
+                alone: RefCell::new(remembered.alone),
+            },
             screen: Screen::Start,
             look: Look {
                 light: options.start.light.unwrap_or(remembered.light),
@@ -138,6 +144,7 @@ impl App {
             seen: Seen::default(),
             toasts: Toasts::default(),
             palette: Palette::default(),
+            drops: drops::Drops::default(),
             keys_shown: false,
             start_at: Some(options.start),
             screenshot: options.screenshot.map(|sink| PendingScreenshot {
@@ -154,6 +161,9 @@ impl App {
             ctx.set_zoom_factor(app.look.scale);
         }
         app.refresh();
+        if options.reopen {
+            app.reopen();
+        }
         app.apply_theme(ctx);
         app
     }
@@ -249,7 +259,8 @@ impl App {
                 ..self.heat
             },
             size: self.window_size,
-            panels: self.layout.0.borrow().clone(),
+            panels: self.layout.sizes.borrow().clone(),
+            alone: self.layout.alone.borrow().clone(),
             maximized: self.maximized,
             scale: self.look.scale,
             rail: self.look.rail,
@@ -266,19 +277,39 @@ pub(crate) fn remembered(backend: &dyn Backend) -> Remembered {
         .map_or_else(Remembered::default, |text| Remembered::from_text(&text))
 }
 
-/// Sizes of panels, by name; remembered between starts.
+/// How places are divided; remembered between starts.
 #[derive(Default)]
-pub(crate) struct Layout(RefCell<BTreeMap<String, f32>>);
+pub(crate) struct Layout {
+    /// Sizes of panels, by name.
+    sizes: RefCell<BTreeMap<String, f32>>,
+    /// Places whose main panel has all the room.
+    alone: RefCell<Vec<Screen>>,
+}
 
 impl Layout {
+    /// Whether the main panel of a place has all the room.
+    pub(crate) fn is_alone(&self, screen: Screen) -> bool {
+        self.alone.borrow().contains(&screen)
+    }
+
+    /// Gives the main panel of a place all the room, or takes it back.
+    pub(crate) fn toggle_alone(&self, screen: Screen) {
+        let mut alone = self.alone.borrow_mut();
+        let n_before = alone.len();
+        alone.retain(|other| *other != screen);
+        if alone.len() == n_before {
+            alone.push(screen);
+        }
+    }
+
     /// The remembered size of a panel, or `default`.
     pub(crate) fn size(&self, name: &str, default: f32) -> f32 {
-        self.0.borrow().get(name).copied().unwrap_or(default)
+        self.sizes.borrow().get(name).copied().unwrap_or(default)
     }
 
     /// Remembers a panel's size.
     pub(crate) fn keep(&self, name: &str, size: f32) {
-        let mut sizes = self.0.borrow_mut();
+        let mut sizes = self.sizes.borrow_mut();
         if sizes.get(name) != Some(&size) {
             sizes.insert(name.to_owned(), size);
         }
@@ -329,6 +360,7 @@ macro_rules! context {
             reviewer: &$app.seen.reviewer,
             project_open: $app.seen.project.is_some(),
             look: $app.look,
+            screen: $app.screen,
         }
     };
 }

@@ -11,7 +11,7 @@ use schema::FeatureId;
 
 use crate::app::Layout;
 use crate::backend::{Answer, Backend};
-use crate::commands::{Command, CommandSender, Rail};
+use crate::commands::{Command, CommandSender, Rail, Screen};
 use crate::film_textures::{FilmTextures, HeatStyle};
 
 /// Read by panels while they draw; changed only by `App::logic`.
@@ -30,6 +30,8 @@ pub(crate) struct AppContext<'a> {
     pub(crate) reviewer: &'a str,
     pub(crate) project_open: bool,
     pub(crate) look: Look,
+    /// The place that is shown.
+    pub(crate) screen: Screen,
 }
 
 /// How the window looks.
@@ -45,6 +47,11 @@ impl AppContext<'_> {
     /// Queues a command.
     pub(crate) fn send(&self, command: Command) {
         self.commands.send(command);
+    }
+
+    /// Whether the main panel of the place has all the room.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.layout.is_alone(self.screen)
     }
 
     /// The dictionary called `name`.

@@ -2,6 +2,8 @@
 
 mod evaluations;
 mod gallery;
+mod notification;
+mod surroundings;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ use schema::{Decision, FeatureId, JobId, ReviewState};
 
 pub use evaluations::Evaluations;
 pub use gallery::Galleries;
+pub(crate) use notification::CAN_SHOW;
+pub use surroundings::Surroundings;
 
 /// An answer, or one sentence for the user.
 pub type Answer<T> = Result<T, String>;
@@ -34,7 +38,7 @@ pub type Answer<T> = Result<T, String>;
     clippy::missing_errors_doc,
     reason = "each method is documented where it is implemented"
 )]
-pub trait Backend: Evaluations + Galleries {
+pub trait Backend: Evaluations + Galleries + Surroundings {
     fn poll(&self) -> Vec<Event>;
     fn revision(&self) -> Revision;
     fn jobs(&self) -> Vec<JobView>;
@@ -514,7 +518,9 @@ fn dialog(purpose: PathPurpose) -> Option<std::path::PathBuf> {
     match purpose {
         PathPurpose::OpenProject => dialog.set_title("Open a project").pick_folder(),
         PathPurpose::ProjectFolder => dialog.set_title("Project folder").pick_folder(),
-        PathPurpose::NewProject => dialog.set_title("Folder of the new project").pick_folder(),
+        PathPurpose::NewProject | PathPurpose::OfferedProject => {
+            dialog.set_title("Folder of the new project").pick_folder()
+        }
         PathPurpose::Demo => dialog.set_title("Folder of the demo project").pick_folder(),
         PathPurpose::ImagesFolder => dialog.set_title("Folder of images").pick_folder(),
         PathPurpose::InteractionsFolder => dialog.set_title("Folder of interactions").pick_folder(),

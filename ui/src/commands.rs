@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use engine::views::{
-    AblationRequest, AddRecommenderRequest, DebiasRequest, DetectionTest, HistoryRequest,
+    AblationRequest, AddRecommenderRequest, Arrival, DebiasRequest, DetectionTest, HistoryRequest,
     ImportRequest, PathPurpose, Preferences, QueueRequest, ReportPart, ReviewAnswer, ReviewDraft,
     RunRequest, SavedChange, SteerRequest,
 };
@@ -188,6 +188,8 @@ pub(crate) enum Command {
     ToggleTheme,
     TogglePalette,
     ToggleSideBySide,
+    /// Gives the main panel of the place all the room, or takes it back.
+    ToggleAlone,
     ToggleHeatmap,
     ToggleSmooth,
     SetHeat(HeatStyle),
@@ -204,13 +206,20 @@ pub(crate) enum Command {
     BuildDemo(String),
     OpenProject(String),
     NewProject(String),
+    /// Makes a project for what was dropped, then imports that.
+    NewProjectFor(String, Box<Arrival>),
     CloseProject,
     ChoosePath(PathPurpose),
     PreviewImport(ImportRequest),
     Import(ImportRequest),
     CancelJob(JobId),
     PauseJob(JobId, bool),
+    /// Shows the gallery of a dictionary.
     UseDictionary(String),
+    /// Shows another dictionary where one is.
+    SwitchDictionary(String),
+    /// Shows the features of a dictionary that are strongest on an item, by its title.
+    ShowItem(String, String),
     ShowConcept(String, Option<FeatureId>),
     ShowConcepts,
     ReadConcepts(String),
@@ -284,6 +293,7 @@ pub(crate) fn command_of(action: Action) -> Option<Command> {
         Action::GoSettings => Command::Show(Screen::Settings),
         Action::SideBySide => Command::ToggleSideBySide,
         Action::Theme => Command::ToggleTheme,
+        Action::Alone => Command::ToggleAlone,
         Action::Open => Command::ChoosePath(PathPurpose::OpenProject),
         Action::New => Command::ChoosePath(PathPurpose::NewProject),
         Action::Undo => Command::Undo,

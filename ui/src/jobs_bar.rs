@@ -5,6 +5,7 @@ use engine::DeviceView;
 use engine::views::JobView;
 
 use crate::commands::{Command, CommandSender};
+use crate::toasts::done_ui;
 use crate::tokens::{self, GRID, JOB_HEIGHT};
 use crate::widgets::number;
 use crate::words;
@@ -17,8 +18,13 @@ pub(crate) fn height(n_jobs: usize) -> f32 {
     JOB_HEIGHT * n_jobs.clamp(1, MAX_LINES) as f32
 }
 
-/// Draws the bar.
-pub(crate) fn ui(commands: &CommandSender, ui: &mut Ui, jobs: &[JobView], device: &DeviceView) {
+/// Draws the bar; `done` is what was done last, with the number of its message.
+pub(crate) fn ui(
+    commands: &CommandSender,
+    ui: &mut Ui,
+    (jobs, device): (&[JobView], &DeviceView),
+    done: Option<(u64, &str)>,
+) {
     ui.spacing_mut().item_spacing.y = 0.0;
     if jobs.is_empty() {
         line(ui, |ui| {
@@ -29,6 +35,9 @@ pub(crate) fn ui(commands: &CommandSender, ui: &mut Ui, jobs: &[JobView], device
                     ui,
                     "Research use, not for diagnosis  ·  nothing leaves this computer  ·",
                 );
+                if let Some(done) = done {
+                    done_ui(commands, ui, done);
+                }
             });
         });
     }
@@ -38,6 +47,9 @@ pub(crate) fn ui(commands: &CommandSender, ui: &mut Ui, jobs: &[JobView], device
             if i == 0 {
                 ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                     weak(ui, &device.name).on_hover_text(&device.reason);
+                    if let Some(done) = done {
+                        done_ui(commands, ui, done);
+                    }
                 });
             }
         });

@@ -105,6 +105,7 @@ actions! {
     GoSettings: "go-settings", Everywhere, "Ctrl+Comma", "Go to Settings";
     SideBySide: "side-by-side", Everywhere, "Ctrl+D", "Two dictionaries side by side";
     Theme: "theme", Everywhere, "Ctrl+T", "Dark or light";
+    Alone: "alone", Everywhere, "F11", "Main panel alone, or all panels";
     Open: "open", Everywhere, "Ctrl+O", "Open a project";
     New: "new", Everywhere, "Ctrl+N", "New project";
     Undo: "undo", Everywhere, "Ctrl+Z", "Take the last decision back";

@@ -11,7 +11,7 @@ use crate::widgets::{notice, table};
 use crate::words::WORDS;
 
 /// What hands do that is no key of the table.
-const FIXED: [(&str, &str); 9] = [
+const FIXED: [(&str, &str); 10] = [
     ("Tab, arrows, Enter", "Move to a control and use it"),
     ("Drag on a film", "Window width (across) and centre (down)"),
     ("Wheel", "Zoom at the cursor"),
@@ -19,6 +19,7 @@ const FIXED: [(&str, &str); 9] = [
     ("Right drag", "Zoom"),
     ("Escape, double click", "Fit the film"),
     ("1 … 9", "Review: how sure you are"),
+    ("Double click on an edge", "Main panel alone"),
     ("Down, Up", "Review: next, previous feature"),
     ("Enter", "Detection test: hand in"),
 ];

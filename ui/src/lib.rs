@@ -20,7 +20,7 @@ mod widgets;
 mod words;
 
 pub use app::App;
-pub use backend::{Backend, Evaluations, Galleries};
+pub use backend::{Backend, Evaluations, Galleries, Surroundings};
 pub use commands::Screen;
 pub use options::{Options, Screenshot, ScreenshotSink, StartAt, Waker};
 

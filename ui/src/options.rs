@@ -55,6 +55,8 @@ pub struct Options {
     pub start: StartAt,
     /// Folder that the start screen offers for the demo project.
     pub demo_folder: String,
+    /// Whether the project that was open last opens again, unless the user wants to start on Start.
+    pub reopen: bool,
     /// Takes one picture, then closes the window.
     pub screenshot: Option<ScreenshotSink>,
 }
@@ -128,6 +130,8 @@ pub(crate) struct Place {
     /// Dataset and sample of the data screen.
     pub(crate) dataset: Option<String>,
     pub(crate) sample: u32,
+    /// Dictionary of the evaluation.
+    pub(crate) evaluated: Option<String>,
     pub(crate) steering: Option<RememberedSteering>,
 }
 
@@ -152,6 +156,8 @@ pub(crate) struct Remembered {
     pub(crate) size: [f32; 2],
     /// Widths and heights of panels, by name.
     pub(crate) panels: BTreeMap<String, f32>,
+    /// Places whose main panel has all the room.
+    pub(crate) alone: Vec<Screen>,
     /// Whether the window filled the screen.
     pub(crate) maximized: bool,
     /// Size of everything, beside the screen's own.
@@ -170,6 +176,7 @@ impl Default for Remembered {
             heat: HeatStyle::default(),
             size: [1280.0, 800.0],
             panels: BTreeMap::new(),
+            alone: Vec::new(),
             maximized: false,
             scale: 1.0,
             rail: Rail::default(),

@@ -1,26 +1,31 @@
-//! Ctrl+K: find a feature by label, keyword or number in any dictionary, or a command by name.
-
-use std::sync::Arc;
+//! Ctrl+K: features by label, keyword, token, item or number in any dictionary, items, samples,
+//! dictionaries, and commands by name.
 
 use egui::{Key, Modal, RichText, ScrollArea, Ui};
-use engine::views::{FeatureQuery, FeatureSort, Revision};
-use schema::FeatureId;
+use engine::views::{Found, FoundFeature, FoundItem, FoundSample, Hits, Revision, SearchTicket};
 
-use crate::app_context::AppContext;
+use crate::app_context::{AppContext, sample_name};
 use crate::commands::{Command, palette_entries};
-use crate::keys::{self, KeyMap};
-use crate::screens::gallery::card::card_title;
+use crate::keys::{self, Action, KeyMap};
 use crate::tokens;
-
-/// Features listed per dictionary.
-const MAX_FEATURES: usize = 12;
+use crate::widgets::{notice, number};
 
 /// Something the palette offers.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Hit {
     text: String,
-    keys: String,
+    /// What stands beside it: where it is, or why it fits.
+    beside: String,
+    /// The action whose key does the same.
+    action: Option<Action>,
     command: Command,
+}
+
+/// Hits of one kind, under a heading.
+#[derive(Debug, Clone)]
+struct Group {
+    heading: String,
+    hits: Vec<Hit>,
 }
 
 /// State of the palette.
@@ -30,7 +35,13 @@ pub(crate) struct Palette {
     text: String,
     chosen: usize,
     focus: bool,
-    found: Option<(String, Revision, Vec<Hit>)>,
+    /// What was searched, and as of which revision.
+    asked: Option<(String, Revision)>,
+    waiting: Option<SearchTicket>,
+    found: Found,
+    /// Enter was pressed before the answer was there.
+    is_entered: bool,
+    groups: Vec<Group>,
 }
 
 impl Palette {
@@ -43,64 +54,55 @@ impl Palette {
         };
     }
 
+    /// An answer arrived.
+    pub(crate) fn take(&mut self, ctx: &AppContext<'_>, ticket: SearchTicket, found: &Found) {
+        if self.open && self.waiting == Some(ticket) {
+            self.found = found.clone();
+            if !found.goes_on {
+                self.waiting = None;
+            }
+            self.group(ctx);
+        }
+    }
+
+    fn group(&mut self, ctx: &AppContext<'_>) {
+        let text = self.text.trim().to_lowercase();
+        let mut groups = found_groups(&self.found);
+        groups.push(dictionaries(ctx, &text));
+        groups.push(commands(&text));
+        groups.retain(|group| !group.hits.is_empty());
+        self.groups = groups;
+    }
+
+    fn n_hits(&self) -> usize {
+        self.groups.iter().map(|group| group.hits.len()).sum()
+    }
+
+    fn hit(&self, at: usize) -> Option<&Hit> {
+        self.groups.iter().flat_map(|group| &group.hits).nth(at)
+    }
+
     /// Draws it above everything, if it is open.
     pub(crate) fn ui(&mut self, ctx: &AppContext<'_>, ui: &Ui) {
         if !self.open {
             return;
         }
-        self.refresh(ctx, &keys::of(ui.ctx()));
-        let hits = self
-            .found
-            .as_ref()
-            .map(|found| found.2.clone())
-            .unwrap_or_default();
+        self.refresh(ctx);
         let mut run = None;
         let area = Modal::default_area(egui::Id::unique("palette area"))
             .anchor(egui::Align2::CENTER_TOP, egui::vec2(0.0, 96.0));
         let modal = Modal::new(egui::Id::unique("palette"))
             .area(area)
             .show(ui.ctx(), |ui| {
-                ui.set_width(560.0);
-                let up = ui.input_mut(|i| i.consume_key(egui::Modifiers::NONE, Key::ArrowUp));
-                let down = ui.input_mut(|i| i.consume_key(egui::Modifiers::NONE, Key::ArrowDown));
-                let field = ui
-                    .add(
-                        egui::TextEdit::singleline(&mut self.text)
-                            .hint_text("Feature by label, keyword or number, or a command")
-                            .desired_width(f32::INFINITY)
-                            .font(egui::FontSelection::FontId(tokens::title_font())),
-                    )
-                    .accessible_name("Search");
-                if std::mem::take(&mut self.focus) {
-                    field.request_focus();
-                }
-                if field.changed() {
-                    self.chosen = 0;
-                }
-                if down {
-                    self.chosen = (self.chosen + 1).min(hits.len().saturating_sub(1));
-                }
-                if up {
-                    self.chosen = self.chosen.saturating_sub(1);
-                }
-                if field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter)) {
-                    run = hits.get(self.chosen).map(|hit| hit.command.clone());
-                }
-                ScrollArea::vertical()
-                    .max_height(420.0)
-                    .auto_shrink([false, true])
-                    .show(ui, |ui| {
-                        ui.spacing_mut().item_spacing.y = 2.0;
-                        if hits.is_empty() {
-                            ui.label("Nothing fits. Try part of a label or keyword, or a feature's number");
-                        }
-                        for (i, hit) in hits.iter().enumerate() {
-                            if hit_ui(ui, hit, (i == self.chosen).then_some(up || down)) {
-                                run = Some(hit.command.clone());
-                            }
-                        }
-                    });
+                ui.set_width(600.0);
+                run = self.contents_ui(ui);
             });
+        // The first of what is found is what Enter meant; before it is there, that is not known.
+        let is_answered = self.waiting.is_none() || self.n_found() > 0;
+        if self.is_entered && is_answered {
+            self.is_entered = false;
+            run = self.hit(self.chosen).map(|hit| hit.command.clone());
+        }
         if let Some(command) = run {
             ctx.send(command);
             self.open = false;
@@ -109,70 +111,210 @@ impl Palette {
         }
     }
 
-    fn refresh(&mut self, ctx: &AppContext<'_>, keys: &KeyMap) {
-        let current = self
-            .found
+    fn n_found(&self) -> u32 {
+        let found = &self.found;
+        found.by_label.n + found.by_keyword.n + found.items.n + found.samples.n
+    }
+
+    fn contents_ui(&mut self, ui: &mut Ui) -> Option<Command> {
+        let up = ui.input_mut(|i| i.consume_key(egui::Modifiers::NONE, Key::ArrowUp));
+        let down = ui.input_mut(|i| i.consume_key(egui::Modifiers::NONE, Key::ArrowDown));
+        let field = ui
+            .add(
+                egui::TextEdit::singleline(&mut self.text)
+                    .hint_text("Label, keyword, token, item, sample or number, or a command")
+                    .desired_width(f32::INFINITY)
+                    .font(egui::FontSelection::FontId(tokens::title_font())),
+            )
+            .accessible_name("Search");
+        if std::mem::take(&mut self.focus) {
+            field.request_focus();
+        }
+        if field.changed() {
+            self.chosen = 0;
+            self.is_entered = false;
+        }
+        if down {
+            self.chosen = (self.chosen + 1).min(self.n_hits().saturating_sub(1));
+        }
+        if up {
+            self.chosen = self.chosen.saturating_sub(1);
+        }
+        if field.lost_focus() && ui.input(|i| i.key_pressed(Key::Enter)) {
+            self.is_entered = true;
+            self.focus = true;
+        }
+        let keys = keys::of(ui.ctx());
+        let mut run = None;
+        ScrollArea::vertical()
+            .max_height(440.0)
+            .auto_shrink([false, true])
+            .show(ui, |ui| {
+                ui.spacing_mut().item_spacing.y = 2.0;
+                if self.waiting.is_some() {
+                    let text = if self.found.goes_on {
+                        "Reading tokens and items of the dictionaries…"
+                    } else {
+                        "Searching…"
+                    };
+                    notice::weak_ui(ui, text);
+                } else if self.groups.is_empty() {
+                    let text = "Nothing fits. Try part of a label, keyword, title or name, or a \
+                                feature's number";
+                    ui.label(text);
+                }
+                let mut at = 0;
+                for group in &self.groups {
+                    notice::section_ui(ui, &group.heading);
+                    for hit in &group.hits {
+                        let chosen = (at == self.chosen).then_some(up || down);
+                        if hit_ui(ui, hit, &keys, chosen) {
+                            run = Some(hit.command.clone());
+                        }
+                        at += 1;
+                    }
+                }
+            });
+        run
+    }
+
+    /// Asks anew once the text or the project has changed.
+    fn refresh(&mut self, ctx: &AppContext<'_>) {
+        let is_asked = self
+            .asked
             .as_ref()
-            .is_some_and(|(text, revision, _)| *text == self.text && *revision == ctx.revision);
-        if current {
+            .is_some_and(|(text, revision)| *text == self.text && *revision == ctx.revision);
+        if is_asked {
             return;
         }
-        let text = self.text.trim().to_lowercase();
-        let mut hits = Vec::new();
-        if !text.is_empty() {
-            for view in ctx.dictionaries.iter().filter(|view| view.indexed) {
-                feature_hits(ctx, &view.name, &text, &mut hits);
-            }
+        let is_new = self
+            .asked
+            .as_ref()
+            .is_none_or(|(text, _)| *text != self.text);
+        if is_new {
+            self.found = Found::default();
         }
-        for entry in palette_entries() {
-            if entry.name.to_lowercase().contains(&text) {
-                hits.push(Hit {
-                    text: entry.name.to_owned(),
-                    keys: entry
-                        .action
-                        .map_or_else(String::new, |action| keys.text(action)),
-                    command: entry.command,
-                });
-            }
+        self.asked = Some((self.text.clone(), ctx.revision));
+        self.waiting = None;
+        if !self.text.trim().is_empty() {
+            // Without a project there is nothing but commands to find.
+            self.waiting = ctx.backend.search(&self.text).ok();
         }
-        for view in ctx.dictionaries {
-            if !text.is_empty() && view.name.to_lowercase().contains(&text) {
-                hits.push(Hit {
-                    text: format!("Show dictionary {}", view.name),
-                    keys: String::new(),
-                    command: Command::UseDictionary(view.name.clone()),
-                });
-            }
-        }
-        self.found = Some((self.text.clone(), ctx.revision, hits));
+        self.group(ctx);
     }
 }
 
-fn feature_hits(ctx: &AppContext<'_>, sae: &str, text: &str, hits: &mut Vec<Hit>) {
-    let query = FeatureQuery {
-        text: text.to_owned(),
-        hide_dead: false,
-        sort: FeatureSort::Association,
-        ..FeatureQuery::default()
+/// A heading with how many of all are listed.
+fn heading<T>(name: &str, hits: &Hits<T>) -> String {
+    let n = hits.n as usize;
+    if n > hits.first.len() {
+        format!(
+            "{name}, {} of {}",
+            hits.first.len(),
+            number::count(u64::from(hits.n))
+        )
+    } else {
+        name.to_owned()
+    }
+}
+
+fn group<T>(name: &str, hits: &Hits<T>, hit: impl Fn(&T) -> Hit) -> Group {
+    Group {
+        heading: heading(name, hits),
+        hits: hits.first.iter().map(hit).collect(),
+    }
+}
+
+fn found_groups(found: &Found) -> Vec<Group> {
+    vec![
+        group("Features by label", &found.by_label, feature_hit),
+        group(
+            "Features by keyword or token",
+            &found.by_keyword,
+            feature_hit,
+        ),
+        group("Items", &found.items, item_hit),
+        group("Samples", &found.samples, sample_hit),
+    ]
+}
+
+fn feature_hit(found: &FoundFeature) -> Hit {
+    let title = if found.title.is_empty() {
+        "no label"
+    } else {
+        &found.title
     };
-    let ids: Arc<Vec<FeatureId>> = ctx.backend.feature_ids(sae, &query).unwrap_or_default();
-    for &feature in ids.iter().take(MAX_FEATURES) {
-        let title = ctx
-            .card(sae, feature)
-            .map_or_else(|_| String::new(), |card| card_title(&card).to_owned());
-        hits.push(Hit {
-            text: format!("Feature {feature} of {sae}: {title}"),
-            keys: String::new(),
-            command: Command::OpenFeature(sae.to_owned(), feature),
-        });
+    Hit {
+        text: format!("Feature {} of {}: {title}", found.feature, found.sae),
+        beside: found.why.clone(),
+        action: None,
+        command: Command::OpenFeature(found.sae.clone(), found.feature),
+    }
+}
+
+/// An item leads to the features that are strongest on it, else to a history that holds it.
+fn item_hit(found: &FoundItem) -> Hit {
+    let dataset = found.dataset.clone();
+    let command = match (&found.sae, found.sample) {
+        (Some(sae), _) => Command::ShowItem(sae.clone(), found.title.clone()),
+        (None, sample) => Command::ShowSample(dataset.clone(), sample.unwrap_or(0)),
+    };
+    Hit {
+        text: found.title.clone(),
+        beside: format!("item of {dataset}"),
+        action: None,
+        command,
+    }
+}
+
+fn sample_hit(found: &FoundSample) -> Hit {
+    Hit {
+        text: sample_name(&found.id, found.is_history),
+        beside: format!("sample of {}", found.dataset),
+        action: None,
+        command: Command::ShowSample(found.dataset.clone(), found.sample),
+    }
+}
+
+fn dictionaries(ctx: &AppContext<'_>, text: &str) -> Group {
+    let fit = |name: &str| !text.is_empty() && name.to_lowercase().contains(text);
+    let hits = ctx.dictionaries.iter().filter(|view| fit(&view.name));
+    Group {
+        heading: "Dictionaries".to_owned(),
+        hits: hits
+            .map(|view| Hit {
+                text: format!("Show dictionary {}", view.name),
+                beside: String::new(),
+                action: None,
+                command: Command::UseDictionary(view.name.clone()),
+            })
+            .collect(),
+    }
+}
+
+fn commands(text: &str) -> Group {
+    let entries = palette_entries().into_iter();
+    let fitting = entries.filter(|entry| entry.name.to_lowercase().contains(text));
+    Group {
+        heading: "Commands".to_owned(),
+        hits: fitting
+            .map(|entry| Hit {
+                text: entry.name.to_owned(),
+                beside: String::new(),
+                action: entry.action,
+                command: entry.command,
+            })
+            .collect(),
     }
 }
 
 /// `chosen` says whether to bring the chosen hit into sight; `None` for the others.
-fn hit_ui(ui: &mut Ui, hit: &Hit, chosen: Option<bool>) -> bool {
-    let keys = RichText::new(&hit.keys).color(tokens::of(ui).text_weak);
+fn hit_ui(ui: &mut Ui, hit: &Hit, keys: &KeyMap, chosen: Option<bool>) -> bool {
+    let key = hit.action.map(|action| keys.text(action));
+    let beside = key.unwrap_or_else(|| hit.beside.clone());
+    let beside = RichText::new(beside).color(tokens::of(ui).text_weak);
     let button = egui::Button::selectable(chosen.is_some(), hit.text.as_str())
-        .right_text(keys)
+        .right_text(beside)
         .truncate()
         .min_size(egui::vec2(ui.available_width(), 28.0));
     let response = ui.add(button);

@@ -1,14 +1,17 @@
-//! Short messages at the corner of the window; errors stay until they are dismissed.
+//! Short messages where they cover nothing: what was done in the bar at the bottom, what went wrong
+//! in lines above it. Errors stay until they are dismissed.
 
-use egui::{Align2, Frame, Margin, RichText, Stroke, Ui, Vec2};
+use egui::{Align, Label, Layout, RichText, ScrollArea, Ui};
 
 use crate::commands::{Command, CommandSender};
-use crate::tokens::{self, GRID};
+use crate::tokens;
 
 /// Seconds that a message which is no error stays.
 const SECONDS: f64 = 6.0;
-/// Most messages on the screen; older ones of them wait below.
+/// Most messages on the screen; the others wait.
 const MAX_SHOWN: usize = 5;
+/// Height that lines of what went wrong take at most.
+const MOST_HEIGHT: f32 = 160.0;
 
 /// How serious a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,61 +57,101 @@ impl Toasts {
         self.toasts.retain(|toast| toast.id != id);
     }
 
-    /// Draws the messages above everything.
-    pub(crate) fn ui(&mut self, commands: &CommandSender, ui: &Ui) {
+    /// Forgets what was shown long enough.
+    pub(crate) fn begin_frame(&mut self, ui: &Ui) {
         let now = ui.input(|input| input.time);
-        for toast in self.toasts.iter_mut().take(MAX_SHOWN) {
-            if toast.level != Level::Error {
+        let newest = self.newest_done();
+        for toast in &mut self.toasts {
+            // Of what is done only the newest has room.
+            let is_shown = toast.level == Level::Warning || Some(toast.id) == newest;
+            if is_shown {
                 toast.until.get_or_insert(now + SECONDS);
             }
         }
-        self.toasts
-            .retain(|toast| toast.until.is_none_or(|until| until > now));
-        if self.toasts.is_empty() {
-            return;
-        }
+        self.toasts.retain(|toast| {
+            let is_over = toast.until.is_some_and(|until| until <= now);
+            let is_old = toast.level == Level::Done && Some(toast.id) != newest;
+            !is_over && !is_old
+        });
         if self.toasts.iter().any(|toast| toast.until.is_some()) {
             ui.ctx()
                 .request_repaint_after(std::time::Duration::from_millis(500));
         }
-        egui::Area::new(egui::Id::unique("toasts"))
-            .anchor(Align2::RIGHT_BOTTOM, Vec2::new(-GRID * 2.0, -GRID * 6.0))
-            .order(egui::Order::Foreground)
-            .show(ui.ctx(), |ui| {
-                ui.set_width(380.0);
-                for toast in self.toasts.iter().take(MAX_SHOWN) {
-                    toast_ui(commands, ui, toast);
+    }
+
+    fn newest_done(&self) -> Option<u64> {
+        let done = self
+            .toasts
+            .iter()
+            .filter(|toast| toast.level == Level::Done);
+        done.map(|toast| toast.id).max()
+    }
+
+    /// What was done last, with the number of its message: for the bar at the bottom.
+    pub(crate) fn done(&self) -> Option<(u64, &str)> {
+        let mut done = self.toasts.iter().rev();
+        let last = done.find(|toast| toast.level == Level::Done)?;
+        Some((last.id, &last.text))
+    }
+
+    /// Whether something went wrong that is to be read.
+    pub(crate) fn has_problems(&self) -> bool {
+        self.toasts.iter().any(|toast| toast.level != Level::Done)
+    }
+
+    /// Draws what went wrong, a line each, in a place of its own that covers nothing.
+    pub(crate) fn problems_ui(&self, commands: &CommandSender, ui: &mut Ui) {
+        if !self.has_problems() {
+            return;
+        }
+        ScrollArea::vertical()
+            .max_height(MOST_HEIGHT)
+            .auto_shrink([false, true])
+            .show(ui, |ui| {
+                let problems = self
+                    .toasts
+                    .iter()
+                    .filter(|toast| toast.level != Level::Done);
+                for toast in problems.take(MAX_SHOWN) {
+                    problem_ui(commands, ui, toast);
                 }
             });
     }
 }
 
-fn toast_ui(commands: &CommandSender, ui: &mut Ui, toast: &Toast) {
+/// What was done last, in the bar at the bottom, from right to left.
+pub(crate) fn done_ui(commands: &CommandSender, ui: &mut Ui, (id, text): (u64, &str)) {
+    let dismiss = ui.small_button("Dismiss");
+    if dismiss
+        .accessible_name(format!("Dismiss: {text}"))
+        .clicked()
+    {
+        commands.send(Command::DismissToast(id));
+    }
+    ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+        ui.label(RichText::new("Done").color(tokens::of(ui).good).strong());
+        ui.add(Label::new(text).truncate());
+    });
+}
+
+fn problem_ui(commands: &CommandSender, ui: &mut Ui, toast: &Toast) {
     let theme = tokens::of(ui);
-    let (name, colour) = match toast.level {
-        Level::Done => ("Done", theme.good),
-        Level::Warning => ("Warning", theme.warning),
-        Level::Error => ("Error", theme.error),
+    let (name, colour) = if toast.level == Level::Error {
+        ("Error", theme.error)
+    } else {
+        ("Warning", theme.warning)
     };
-    Frame::new()
-        .fill(theme.panel)
-        .stroke(Stroke::new(1.0, colour))
-        .corner_radius(tokens::RADIUS)
-        .inner_margin(Margin::same(12))
-        .show(ui, |ui| {
-            ui.horizontal(|ui| {
-                ui.label(RichText::new(name).color(colour).strong());
-                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                    let button = ui.button("Dismiss");
-                    if button
-                        .accessible_name(format!("Dismiss: {}", toast.text))
-                        .clicked()
-                    {
-                        commands.send(Command::DismissToast(toast.id));
-                    }
-                });
-            });
-            ui.add(egui::Label::new(&toast.text).wrap().selectable(true));
+    ui.with_layout(Layout::right_to_left(Align::Min), |ui| {
+        let button = ui.button("Dismiss");
+        if button
+            .accessible_name(format!("Dismiss: {}", toast.text))
+            .clicked()
+        {
+            commands.send(Command::DismissToast(toast.id));
+        }
+        ui.with_layout(Layout::left_to_right(Align::Min), |ui| {
+            ui.label(RichText::new(name).color(colour).strong());
+            ui.add(Label::new(&toast.text).wrap().selectable(true));
         });
-    ui.add_space(GRID);
+    });
 }

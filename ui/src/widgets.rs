@@ -15,6 +15,7 @@ pub(crate) mod located_report;
 pub(crate) mod notice;
 pub(crate) mod number;
 pub(crate) mod plot;
+pub(crate) mod reviewer_name;
 pub(crate) mod split;
 pub(crate) mod table;
 pub(crate) mod token_text;

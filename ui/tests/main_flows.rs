@@ -6,7 +6,7 @@ use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
 use schema::ReviewState;
 use ui::bench::Invented;
-use ui::{App, Options, Screen, StartAt, Waker};
+use ui::{App, Backend as _, Options, Screen, StartAt, Waker};
 
 #[path = "support/invented.rs"]
 mod invented;
@@ -15,6 +15,7 @@ use invented::open_on;
 
 fn open(screen: Screen, start: StartAt) -> (Harness<'static, App>, Arc<Invented>) {
     let backend = Arc::new(Invented::new(20_000));
+    backend.set_reviewer("Ada");
     let start = StartAt {
         screen: Some(screen),
         ..start

@@ -365,7 +365,7 @@ fn pictures_of_concepts() -> Result<(), Box<dyn std::error::Error>> {
 
 #[test]
 fn pictures_of_review() -> Result<(), Box<dyn std::error::Error>> {
-    let name = Act::Type("Reviewer's name", "Ada");
+    let name = Act::Type("Your name, kept with each decision", "Ada");
     let begin = Act::Click("Begin the review");
     let who: [Act; 0] = [];
     let first = [name, begin];

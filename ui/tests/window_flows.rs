@@ -60,6 +60,7 @@ fn palette_table() -> Vec<(&'static str, Does)> {
         ("Go to Settings", Leads("Settings")),
         ("Two dictionaries side by side", Leads("Gallery")),
         ("Dark or light", Shows("Switch to Dark")),
+        ("Main panel alone, or all panels", Shows("Show all panels")),
         ("Open a project", Asks("open /chosen")),
         ("New project", Asks("new /chosen")),
         (

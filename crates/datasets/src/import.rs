@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use schema::{CatalogueItem, DatasetManifest, SampleRecord};
 
 mod columns;
+mod glance;
 pub mod interactions;
 mod labels;
 pub mod radiographs;
@@ -14,6 +15,7 @@ pub mod reports;
 mod table;
 
 pub use columns::{ColumnMap, Role};
+pub use glance::{LooksLike, looks_like};
 pub use interactions::{
     InteractionSource, InteractionTables, Layout, SplitRule, UserHistory, import_interactions,
 };

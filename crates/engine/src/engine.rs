@@ -7,6 +7,7 @@ mod preferences;
 mod recommenders;
 mod report;
 mod review;
+mod surroundings;
 mod training;
 
 pub use preferences::choose_hardware;
@@ -48,6 +49,7 @@ struct Shared {
     latest_steer: AtomicU64,
     latest_trace: AtomicU64,
     latest_history: AtomicU64,
+    latest_search: AtomicU64,
     /// Held by the job that trains: one at a time, or all would be slow.
     training: Mutex<()>,
 }
@@ -73,9 +75,12 @@ impl Shared {
     }
 
     fn replace_session(&self, session: Option<Session>) {
-        if let Some(session) = &session {
+        {
             let mut settings = lock(&self.settings);
-            settings.opened(session.root());
+            match &session {
+                Some(session) => settings.opened(session.root()),
+                None => settings.closed(),
+            }
             settings.save();
         }
         *self.session.write().unwrap_or_else(PoisonError::into_inner) = session.map(Arc::new);
@@ -91,6 +96,7 @@ pub struct Engine {
     decisions: Worker,
     steering: Worker,
     reading: Worker,
+    searching: Worker,
     films: FilmCache,
     pictures: PictureCache,
     events: Receiver<Event>,
@@ -140,6 +146,7 @@ impl Engine {
             latest_steer: AtomicU64::new(0),
             latest_trace: AtomicU64::new(0),
             latest_history: AtomicU64::new(0),
+            latest_search: AtomicU64::new(0),
             training: Mutex::default(),
         });
         let ready = || -> Box<dyn Fn() + Send + Sync> {
@@ -153,6 +160,7 @@ impl Engine {
             decisions: Worker::new("decisions")?,
             steering: Worker::new("steering")?,
             reading: Worker::new("reading")?,
+            searching: Worker::new("search")?,
             films,
             pictures: PictureCache::new(ready())?,
             events,

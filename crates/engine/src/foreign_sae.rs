@@ -255,6 +255,11 @@ pub(crate) fn find_dictionaries(path: &Path, format: &str) -> Result<Vec<Foreign
     Ok(found)
 }
 
+/// Whether a folder is laid out as another tool's dictionary.
+pub(crate) fn is_dictionary_folder(path: &Path) -> bool {
+    path.is_dir() && recognise(path).is_some()
+}
+
 /// What a folder or file is laid out like.
 fn recognise(path: &Path) -> Option<ForeignFormat> {
     if gemma_scope::weight_file(path).is_some() {

@@ -5,6 +5,7 @@
 
 mod ablate;
 mod agreement;
+mod arrivals;
 mod associate;
 mod bench_models;
 mod bench_recommenders;
@@ -70,6 +71,7 @@ mod review_queue;
 mod run_model;
 mod run_recommender;
 mod saved_changes;
+mod search;
 mod session;
 mod settings;
 mod shard_source;
@@ -85,6 +87,7 @@ mod train_phantom_vlm;
 mod train_recommender;
 mod train_run;
 mod train_sae;
+mod user_folders;
 pub mod views;
 mod worker;
 
@@ -139,3 +142,4 @@ pub use steering_effect::SteeringEffect;
 pub use trace_to_image::{InsideShares, TraceRequest, TraceScore, TraceView, parse_method};
 pub use train_recommender::{RecommenderCurve, TrainRecommenderRequest, TrainedRecommenderView};
 pub use train_sae::{DictionaryEvaluation, sae_config_from_toml};
+pub use user_folders::free_folder;

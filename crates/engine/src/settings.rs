@@ -16,6 +16,8 @@ const MAX_RECENT: usize = 12;
 pub(crate) struct Settings {
     /// Folders, newest first.
     recent: Vec<PathBuf>,
+    /// The project that is open, or was when the program was left; none once it is closed.
+    open: Option<PathBuf>,
     /// Name on decisions.
     pub(crate) reviewer: String,
     /// What the user chose for this computer.
@@ -85,11 +87,22 @@ impl Settings {
     /// Puts a project first.
     pub(crate) fn opened(&mut self, dir: &Path) {
         let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+        self.open = Some(dir.clone());
         self.recent.retain(|known| *known != dir);
         self.recent.insert(0, dir);
         self.recent.truncate(MAX_RECENT);
         let recent = &self.recent;
         self.places.retain(|dir, _| recent.contains(dir));
+    }
+
+    /// The user closed the project.
+    pub(crate) fn closed(&mut self) {
+        self.open = None;
+    }
+
+    /// The project that was open when the program was left.
+    pub(crate) fn last(&self) -> Option<RecentProject> {
+        self.open.as_deref().map(seen)
     }
 
     /// Where the window was in a project.
@@ -110,16 +123,18 @@ impl Settings {
 
     /// Projects, newest first.
     pub(crate) fn recent(&self) -> Vec<RecentProject> {
-        self.recent
-            .iter()
-            .map(|dir| RecentProject {
-                path: dir.display().to_string(),
-                name: dir
-                    .file_name()
-                    .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
-                exists: store::Project::is_project(dir),
-            })
-            .collect()
+        self.recent.iter().map(|dir| seen(dir)).collect()
+    }
+}
+
+/// A project as the start screen sees it.
+fn seen(dir: &Path) -> RecentProject {
+    RecentProject {
+        path: dir.display().to_string(),
+        name: dir
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned()),
+        exists: store::Project::is_project(dir),
     }
 }
 
@@ -142,5 +157,20 @@ mod tests {
             settings.opened(&PathBuf::from(format!("/nowhere/other {i}")));
         }
         assert_eq!(settings.place(Path::new("/nowhere/a")), None);
+    }
+
+    #[test]
+    fn the_project_that_was_open_is_known_until_it_is_closed() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.last(), None);
+        settings.opened(Path::new("/nowhere/a"));
+        settings.opened(Path::new("/nowhere/b"));
+        let text = serde_json::to_string(&settings).unwrap();
+        let mut settings: Settings = serde_json::from_str(&text).unwrap();
+        let last = settings.last().unwrap();
+        assert_eq!((last.path.as_str(), last.exists), ("/nowhere/b", false));
+        settings.closed();
+        assert_eq!(settings.last(), None);
+        assert_eq!(settings.recent().len(), 2);
     }
 }

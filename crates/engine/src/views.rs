@@ -1,6 +1,7 @@
 //! What a front end shows, as plain data in the user's words.
 
 mod ablation;
+mod arrivals;
 mod concepts;
 mod explanations;
 mod gallery;
@@ -10,6 +11,7 @@ mod models;
 mod preferences;
 mod report;
 mod review;
+mod search;
 mod training;
 
 use std::sync::Arc;
@@ -28,6 +30,7 @@ pub use ablation::{
     AblationRequest, AblationView, Bias, BiasedFeature, ConceptItems, ControlEffect, DebiasRequest,
     DebiasView, ExampleLists, GroupEffect, ListFigures, TradeOffPoint,
 };
+pub use arrivals::{Arrival, ArrivalKind};
 pub use concepts::{
     ConceptCaseView, ConceptItemView, ConceptPages, ConceptRunView, ConceptSettingsView,
     ConceptTestView, ConceptTotalsView, ConceptView, ConceptsView, DistinctItemsView, MeanView,
@@ -58,6 +61,7 @@ pub use review::{
     RepeatAgreement, ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress,
     TextFigures, TrapFigures,
 };
+pub use search::{Found, FoundFeature, FoundItem, FoundSample, Hits, SearchTicket};
 pub use training::{
     DeadForecast, DiskForecast, Forecast, MemoryForecast, RowForecast, RunFigures, RunRequest,
     RunState, RunView, TimeForecast, TrainingCurve,
@@ -190,6 +194,10 @@ pub enum Event {
     ScoreRead(String, FeatureId, Box<Result<ScoreEvidenceView, String>>),
     /// The answer to a tracing request.
     Traced(TraceTicket, Box<Result<crate::TraceView, String>>),
+    /// What the files and folders asked about are.
+    Recognised(Vec<String>, Box<Arrival>),
+    /// The answer to a search; a fuller one follows where it says so.
+    Found(SearchTicket, Box<Found>),
     /// A file dialog was closed: what the user chose it for, and the path.
     PathChosen(PathPurpose, Option<String>),
 }
@@ -216,6 +224,8 @@ pub enum PathPurpose {
     NewProject,
     /// Build the demo project.
     Demo,
+    /// Make a project for what was dropped on the window.
+    OfferedProject,
     /// A folder of images.
     ImagesFolder,
     /// A table.

@@ -1,11 +1,12 @@
 //! Draws the frame of the window: rail, top bar, job bar, and the screen between them.
 
 use egui::{
-    Align2, Frame, Margin, Panel as EguiPanel, Pos2, Rect, RichText, Role, Sense, Stroke, Ui, Vec2,
-    WidgetInfo,
+    Align2, ComboBox, Frame, Margin, Panel as EguiPanel, Pos2, Rect, RichText, Role, Sense, Stroke,
+    Ui, Vec2, WidgetInfo,
 };
 
 use crate::app::{App, AppContext, context};
+use crate::app_context::kind_name;
 use crate::commands::{Command, CommandSender, Rail, Screen, action_of};
 use crate::keys::Action;
 use crate::screens::Panel as _;
@@ -13,10 +14,14 @@ use crate::tokens::{self, GRID, RAIL_WIDTH, TOP_HEIGHT};
 use crate::widgets::{icon, item_strip};
 use crate::{jobs_bar, keys, keys_sheet, tour};
 
+/// Width of the list of dictionaries in the top bar.
+const DICTIONARY_WIDTH: f32 = 144.0;
+
 impl App {
     /// Draws everything; changes nothing but what belongs to the widgets.
     pub fn draw(&mut self, ui: &mut Ui) {
         self.films.begin_frame();
+        self.toasts.begin_frame(ui);
         let theme = tokens::of(ui);
         let chrome = Frame::new().fill(theme.chrome);
         EguiPanel::left("rail")
@@ -31,8 +36,22 @@ impl App {
             .resizable(false)
             .frame(chrome.inner_margin(Margin::symmetric(12, 0)))
             .show(ui, |ui| {
-                jobs_bar::ui(&self.commands, ui, &self.seen.jobs, &engine::device());
+                let running = (self.seen.jobs.as_slice(), &engine::device());
+                jobs_bar::ui(&self.commands, ui, running, self.toasts.done());
             });
+        // There also while empty: ids of all that follows would change with it.
+        let margin = if self.toasts.has_problems() {
+            Margin::symmetric(12, 8)
+        } else {
+            Margin::ZERO
+        };
+        EguiPanel::bottom("problems")
+            .resizable(false)
+            .show_separator_line(false)
+            .default_size(0.0)
+            .min_size(0.0)
+            .frame(chrome.inner_margin(margin))
+            .show(ui, |ui| self.toasts.problems_ui(&self.commands, ui));
         EguiPanel::top("top")
             .exact_size(TOP_HEIGHT)
             .resizable(false)
@@ -61,14 +80,13 @@ impl App {
             });
         let ctx = context!(self);
         self.palette.ui(&ctx, ui);
-        self.toasts.ui(&self.commands, ui);
         if self.keys_shown {
             self.keys_shown = keys_sheet::ui(&self.commands, ui);
         }
         if let Some(step) = self.tour {
             tour::ui(&self.commands, ui, step);
         }
-        drop_hint_ui(ui);
+        self.drop_hint_ui(ui);
     }
 
     fn title(&self) -> String {
@@ -95,6 +113,9 @@ impl App {
             if let Some(project) = project {
                 label.on_hover_text(&project.path);
             }
+            if !self.seen.dictionaries.is_empty() {
+                dictionary_ui(&context!(self), ui, self.dictionary_at_hand().as_deref());
+            }
             ui.label(RichText::new("/").color(theme.text_weak));
             ui.label(RichText::new(self.title()).color(theme.text_weak));
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
@@ -110,6 +131,13 @@ impl App {
                 }
                 if ui.button("?").accessible_name("Keys").clicked() {
                     self.commands.send(Command::ShowKeys);
+                }
+                if self.layout.is_alone(self.screen) {
+                    let hint = keys::labelled(ui.ctx(), "Beside the main panel", Action::Alone);
+                    let button = ui.button("All panels").on_hover_text(hint);
+                    if button.accessible_name("Show all panels").clicked() {
+                        self.commands.send(Command::ToggleAlone);
+                    }
                 }
                 if self.screen == Screen::Gallery {
                     let mut on = self.screens.gallery.side_by_side;
@@ -129,6 +157,28 @@ impl App {
             });
         });
     }
+}
+
+/// The dictionary at hand; choosing another shows that where one is.
+fn dictionary_ui(ctx: &AppContext<'_>, ui: &mut Ui, at_hand: Option<&str>) {
+    ComboBox::from_id_salt("dictionary at hand")
+        .selected_text(at_hand.unwrap_or("Dictionary"))
+        .width(DICTIONARY_WIDTH)
+        .truncate()
+        .show_ui(ui, |ui| {
+            for view in ctx.dictionaries {
+                let kind = kind_name(view.kind);
+                let more = if view.indexed { "" } else { ", no gallery yet" };
+                let text = format!("{} · {kind}{more}", view.name);
+                let is_chosen = at_hand == Some(&view.name);
+                if ui.selectable_label(is_chosen, text).clicked() && !is_chosen {
+                    ctx.send(Command::SwitchDictionary(view.name.clone()));
+                }
+            }
+        })
+        .response
+        .on_hover_text("The dictionary at hand; another one is shown in this place too")
+        .accessible_name("Dictionary at hand");
 }
 
 /// Looks like a field, opens the palette.
@@ -215,24 +265,4 @@ fn rail_ui(commands: &CommandSender, ui: &mut Ui, current: Screen, rail: Rail) {
         let key = keys::of(ui.ctx()).text(action_of(screen));
         response.on_hover_text(format!("{} ({key})", screen.name()));
     }
-}
-
-/// While something is dragged over the window: what dropping it does.
-fn drop_hint_ui(ui: &Ui) {
-    if ui.input(|input| input.raw.hovered_files.is_empty()) {
-        return;
-    }
-    let painter = ui.ctx().layer_painter(egui::LayerId::new(
-        egui::Order::Foreground,
-        egui::Id::unique("drop hint"),
-    ));
-    let rect = ui.ctx().content_rect();
-    painter.rect_filled(rect, 0.0, tokens::FILM_TEXT_BACKGROUND);
-    painter.text(
-        rect.center(),
-        Align2::CENTER_CENTER,
-        "Drop a project folder to open it, a folder of images or a table to import it",
-        tokens::title_font(),
-        tokens::FILM_TEXT,
-    );
 }

@@ -67,17 +67,19 @@ impl App {
                 Event::Changed(_) | Event::Decided(_) => self.refresh(),
                 Event::JobWarning(_, text) => self.toasts.push(Level::Warning, text),
                 Event::JobEnded(id, JobEnd::Finished(text)) => {
-                    self.after_job(ctx, *id);
+                    self.after_job(ctx, *id, text);
                     self.refresh();
                     if !text.is_empty() {
                         self.toasts.push(Level::Done, text);
                     }
                 }
                 Event::JobEnded(id, JobEnd::Failed(text)) => {
-                    self.call_attention(ctx, *id);
+                    self.call_attention(ctx, *id, text);
                     self.toasts.push(Level::Error, text);
                 }
                 Event::DecisionFailed(text) => self.toasts.push(Level::Error, text),
+                Event::Recognised(paths, arrival) => self.recognised(paths, arrival),
+                Event::Found(ticket, found) => self.palette.take(&context!(self), *ticket, found),
                 _ => {}
             }
             let panels = context!(self);
@@ -93,6 +95,7 @@ impl App {
             self.screens.settings.on_event(&panels, &event);
             if event == Event::ProjectChanged {
                 self.restore_place();
+                self.import_after_opening();
             }
         }
     }
@@ -112,8 +115,8 @@ impl App {
     }
 
     /// A job ended well: says so, and shows the first demo project around.
-    fn after_job(&mut self, ctx: &Context, id: JobId) {
-        self.call_attention(ctx, id);
+    fn after_job(&mut self, ctx: &Context, id: JobId, text: &str) {
+        self.call_attention(ctx, id, text);
         let mut jobs = self.seen.jobs.iter();
         let is_demo = jobs.any(|job| job.id == id && job.title.contains("demo"));
         if is_demo && !self.toured {
@@ -121,14 +124,18 @@ impl App {
         }
     }
 
-    /// Lights the window up in the task bar when a job that took a while ends behind it.
-    fn call_attention(&self, ctx: &Context, id: JobId) {
+    /// Lights the window up in the task bar when a job that took a while ends behind it, and lets the
+    /// desktop tell.
+    fn call_attention(&self, ctx: &Context, id: JobId, text: &str) {
         let mut jobs = self.seen.jobs.iter();
-        let took_a_while = jobs.any(|job| job.id == id && job.seconds >= LONG_JOB);
+        let long = jobs.find(|job| job.id == id && job.seconds >= LONG_JOB);
         let is_away = ctx.input(|input| input.viewport().focused == Some(false));
-        if took_a_while && is_away {
+        if let Some(job) = long.filter(|_| is_away) {
             let kind = egui::UserAttentionType::Informational;
             ctx.send_viewport_cmd(egui::ViewportCommand::RequestUserAttention(kind));
+            if self.backend.preferences().notify {
+                self.backend.notify(&job.title, text);
+            }
         }
     }
 
@@ -174,7 +181,7 @@ impl App {
         }
     }
 
-    fn start_feature(&mut self, start: &StartAt) {
+    pub(super) fn start_feature(&mut self, start: &StartAt) {
         let Some(sae) = self.screens.gallery.panes[0].dictionary.clone() else {
             return;
         };
@@ -234,30 +241,6 @@ impl App {
         }
     }
 
-    /// What is dropped on the window is opened as a project while none is open, and so is a
-    /// project's file at any time; anything else goes to the import form.
-    fn drops(&mut self, ctx: &Context) {
-        let dropped = ctx.input(|input| {
-            input
-                .raw
-                .dropped_files
-                .iter()
-                .filter_map(|file| {
-                    let path = file.path();
-                    (!path.as_os_str().is_empty()).then(|| path.display().to_string())
-                })
-                .collect::<Vec<_>>()
-        });
-        for path in dropped {
-            if self.seen.project.is_some() && !path.ends_with(".fluoroscope") {
-                self.screens.data.import_path(&path);
-                self.screen = Screen::Data;
-            } else {
-                self.commands.send(Command::OpenProject(path));
-            }
-        }
-    }
-
     fn run(&mut self, ctx: &Context, command: Command) {
         match command {
             Command::Show(screen) => self.screen = screen,
@@ -272,19 +255,22 @@ impl App {
                 gallery.side_by_side = !gallery.side_by_side;
                 self.screen = Screen::Gallery;
             }
+            Command::ToggleAlone => {
+                self.layout.toggle_alone(self.screen);
+                self.keep_memory();
+            }
             Command::ToggleHeatmap => self.heat.shown = !self.heat.shown,
             Command::ToggleSmooth => self.heat.smooth = !self.heat.smooth,
             Command::SetHeat(style) => self.heat = style,
             Command::NextFeature => self.step_feature(1),
             Command::PreviousFeature => self.step_feature(-1),
             Command::UseDictionary(name) => {
-                self.screens.gallery.panes[0].dictionary = Some(name);
+                self.screens.gallery.panes[0].use_dictionary(name);
                 self.screen = Screen::Gallery;
             }
-            Command::OpenFeature(sae, feature) => {
-                self.screens.feature.open(sae, feature);
-                self.screen = Screen::Feature;
-            }
+            Command::SwitchDictionary(name) => self.switch_dictionary(name),
+            Command::ShowItem(sae, title) => self.show_item(sae, &title),
+            Command::OpenFeature(sae, feature) => self.open_feature(sae, feature),
             Command::ShowConcept(sae, feature) => {
                 self.screens.gallery.show_concept(&sae, feature);
                 self.screen = Screen::Gallery;
@@ -391,21 +377,20 @@ impl App {
 
     /// Commands that the engine carries out; what it refuses becomes a message.
     fn ask(&mut self, command: Command) {
-        if matches!(
-            command,
-            Command::OpenProject(_) | Command::NewProject(_) | Command::CloseProject
-        ) {
-            self.keep_place();
-        }
         let backend = &self.backend;
         let answer = match command {
+            Command::OpenProject(_)
+            | Command::NewProject(_)
+            | Command::NewProjectFor(..)
+            | Command::CloseProject => self.ask_project(command),
             Command::BuildDemo(dir) => backend.build_demo(&dir).map(drop),
-            Command::OpenProject(dir) => backend.open_project(&dir),
-            Command::NewProject(dir) => backend.new_project(&dir),
             Command::ChoosePath(purpose) => backend.choose_path(purpose),
             Command::PreviewImport(request) => backend.preview_import(request).map(drop),
             Command::Import(request) => backend.import(request).map(drop),
             Command::ProposeLabels(sae) => backend.propose_keywords(&sae).map(drop),
+            Command::Decide(_) if self.seen.reviewer.is_empty() => {
+                Err("A decision needs a name: write yours under Settings first".to_owned())
+            }
             Command::Decide(request) => {
                 backend.decide(&request.sae, request.feature, request.state, &request.text)
             }
@@ -448,10 +433,6 @@ impl App {
             }
             Command::PauseJob(job, paused) => {
                 backend.pause(job, paused);
-                Ok(())
-            }
-            Command::CloseProject => {
-                backend.close_project();
                 Ok(())
             }
             Command::SetPreferences(wanted) => backend.set_preferences(*wanted),

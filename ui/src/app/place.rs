@@ -4,7 +4,8 @@ use egui::Context;
 use engine::views::FeatureQuery;
 
 use crate::app::App;
-use crate::commands::Screen;
+use crate::backend::Answer;
+use crate::commands::{Command, Screen};
 use crate::options::{Place, RememberedPane};
 
 /// Least seconds between two times that the place is kept.
@@ -30,6 +31,7 @@ impl App {
             review: screens.review.dictionary.clone(),
             dataset: screens.data.dataset.clone(),
             sample: screens.data.sample,
+            evaluated: screens.evaluate.chosen.clone(),
             steering: screens.steer.remembered(),
         }
     }
@@ -58,6 +60,44 @@ impl App {
         }
         self.kept.1 = now;
         self.keep_place();
+    }
+
+    /// Commands that leave the open project; where one was is kept first.
+    pub(super) fn ask_project(&mut self, command: Command) -> Answer<()> {
+        self.keep_place();
+        match command {
+            Command::OpenProject(dir) => self.backend.open_project(&dir),
+            Command::NewProject(dir) => self.backend.new_project(&dir),
+            Command::NewProjectFor(dir, arrival) => {
+                self.backend.new_project(&dir)?;
+                self.drops.after_opening = Some(*arrival);
+                Ok(())
+            }
+            Command::CloseProject => {
+                self.backend.close_project();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens the project that was open when the window was left, unless the user starts on Start;
+    /// where that cannot be, Start says why.
+    pub(super) fn reopen(&mut self) {
+        if self.seen.project.is_some() || !self.backend.preferences().reopen {
+            return;
+        }
+        let Some(last) = self.backend.last_project() else {
+            return;
+        };
+        let path = &last.path;
+        let problem = if last.exists {
+            let refused = self.backend.open_project(path).err();
+            refused.map(|why| format!("The last project, {path}, could not be opened: {why}"))
+        } else {
+            Some(format!("The last project, {path}, is not there any more"))
+        };
+        self.screens.start.problem = problem;
     }
 
     /// Goes where one was when the open project was left; the gallery the first time.
@@ -99,6 +139,7 @@ impl App {
             let sample = place.sample.min(last);
             screens.data.show(view.manifest.name.clone(), sample);
         }
+        screens.evaluate.chosen = place.evaluated.filter(|name| known(name).is_some());
         if let Some(steering) = place.steering
             && known(&steering.dictionary).is_some()
         {

@@ -165,7 +165,17 @@ impl Invented {
         (0..self.n_features)
             .filter(|id| {
                 let best = if id % 2 == 0 { "effusion" } else { "mass" };
-                (text.is_empty() || format!("{id} effusion costophrenic").contains(&text))
+                let words = format!("{id} effusion pleural costophrenic");
+                let item = format!("invented item {}", 1 + id % 90);
+                let is_strongest_on = |title: &str| sae == "histories" && item == title;
+                let is_mentioned = match text
+                    .strip_prefix('"')
+                    .and_then(|rest| rest.strip_suffix('"'))
+                {
+                    Some(title) => is_strongest_on(title),
+                    None => text.is_empty() || words.contains(&text),
+                };
+                is_mentioned
                     && query.association.as_ref().is_none_or(|name| name == best)
                     && query.score.is_none_or(|[low, high]| {
                         score(*id).is_some_and(|score| {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use engine::TrainRecommenderRequest;
 use engine::views::{
     Event, ExampleContent, ExampleKind, ExampleView, FilmPixels, HalvedFilm, ItemView, JobView,
-    Preferences, Revision, RunRequest, SavedChange, TokenView,
+    Preferences, RecentProject, Revision, RunRequest, SavedChange, TokenView,
 };
 use schema::{Decision, FeatureId, JobId, PatchGrid, PositionClass, Split};
 
@@ -45,6 +45,8 @@ pub(crate) struct State {
     pub(crate) memory: Option<String>,
     pub(crate) place: Option<String>,
     pub(crate) closed: bool,
+    /// The project that was open when the window was left.
+    pub(super) last: Option<RecentProject>,
     asked: Vec<String>,
 }
 

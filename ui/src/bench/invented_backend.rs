@@ -72,9 +72,7 @@ impl Backend for Invented {
 
     fn new_project(&self, dir: &str) -> Answer<()> {
         self.note(format!("new {dir}"));
-        Err(format!(
-            "{dir} is not empty; expected a new or empty folder"
-        ))
+        self.made(dir)
     }
 
     fn close_project(&self) {

@@ -8,7 +8,7 @@ mod samples;
 use std::fmt::Write as _;
 
 use egui::{RichText, Role, ScrollArea, Sense, Ui, Vec2, WidgetInfo};
-use engine::views::{DatasetView, Event, JobEnd};
+use engine::views::{Arrival, DatasetView, Event, ImportRequest, JobEnd};
 use schema::DatasetKind;
 
 use crate::app_context::AppContext;
@@ -42,10 +42,11 @@ impl DataScreen {
         self.samples.scroll_to(sample);
     }
 
-    /// Opens the import form on a path that was dropped on the window.
-    pub(crate) fn import_path(&mut self, path: &str) {
+    /// Opens the import form on what was dropped on the window; the preview to ask for.
+    pub(crate) fn import(&mut self, arrival: &Arrival) -> ImportRequest {
         self.importing = true;
-        self.form.take_path(path);
+        self.form = ImportForm::of(arrival);
+        self.form.preview()
     }
 
     /// The dataset shown, or the first.
@@ -76,6 +77,11 @@ impl DataScreen {
     }
 
     fn dataset_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, view: &DatasetView) {
+        // What is looked at large is the sample.
+        if ctx.is_alone() {
+            self.detail.ui(ctx, ui, view, self.sample);
+            return;
+        }
         split_ui(
             ctx,
             ui,

@@ -37,7 +37,7 @@ pub(crate) struct EvaluateScreen {
     /// The dictionary that the gallery shows.
     pub(crate) in_use: Option<String>,
     /// The one chosen here.
-    chosen: Option<String>,
+    pub(crate) chosen: Option<String>,
     /// One whose figures stand beside.
     beside: Option<String>,
     /// One of another training that features are matched with.
@@ -54,13 +54,19 @@ impl EvaluateScreen {
         self.running = Some((job, sae));
     }
 
+    /// Shows another dictionary.
+    pub(crate) fn show(&mut self, name: String) {
+        self.chosen = Some(name);
+        (self.beside, self.against) = (None, None);
+    }
+
     /// Whether a report that is shown is still on its way.
     pub(crate) fn is_waiting(&self) -> bool {
         self.reports.values().any(|read| read.answer.is_none())
     }
 
     /// The dictionary shown: the one chosen here, else the gallery's, else the first.
-    fn dictionary(&self, ctx: &AppContext<'_>) -> Option<String> {
+    pub(crate) fn dictionary(&self, ctx: &AppContext<'_>) -> Option<String> {
         let is_there = |name: &&String| ctx.dictionary(name).is_some();
         let wanted = [&self.chosen, &self.in_use].into_iter().flatten();
         let found = wanted.into_iter().find(is_there).cloned();
@@ -109,8 +115,7 @@ impl EvaluateScreen {
             let mut chosen = sae.to_owned();
             list_ui(ctx, ui, "Dictionary evaluated", &mut chosen, |_| true);
             if chosen != sae {
-                self.chosen = Some(chosen);
-                (self.beside, self.against) = (None, None);
+                self.show(chosen);
             }
             ui.add_space(GRID);
             field_label_ui(ui, "Beside it");

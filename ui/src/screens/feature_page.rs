@@ -9,6 +9,7 @@ pub(crate) mod large;
 mod score;
 mod trace;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use egui::{RichText, ScrollArea, Ui};
@@ -34,6 +35,8 @@ use crate::widgets::{chip, notice, number};
 pub(crate) struct FeatureScreen {
     /// Dictionary and feature shown.
     pub(crate) subject: Option<(String, FeatureId)>,
+    /// The feature shown last of each dictionary.
+    last: BTreeMap<String, FeatureId>,
     /// Which example is large: row (0 is the top, then the bands) and place in it.
     chosen: (usize, usize),
     /// The large example.
@@ -46,11 +49,17 @@ pub(crate) struct FeatureScreen {
 impl FeatureScreen {
     /// Shows another feature.
     pub(crate) fn open(&mut self, sae: String, feature: FeatureId) {
+        self.last.insert(sae.clone(), feature);
         self.subject = Some((sae, feature));
         self.chosen = (0, 0);
         self.page = None;
         self.judgement = Judgement::default();
         self.score = ScoreEvidence::default();
+    }
+
+    /// The feature of a dictionary that was shown last.
+    pub(crate) fn last_of(&self, sae: &str) -> Option<FeatureId> {
+        self.last.get(sae).copied()
     }
 
     fn refresh(&mut self, ctx: &AppContext<'_>) {

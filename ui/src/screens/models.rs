@@ -103,6 +103,13 @@ impl ModelsScreen {
         self.chosen = Chosen::Import;
     }
 
+    /// Shows the form that takes a checkpoint in, on a file.
+    pub(crate) fn import_path(&mut self, path: &str) {
+        self.import = ImportForm::default();
+        self.import.take_path(path);
+        self.chosen = Chosen::Import;
+    }
+
     fn refresh(&mut self, ctx: &AppContext<'_>) {
         let is_old = |lists: &Lists| lists.revision != ctx.revision;
         if self.lists.as_ref().is_none_or(is_old) {

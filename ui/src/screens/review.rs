@@ -32,6 +32,8 @@ use crate::widgets::{chip, notice, number};
 
 /// Least seconds between two times that what is half done is kept.
 const KEEP_EVERY: f64 = 1.0;
+/// Decisions from which pace and time left are told.
+const N_TOLD: u32 = 5;
 
 /// State of the review.
 #[derive(Default)]
@@ -349,7 +351,12 @@ impl ReviewScreen {
         let Some(mut at_work) = self.at_work.take() else {
             return;
         };
-        let mut act = judgement::keys(ui, &at_work);
+        // Nothing is decided while the proposal is out of sight.
+        let mut act = if ctx.is_alone() {
+            None
+        } else {
+            judgement::keys(ui, &at_work)
+        };
         evidence::keys(ui, &at_work.item, &mut self.chosen);
         at_work.look(self.chosen, ctx.heat, &self.large);
         split_ui(
@@ -357,7 +364,7 @@ impl ReviewScreen {
             ui,
             (Edge::Right, "review side"),
             Extent {
-                default: 380.0,
+                default: 408.0,
                 range: 320.0..=560.0,
             },
             |ui| {
@@ -601,10 +608,12 @@ fn progress_ui(ui: &mut Ui, progress: &ReviewProgress) {
         number::count(u64::from(progress.n_cases))
     );
     let mut parts = vec![done];
-    if let Some(seconds) = progress.median_seconds {
+    // Of fewer decisions nothing can be told.
+    let can_tell = progress.n_done >= N_TOLD;
+    if let Some(seconds) = progress.median_seconds.filter(|_| can_tell) {
         parts.push(format!("{seconds:.0} s each"));
     }
-    if let Some(seconds) = progress.seconds_left {
+    if let Some(seconds) = progress.seconds_left.filter(|_| can_tell) {
         parts.push(format!("{} left", number::duration(seconds as f32)));
     }
     if progress.n_flagged > 0 {

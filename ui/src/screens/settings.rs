@@ -6,6 +6,7 @@ use egui::{RichText, ScrollArea, Ui};
 use engine::views::{Event, FILM_MEGABYTES, PathPurpose, Preferences, PreferredDevice};
 
 use crate::app_context::AppContext;
+use crate::backend::CAN_SHOW;
 use crate::commands::{Command, Rail};
 use crate::screens::Panel;
 use crate::screens::start::{card, field_label_ui};
@@ -115,7 +116,8 @@ fn title_ui(ui: &mut Ui, title: &str) {
     ui.label(RichText::new(title).font(tokens::title_font()));
 }
 
-fn appearance_ui(ctx: &AppContext<'_>, ui: &mut Ui) {
+fn appearance_ui(ctx: &AppContext<'_>, ui: &mut Ui, known: &Preferences) {
+    let mut wanted = known.clone();
     card(ui, |ui| {
         title_ui(ui, "Window");
         ui.horizontal(|ui| {
@@ -162,6 +164,15 @@ fn appearance_ui(ctx: &AppContext<'_>, ui: &mut Ui) {
                 }
             }
         });
+        ui.checkbox(&mut wanted.reopen, "Open the last project at start")
+            .on_hover_text("Where you left it. Otherwise the window starts on Start");
+        if CAN_SHOW {
+            ui.checkbox(
+                &mut wanted.notify,
+                "Tell at the desktop when a long job ends",
+            )
+            .on_hover_text("While the window is behind others; without a sound");
+        }
         notice::weak_ui(
             ui,
             "Nothing in this window moves by itself: there are no animations to turn off.",
@@ -174,6 +185,9 @@ fn appearance_ui(ctx: &AppContext<'_>, ui: &mut Ui) {
             ctx.send(Command::Tour(Some(0)));
         }
     });
+    if wanted != *known {
+        ctx.send(Command::SetPreferences(Box::new(wanted)));
+    }
 }
 
 fn computing_ui(ctx: &AppContext<'_>, ui: &mut Ui, known: &Preferences) {
@@ -266,7 +280,7 @@ impl Panel for SettingsScreen {
                 ui.vertical(|ui| {
                     ui.set_width(half);
                     ui.spacing_mut().item_spacing.x = GRID;
-                    appearance_ui(ctx, ui);
+                    appearance_ui(ctx, ui, &known);
                     self.reviewer_ui(ctx, ui);
                     computing_ui(ctx, ui, &known);
                     self.model_ui(ctx, ui, &known);

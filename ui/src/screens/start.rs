@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use egui::{Frame, Margin, RichText, Sense, Stroke, Ui, Vec2};
-use engine::views::{Event, JobView, PathPurpose, RecentProject};
+use engine::views::{Arrival, Event, JobView, PathPurpose, RecentProject};
 
 use crate::app_context::AppContext;
 use crate::commands::{Command, Screen};
@@ -14,8 +14,12 @@ use crate::widgets::{item_strip, notice, number};
 /// State of the start screen.
 pub(crate) struct StartScreen {
     pub(crate) recent: Vec<RecentProject>,
+    /// Why the project that was open last is not open again.
+    pub(crate) problem: Option<String>,
     demo_folder: String,
     project_folder: String,
+    /// What was dropped while no project was open, and the folder of the project for it.
+    offer: Option<(Arrival, String)>,
 }
 
 impl StartScreen {
@@ -23,8 +27,52 @@ impl StartScreen {
     pub(crate) fn new(demo_folder: String) -> Self {
         Self {
             recent: Vec::new(),
+            problem: None,
             demo_folder,
             project_folder: String::new(),
+            offer: None,
+        }
+    }
+
+    /// Offers a new project for what was dropped.
+    pub(crate) fn offer(&mut self, arrival: Arrival) {
+        let folder = arrival.folder.clone();
+        self.offer = Some((arrival, folder));
+    }
+
+    fn offer_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
+        let Some((arrival, folder)) = &mut self.offer else {
+            return;
+        };
+        let mut is_left = false;
+        card(ui, |ui| {
+            let title = format!("{} is {}", arrival.name, arrival.said);
+            ui.label(RichText::new(title).font(tokens::title_font()));
+            notice::weak_ui(
+                ui,
+                "It is imported into a project, and none is open. A new one is made here first; what \
+                 you dropped stays where it is.",
+            );
+            path_row_ui(
+                ctx,
+                ui,
+                "New project in",
+                folder,
+                PathPurpose::OfferedProject,
+            );
+            ui.horizontal(|ui| {
+                let place = folder.trim();
+                let button = egui::Button::new("New project for this");
+                if ui.add_enabled(!place.is_empty(), button).clicked() {
+                    let arrival = Box::new(arrival.clone());
+                    ctx.send(Command::NewProjectFor(place.to_owned(), arrival));
+                }
+                is_left = ui.button("Leave it").clicked();
+            });
+        });
+        ui.add_space(GRID);
+        if is_left {
+            self.offer = None;
         }
     }
 
@@ -86,7 +134,8 @@ impl StartScreen {
             });
             notice::weak_ui(
                 ui,
-                "You can also drop a project folder, a folder of images or a table on this window.",
+                "You can also drop a project, a folder of films, a table, item histories or a \
+                 recommender's checkpoint on this window.",
             );
         });
     }
@@ -128,6 +177,11 @@ impl Panel for StartScreen {
                          them. For chest X-ray models and recommenders.",
                     );
                     ui.add_space(GRID * 2.0);
+                    if let Some(problem) = &self.problem {
+                        notice::warning_ui(ui, problem);
+                        ui.add_space(GRID);
+                    }
+                    self.offer_ui(ctx, ui);
                     if ctx.project_open {
                         go_on_ui(ctx, ui);
                         ui.add_space(GRID);
@@ -154,6 +208,12 @@ impl Panel for StartScreen {
 
     fn on_event(&mut self, ctx: &AppContext<'_>, event: &Event) {
         match event {
+            Event::ProjectChanged => (self.problem, self.offer) = (None, None),
+            Event::PathChosen(PathPurpose::OfferedProject, Some(path)) => {
+                if let Some((_, folder)) = &mut self.offer {
+                    folder.clone_from(path);
+                }
+            }
             Event::PathChosen(PathPurpose::Demo, Some(path)) => self.demo_folder.clone_from(path),
             Event::PathChosen(PathPurpose::ProjectFolder, Some(path)) => {
                 self.project_folder.clone_from(path);

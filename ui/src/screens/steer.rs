@@ -93,14 +93,19 @@ pub(crate) struct SteerScreen {
 }
 
 impl SteerScreen {
-    /// Adds a feature; changes the dictionary if need be.
-    pub(crate) fn add_feature(&mut self, sae: &str, feature: FeatureId, sample: Option<u32>) {
+    /// Steers another dictionary, without sliders at first.
+    pub(crate) fn use_dictionary(&mut self, sae: &str) {
         if self.dictionary.as_deref() != Some(sae) {
             *self = Self {
                 dictionary: Some(sae.to_owned()),
                 ..Self::default()
             };
         }
+    }
+
+    /// Adds a feature; changes the dictionary if need be.
+    pub(crate) fn add_feature(&mut self, sae: &str, feature: FeatureId, sample: Option<u32>) {
+        self.use_dictionary(sae);
         if let Some(sample) = sample
             && self.knobs.is_empty()
         {

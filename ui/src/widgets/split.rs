@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use egui::{Frame, Margin, Panel, Ui};
 
 use crate::app_context::AppContext;
+use crate::commands::Command;
 use crate::tokens::GRID;
 
 /// Which edge of the screen the part lies at.
@@ -26,7 +27,8 @@ pub(crate) struct Extent {
     pub(crate) range: RangeInclusive<f32>,
 }
 
-/// Draws the part; the rest of the screen follows as a central panel.
+/// Draws the part, unless the main panel has all the room; the rest of the screen follows as a central
+/// panel. A double click on the handle gives the main panel all the room.
 pub(crate) fn split_ui(
     ctx: &AppContext<'_>,
     ui: &mut Ui,
@@ -34,6 +36,16 @@ pub(crate) fn split_ui(
     extent: Extent,
     contents: impl FnOnce(&mut Ui),
 ) {
+    if ctx.is_alone() {
+        return;
+    }
+    // The handle of a panel, as egui calls it.
+    let handle = ui.scope_id().with(name.to_owned()).with("__resize");
+    if let Some(handle) = ui.ctx().read_response(handle)
+        && handle.double_clicked()
+    {
+        ctx.send(Command::ToggleAlone);
+    }
     let gap = GRID as i8 * 2;
     let (panel, margin) = match edge {
         Edge::Left => (

@@ -20,6 +20,7 @@ mod privacy;
 
 use check::CheckedFilm;
 use files::Candidate;
+pub(super) use files::is_image;
 use privacy::PrivacyCounts;
 
 /// Where radiographs and what is known about them are.

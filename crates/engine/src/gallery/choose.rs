@@ -30,12 +30,12 @@ pub(super) fn choose(query: &FeatureQuery, facts: &Facts<'_>) -> Vec<FeatureId> 
     let Facts {
         overview, labels, ..
     } = *facts;
-    let words: Vec<String> = query
-        .text
-        .to_lowercase()
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect();
+    let text = query.text.trim().to_lowercase();
+    let phrase = quoted(&text);
+    let words: Vec<&str> = match phrase {
+        Some(_) => Vec::new(),
+        None => text.split_whitespace().collect(),
+    };
     let wanted = query
         .association
         .as_ref()
@@ -47,9 +47,12 @@ pub(super) fn choose(query: &FeatureQuery, facts: &Facts<'_>) -> Vec<FeatureId> 
             let at = id.0 as usize;
             let density = overview.density[at];
             let in_range = density >= query.min_density && density <= query.max_density;
-            let mentions = |word: &String| {
-                let strongest = facts.words.and_then(|words| words.get(at));
-                labels.mentions(*id, word) || strongest.is_some_and(|text| text.contains(word))
+            let strongest = || facts.words.and_then(|words| words.get(at));
+            let mentions = |word: &&str| {
+                labels.mentions(*id, word) || strongest().is_some_and(|text| text.contains(word))
+            };
+            let is_strongest_on = |phrase: &str| {
+                strongest().is_some_and(|text| text.lines().any(|line| line == phrase))
             };
             in_range
                 && !(query.hide_dead && density == 0.0)
@@ -66,10 +69,17 @@ pub(super) fn choose(query: &FeatureQuery, facts: &Facts<'_>) -> Vec<FeatureId> 
                     area.contains(x, y)
                 })
                 && words.iter().all(mentions)
+                && phrase.is_none_or(is_strongest_on)
         })
         .collect();
     sort(&mut ids, query.sort, facts);
     ids
+}
+
+/// What stands between quotation marks: it asks for a whole word or title.
+fn quoted(text: &str) -> Option<&str> {
+    let inside = text.strip_prefix('"')?.strip_suffix('"')?;
+    (!inside.is_empty()).then_some(inside)
 }
 
 /// Numbers of the features of a group, or of all.

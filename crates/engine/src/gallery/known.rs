@@ -110,6 +110,12 @@ impl GalleryCache {
         })
     }
 
+    /// By feature, lower case and by lines: words or titles on which it is strongest; `None` until
+    /// they are read.
+    pub(crate) fn strongest(&self, sae: &str) -> Option<Arc<Vec<String>>> {
+        self.with(sae, |known| known.words.clone())
+    }
+
     pub(super) fn points(&self, sae: &str, plot: FeaturePlot) -> Option<Arc<FeaturePoints>> {
         self.with(sae, |known| known.points.get(&plot).cloned())
     }

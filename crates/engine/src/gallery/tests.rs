@@ -143,6 +143,9 @@ fn each_filter_lets_through_what_it_says() {
     assert_eq!(text("meniscus heart"), [1]);
     assert_eq!(text("costophrenic"), [1]);
     assert_eq!(text("nothing"), [0_u32; 0]);
+    // A whole title, not a part of one.
+    assert_eq!(text("\"Costophrenic angle\""), [1]);
+    assert_eq!(text("\"costophrenic\""), [0_u32; 0]);
     let score = |range| {
         chosen(&FeatureQuery {
             score: Some(range),

@@ -39,7 +39,8 @@ pub enum FeatureSort {
 #[serde(default)]
 pub struct FeatureQuery {
     /// Words that must each be the number or stand in the label, the proposal, the terms it rests
-    /// on, or the words or titles on which the feature is strongest; empty for all.
+    /// on, or the words or titles on which the feature is strongest; empty for all. In quotation
+    /// marks: a whole word or title on which it is strongest.
     pub text: String,
     /// Lowest density.
     pub min_density: f32,

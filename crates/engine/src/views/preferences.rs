@@ -33,6 +33,10 @@ pub struct Preferences {
     /// The language model that explains and judges: path of a GGUF file, or address of a server on
     /// this computer; empty for none.
     pub language_model: String,
+    /// Whether the project that was open last opens again at the start of the window.
+    pub reopen: bool,
+    /// Whether the desktop tells of the end of a long job behind other windows.
+    pub notify: bool,
 }
 
 impl Default for Preferences {
@@ -42,6 +46,8 @@ impl Default for Preferences {
             threads: None,
             film_megabytes: 256,
             language_model: String::new(),
+            reopen: true,
+            notify: true,
         }
     }
 }

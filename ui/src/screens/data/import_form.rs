@@ -1,7 +1,7 @@
 //! The import form: what to read, then a preview, then the import. Nothing is written before.
 
 use egui::{Grid, RichText, ScrollArea, Ui};
-use engine::views::{Event, ImportPreview, ImportRequest, PathPurpose};
+use engine::views::{Arrival, ArrivalKind, Event, ImportPreview, ImportRequest, PathPurpose};
 use schema::DatasetKind;
 
 use super::interactions_form::{InteractionsForm, Paths};
@@ -70,30 +70,37 @@ impl Default for ImportForm {
 }
 
 impl ImportForm {
-    /// Fills the form from a path dropped on the window.
-    pub(crate) fn take_path(&mut self, path: &str) {
-        let lower = path.to_lowercase();
-        if [".csv", ".tsv", ".txt"]
-            .iter()
-            .any(|end| lower.ends_with(end))
-        {
-            self.source = Source::Reports;
-            path.clone_into(&mut self.table);
-        } else if [".inter", ".dat"].iter().any(|end| lower.ends_with(end)) {
-            self.source = Source::Interactions;
-            path.clone_into(&mut self.folder);
-        } else {
-            self.source = Source::Radiographs;
-            path.clone_into(&mut self.folder);
+    /// The form as it is for what was dropped on the window.
+    pub(crate) fn of(arrival: &Arrival) -> Self {
+        let mut form = Self {
+            name: arrival.name.clone(),
+            ..Self::default()
+        };
+        let path = arrival.path.clone();
+        match &arrival.kind {
+            ArrivalKind::Reports => (form.source, form.table) = (Source::Reports, path),
+            ArrivalKind::Interactions { is_table: true } => {
+                form.interactions = InteractionsForm::of_table();
+                (form.source, form.table) = (Source::Interactions, path);
+            }
+            ArrivalKind::Interactions { is_table: false } => {
+                (form.source, form.folder) = (Source::Interactions, path);
+            }
+            ArrivalKind::Films { table } => {
+                form.table.clone_from(table);
+                (form.source, form.folder) = (Source::Radiographs, path);
+            }
+            // None of them is a dataset.
+            ArrivalKind::Project | ArrivalKind::Recommender | ArrivalKind::Nothing => {}
         }
-        if self.name.is_empty() {
-            let stem = path.rsplit(['/', '\\']).next().unwrap_or(path);
-            stem.split('.')
-                .next()
-                .unwrap_or(stem)
-                .clone_into(&mut self.name);
-        }
+        form
+    }
+
+    /// What to ask for the preview; it is waited for.
+    pub(crate) fn preview(&mut self) -> ImportRequest {
+        self.waiting = true;
         self.preview = None;
+        self.request()
     }
 
     /// The dataset whose import was asked for.
@@ -248,9 +255,7 @@ impl ImportForm {
                 .add_enabled(named, egui::Button::new("Preview"))
                 .clicked()
             {
-                self.waiting = true;
-                self.preview = None;
-                ctx.send(Command::PreviewImport(request.clone()));
+                ctx.send(Command::PreviewImport(self.preview()));
             }
             let ready = matches!(&self.preview, Some(Ok(preview))
                 if preview.request == request && preview.n_samples > 0);

@@ -67,6 +67,14 @@ pub(super) struct Paths<'a> {
 }
 
 impl InteractionsForm {
+    /// The form for a table whose columns are mapped.
+    pub(super) fn of_table() -> Self {
+        Self {
+            layout: CSV,
+            ..Self::default()
+        }
+    }
+
     /// The request that the fields make.
     pub(super) fn request(
         &self,

@@ -9,7 +9,7 @@ use crate::commands::{Command, DecisionRequest};
 use crate::keys::{self, Action};
 use crate::screens::start::card;
 use crate::tokens;
-use crate::widgets::{chip, notice};
+use crate::widgets::{chip, notice, reviewer_name};
 
 /// Where a decision that was asked for stands.
 #[derive(Default, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub(crate) struct Judgement {
     draft: Option<String>,
     focus_draft: bool,
     reviewer_draft: Option<String>,
+    /// A decision that waits for the name of who makes it.
+    unsigned: Option<(ReviewState, String)>,
     saving: Saving,
 }
 
@@ -44,6 +46,10 @@ impl Judgement {
     pub(crate) fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, page: &FeaturePage) {
         card(ui, |ui| {
             label_ui(ui, page);
+            if self.unsigned.is_some() {
+                self.sign_ui(ctx, ui, sae, page);
+                return;
+            }
             if self.draft.is_some() {
                 self.draft_ui(ctx, ui, sae, page);
             } else {
@@ -170,6 +176,26 @@ impl Judgement {
         }
     }
 
+    /// Asks who decides, before the first decision is made.
+    fn sign_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, page: &FeaturePage) {
+        ui.label(RichText::new(reviewer_name::ASKED).strong());
+        let name = self.reviewer_draft.get_or_insert_default();
+        let given = reviewer_name::name_ui(ui, name, "Save the decision");
+        let leaves = ui
+            .button("Decide nothing")
+            .on_hover_text("Escape")
+            .clicked();
+        if let Some(name) = given {
+            self.reviewer_draft = None;
+            ctx.send(Command::SetReviewer(name));
+            if let Some((state, text)) = self.unsigned.take() {
+                self.send(ctx, sae, page, state, text);
+            }
+        } else if leaves || ui.input(|input| input.key_pressed(Key::Escape)) {
+            (self.unsigned, self.reviewer_draft) = (None, None);
+        }
+    }
+
     fn decide(
         &mut self,
         ctx: &AppContext<'_>,
@@ -178,12 +204,27 @@ impl Judgement {
         state: ReviewState,
         text: &str,
     ) {
+        if ctx.reviewer.is_empty() {
+            self.unsigned = Some((state, text.to_owned()));
+        } else {
+            self.send(ctx, sae, page, state, text.to_owned());
+        }
+    }
+
+    fn send(
+        &mut self,
+        ctx: &AppContext<'_>,
+        sae: &str,
+        page: &FeaturePage,
+        state: ReviewState,
+        text: String,
+    ) {
         self.saving = Saving::Waiting;
         ctx.send(Command::Decide(DecisionRequest {
             sae: sae.to_owned(),
             feature: page.card.feature,
             state,
-            text: text.to_owned(),
+            text,
         }));
     }
 

@@ -86,6 +86,15 @@ impl Pane {
         }
     }
 
+    /// Shows another dictionary; what of the filter means something else there goes.
+    pub(crate) fn use_dictionary(&mut self, name: String) {
+        if self.dictionary.as_ref() != Some(&name) {
+            self.dictionary = Some(name);
+            (self.query.association, self.query.group) = (None, None);
+            self.query.area = None;
+        }
+    }
+
     /// The features of this half in the order shown, if it shows `sae`.
     pub(crate) fn ids(&self, sae: &str) -> Option<Arc<Vec<FeatureId>>> {
         let listing = self.listing.as_ref().filter(|listing| listing.sae == sae)?;
@@ -182,10 +191,7 @@ impl Pane {
                         let text = format!("{} · {}", view.name, kind_name(view.kind));
                         let chosen = self.dictionary.as_ref() == Some(&view.name);
                         if ui.selectable_label(chosen, text).clicked() {
-                            self.dictionary = Some(view.name.clone());
-                            // These mean something else in another dictionary.
-                            (self.query.association, self.query.group) = (None, None);
-                            self.query.area = None;
+                            self.use_dictionary(view.name.clone());
                         }
                     }
                 })

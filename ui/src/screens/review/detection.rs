@@ -144,7 +144,10 @@ impl Detection {
                 });
             },
         );
-        keys(ui, &mut running);
+        // Nothing is answered while the label is out of sight.
+        if !ctx.is_alone() {
+            keys(ui, &mut running);
+        }
         egui::CentralPanel::no_frame().show(ui, |ui| {
             if let Some(case) = test.cases.get(running.at) {
                 self.case_ui(ctx, ui, case);

@@ -226,6 +226,9 @@ fn buttons_ui(ui: &mut Ui, at_work: &AtWork) -> Option<Act> {
     let mut act = None;
     let proposal = at_work.proposal();
     ui.horizontal_wrapped(|ui| {
+        // All five stand in one row of the panel's first width.
+        ui.spacing_mut().item_spacing.x = tokens::HALF;
+        ui.spacing_mut().button_padding.x = 6.0;
         let mut button =
             |ui: &mut Ui, enabled, (action, name): (Action, &str), hint: &str, what: Act| {
                 let text = keys::labelled(ui.ctx(), name, action);

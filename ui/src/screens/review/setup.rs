@@ -1,13 +1,13 @@
 //! What comes before a review: who, which dictionary, which queue; and what an empty queue says.
 
-use egui::{ComboBox, RichText, TextEdit, Ui};
+use egui::{ComboBox, RichText, Ui};
 use engine::views::{QueueKind, QueueOrder, QueueRequest};
 use schema::ReviewMode;
 
 use crate::app_context::AppContext;
 use crate::commands::{Command, ReviewTab, Screen};
 use crate::tokens;
-use crate::widgets::notice;
+use crate::widgets::{notice, reviewer_name};
 
 /// Parts of the screen, their names and what they are for.
 pub(super) const TABS: [(ReviewTab, &str, &str); 4] = [
@@ -169,26 +169,7 @@ pub(super) fn name_ui(ui: &mut Ui, name: &mut String) -> Option<String> {
         "Who reviews?",
         "Your name stands on every decision, and with it your queue, your place in it and your \
          figures. It is asked once and stays on this computer.",
-        |ui| {
-            let field = ui
-                .add(
-                    TextEdit::singleline(name)
-                        .hint_text("Name or initials")
-                        .desired_width(240.0),
-                )
-                .accessible_name("Reviewer's name");
-            if name.is_empty() && ui.memory(egui::Memory::focused).is_none() {
-                field.request_focus();
-            }
-            let text = name.trim();
-            let entered = field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
-            let clicked = ui
-                .add_enabled(!text.is_empty(), egui::Button::new("Begin the review"))
-                .clicked();
-            if (entered || clicked) && !text.is_empty() {
-                given = Some(text.to_owned());
-            }
-        },
+        |ui| given = reviewer_name::name_ui(ui, name, "Begin the review"),
     );
     given
 }

@@ -41,13 +41,13 @@ pub(super) fn paint_boxes(painter: &egui::Painter, film: Rect, subject: &Subject
         painter.rect_stroke(place, 2.0, stroke, StrokeKind::Outside);
         let name = painter.layout_no_wrap(
             finding.finding.clone(),
-            tokens::small_font(),
-            tokens::FINDING_BOX,
+            tokens::body_font(),
+            tokens::FILM_TEXT,
         );
         let at = place.left_top() - Vec2::new(0.0, name.size().y + 3.0);
         let back = Rect::from_min_size(at, name.size()).expand2(Vec2::new(3.0, 1.0));
-        painter.rect_filled(back, 2.0, tokens::FILM_TEXT_BACKGROUND);
-        painter.galley(at, name, tokens::FINDING_BOX);
+        painter.rect_filled(back, 2.0, tokens::FILM_BACKGROUND);
+        painter.galley(at, name, tokens::FILM_TEXT);
     }
 }
 

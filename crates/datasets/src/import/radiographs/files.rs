@@ -51,7 +51,7 @@ pub(super) fn all_images(folder: &Path, found: &[PathBuf], draft: &mut Draft) ->
     let mut images: Vec<&PathBuf> = Vec::new();
     let mut n_other = 0;
     for path in found {
-        if has_image_name(path) || has_image_content(path) {
+        if is_image(path) {
             images.push(path);
         } else {
             n_other += 1;
@@ -183,6 +183,11 @@ fn file_name(path: &str) -> &str {
 pub(super) fn stem(path: &str) -> &str {
     let name = file_name(path);
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
+}
+
+/// Whether a file is an image by content, or claims to be one by its name.
+pub(in crate::import) fn is_image(path: &Path) -> bool {
+    has_image_name(path) || has_image_content(path)
 }
 
 fn has_image_name(path: &Path) -> bool {

@@ -1,0 +1,68 @@
+//! Which dictionary is at hand, and showing another one where one is.
+
+use schema::FeatureId;
+
+use crate::app::{App, AppContext, context};
+use crate::commands::Screen;
+use crate::options::StartAt;
+use crate::toasts::Level;
+
+impl App {
+    /// The dictionary that the place at hand shows; elsewhere that of the gallery.
+    pub(super) fn dictionary_at_hand(&self) -> Option<String> {
+        let screens = &self.screens;
+        let own = match self.screen {
+            Screen::Feature => screens.feature.subject.as_ref().map(|(sae, _)| sae.clone()),
+            Screen::Review => screens.review.dictionary.clone(),
+            Screen::Steer => screens.steer.dictionary.clone(),
+            Screen::Evaluate => screens.evaluate.dictionary(&context!(self)),
+            _ => None,
+        };
+        own.or_else(|| screens.gallery.panes[0].dictionary.clone())
+    }
+
+    /// Shows another dictionary in the place at hand, and in the gallery.
+    pub(super) fn switch_dictionary(&mut self, name: String) {
+        let mut known = self.seen.dictionaries.iter();
+        let Some(view) = known.find(|view| view.name == name) else {
+            return;
+        };
+        let is_indexed = view.indexed;
+        if self.screen == Screen::Steer && !self.backend.can_steer(&name) {
+            let text = format!(
+                "{name} cannot be steered: the model behind it neither writes nor ranks here"
+            );
+            self.toasts.push(Level::Warning, text);
+            return;
+        }
+        self.screens.gallery.panes[0].use_dictionary(name.clone());
+        match self.screen {
+            // The gallery says how to get one.
+            Screen::Feature | Screen::Review if !is_indexed => self.screen = Screen::Gallery,
+            Screen::Feature => match self.screens.feature.last_of(&name) {
+                Some(feature) => self.screens.feature.open(name, feature),
+                None => self.start_feature(&StartAt::default()),
+            },
+            Screen::Review => self.screens.review.open(name),
+            Screen::Steer => self.screens.steer.use_dictionary(&name),
+            Screen::Evaluate => self.screens.evaluate.show(name),
+            _ => {}
+        }
+    }
+
+    /// Shows the features that are strongest on an item, by its title.
+    pub(super) fn show_item(&mut self, sae: String, title: &str) {
+        let pane = &mut self.screens.gallery.panes[0];
+        pane.use_dictionary(sae);
+        pane.shows_concepts = false;
+        pane.query.text = format!("\"{title}\"");
+        pane.query.fires_on_sample = None;
+        self.screen = Screen::Gallery;
+    }
+
+    /// Opens a feature's page.
+    pub(super) fn open_feature(&mut self, sae: String, feature: FeatureId) {
+        self.screens.feature.open(sae, feature);
+        self.screen = Screen::Feature;
+    }
+}
