@@ -227,4 +227,64 @@ mod tests {
             [1.0, 2.0, 1.0, 2.0, 1.0, 0.0]
         );
     }
+
+    /// A random direction is changed by as much as the features are, forward and backward.
+    #[test]
+    fn elsewhere_is_as_far() {
+        let sae = sae::random_dictionary(4, 1, 5, &[0.0; 8]).unwrap();
+        let random = sae::random_dictionary(1, 1, 6, &[0.0; 8]).unwrap();
+        let along = random.decoder_row(0).to_vec();
+        for (mode, amount) in [
+            (SteeringMode::Add, 2.5),
+            (SteeringMode::Add, -2.5),
+            (SteeringMode::Clamp, 3.0),
+            (SteeringMode::Scale, 0.0),
+        ] {
+            let features = || FeatureEdit {
+                dictionary: EditedDictionary::Loose(Arc::new(sae.clone())),
+                changes: [1, 2]
+                    .map(|feature| Change {
+                        feature,
+                        mode,
+                        amount,
+                        scope: PositionScope::Range { from: 1, to: None },
+                    })
+                    .to_vec(),
+            };
+            let forward: Vec<f32> = sae
+                .decoder_row(1)
+                .iter()
+                .zip(sae.decoder_row(2))
+                .map(|(a, b)| a + b)
+                .collect();
+            let elsewhere = ElsewhereEdit {
+                features: features(),
+                forward: forward.clone(),
+                random: along.clone(),
+            };
+            let rows: Vec<f32> = sae.decoder_row(1).iter().map(|x| 4.0 * x).collect();
+            let rows = [rows.clone(), rows].concat();
+            let changed = |edit: &dyn ActivationEdit| -> Vec<f32> {
+                let positions: Vec<EditedPosition> = (0..2)
+                    .map(|position| EditedPosition {
+                        position,
+                        prompt_len: 1,
+                        class: PositionClass::Report,
+                    })
+                    .collect();
+                let mut after = rows.clone();
+                edit.apply(&mut after, 8, &positions);
+                after.iter().zip(&rows).map(|(a, b)| a - b).collect()
+            };
+            let (own, other) = (changed(&features()), changed(&elsewhere));
+            assert!(own[..8].iter().chain(&other[..8]).all(|x| *x == 0.0));
+            let (own, other) = (&own[8..], &other[8..]);
+            assert!(length_of(own) > 0.1, "{mode:?}");
+            assert!((length_of(own) - length_of(other)).abs() < 1e-5, "{mode:?}");
+            let dot = |a: &[f32], b: &[f32]| -> f32 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
+            let size = dot(other, &along);
+            assert!((size.abs() - length_of(other)).abs() < 1e-5, "{mode:?}");
+            assert_eq!(size > 0.0, dot(own, &forward) > 0.0, "{mode:?}");
+        }
+    }
 }

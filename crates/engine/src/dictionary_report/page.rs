@@ -1,7 +1,6 @@
 //! The report as one page that asks for nothing: inline charts, tables, definitions, settings, hashes.
 #![expect(
     clippy::format_push_string,
-    clippy::format_collect,
     reason = "a page of some kilobytes, written once; clarity counts, not allocations"
 )]
 
