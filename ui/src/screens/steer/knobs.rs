@@ -123,7 +123,9 @@ pub(super) fn ui(
     {
         changed |= scope_ui(ui, view.hook, &mut setup.scope);
     }
-    if ui.button("All sliders to zero").clicked() {
+    let zero = ui.button("All sliders to zero");
+    let zero = zero.on_hover_text("Ctrl+Z takes this and every other change here back");
+    if zero.clicked() {
         for knob in &mut setup.knobs {
             knob.strength = 0.0;
         }
