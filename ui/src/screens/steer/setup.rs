@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(Setup::of(&change.edits), at(1.0));
         let mut history = History::begin(at(0.0));
         history.removed(change.clone());
-        let boxed = Box::new(change.clone());
+        let boxed = Box::new(change);
         assert_eq!(history.undo(), Some(Undone::PutBack(boxed.clone())));
         assert_eq!(history.redo(), Some(Undone::Remove(boxed)));
         history.put_back("calm");
