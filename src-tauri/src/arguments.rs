@@ -12,6 +12,7 @@ mod project;
 mod report;
 mod review;
 mod sae;
+mod steering;
 
 use std::path::PathBuf;
 
@@ -33,6 +34,7 @@ pub(crate) use review::{
 pub(crate) use sae::{
     SaeCommand, SaeEvaluateArguments, SaeForecastArguments, SaeImportArguments, SaeTrainArguments,
 };
+pub(crate) use steering::SteerArguments;
 
 /// Look inside neural models of films and histories.
 #[derive(Debug, Parser)]
@@ -158,20 +160,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Review(ReviewCommand),
     /// Turn features up or down on one sample: before and after.
-    #[command(after_help = "Example: fluoroscope steer films --sample 12 --feature 87=2.0")]
-    Steer {
-        /// Dictionary.
-        sae: String,
-        /// Sample: its number or its name in the source.
-        #[arg(long)]
-        sample: String,
-        /// Feature and strength, e.g. 87=2.0; repeatable, at most eight.
-        #[arg(long = "feature", required = true, value_name = "ID=STRENGTH")]
-        features: Vec<String>,
-        /// What is done.
-        #[arg(long, value_enum, default_value_t = Mode::Add)]
-        mode: Mode,
-    },
+    #[command(
+        after_help = "Examples: fluoroscope steer films --sample 12 --feature 87=2.0\n          fluoroscope steer films --sample 12 --feature 87 --sweep -4..4 --out sweep.csv"
+    )]
+    Steer(SteerArguments),
     /// Change features for all users of a recommender: what they are shown then, and what it costs.
     #[command(
         after_help = "Examples: fluoroscope ablate concepts --feature 87 --category Comedy\n          fluoroscope ablate concepts --feature 87=0.5 --feature 12=0.5 --mode scale"

@@ -2,10 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::views::{
-    FeatureQuery, FeatureSort, ImportRequest, InteractionsRequest, RunState, SteerOutcome,
-    SteerRequest,
-};
+use engine::views::{FeatureQuery, FeatureSort, ImportRequest, InteractionsRequest, RunState};
 use engine::{
     EngineError, HarvestRequest, JobContext, RecommenderFile, Result, Session,
     TrainRecommenderRequest,
@@ -16,7 +13,7 @@ use serde_json::{Value, json};
 use crate::ablation;
 use crate::arguments::{
     Arch, BenchCommand, Command, DatasetCommand, FeaturesCommand, HarvestCommand,
-    InteractionsArguments, Mode, ModelCommand, PhantomKind, ProjectCommand, SaeCommand,
+    InteractionsArguments, ModelCommand, PhantomKind, ProjectCommand, SaeCommand,
 };
 use crate::text::{self, Answer};
 
@@ -46,12 +43,7 @@ pub(crate) fn run(command: &Command, project: Option<&Path>, job: &JobContext) -
         Command::Features(command) => run_features(command, &open(project)?, job),
         Command::Explain(command) => crate::concepts::explain(command, &open(project)?, job),
         Command::Review(command) => crate::review::run(command, &open(project)?, job),
-        Command::Steer {
-            sae,
-            sample,
-            features,
-            mode,
-        } => run_steer(&open(project)?, sae, sample, features, *mode, job),
+        Command::Steer(arguments) => crate::steering::steer(arguments, &open(project)?, job),
         Command::Ablate(arguments) => ablation::ablate(arguments, &open(project)?, job),
         Command::Debias(arguments) => ablation::debias(arguments, &open(project)?, job),
         Command::Report(arguments) => crate::report::report(arguments, &open(project)?, job),
@@ -576,46 +568,4 @@ fn list_features(
         .collect::<Result<Vec<_>>>()?;
     let lines = text::cards(&cards);
     Ok(Answer::new(json!({ "features": cards }), lines))
-}
-
-fn run_steer(
-    session: &Session,
-    sae: &str,
-    sample: &str,
-    features: &[String],
-    mode: Mode,
-    job: &JobContext,
-) -> Result<Answer> {
-    let mode = ablation::steering_mode(mode);
-    let edits = features
-        .iter()
-        .map(|edit| engine::parse_edit(edit, mode))
-        .collect::<Result<Vec<_>>>()?;
-    let dataset = session.dataset_of(sae)?;
-    let request = SteerRequest {
-        sae: sae.to_owned(),
-        sample: session.find_sample(&dataset, sample)?,
-        edits,
-    };
-    let view = session.steer(&request, job)?;
-    let lines = match &view.outcome {
-        SteerOutcome::Text {
-            before,
-            after,
-            gained,
-            lost,
-            ..
-        } => format!(
-            "Before: {before}\nAfter:  {after}\nFindings gained: {}\nFindings lost: {}\n",
-            text::or_none(gained),
-            text::or_none(lost)
-        ),
-        SteerOutcome::Ranking {
-            after,
-            rank_before,
-            target_rank,
-            ..
-        } => text::ranking(after, rank_before, *target_rank),
-    };
-    Ok(Answer::new(json!(view), lines))
 }

@@ -18,6 +18,7 @@ mod packet;
 mod report;
 mod review;
 mod run;
+mod steering;
 mod terminal;
 mod text;
 mod train_sae;

@@ -20,7 +20,7 @@ pub(crate) struct Answer {
     pub(crate) json: Value,
     /// For a person.
     pub(crate) lines: String,
-    /// Damage was found: exit status 1.
+    /// Damage was found, or not all was done: exit status 1.
     pub(crate) failed: bool,
 }
 

@@ -435,6 +435,65 @@ fn a_decision_is_in_the_journal_and_steering_changes_a_ranking() {
     twice["milliseconds"] = steered["milliseconds"].clone();
     assert_eq!(twice, steered);
     same_in_the_window(&at.join("p"), &steered);
+    swept(at, &feature);
+}
+
+/// A sweep prints every strength beside random directions and writes a line per run.
+fn swept(at: &Path, feature: &str) {
+    let words = |rest: &[&'static str]| -> Vec<String> {
+        let sweep = [
+            "steer",
+            "d",
+            "--sample",
+            "0",
+            "--project",
+            "p",
+            "--feature",
+            feature,
+        ];
+        let rest = rest.iter().copied();
+        sweep.into_iter().chain(rest).map(str::to_owned).collect()
+    };
+    let sweep = words(&[
+        "--sweep",
+        "-2..2",
+        "--steps",
+        "3",
+        "--controls",
+        "2",
+        "--out",
+        "sweep.csv",
+    ]);
+    let sweep: Vec<&str> = sweep.iter().map(String::as_str).collect();
+    let view = json(at, &sweep);
+    assert_eq!(view["points"].as_array().unwrap().len(), 3);
+    assert_eq!(view["points"][1]["features"], view["unsteered"]);
+    assert_eq!(view["points"][2]["controls"].as_array().unwrap().len(), 2);
+    let table = std::fs::read_to_string(at.join("sweep.csv")).unwrap();
+    assert_eq!(table.lines().count(), 2 + 9);
+    let lines = String::from_utf8(run(at, &sweep).stdout).unwrap();
+    assert!(lines.contains("rank of the held-out item"), "{lines}");
+    assert!(lines.ends_with("Wrote sweep.csv\n"), "{lines}");
+    for (wrong, said) in [
+        (&["--sweep", "4"][..], "\"4\" is no range"),
+        (&["--sweep", "4..-4"], "the lower one first"),
+        (
+            &["--sweep", "0..1", "--positions", "generated"],
+            "expected all",
+        ),
+        (&["--out", "sweep.csv"], "with --sweep in .csv"),
+    ] {
+        let mut wrong = words(wrong);
+        if !wrong.iter().any(|word| word == "--sweep") {
+            let last = wrong.iter_mut().find(|word| *word == feature).unwrap();
+            last.push_str("=1");
+        }
+        let wrong: Vec<&str> = wrong.iter().map(String::as_str).collect();
+        let output = run(at, &wrong);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}: {errors}");
+        assert!(errors.contains(said), "{wrong:?}: {errors}");
+    }
 }
 
 /// The window, asked for the same values through the engine's worker and events, answers the same

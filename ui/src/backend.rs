@@ -3,6 +3,7 @@
 mod evaluations;
 mod gallery;
 mod notification;
+mod steering;
 mod surroundings;
 
 use std::path::Path;
@@ -14,8 +15,7 @@ use engine::views::{
     FeatureQuery, FilmSize, FilmState, HistoryRequest, HistoryTicket, ImportRequest, JobView,
     ModelEntry, ModelView, PathPurpose, PictureState, Preferences, ProjectView, QueueRequest,
     QueuedCase, RecentProject, ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress,
-    Revision, RunRequest, RunView, SampleView, SavedChange, SteerRequest, SteerTicket, TraceTicket,
-    UnfinishedRecommender,
+    Revision, RunRequest, RunView, SampleView, SavedChange, TraceTicket, UnfinishedRecommender,
 };
 use engine::{ConceptRequest, Engine, ExplainRequest, TraceRequest, TrainRecommenderRequest};
 use schema::{Decision, FeatureId, JobId, ReviewState};
@@ -23,6 +23,7 @@ use schema::{Decision, FeatureId, JobId, ReviewState};
 pub use evaluations::Evaluations;
 pub use gallery::Galleries;
 pub(crate) use notification::CAN_SHOW;
+pub use steering::Steering;
 pub use surroundings::Surroundings;
 
 /// An answer, or one sentence for the user.
@@ -38,7 +39,7 @@ pub type Answer<T> = Result<T, String>;
     clippy::missing_errors_doc,
     reason = "each method is documented where it is implemented"
 )]
-pub trait Backend: Evaluations + Galleries + Surroundings {
+pub trait Backend: Evaluations + Galleries + Steering + Surroundings {
     fn poll(&self) -> Vec<Event>;
     fn revision(&self) -> Revision;
     fn jobs(&self) -> Vec<JobView>;
@@ -138,8 +139,6 @@ pub trait Backend: Evaluations + Galleries + Surroundings {
     fn preferences(&self) -> Preferences;
     fn set_preferences(&self, wanted: Preferences) -> Answer<()>;
     fn explain(&self, request: ExplainRequest) -> Answer<JobId>;
-    fn steer(&self, request: SteerRequest) -> Answer<SteerTicket>;
-    fn can_steer(&self, sae: &str) -> bool;
     fn trace(&self, request: TraceRequest) -> Answer<TraceTicket>;
     fn can_trace(&self, sae: &str) -> bool;
     fn window_memory(&self) -> Option<String>;
@@ -461,14 +460,6 @@ impl Backend for Engine {
         Self::explain(self, request).map_err(|error| error.message)
     }
 
-    fn steer(&self, request: SteerRequest) -> Answer<SteerTicket> {
-        Self::steer(self, request).map_err(sentence)
-    }
-
-    fn can_steer(&self, sae: &str) -> bool {
-        Self::can_steer(self, sae)
-    }
-
     fn trace(&self, request: TraceRequest) -> Answer<TraceTicket> {
         Self::trace(self, request).map_err(sentence)
     }
@@ -540,6 +531,11 @@ fn dialog(purpose: PathPurpose) -> Option<std::path::PathBuf> {
             .set_title("Checkpoint of a recommender")
             .add_filter("Checkpoints", &["safetensors", "pt", "pth"])
             .pick_file(),
+        PathPurpose::ExperimentJson => save_as(dialog, "experiment", "json"),
+        PathPurpose::ExperimentPage => save_as(dialog, "experiment", "html"),
+        PathPurpose::SweepTable => save_as(dialog, "sweep", "csv"),
+        PathPurpose::SweepSvg => save_as(dialog, "sweep", "svg"),
+        PathPurpose::SweepPng => save_as(dialog, "sweep", "png"),
         PathPurpose::ReportPage => save_as(dialog, "report", "html"),
         PathPurpose::ReportTable => save_as(dialog, "report", "csv"),
         PathPurpose::ChartSvg => save_as(dialog, "chart", "svg"),

@@ -21,6 +21,7 @@ mod recommenders;
 mod review;
 mod steering;
 mod surroundings;
+mod sweep;
 mod training;
 
 pub use invented::Invented;

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use engine::views::{
     AblationRequest, AddRecommenderRequest, Arrival, DebiasRequest, DetectionTest, HistoryRequest,
     ImportRequest, PathPurpose, Preferences, QueueRequest, ReportPart, ReviewAnswer, ReviewDraft,
-    RunRequest, SavedChange, SteerRequest,
+    RunRequest, SavedChange, SteerRequest, SteeringExport, SweepRequest,
 };
 use engine::{
     ConceptRequest, EvaluateRequest, ExplainRequest, TraceRequest, TrainRecommenderRequest,
@@ -259,6 +259,9 @@ pub(crate) enum Command {
     SaveChange(SavedChange),
     RemoveChange(String),
     ExportChange(SavedChange, String),
+    Sweep(Box<SweepRequest>),
+    /// Writes what was measured by steering to a file.
+    ExportSteering(Box<SteeringExport>, String),
     DismissToast(u64),
     Explain(Box<ExplainRequest>),
     SetPreferences(Box<Preferences>),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::views::FeatureQuery;
-use schema::FeatureId;
+use schema::{FeatureId, PositionScope, SteeringMode};
 use serde::{Deserialize, Serialize};
 
 use crate::commands::{Rail, Screen};
@@ -114,6 +114,8 @@ pub(crate) struct RememberedSteering {
     pub(crate) sample: u32,
     /// Feature and strength.
     pub(crate) knobs: Vec<(FeatureId, f32)>,
+    pub(crate) mode: SteeringMode,
+    pub(crate) scope: PositionScope,
 }
 
 /// Where one was in a project; unknown or missing fields fall back to defaults.
@@ -214,6 +216,16 @@ mod tests {
             ..Place::default()
         };
         place.panes[1].dictionary = Some("tastes".to_owned());
+        place.steering = Some(RememberedSteering {
+            dictionary: "films".to_owned(),
+            sample: 4,
+            knobs: vec![(FeatureId(3), 1.5)],
+            mode: SteeringMode::Clamp,
+            scope: PositionScope::Range {
+                from: 2,
+                to: Some(9),
+            },
+        });
         assert_eq!(Place::from_text(&place.to_text()), Some(place));
         assert_eq!(Place::from_text("{"), None);
         let old = Place::from_text("{\"screen\":\"gallery\",\"gone\":1}");

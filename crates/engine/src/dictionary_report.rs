@@ -3,8 +3,6 @@
 
 mod charts;
 mod page;
-mod png;
-mod svg;
 mod table;
 
 use std::collections::BTreeMap;
@@ -24,6 +22,7 @@ use crate::views::{
     ConceptTotalsView, DictionaryReport, DictionaryView, EvaluationPlan, ExplanationScore,
     ExplanationScores, FindingAssociation, MeanView, ReportPart, ScoreTotalsView,
 };
+use crate::{chart_png, chart_svg};
 
 /// Findings or categories whose strongest feature is listed.
 const MAX_FINDINGS: usize = 60;
@@ -133,8 +132,8 @@ impl Session {
         let bytes = match part {
             ReportPart::Page => page::of(&report)?.into_bytes(),
             ReportPart::Table => table::csv(&report).into_bytes(),
-            ReportPart::Svg(id) => svg::file(chart(id)?).into_bytes(),
-            ReportPart::Png(id) => png::of(chart(id)?)?,
+            ReportPart::Svg(id) => chart_svg::file(chart(id)?).into_bytes(),
+            ReportPart::Png(id) => chart_png::of(chart(id)?)?,
         };
         write_output(file, &bytes)
     }
@@ -169,11 +168,11 @@ impl Session {
         for chart in &report.charts {
             if let Some(folder) = &files.svg {
                 let file = folder.join(format!("{}.svg", chart.id));
-                write(file, svg::file(chart).as_bytes())?;
+                write(file, chart_svg::file(chart).as_bytes())?;
             }
             if let Some(folder) = &files.png {
                 let file = folder.join(format!("{}.png", chart.id));
-                write(file, &png::of(chart)?)?;
+                write(file, &chart_png::of(chart)?)?;
             }
         }
         Ok(written)

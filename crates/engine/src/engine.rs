@@ -7,6 +7,7 @@ mod preferences;
 mod recommenders;
 mod report;
 mod review;
+mod steering;
 mod surroundings;
 mod training;
 
@@ -30,7 +31,7 @@ use crate::trace_to_image::TraceRequest;
 use crate::views::{
     DatasetView, DictionaryView, Event, FeatureCard, FeaturePage, FilmSize, FilmState,
     ImportRequest, JobView, ModelView, PathPurpose, ProjectView, RecentProject, Revision,
-    SampleView, SteerRequest, SteerTicket, TraceTicket,
+    SampleView, TraceTicket,
 };
 use crate::worker::Worker;
 
@@ -499,41 +500,5 @@ impl Engine {
         self.shared
             .session()
             .is_ok_and(|session| session.traceable(sae))
-    }
-
-    // --- steering ---
-
-    /// Turns features up or down on one sample; `Event::Steered` follows. A newer request replaces
-    /// one that has not begun.
-    ///
-    /// # Errors
-    /// When there is no such dictionary or its model can neither write nor rank.
-    pub fn steer(&self, request: SteerRequest) -> Result<SteerTicket> {
-        let session = self.shared.session()?;
-        if !session.steerable(&request.sae) {
-            return Err(EngineError::request(format!(
-                "the model behind {} writes and ranks nothing, so there is nothing to steer",
-                request.sae
-            )));
-        }
-        let ticket = self.shared.latest_steer.fetch_add(1, Ordering::AcqRel) + 1;
-        let shared = Arc::clone(&self.shared);
-        self.steering.run(move || {
-            if shared.latest_steer.load(Ordering::Acquire) != ticket {
-                return;
-            }
-            let answer = session
-                .steer(&request, &JobContext::silent())
-                .map_err(|error| error.message);
-            shared.send(Event::Steered(SteerTicket(ticket), Box::new(answer)));
-        });
-        Ok(SteerTicket(ticket))
-    }
-
-    /// Whether features of this dictionary can be turned up and down.
-    pub fn can_steer(&self, sae: &str) -> bool {
-        self.shared
-            .session()
-            .is_ok_and(|session| session.steerable(sae))
     }
 }

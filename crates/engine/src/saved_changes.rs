@@ -24,11 +24,24 @@ struct WrittenEdit {
     unit: StrengthUnit,
     sae: String,
     feature: u32,
+    #[serde(default = "everywhere", skip_serializing_if = "is_everywhere")]
+    positions: String,
+}
+
+fn everywhere() -> String {
+    PositionScope::All.to_string()
+}
+
+fn is_everywhere(positions: &str) -> bool {
+    positions == everywhere()
 }
 
 /// A steering file.
 #[derive(Serialize, Deserialize)]
 struct WrittenFile {
+    /// The sample that the change was made on; `model run` has no use for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sample: Option<u32>,
     edit: Vec<WrittenEdit>,
 }
 
@@ -86,6 +99,8 @@ impl Session {
         // Without an index there are no maxima, so strengths go out in their own unit.
         let absolute = SavedChange {
             edits: self.in_activations(change)?,
+            // Of this project, which the folder does without.
+            sample: None,
             ..change.clone()
         };
         let text = self.steering_text(&absolute, "dictionary")?;
@@ -133,9 +148,11 @@ impl Session {
                 unit: edit.unit,
                 sae: sae.to_owned(),
                 feature: edit.feature.0,
+                positions: edit.scope.to_string(),
             })
         });
         let file = WrittenFile {
+            sample: change.sample,
             edit: edits.collect::<Result<Vec<_>>>()?,
         };
         toml::to_string(&file).map_err(|error| EngineError::other(error.to_string()))
@@ -148,17 +165,21 @@ fn read_change(path: &Path) -> Option<SavedChange> {
     let file: WrittenFile = toml::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
     let sae = file.edit.first()?.sae.clone();
     let edits = file.edit.iter().map(|edit| {
-        (edit.sae == sae).then_some(SteeringSpec {
+        if edit.sae != sae {
+            return None;
+        }
+        Some(SteeringSpec {
             feature: FeatureId(edit.feature),
             strength: edit.strength as f32,
             mode: edit.mode,
             unit: edit.unit,
-            scope: PositionScope::All,
+            scope: edit.positions.parse().ok()?,
         })
     });
     Some(SavedChange {
         name: name.to_owned(),
         edits: edits.collect::<Option<Vec<_>>>()?,
         sae,
+        sample: file.sample,
     })
 }

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
-use models::{ActivationEdit, GenerationOptions, HookSpec, ModelInput};
-use schema::{HookPoint, PositionScope, SteeringMode, SteeringSpec, StrengthUnit};
+use models::{ActivationEdit, GenerationOptions, HookSpec, ModelInput, ModelSample};
+use schema::{HookPoint, PositionScope, SampleRecord, SteeringMode, SteeringSpec, StrengthUnit};
 
 use crate::edits::{Change, EditedDictionary, FeatureEdit};
 use crate::error::{EngineError, Result};
@@ -13,15 +13,16 @@ use crate::harvest::{load_film_of, user_number};
 use crate::indexed::{IndexedDictionary, item_view};
 use crate::jobs::JobContext;
 use crate::located::LocatedReport;
+use crate::model_registry::LoadedModel;
 use crate::session::Session;
-use crate::views::{ItemView, SteerOutcome, SteerRequest, SteerView};
+use crate::views::{FindingsEffect, ItemView, SteerOutcome, SteerRequest, SteerView};
 
 /// Features that can be changed together.
 const MAX_EDITS: usize = 8;
 /// Tokens of a report at most.
 const MAX_NEW_TOKENS: usize = 96;
 /// Items of a ranked list.
-const N_RANKED: usize = 10;
+pub(crate) const N_RANKED: usize = 10;
 
 impl Session {
     /// Runs the model on one sample without and with the changes.
@@ -32,19 +33,18 @@ impl Session {
     pub fn steer(&self, request: &SteerRequest, job: &JobContext) -> Result<SteerView> {
         let began = Instant::now();
         let indexed = self.indexed(&request.sae)?;
-        let spec = HookSpec {
-            capture: Vec::new(),
-            edits: vec![(
-                indexed.harvest.hook,
-                Arc::new(feature_edit(&indexed, &request.edits)?) as Arc<dyn ActivationEdit>,
-            )],
-            keep_at: None,
-        };
+        let edit = Arc::new(feature_edit(&indexed, &request.edits)?);
         let model = self.model(&indexed.harvest.model)?;
-        let outcome = if model.recommender.is_some() {
-            steer_ranking(&indexed, &model, request.sample, &spec)?
-        } else {
-            steer_text(&indexed, &model, request.sample, &spec, job)?
+        let outcome = match SteeredSample::prepare(&indexed, &model, request.sample)? {
+            SteeredSample::Prompt(prompt) => {
+                let before = prompt.report(None, job)?;
+                let after = prompt.report(Some(edit), job)?;
+                prompt.outcome(before, after)
+            }
+            SteeredSample::History(history) => {
+                let (before, after) = (history.scores(None)?, history.scores(Some(edit))?);
+                history.outcome(&before, &after)
+            }
         };
         Ok(SteerView {
             request: request.clone(),
@@ -65,7 +65,17 @@ pub(crate) fn feature_edit(
         )));
     }
     let mut changes = Vec::new();
+    let hook = indexed.harvest.hook;
     for edit in edits {
+        if !edit.scope.means_something_at(hook) {
+            let offered = PositionScope::offered_at(hook).iter();
+            let offered: Vec<String> = offered.map(ToString::to_string).collect();
+            return Err(EngineError::request(format!(
+                "\"{}\" reaches no position of {hook}, where the dictionary reads; expected {}",
+                edit.scope,
+                offered.join(" or ")
+            )));
+        }
         let summary = indexed.index.summary(edit.feature)?;
         if !edit.strength.is_finite() {
             return Err(EngineError::request(format!(
@@ -92,63 +102,125 @@ pub(crate) fn feature_edit(
     })
 }
 
-fn steer_text(
-    indexed: &IndexedDictionary,
-    model: &crate::model_registry::LoadedModel,
-    sample: u32,
-    spec: &HookSpec,
-    job: &JobContext,
-) -> Result<SteerOutcome> {
-    let film = load_film_of(&indexed.dataset, sample)?;
-    let record = indexed
-        .dataset
-        .records
-        .get(sample as usize)
-        .ok_or_else(|| EngineError::request(format!("there is no sample {sample}")))?;
-    let input = model.hooked.prepare_prompt(models::ModelSample {
-        film: film.as_ref(),
-        report: record.report.as_ref(),
-        ..models::ModelSample::default()
-    })?;
-    let unchanged = HookSpec {
-        keep_at: Some(indexed.harvest.hook),
-        ..HookSpec::default()
-    };
-    let before = write_report(model, &input, &unchanged, job)?;
-    let after = write_report(model, &input, spec, job)?;
-    let stated = |text: &str| -> Vec<String> {
-        indexed
+/// Whether a report states a finding.
+pub(crate) fn states(text: &str, finding: &str) -> bool {
+    datasets::phantom::report_states(text, finding) == Some(datasets::phantom::ReportState::Present)
+}
+
+/// A sample as the model reads it, ready to be run again and again.
+pub(crate) enum SteeredSample<'a> {
+    Prompt(SteeredPrompt<'a>),
+    History(SteeredHistory<'a>),
+}
+
+impl<'a> SteeredSample<'a> {
+    /// Reads the sample.
+    ///
+    /// # Errors
+    /// When there is none of that number or its film cannot be read.
+    pub(crate) fn prepare(
+        indexed: &'a IndexedDictionary,
+        model: &'a LoadedModel,
+        sample: u32,
+    ) -> Result<Self> {
+        let record = indexed
             .dataset
-            .manifest
-            .findings
-            .iter()
-            .filter(|finding| {
-                datasets::phantom::report_states(text, finding)
-                    == Some(datasets::phantom::ReportState::Present)
-            })
-            .cloned()
-            .collect()
-    };
-    let (had, has) = if indexed.dataset.manifest.planted {
-        (stated(&before), stated(&after))
-    } else {
-        (Vec::new(), Vec::new())
-    };
-    let size = film
-        .as_ref()
-        .map_or([1, 1], |film| [film.width, film.height]);
-    let located = [&before, &after].map(|text| LocatedReport::read(text, size));
-    Ok(SteerOutcome::Text {
-        located,
-        gained: has.iter().filter(|f| !had.contains(f)).cloned().collect(),
-        lost: had.iter().filter(|f| !has.contains(f)).cloned().collect(),
-        before,
-        after,
-    })
+            .records
+            .get(sample as usize)
+            .ok_or_else(|| EngineError::request(format!("there is no sample {sample}")))?;
+        if model.recommender.is_some() {
+            return SteeredHistory::prepare(indexed, model, (sample, record)).map(Self::History);
+        }
+        let film = load_film_of(&indexed.dataset, sample)?;
+        let input = model.hooked.prepare_prompt(ModelSample {
+            film: film.as_ref(),
+            report: record.report.as_ref(),
+            ..ModelSample::default()
+        })?;
+        let size = film.as_ref();
+        let film_size = size.map_or([1, 1], |film| [film.width, film.height]);
+        Ok(Self::Prompt(SteeredPrompt {
+            indexed,
+            model,
+            input,
+            film_size,
+        }))
+    }
+}
+
+/// A prompt that a report is written for.
+pub(crate) struct SteeredPrompt<'a> {
+    indexed: &'a IndexedDictionary,
+    model: &'a LoadedModel,
+    input: ModelInput,
+    film_size: [u32; 2],
+}
+
+impl SteeredPrompt<'_> {
+    /// The report with a change, or without.
+    pub(crate) fn report(
+        &self,
+        edit: Option<Arc<dyn ActivationEdit>>,
+        job: &JobContext,
+    ) -> Result<String> {
+        let hook = self.indexed.harvest.hook;
+        let spec = HookSpec {
+            capture: Vec::new(),
+            // What comes before the hook is kept for the runs that change it.
+            keep_at: edit.is_none().then_some(hook),
+            edits: edit.map(|edit| (hook, edit)).into_iter().collect(),
+        };
+        write_report(self.model, &self.input, &spec, job)
+    }
+
+    /// Findings that a report states; `None` where no reader knows the reports' words.
+    pub(crate) fn findings(&self, text: &str) -> Option<Vec<String>> {
+        let manifest = &self.indexed.dataset.manifest;
+        manifest.planted.then(|| {
+            let stated = manifest.findings.iter();
+            stated
+                .filter(|finding| states(text, finding))
+                .cloned()
+                .collect()
+        })
+    }
+
+    fn outcome(&self, before: String, after: String) -> SteerOutcome {
+        let findings = FindingsEffect::between(self.findings(&before), self.findings(&after));
+        let reads_findings = findings.is_some();
+        let FindingsEffect { gained, lost, .. } = findings.unwrap_or_default();
+        SteerOutcome::Text {
+            located: [&before, &after].map(|text| LocatedReport::read(text, self.film_size)),
+            reads_findings,
+            gained,
+            lost,
+            before,
+            after,
+        }
+    }
+}
+
+impl FindingsEffect {
+    /// What a report states beside what it stated before; `None` where that is not read.
+    pub(crate) fn between(had: Option<Vec<String>>, has: Option<Vec<String>>) -> Option<Self> {
+        let (had, has) = (had?, has?);
+        let lacking = |these: &[String], those: &[String]| -> Vec<String> {
+            these
+                .iter()
+                .filter(|f| !those.contains(f))
+                .cloned()
+                .collect()
+        };
+        Some(Self {
+            gained: lacking(&has, &had),
+            lost: lacking(&had, &has),
+            stated: has,
+        })
+    }
 }
 
 pub(crate) fn write_report(
-    model: &crate::model_registry::LoadedModel,
+    model: &LoadedModel,
     input: &ModelInput,
     spec: &HookSpec,
     job: &JobContext,
@@ -174,61 +246,97 @@ pub(crate) fn write_report(
     Ok(generation.text.trim().to_owned())
 }
 
-fn steer_ranking(
-    indexed: &IndexedDictionary,
-    model: &crate::model_registry::LoadedModel,
-    sample: u32,
-    spec: &HookSpec,
-) -> Result<SteerOutcome> {
-    let record = indexed
-        .dataset
-        .records
-        .get(sample as usize)
-        .ok_or_else(|| EngineError::request(format!("there is no sample {sample}")))?;
-    // All but the last held-out item, which is the one to be predicted.
-    let n_known = record.items.len() - usize::from(record.n_held_out > 0);
-    let history = &record.items[..n_known];
-    let target = record.items.get(n_known).copied();
-    let input = model.hooked.prepare(models::ModelSample {
-        items: Some(history),
-        user: Some(user_number(record, sample)),
-        ..models::ModelSample::default()
-    })?;
-    let inputs = std::slice::from_ref(&input);
-    let scores = |spec: &HookSpec| -> Result<Vec<f32>> {
-        Ok(model
-            .hooked
-            .rank(inputs, spec)?
-            .into_iter()
-            .next()
-            .unwrap_or_default())
-    };
-    let (before, after) = (scores(&HookSpec::default())?, scores(spec)?);
-    let (order_before, order_after) = (ranked(&before, history), ranked(&after, history));
-    let rank_in = |order: &[u32], id: u32| {
-        order
-            .iter()
-            .position(|&item| item == id)
-            .map(|rank| rank as u32 + 1)
-    };
-    let views = |order: &[u32], scores: &[f32]| -> Vec<ItemView> {
-        order
-            .iter()
-            .take(N_RANKED)
-            .map(|&id| item_view(&indexed.dataset, id, scores[id as usize - 1]))
+/// A history that items are ranked for.
+pub(crate) struct SteeredHistory<'a> {
+    indexed: &'a IndexedDictionary,
+    model: &'a LoadedModel,
+    input: ModelInput,
+    /// Items that are known, oldest first.
+    items: &'a [u32],
+    /// The item that is to be predicted.
+    target: Option<u32>,
+}
+
+impl<'a> SteeredHistory<'a> {
+    fn prepare(
+        indexed: &'a IndexedDictionary,
+        model: &'a LoadedModel,
+        (sample, record): (u32, &'a SampleRecord),
+    ) -> Result<Self> {
+        // All but the last held-out item, which is the one to be predicted.
+        let n_known = record.items.len() - usize::from(record.n_held_out > 0);
+        let items = &record.items[..n_known];
+        let input = model.hooked.prepare(ModelSample {
+            items: Some(items),
+            user: Some(user_number(record, sample)),
+            ..ModelSample::default()
+        })?;
+        Ok(Self {
+            indexed,
+            model,
+            input,
+            items,
+            target: record.items.get(n_known).copied(),
+        })
+    }
+
+    /// Scores of all items with a change, or without; index 0 is item 1.
+    pub(crate) fn scores(&self, edit: Option<Arc<dyn ActivationEdit>>) -> Result<Vec<f32>> {
+        let hook = self.indexed.harvest.hook;
+        let spec = HookSpec {
+            capture: Vec::new(),
+            edits: edit.map(|edit| (hook, edit)).into_iter().collect(),
+            keep_at: None,
+        };
+        let inputs = std::slice::from_ref(&self.input);
+        let scores = self.model.hooked.rank(inputs, &spec)?.into_iter().next();
+        Ok(scores.unwrap_or_default())
+    }
+
+    /// Item ids by falling score, those of the history left out.
+    pub(crate) fn ranked(&self, scores: &[f32]) -> Vec<u32> {
+        ranked(scores, self.items)
+    }
+
+    /// Rank of the held-out item, from 1.
+    pub(crate) fn target_rank(&self, order: &[u32]) -> Option<u32> {
+        rank_in(order, self.target?)
+    }
+
+    /// Titles of items.
+    pub(crate) fn titles(&self, items: &[u32]) -> Vec<String> {
+        let each = items.iter();
+        each.map(|&id| item_view(&self.indexed.dataset, id, 0.0).title)
             .collect()
-    };
-    Ok(SteerOutcome::Ranking {
-        rank_before: order_after
-            .iter()
-            .take(N_RANKED)
-            .map(|&id| rank_in(&order_before, id).unwrap_or(0))
-            .collect(),
-        target_rank: target
-            .and_then(|id| Some([rank_in(&order_before, id)?, rank_in(&order_after, id)?])),
-        before: views(&order_before, &before),
-        after: views(&order_after, &after),
-    })
+    }
+
+    fn outcome(&self, before: &[f32], after: &[f32]) -> SteerOutcome {
+        let (order_before, order_after) = (self.ranked(before), self.ranked(after));
+        let views = |order: &[u32], scores: &[f32]| -> Vec<ItemView> {
+            order
+                .iter()
+                .take(N_RANKED)
+                .map(|&id| item_view(&self.indexed.dataset, id, scores[id as usize - 1]))
+                .collect()
+        };
+        let target = self.target_rank(&order_before);
+        SteerOutcome::Ranking {
+            rank_before: order_after
+                .iter()
+                .take(N_RANKED)
+                .map(|&id| rank_in(&order_before, id).unwrap_or(0))
+                .collect(),
+            target_rank: target.and_then(|rank| Some([rank, self.target_rank(&order_after)?])),
+            before: views(&order_before, before),
+            after: views(&order_after, after),
+        }
+    }
+}
+
+/// Rank of an item, from 1.
+pub(crate) fn rank_in(order: &[u32], id: u32) -> Option<u32> {
+    let place = order.iter().position(|&item| item == id);
+    place.map(|place| place as u32 + 1)
 }
 
 /// Item ids by falling score, the history left out; ties by lower id.

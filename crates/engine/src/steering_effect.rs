@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datasets::phantom::{ReportState, report_states};
-use models::{ActivationEdit, EditedPosition, HookSpec, ModelInput};
+use models::{ActivationEdit, HookSpec, ModelInput};
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use schema::{
     FeatureId, PositionScope, SampleRecord, Split, SteeringMode, SteeringSpec, StrengthUnit,
 };
 use serde::Serialize;
 
+use crate::edits::ElsewhereEdit;
 use crate::error::Result;
 use crate::harvest::load_film_of;
 use crate::indexed::IndexedDictionary;
@@ -18,7 +18,7 @@ use crate::jobs::JobContext;
 use crate::model_registry::LoadedModel;
 use crate::recovery::ConceptRecovery;
 use crate::session::Session;
-use crate::steer::{feature_edit, write_report};
+use crate::steer::{feature_edit, states, write_report};
 
 /// Reports before and after adding one observed maximum of a finding's feature to films that do not
 /// have the finding, and after ablating it on films whose report states the finding.
@@ -43,40 +43,6 @@ pub struct SteeringEffect {
     pub lost: f64,
     /// The same when as much is taken off along a random direction, place by place.
     pub random_lost: f64,
-}
-
-/// Adds one vector to every position.
-struct AddEverywhere(Vec<f32>);
-
-impl ActivationEdit for AddEverywhere {
-    fn apply(&self, rows: &mut [f32], d_model: usize, _: &[EditedPosition]) {
-        for row in rows.chunks_exact_mut(d_model) {
-            row.iter_mut()
-                .zip(&self.0)
-                .for_each(|(x, along)| *x += along);
-        }
-    }
-}
-
-/// Takes the activation of a feature off along another direction of the same length.
-struct TakeElsewhere {
-    indexed: Arc<IndexedDictionary>,
-    feature: u32,
-    direction: Vec<f32>,
-}
-
-impl ActivationEdit for TakeElsewhere {
-    fn apply(&self, rows: &mut [f32], d_model: usize, _: &[EditedPosition]) {
-        let Ok(codes) = self.indexed.dictionary.sae.encode(rows) else {
-            return;
-        };
-        for (at, row) in rows.chunks_exact_mut(d_model).enumerate() {
-            let activation = codes.activation(at, self.feature);
-            row.iter_mut()
-                .zip(&self.direction)
-                .for_each(|(x, along)| *x -= activation * along);
-        }
-    }
 }
 
 /// The first `n` films with or without the finding, of patients that the dictionary was not trained
@@ -138,8 +104,7 @@ struct ReportReader<'a> {
 impl ReportReader<'_> {
     fn stated(&self, input: &ModelInput, spec: &HookSpec) -> Result<Vec<bool>> {
         let text = write_report(self.model, input, spec, self.job)?;
-        let is_stated = |name: &&String| report_states(&text, name) == Some(ReportState::Present);
-        Ok(self.names.iter().map(is_stated).collect())
+        Ok(self.names.iter().map(|name| states(&text, name)).collect())
     }
 
     /// Reads the unchanged reports of samples that were not read before.
@@ -201,20 +166,20 @@ impl ReportReader<'_> {
         let before = self.before(&without);
         let added = self.after(&without, &edit(SteeringMode::Add)?)?;
         let (gained, others_changed) = changes(at, &before, &added);
-        let strongest = indexed.index.summary(feature)?.max_activation;
-        let elsewhere = random.iter().map(|x| x * strongest).collect();
-        let elsewhere: Arc<dyn ActivationEdit> = Arc::new(AddEverywhere(elsewhere));
-        let (random_gained, random_others_changed) =
-            changes(at, &before, &self.after(&without, &elsewhere)?);
+        let elsewhere = |mode| -> Result<Arc<dyn ActivationEdit>> {
+            Ok(Arc::new(ElsewhereEdit {
+                features: feature_edit(&indexed, &[everywhere(feature, mode)])?,
+                forward: indexed.dictionary.sae.decoder_row(feature.0).to_vec(),
+                random: random.to_vec(),
+            }))
+        };
+        let added = self.after(&without, &elsewhere(SteeringMode::Add)?)?;
+        let (random_gained, random_others_changed) = changes(at, &before, &added);
         let share_lost = |after: &[Vec<bool>]| {
             let lost = after.iter().filter(|stated| !stated[at]).count();
             lost as f64 / after.len().max(1) as f64
         };
-        let taken: Arc<dyn ActivationEdit> = Arc::new(TakeElsewhere {
-            indexed: Arc::clone(&indexed),
-            feature: feature.0,
-            direction: random.to_vec(),
-        });
+        let taken = elsewhere(SteeringMode::Ablate)?;
         Ok(SteeringEffect {
             feature: feature.0,
             films: without.len(),

@@ -34,6 +34,9 @@ struct StoredEdit {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SteeringFile {
+    /// The sample of a project that the changes were made on, which a run has no use for.
+    #[serde(default, rename = "sample")]
+    _sample: Option<u32>,
     edit: Vec<StoredEdit>,
 }
 

@@ -12,14 +12,14 @@ mod preferences;
 mod report;
 mod review;
 mod search;
+mod steering;
 mod training;
 
 use std::sync::Arc;
 
 use schema::{
     Association, DatasetManifest, Decision, Explanation, FeatureId, FilmEdges, FindingBox,
-    HookPoint, JobId, KeptReport, PatchGrid, PositionClass, Report, Split, SteeringSpec,
-    StepReport, Window,
+    HookPoint, JobId, KeptReport, PatchGrid, PositionClass, Report, Split, StepReport, Window,
 };
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,10 @@ pub use review::{
     TextFigures, TrapFigures,
 };
 pub use search::{Found, FoundFeature, FoundItem, FoundSample, Hits, SearchTicket};
+pub use steering::{
+    FindingsEffect, RankingEffect, SavedChange, SteerOutcome, SteerRequest, SteerTicket, SteerView,
+    SteeringExport, SteeringPart, SweepPoint, SweepRange, SweepRequest, SweepRun, SweepView,
+};
 pub use training::{
     DeadForecast, DiskForecast, Forecast, MemoryForecast, RowForecast, RunFigures, RunRequest,
     RunState, RunView, TimeForecast, TrainingCurve,
@@ -176,6 +180,9 @@ pub enum Event {
     Steered(SteerTicket, Box<Result<SteerView, String>>),
     /// The answer to a forecast that was asked for as this job.
     Forecast(JobId, Box<Result<Forecast, String>>),
+    /// How far a dose-response sweep that was asked for as this job has come; the last one holds
+    /// every run, unless the job was stopped.
+    Swept(JobId, Box<Result<SweepView, String>>),
     /// The answer to a change of features over all users that was asked for as this job.
     Ablated(JobId, Box<Result<AblationView, String>>),
     /// The answer to a sweep against a bias that was asked for as this job.
@@ -242,6 +249,16 @@ pub enum PathPurpose {
     LanguageModel,
     /// The folder that a changed model is written into.
     SteeredFolder,
+    /// A file that a steering experiment is written into as JSON.
+    ExperimentJson,
+    /// A page that a steering experiment is written into.
+    ExperimentPage,
+    /// A table that a dose-response sweep is written into.
+    SweepTable,
+    /// A file that a chart of a dose-response sweep is written into as SVG.
+    SweepSvg,
+    /// A file that a chart of a dose-response sweep is written into as PNG.
+    SweepPng,
     /// A page that a report is written into.
     ReportPage,
     /// A table that a report is written into.
@@ -542,69 +559,3 @@ pub enum FilmSize {
 /// Identifies a tracing request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceTicket(pub u64);
-
-/// Identifies a steering request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SteerTicket(pub u64);
-
-/// Turn features up or down on one sample.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SteerRequest {
-    /// Dictionary.
-    pub sae: String,
-    /// Index of the sample.
-    pub sample: u32,
-    /// Features and strengths, at most eight.
-    pub edits: Vec<SteeringSpec>,
-}
-
-/// A change of features under a name.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SavedChange {
-    /// Its name.
-    pub name: String,
-    /// Dictionary.
-    pub sae: String,
-    /// Features and strengths.
-    pub edits: Vec<SteeringSpec>,
-}
-
-/// Before and after a steering request.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct SteerView {
-    /// The request it answers.
-    pub request: SteerRequest,
-    /// What changed.
-    pub outcome: SteerOutcome,
-    /// Milliseconds the computation took.
-    pub milliseconds: f32,
-}
-
-/// What a steering request changed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub enum SteerOutcome {
-    /// A report.
-    Text {
-        /// Text without steering.
-        before: String,
-        /// Text with it.
-        after: String,
-        /// Findings that the text states only with steering.
-        gained: Vec<String>,
-        /// Findings that the text states only without.
-        lost: Vec<String>,
-        /// Sentences with boxes of the reports without and with steering, where they are grounded.
-        located: [crate::LocatedReport; 2],
-    },
-    /// A ranked list of items not in the history.
-    Ranking {
-        /// The first ten without steering, activation is the score.
-        before: Vec<ItemView>,
-        /// The first ten with it.
-        after: Vec<ItemView>,
-        /// For each of `after`: its rank without steering, from 1.
-        rank_before: Vec<u32>,
-        /// Rank of the held-out item without and with, from 1.
-        target_rank: Option<[u32; 2]>,
-    },
-}

@@ -326,6 +326,7 @@ fn a_change_is_kept_and_taken_out_of_the_project_to_the_same_lists() {
                 scope: PositionScope::All,
             },
         ],
+        sample: Some(7),
     };
     session.save_change(&change).unwrap();
     assert_eq!(

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::FeatureId;
+use crate::{FeatureId, HookPoint};
 
 /// What is done to a feature.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ pub enum PositionScope {
     /// Every position.
     #[default]
     All,
+    /// Positions before the prompt's length, an image in it included.
+    Prompt,
     /// Positions at or after the prompt's length.
     Generated,
     /// Positions at or after the prompt's length − 1.
@@ -58,10 +60,56 @@ pub enum PositionScope {
     },
 }
 
+impl PositionScope {
+    /// The scopes that mean something at a hook, a range apart: an image tower has no text, and a
+    /// user vector is one position.
+    pub fn offered_at(hook: HookPoint) -> &'static [Self] {
+        if hook == HookPoint::UserVector {
+            &[Self::All]
+        } else if hook.is_vision() {
+            &[Self::All, Self::Image]
+        } else {
+            &[
+                Self::All,
+                Self::Prompt,
+                Self::Image,
+                Self::Text,
+                Self::FromLastPrompt,
+                Self::Generated,
+            ]
+        }
+    }
+
+    /// Whether it can reach a position of a hook.
+    pub fn means_something_at(self, hook: HookPoint) -> bool {
+        match self {
+            Self::Range { .. } => hook != HookPoint::UserVector,
+            other => Self::offered_at(hook).contains(&other),
+        }
+    }
+}
+
+/// As [`FromStr`] reads it.
+impl fmt::Display for PositionScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Prompt => f.write_str("prompt"),
+            Self::Generated => f.write_str("generated"),
+            Self::FromLastPrompt => f.write_str("from_last_prompt"),
+            Self::Image => f.write_str("image"),
+            Self::Text => f.write_str("text"),
+            Self::Range { from, to: None } => write!(f, "{from}.."),
+            Self::Range { from, to: Some(to) } => write!(f, "{from}..{to}"),
+        }
+    }
+}
+
 impl FromStr for PositionScope {
     type Err = UnknownScope;
 
-    /// Reads `all`, `generated`, `from_last_prompt`, `image`, `text`, or a range `17..`, `17..40`.
+    /// Reads `all`, `prompt`, `generated`, `from_last_prompt`, `image`, `text`, or a range `17..`,
+    /// `17..40`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let range = || {
             let (from, to) = text.split_once("..")?;
@@ -75,6 +123,7 @@ impl FromStr for PositionScope {
         };
         match text {
             "all" => Ok(Self::All),
+            "prompt" => Ok(Self::Prompt),
             "generated" => Ok(Self::Generated),
             "from_last_prompt" => Ok(Self::FromLastPrompt),
             "image" => Ok(Self::Image),
@@ -92,8 +141,8 @@ impl fmt::Display for UnknownScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "\"{}\" names no positions; expected all, generated, from_last_prompt, image, text or \
-             a range such as 17.. or 17..40",
+            "\"{}\" names no positions; expected all, prompt, generated, from_last_prompt, image, \
+             text or a range such as 17.. or 17..40",
             self.0
         )
     }
@@ -129,8 +178,38 @@ mod tests {
         let range = |from, to| Ok(PositionScope::Range { from, to });
         assert_eq!("17..".parse(), range(17, None));
         assert_eq!("3..9".parse(), range(3, Some(9)));
+        let mut all = PositionScope::offered_at(HookPoint::Embed).to_vec();
+        for to in [None, Some(40)] {
+            all.push(PositionScope::Range { from: 17, to });
+        }
+        for scope in all {
+            assert_eq!(scope.to_string().parse(), Ok(scope));
+            let json = serde_json::to_string(&scope).unwrap();
+            assert_eq!(serde_json::from_str::<PositionScope>(&json).unwrap(), scope);
+        }
         for wrong in ["", "..", "9..3", "some", "-1.."] {
             assert!(wrong.parse::<PositionScope>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_image_tower_has_no_text() {
+        use PositionScope::{All, Generated, Image, Range, Text};
+        let range = Range { from: 0, to: None };
+        let check = |hook: HookPoint, means: &[PositionScope], nothing: &[PositionScope]| {
+            assert!(means.iter().all(|scope| scope.means_something_at(hook)));
+            assert!(!nothing.iter().any(|scope| scope.means_something_at(hook)));
+        };
+        check(
+            HookPoint::VisionLnFinal,
+            &[All, Image, range],
+            &[Text, Generated],
+        );
+        check(HookPoint::UserVector, &[All], &[Image, Generated, range]);
+        check(
+            HookPoint::ResidPost(3),
+            &[All, Image, Text, Generated, range],
+            &[],
+        );
     }
 }

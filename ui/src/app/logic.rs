@@ -295,7 +295,7 @@ impl App {
                 self.screen = Screen::Train;
             }
             Command::UseChange(change) => {
-                self.screens.steer.use_change(change);
+                self.screens.steer.use_change(&change);
                 self.screen = Screen::Steer;
             }
             Command::UseStrength(sae, features, strength) => {
@@ -371,6 +371,14 @@ impl App {
             }
             Command::Undo if is_here => self.screens.review.undo(&context!(self)),
             Command::Redo if is_here => self.screens.review.redo(&context!(self)),
+            Command::Undo | Command::Redo if self.screen == Screen::Steer => {
+                let forth = command == Command::Redo;
+                if !self.screens.steer.step(&context!(self), forth) {
+                    let what = if forth { "restore" } else { "take back" };
+                    self.toasts
+                        .push(Level::Done, format!("There is no change to {what} here"));
+                }
+            }
             other => self.ask(other),
         }
     }
@@ -475,6 +483,12 @@ impl App {
             }
             Command::Evaluation(EvaluationCommand::Save(sae, part, file)) => {
                 backend.save_report(&sae, part, &file).map(drop)
+            }
+            Command::Sweep(request) => backend.sweep(*request).map(|job| {
+                self.screens.steer.sweep.waits_for(job);
+            }),
+            Command::ExportSteering(export, file) => {
+                backend.export_steering(*export, &file).map(drop)
             }
             Command::Redo => match &self.screens.feature.subject {
                 Some((sae, _)) => backend.redo_on(sae),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use engine::TrainRecommenderRequest;
 use engine::views::{
     Event, ExampleContent, ExampleKind, ExampleView, FilmPixels, HalvedFilm, ItemView, JobView,
-    Preferences, RecentProject, Revision, RunRequest, SavedChange, TokenView,
+    Preferences, RecentProject, Revision, RunRequest, SavedChange, SweepRequest, TokenView,
 };
 use schema::{Decision, FeatureId, JobId, PatchGrid, PositionClass, Split};
 
@@ -30,6 +30,8 @@ pub(crate) struct State {
     pub(crate) begun: Vec<RunRequest>,
     /// Trainings of recommenders that were asked for.
     pub(crate) recommenders: Vec<TrainRecommenderRequest>,
+    /// A sweep of which half came.
+    pub(super) swept: Option<SweepRequest>,
     /// Changes that were saved.
     pub(crate) changes: Vec<SavedChange>,
     /// Dictionaries whose concepts were made.

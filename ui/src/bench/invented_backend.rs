@@ -10,12 +10,9 @@ use engine::views::{
     HistoryTicket, ImportPreview, ImportRequest, JobEnd, JobView, ModelEntry, ModelView,
     PathPurpose, PictureState, Preferences, ProjectView, QueueRequest, QueuedCase, RecentProject,
     ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress, Revision, RunRequest,
-    RunView, SampleView, SavedChange, SteerOutcome, SteerRequest, SteerTicket, SteerView,
-    TraceTicket, UnfinishedRecommender,
+    RunView, SampleView, SavedChange, TraceTicket, UnfinishedRecommender,
 };
-use engine::{
-    ConceptRequest, ExplainRequest, LocatedReport, TraceRequest, TraceView, TrainRecommenderRequest,
-};
+use engine::{ConceptRequest, ExplainRequest, TraceRequest, TraceView, TrainRecommenderRequest};
 use schema::{
     DatasetKind, Decision, FeatureId, HookPoint, JobId, PatchGrid, Report, ReviewState, Skipped,
     Split,
@@ -597,42 +594,6 @@ impl Backend for Invented {
         Ok(JobId(9))
     }
 
-    fn steer(&self, request: SteerRequest) -> Answer<SteerTicket> {
-        self.note(format!(
-            "steer {} by {}",
-            request.edits[0].feature, request.edits[0].strength
-        ));
-        let ticket = SteerTicket(7);
-        let outcome = if kind_of(&request.sae) == ExampleKind::History {
-            SteerOutcome::Ranking {
-                before: items(1, 1.0)[..10].to_vec(),
-                after: items(2, 1.0)[..10].to_vec(),
-                rank_before: (2..12).collect(),
-                target_rank: Some([14, 3]),
-            }
-        } else {
-            let (before, after) = reports(request.edits[0].strength);
-            SteerOutcome::Text {
-                located: [before, after].map(|text| LocatedReport::read(text, [SIDE, SIDE])),
-                before: before.to_owned(),
-                after: after.to_owned(),
-                gained: vec!["left effusion".to_owned()],
-                lost: Vec::new(),
-            }
-        };
-        let view = SteerView {
-            request,
-            outcome,
-            milliseconds: 12.0,
-        };
-        self.send(Event::Steered(ticket, Box::new(Ok(view))));
-        Ok(ticket)
-    }
-
-    fn can_steer(&self, sae: &str) -> bool {
-        kind_of(sae) != ExampleKind::Text
-    }
-
     fn trace(&self, request: TraceRequest) -> Answer<TraceTicket> {
         self.note(format!("trace {} {:?}", request.feature, request.method));
         let ticket = TraceTicket(9);
@@ -677,17 +638,4 @@ impl Backend for Invented {
     fn keep_place(&self, _project: &str, text: &str) {
         self.state().place = Some(text.to_owned());
     }
-}
-
-/// Reports before and after; grounded ones where the first slider is far up.
-fn reports(strength: f32) -> (&'static str, &'static str) {
-    if strength < 3.0 {
-        return ("No pleural effusion.", "Small left pleural effusion.");
-    }
-    (
-        "<obj>The lungs are clear.</obj><obj>The heart is enlarged.<box><x32><y48><x72><y78></box></obj>",
-        "<obj>There is a small left pleural effusion.<box><x62><y66><x90><y88></box></obj><obj>The \
-         heart is enlarged.<box><x32><y48><x72><y78></box></obj><obj>Opacities in both lower \
-         zones.<box><x12><y54><x34><y72></box><box><x66><y52><x86><y64></box></obj>",
-    )
 }

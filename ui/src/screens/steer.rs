@@ -1,63 +1,39 @@
-//! Steer: turn features up or down on one sample; before and after side by side.
+//! Steer: turn features up or down on one sample; before and after side by side, and over strengths.
 
 mod ablation;
 mod all_users;
 mod bias;
+mod dose_response;
+mod knobs;
 mod outcome;
+mod presets;
+mod sample;
+mod setup;
 
-use std::sync::Arc;
-
-use egui::{RichText, ScrollArea, Ui, Vec2};
+use egui::{RichText, ScrollArea, Ui};
 use engine::views::{
-    Event, PathPurpose, Revision, SampleView, SavedChange, SteerRequest, SteerTicket, SteerView,
+    Event, PathPurpose, SavedChange, SteerRequest, SteerTicket, SteerView, SteeringExport,
+    SteeringPart,
 };
 use schema::{FeatureId, PositionScope, SteeringMode, SteeringSpec, StrengthUnit};
 
-use crate::app_context::{AppContext, in_words, sample_name};
+use crate::app_context::AppContext;
 use crate::backend::Answer;
 use crate::commands::{Command, Screen};
 use crate::options::RememberedSteering;
 use crate::screens::Panel;
-use crate::screens::gallery::card::card_title;
 use crate::screens::start::card;
 use crate::screens::steer::all_users::AllUsers;
 use crate::screens::steer::bias::BiasSweep;
+use crate::screens::steer::dose_response::DoseResponse;
+use crate::screens::steer::presets::{PresetStep, Presets};
+use crate::screens::steer::sample::Sample;
+use crate::screens::steer::setup::{History, Knob, MAX_FEATURES, Setup, Undone};
 use crate::tokens;
 use crate::widgets::film_viewer::FilmViewer;
 use crate::widgets::located_report::ReportFilm;
+use crate::widgets::notice;
 use crate::widgets::split::{Edge, Extent, split_ui};
-use crate::widgets::{example, notice, number};
-
-/// Most features at once.
-const MAX_FEATURES: usize = 8;
-/// Strengths beyond this many observed maxima are marked.
-const CAUTION: f32 = 4.0;
-/// Hard stop of the sliders.
-const STOP: f32 = 8.0;
-
-/// What can be done to a feature, and what that means.
-const MODES: [(SteeringMode, &str, &str); 4] = [
-    (
-        SteeringMode::Add,
-        "Add",
-        "Adds the strength to the feature's activation at every place",
-    ),
-    (
-        SteeringMode::Clamp,
-        "Clamp",
-        "Sets the feature's activation to the strength at every place",
-    ),
-    (
-        SteeringMode::Ablate,
-        "Ablate",
-        "Sets the feature's activation to zero at every place, whatever the slider",
-    ),
-    (
-        SteeringMode::Scale,
-        "Scale",
-        "Multiplies the feature's activation by the strength: 0 ablates it, 1 leaves it",
-    ),
-];
 
 /// On whom the change is looked at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,52 +44,56 @@ enum Reach {
     Bias,
 }
 
-/// One slider.
-struct Knob {
-    feature: FeatureId,
-    strength: f32,
-}
-
 /// State of the steering screen.
 #[derive(Default)]
 pub(crate) struct SteerScreen {
     pub(crate) dictionary: Option<String>,
-    sample: u32,
-    knobs: Vec<Knob>,
+    sample: Sample,
+    setup: Setup,
+    history: History,
     add: String,
-    mode: SteeringMode,
     reach: Reach,
     pub(crate) all_users: AllUsers,
     pub(crate) bias: BiasSweep,
+    pub(crate) sweep: DoseResponse,
+    presets: Presets,
+    /// Whether the model is to be asked when the screen is drawn next.
+    asks: bool,
     waiting: Option<SteerTicket>,
     result: Option<Answer<SteerView>>,
-    kept: Option<(Revision, String, u32, Answer<Arc<SampleView>>)>,
+    /// What the file that is being chosen is for.
+    saving: Option<Box<SteeringExport>>,
     /// Films of a grounded report, before and after.
     viewers: [FilmViewer; 2],
 }
 
 impl SteerScreen {
+    fn of(dictionary: &str) -> Self {
+        Self {
+            dictionary: Some(dictionary.to_owned()),
+            ..Self::default()
+        }
+    }
+
     /// Steers another dictionary, without sliders at first.
     pub(crate) fn use_dictionary(&mut self, sae: &str) {
         if self.dictionary.as_deref() != Some(sae) {
-            *self = Self {
-                dictionary: Some(sae.to_owned()),
-                ..Self::default()
-            };
+            *self = Self::of(sae);
         }
     }
 
     /// Adds a feature; changes the dictionary if need be.
     pub(crate) fn add_feature(&mut self, sae: &str, feature: FeatureId, sample: Option<u32>) {
         self.use_dictionary(sae);
+        let knobs = &mut self.setup.knobs;
         if let Some(sample) = sample
-            && self.knobs.is_empty()
+            && knobs.is_empty()
         {
-            self.sample = sample;
+            self.sample = Sample::new(sample);
         }
-        let known = self.knobs.iter().any(|knob| knob.feature == feature);
-        if !known && self.knobs.len() < MAX_FEATURES {
-            self.knobs.push(Knob {
+        let known = knobs.iter().any(|knob| knob.feature == feature);
+        if !known && knobs.len() < MAX_FEATURES {
+            knobs.push(Knob {
                 feature,
                 strength: 0.0,
             });
@@ -123,30 +103,23 @@ impl SteerScreen {
 
     /// Sets every slider.
     pub(crate) fn set_strength(&mut self, strength: f32) {
-        for knob in &mut self.knobs {
+        for knob in &mut self.setup.knobs {
             knob.strength = strength;
         }
     }
 
     /// Sets the sliders to a change that was kept.
-    pub(crate) fn use_change(&mut self, change: SavedChange) {
+    pub(crate) fn use_change(&mut self, change: &SavedChange) {
         if self.dictionary.as_deref() != Some(&change.sae) {
-            *self = Self::default();
+            *self = Self::of(&change.sae);
         }
-        self.dictionary = Some(change.sae);
-        if let Some(first) = change.edits.first() {
-            self.mode = first.mode;
+        self.setup = Setup::of(&change.edits);
+        if let Some(sample) = change.sample {
+            self.sample = Sample::new(sample);
+            self.reach = Reach::OneSample;
         }
-        self.knobs = change
-            .edits
-            .into_iter()
-            .take(MAX_FEATURES)
-            .map(|edit| Knob {
-                feature: edit.feature,
-                strength: edit.strength,
-            })
-            .collect();
         self.result = None;
+        self.asks = true;
     }
 
     /// Multiplies features by a factor, for all users.
@@ -158,42 +131,48 @@ impl SteerScreen {
             unit: StrengthUnit::Max,
             scope: PositionScope::All,
         });
-        self.use_change(SavedChange {
+        self.use_change(&SavedChange {
             name: String::new(),
             sae: sae.to_owned(),
             edits: edits.collect(),
+            sample: None,
         });
         self.reach = Reach::AllUsers;
     }
 
     /// What to remember of the sliders.
     pub(crate) fn remembered(&self) -> Option<RememberedSteering> {
-        let knobs = self.knobs.iter().map(|knob| (knob.feature, knob.strength));
+        let knobs = self.setup.knobs.iter();
         Some(RememberedSteering {
             dictionary: self.dictionary.clone()?,
-            sample: self.sample,
-            knobs: knobs.collect(),
+            sample: self.sample.number,
+            knobs: knobs.map(|knob| (knob.feature, knob.strength)).collect(),
+            mode: self.setup.mode,
+            scope: self.setup.scope,
         })
     }
 
-    /// Puts remembered sliders back; the model is not asked before one is moved.
+    /// Puts remembered sliders back; the model is not asked before that is wanted.
     pub(crate) fn restore(&mut self, remembered: RememberedSteering) {
-        *self = Self {
-            dictionary: Some(remembered.dictionary),
-            sample: remembered.sample,
-            knobs: remembered
-                .knobs
-                .into_iter()
-                .take(MAX_FEATURES)
+        let knobs = remembered.knobs.into_iter().take(MAX_FEATURES);
+        let setup = Setup {
+            knobs: knobs
                 .map(|(feature, strength)| Knob { feature, strength })
                 .collect(),
-            ..Self::default()
+            mode: remembered.mode,
+            scope: remembered.scope,
+        };
+        *self = Self {
+            sample: Sample::new(remembered.sample),
+            history: History::begin(setup.clone()),
+            setup,
+            ..Self::of(&remembered.dictionary)
         };
     }
 
     /// Chooses a sample.
     pub(crate) fn set_sample(&mut self, sample: u32) {
-        self.sample = sample;
+        self.sample = Sample::new(sample);
     }
 
     /// What the last request brought.
@@ -215,172 +194,141 @@ impl SteerScreen {
     pub(crate) fn request(&self) -> Option<SteerRequest> {
         Some(SteerRequest {
             sae: self.dictionary.clone()?,
-            sample: self.sample,
-            edits: self
-                .knobs
-                .iter()
-                .map(|knob| SteeringSpec {
-                    feature: knob.feature,
-                    strength: knob.strength,
-                    mode: self.mode,
-                    unit: StrengthUnit::Max,
-                    scope: PositionScope::All,
-                })
-                .collect(),
+            sample: self.sample.number,
+            edits: self.setup.edits(),
         })
     }
 
+    /// Takes the last change of this screen back, or does it again; whether there was one.
+    pub(crate) fn step(&mut self, ctx: &AppContext<'_>, forth: bool) -> bool {
+        self.history.settle(&self.setup);
+        let step = if forth {
+            self.history.redo()
+        } else {
+            self.history.undo()
+        };
+        match step {
+            None => return false,
+            Some(Undone::Set(setup)) => {
+                self.setup = setup;
+                self.asks = true;
+            }
+            Some(Undone::PutBack(change)) => {
+                self.presets.is_back();
+                ctx.send(Command::SaveChange(*change));
+            }
+            Some(Undone::Remove(change)) => ctx.send(Command::RemoveChange(change.name)),
+        }
+        true
+    }
+
+    /// Asks the model, where there is something to ask.
     fn send(&mut self, ctx: &AppContext<'_>) {
-        if let Some(request) = self.request() {
-            ctx.send(Command::Steer(request));
+        match self.request() {
+            Some(request) if !request.edits.is_empty() => ctx.send(Command::Steer(request)),
+            _ => self.result = None,
         }
     }
 
     fn controls_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) {
-        let mut changed = false;
-        match self.reach {
-            Reach::OneSample => {}
-            Reach::AllUsers => {
-                card(ui, |ui| {
-                    self.knobs_ui(ctx, ui, sae);
-                });
-                let edits = self
-                    .request()
-                    .map_or_else(Vec::new, |request| request.edits);
-                self.all_users.controls_ui(ctx, ui, (sae, &edits));
-                return;
-            }
-            Reach::Bias => {
-                self.bias.controls_ui(ctx, ui, sae);
-                return;
-            }
-        }
-        card(ui, |ui| changed |= self.sample_ui(ctx, ui, sae));
-        card(ui, |ui| changed |= self.knobs_ui(ctx, ui, sae));
-        if changed {
-            self.send(ctx);
-        }
-    }
-
-    fn sample_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) -> bool {
-        let Some(view) = ctx.dictionary(sae) else {
-            return false;
-        };
-        let n = ctx
-            .dataset(&view.dataset)
-            .map_or(1, |dataset| dataset.manifest.n_samples);
-        let mut changed = false;
-        ui.horizontal(|ui| {
-            let label = ui.label("Sample");
-            if ui.button("<").accessible_name("Previous sample").clicked() && self.sample > 0 {
-                self.sample -= 1;
-                changed = true;
-            }
-            let drag = egui::DragValue::new(&mut self.sample).range(0..=n.saturating_sub(1));
-            changed |= ui.add(drag).labelled_by(label.id).changed();
-            if ui.button(">").accessible_name("Next sample").clicked() && self.sample + 1 < n {
-                self.sample += 1;
-                changed = true;
-            }
-            notice::weak_ui(ui, format!("of {}", number::count(u64::from(n))));
-        });
-        match self.record(ctx, &view.dataset) {
-            Ok(record) => sample_card_ui(ctx, ui, &view.dataset, &record),
-            Err(problem) => notice::error_ui(ui, &problem),
-        }
-        changed
-    }
-
-    fn record(&mut self, ctx: &AppContext<'_>, dataset: &str) -> Answer<Arc<SampleView>> {
-        if let Some((revision, name, sample, answer)) = &self.kept
-            && *revision == ctx.revision
-            && name == dataset
-            && *sample == self.sample
-        {
-            return answer.clone();
-        }
-        let answer = ctx.backend.sample(dataset, self.sample).map(Arc::new);
-        self.kept = Some((
-            ctx.revision,
-            dataset.to_owned(),
-            self.sample,
-            answer.clone(),
-        ));
-        answer
-    }
-
-    fn knobs_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) -> bool {
-        let mut changed = false;
-        ui.label(RichText::new("Features").strong());
-        notice::weak_ui(
-            ui,
-            "1x is the highest activation observed on this dataset; 0 changes nothing. The menu of a \
-             card and the feature page add a feature here.",
-        );
-        let mut remove = None;
-        for (i, knob) in self.knobs.iter_mut().enumerate() {
-            let (asked, removed) = knob_ui(ctx, ui, sae, knob);
-            changed |= asked;
-            if removed {
-                remove = Some(i);
-            }
-            ui.add_space(tokens::GRID);
-        }
-        if let Some(i) = remove {
-            self.knobs.remove(i);
-            changed = true;
-        }
-        self.add_ui(ctx, ui, sae);
-        ui.horizontal(|ui| {
-            ui.label("What is done");
-            for (mode, name, hint) in MODES {
-                changed |= ui
-                    .selectable_value(&mut self.mode, mode, name)
-                    .on_hover_text(hint)
-                    .changed();
-            }
-        });
-        let hint = MODES.iter().find(|(mode, ..)| *mode == self.mode);
-        notice::weak_ui(ui, hint.map_or("", |(_, _, hint)| hint));
-        if ui.button("All sliders to zero").clicked() {
-            for knob in &mut self.knobs {
-                knob.strength = 0.0;
-            }
-            changed = true;
-        }
-        changed
-    }
-
-    fn add_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) {
-        if self.knobs.len() >= MAX_FEATURES {
-            notice::weak_ui(ui, "Eight features are the most at once");
+        if self.reach == Reach::Bias {
+            self.bias.controls_ui(ctx, ui, sae);
             return;
         }
-        ui.horizontal(|ui| {
-            let label = ui.label("Add feature");
-            let field = ui
-                .add(
-                    egui::TextEdit::singleline(&mut self.add)
-                        .hint_text("number")
-                        .desired_width(80.0),
-                )
-                .labelled_by(label.id);
-            let entered = field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
-            let clicked = ui
-                .button("+")
-                .accessible_name("Add this feature")
-                .on_hover_text("Enter")
-                .clicked();
-            if entered || clicked {
-                let n = ctx.dictionary(sae).map_or(0, |view| view.n_features);
-                if let Ok(number) = self.add.trim().parse::<u32>()
-                    && number < n
-                {
-                    self.add_feature(sae, FeatureId(number), None);
-                    self.add.clear();
-                }
-            }
+        let is_one = self.reach == Reach::OneSample;
+        let mut changed = std::mem::take(&mut self.asks);
+        if is_one {
+            card(ui, |ui| changed |= self.sample.ui(ctx, ui, sae));
+        }
+        let parts = (&mut self.setup, &mut self.add);
+        card(ui, |ui| changed |= knobs::ui(ctx, ui, sae, parts));
+        if !ui.input(|input| input.pointer.any_down()) {
+            self.history.settle(&self.setup);
+        }
+        if is_one && changed {
+            self.send(ctx);
+        }
+        let edits = self.setup.edits();
+        if is_one {
+            let request = self.request();
+            card(ui, |ui| self.sweep.controls_ui(ctx, ui, request));
+        } else {
+            self.all_users.controls_ui(ctx, ui, (sae, &edits));
+        }
+        let sample = is_one.then_some(self.sample.number);
+        let mut asked = presets::Asked::default();
+        card(ui, |ui| {
+            asked = self.presets.ui(ctx, ui, (sae, &edits), sample);
         });
+        match asked.step {
+            Some(PresetStep::Removed(change)) => self.history.removed(change),
+            Some(PresetStep::PutBack(name)) => self.history.put_back(&name),
+            None => {}
+        }
+        if let Some(part) = asked.export {
+            self.save(ctx, part);
+        }
+    }
+
+    /// Asks for the file of a part of what was measured.
+    fn save(&mut self, ctx: &AppContext<'_>, part: SteeringPart) {
+        let Some(now) = self.request() else {
+            return;
+        };
+        let is_whole = matches!(part, SteeringPart::Json | SteeringPart::Page);
+        let purpose = match part {
+            SteeringPart::Json => PathPurpose::ExperimentJson,
+            SteeringPart::Page => PathPurpose::ExperimentPage,
+            SteeringPart::Table => PathPurpose::SweepTable,
+            SteeringPart::Svg(_) => PathPurpose::SweepSvg,
+            SteeringPart::Png(_) => PathPurpose::SweepPng,
+        };
+        // The whole holds a sweep only of what is steered now.
+        let fits = |view: &&engine::views::SweepView| !is_whole || view.request.is_about(&now);
+        let sweep = self.sweep.view().filter(fits).cloned();
+        self.saving = Some(Box::new(SteeringExport {
+            name: self.presets.name.trim().to_owned(),
+            request: now,
+            sweep,
+            part,
+        }));
+        ctx.send(Command::ChoosePath(purpose));
+    }
+
+    /// Before and after, and the sweep below them.
+    fn results_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) {
+        let dataset = ctx.dictionary(sae).map(|view| view.dataset.clone());
+        let record = dataset
+            .as_deref()
+            .and_then(|dataset| self.sample.record(ctx, dataset).ok());
+        let film = dataset
+            .as_deref()
+            .zip(record.as_deref())
+            .map(|(dataset, record)| ReportFilm { dataset, record });
+        let state = (self.waiting.is_some(), !self.setup.knobs.is_empty());
+        let now = self.request();
+        let (mut runs, mut part) = (false, None);
+        ScrollArea::vertical()
+            .id_salt("steered")
+            .auto_shrink(false)
+            .show(ui, |ui| {
+                if self.sweep.is_there() && self.result.is_none() && !state.0 {
+                    runs = ui.button("Run").on_hover_text("Before and after").clicked();
+                } else {
+                    let films = (film.as_ref(), &mut self.viewers);
+                    runs = outcome::ui((ctx, ui), self.result.as_ref(), state, films);
+                }
+                if self.sweep.is_there() {
+                    ui.add_space(tokens::GRID);
+                    part = self.sweep.ui(ui, now.as_ref());
+                }
+            });
+        if runs {
+            self.send(ctx);
+        }
+        if let Some(part) = part {
+            self.save(ctx, part);
+        }
     }
 }
 
@@ -416,10 +364,7 @@ impl Panel for SteerScreen {
             .filter(|name| steerable.contains(&name.as_str()))
             .unwrap_or_else(|| steerable[0].to_owned());
         if self.dictionary.as_ref() != Some(&current) {
-            *self = Self {
-                dictionary: Some(current.clone()),
-                ..Self::default()
-            };
+            *self = Self::of(&current);
         }
         split_ui(
             ctx,
@@ -437,21 +382,8 @@ impl Panel for SteerScreen {
                 });
             },
         );
-        let dataset = ctx.dictionary(&current).map(|view| view.dataset.clone());
-        let record = dataset
-            .as_deref()
-            .and_then(|dataset| self.record(ctx, dataset).ok());
-        let film = dataset
-            .as_deref()
-            .zip(record.as_deref())
-            .map(|(dataset, record)| ReportFilm { dataset, record });
         egui::CentralPanel::no_frame().show(ui, |ui| match self.reach {
-            Reach::OneSample => outcome::ui(
-                (ctx, ui),
-                self.result.as_ref(),
-                self.waiting.is_some(),
-                (film.as_ref(), &mut self.viewers),
-            ),
+            Reach::OneSample => self.results_ui(ctx, ui, &current),
             Reach::AllUsers => ablation::ui(ctx, ui, &mut self.all_users),
             Reach::Bias => self.bias.ui(ctx, ui),
         });
@@ -466,12 +398,26 @@ impl Panel for SteerScreen {
             }
             Event::Ablated(job, answer) => self.all_users.take(*job, answer),
             Event::Debiased(job, answer) => self.bias.take(*job, answer),
+            Event::Swept(job, answer) => self.sweep.take(*job, answer),
             Event::JobEnded(job, _) => {
+                self.sweep.ended(*job);
                 self.all_users.ended(*job);
                 self.bias.ended(*job);
             }
             Event::PathChosen(PathPurpose::SteeredFolder, Some(place)) => {
-                self.all_users.export_to(ctx, place);
+                self.presets.export_to(ctx, place);
+            }
+            Event::PathChosen(
+                PathPurpose::ExperimentJson
+                | PathPurpose::ExperimentPage
+                | PathPurpose::SweepTable
+                | PathPurpose::SweepSvg
+                | PathPurpose::SweepPng,
+                path,
+            ) => {
+                if let (Some(export), Some(file)) = (self.saving.take(), path) {
+                    ctx.send(Command::ExportSteering(export, file.clone()));
+                }
             }
             _ => {}
         }
@@ -506,126 +452,12 @@ impl SteerScreen {
                         if ui.selectable_label(*name == current, *name).clicked()
                             && *name != current
                         {
-                            *self = Self {
-                                dictionary: Some((*name).to_owned()),
-                                ..Self::default()
-                            };
+                            *self = Self::of(name);
                         }
                     }
                 })
                 .response
                 .accessible_name("Dictionary to steer");
         });
-    }
-}
-
-/// The sample in small: its film, or the last items of its history.
-fn sample_card_ui(ctx: &AppContext<'_>, ui: &mut Ui, dataset: &str, record: &SampleView) {
-    if let Some(size) = record.film_size {
-        let side = ui.available_width().min(176.0);
-        let (rect, response) = ui.allocate_exact_size(Vec2::splat(side), egui::Sense::hover());
-        example::paint_film(ctx, ui, rect, (dataset, record.sample), size);
-        notice::film_text(
-            ui.painter(),
-            rect,
-            egui::Align2::CENTER_BOTTOM,
-            notice::SAFETY,
-        );
-        let label = format!("Radiograph {}. {}", record.id, notice::SAFETY);
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, &label));
-    }
-    let is_history = !record.items.is_empty();
-    let mut text = sample_name(&record.id, is_history);
-    if let Some(findings) = &record.findings {
-        let findings = if findings.is_empty() {
-            "no finding".to_owned()
-        } else {
-            in_words(&findings.join(", "))
-        };
-        text = format!("{text}: {findings}");
-    }
-    ui.add(egui::Label::new(text).wrap());
-    let history = record
-        .items
-        .len()
-        .saturating_sub(record.n_held_out as usize);
-    if is_history {
-        notice::weak_ui(ui, "Last items, newest first:");
-    }
-    for item in record.items[..history].iter().rev().take(6) {
-        notice::weak_cut_ui(ui, item.title.clone());
-    }
-}
-
-/// One slider; whether its value was set, and whether it is to go.
-fn knob_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, knob: &mut Knob) -> (bool, bool) {
-    let title = ctx.card(sae, knob.feature).map_or_else(
-        |_| format!("Feature {}", knob.feature),
-        |card| format!("{}  {}", knob.feature, card_title(&card)),
-    );
-    let (mut changed, mut removed) = (false, false);
-    ui.horizontal(|ui| {
-        ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            removed = ui
-                .small_button("Remove")
-                .accessible_name(format!("Remove feature {}", knob.feature))
-                .clicked();
-            ui.with_layout(egui::Layout::left_to_right(egui::Align::Center), |ui| {
-                ui.add(egui::Label::new(title).truncate());
-            });
-        });
-    });
-    ui.horizontal(|ui| {
-        ui.spacing_mut().slider_width = (ui.available_width() - 84.0).max(120.0);
-        let slider = ui
-            .add(
-                egui::Slider::new(&mut knob.strength, -STOP..=STOP)
-                    .step_by(0.05)
-                    .fixed_decimals(2)
-                    .suffix("x"),
-            )
-            .accessible_name(format!("Strength of feature {}", knob.feature));
-        paint_scale(ui, slider.rect, ui.spacing().slider_width);
-        // While dragging nothing is computed; letting go asks.
-        changed = slider.drag_stopped() || (slider.changed() && !slider.dragged());
-        if slider.double_clicked() {
-            knob.strength = 0.0;
-            changed = true;
-        }
-    });
-    ui.add_space(10.0);
-    if knob.strength.abs() > CAUTION {
-        let text = "Caution: beyond 4x the model leaves what it has ever seen";
-        ui.label(RichText::new(text).color(tokens::of(ui).warning));
-    }
-    (changed, removed)
-}
-
-/// Marks zero, the observed maximum and the limits of caution below a slider.
-fn paint_scale(ui: &Ui, slider: egui::Rect, width: f32) {
-    let theme = tokens::of(ui);
-    let painter = ui.painter();
-    // The slider's handle stays within its rail, so the ends of the scale are half a handle in.
-    let inset = slider.height() / 2.5;
-    for (value, text, colour) in [
-        (-CAUTION, "-4x", theme.warning),
-        (0.0, "0", theme.text_weak),
-        (1.0, "1x", theme.text_weak),
-        (CAUTION, "4x", theme.warning),
-    ] {
-        let share = (value + STOP) / (2.0 * STOP);
-        let x = slider.left() + inset + (width - 2.0 * inset) * share;
-        painter.vline(
-            x,
-            slider.bottom() - 2.0..=slider.bottom() + 3.0,
-            egui::Stroke::new(1.0, colour),
-        );
-        painter.text(
-            egui::pos2(x, slider.bottom() + 3.0),
-            egui::Align2::CENTER_TOP,
-            text,
-            tokens::small_font(),
-            colour,
-        );
     }
 }

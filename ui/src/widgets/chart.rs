@@ -41,7 +41,9 @@ impl Plot<'_> {
         let share = ((value - low) / (high - low)).clamp(0.0, 1.0) as f32;
         match self.chart.shape {
             ChartShape::Rows => self.place.left() + self.place.width() * share,
-            ChartShape::Columns => self.place.bottom() - self.place.height() * share,
+            ChartShape::Columns | ChartShape::Curves => {
+                self.place.bottom() - self.place.height() * share
+            }
         }
     }
 
@@ -67,18 +69,18 @@ pub(crate) fn chart_ui(ui: &mut Ui, chart: &Chart) -> Response {
     let n_lanes = chart.series.len() as f32;
     let plot_height = match chart.shape {
         ChartShape::Rows => (LANE * n_lanes + ROW_GAP) * chart.categories.len() as f32,
-        ChartShape::Columns => HEIGHT,
+        ChartShape::Columns | ChartShape::Curves => HEIGHT,
     };
     let size = Vec2::new(ui.available_width(), TOP + plot_height + BOTTOM);
     let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
     response.widget_info(|| WidgetInfo::labeled(Role::Image, true, in_words(chart)));
     let names = match chart.shape {
         ChartShape::Rows => (rect.width() * 0.28).min(200.0),
-        ChartShape::Columns => 44.0,
+        ChartShape::Columns | ChartShape::Curves => 44.0,
     };
     let beside = match chart.shape {
         ChartShape::Rows => VALUES,
-        ChartShape::Columns => GRID,
+        ChartShape::Columns | ChartShape::Curves => GRID,
     };
     let plot = Plot {
         chart,
@@ -97,6 +99,7 @@ pub(crate) fn chart_ui(ui: &mut Ui, chart: &Chart) -> Response {
     let hovered = match chart.shape {
         ChartShape::Rows => rows(&plot, under),
         ChartShape::Columns => columns(&plot, under),
+        ChartShape::Curves => curves(&plot, under),
     };
     reference(&plot);
     match hovered {
@@ -145,7 +148,7 @@ fn axis(plot: &Plot<'_>) {
                 let below = Pos2::new(at, place.bottom() + HALF);
                 plot.small(below, Align2::CENTER_TOP, &words, theme.text_weak);
             }
-            ChartShape::Columns => {
+            ChartShape::Columns | ChartShape::Curves => {
                 plot.painter.hline(place.x_range(), at, line);
                 let beside = Pos2::new(place.left() - HALF, at);
                 plot.small(beside, Align2::RIGHT_CENTER, &words, theme.text_weak);
@@ -155,7 +158,9 @@ fn axis(plot: &Plot<'_>) {
     let below = Pos2::new(place.center().x, place.bottom() + 20.0);
     let (name, above) = match plot.chart.shape {
         ChartShape::Rows => (plot.chart.axis.words(), None),
-        ChartShape::Columns => (plot.chart.category.clone(), Some(plot.chart.axis.words())),
+        ChartShape::Columns | ChartShape::Curves => {
+            (plot.chart.category.clone(), Some(plot.chart.axis.words()))
+        }
     };
     plot.small(below, Align2::CENTER_TOP, &name, theme.text_weak);
     if let Some(above) = above {
@@ -172,11 +177,18 @@ fn reference(plot: &Plot<'_>) {
     let place = plot.place;
     let ends = match plot.chart.shape {
         ChartShape::Rows => [Pos2::new(at, place.top()), Pos2::new(at, place.bottom())],
-        ChartShape::Columns => [Pos2::new(place.left(), at), Pos2::new(place.right(), at)],
+        ChartShape::Columns | ChartShape::Curves => {
+            [Pos2::new(place.left(), at), Pos2::new(place.right(), at)]
+        }
     };
     let stroke = Stroke::new(1.0, plot.theme.text_weak);
     plot.painter
         .add(Shape::dashed_line(&ends, stroke, 4.0, 3.0));
+    if plot.chart.shape == ChartShape::Curves {
+        let above = Pos2::new(place.right(), at - HALF);
+        plot.small(above, Align2::RIGHT_BOTTOM, name, plot.theme.text_weak);
+        return;
+    }
     let x = at.clamp(place.left() + 48.0, place.right() - 48.0);
     let above = Pos2::new(x, place.top() - HALF);
     plot.small(above, Align2::CENTER_BOTTOM, name, plot.theme.text_weak);
@@ -216,7 +228,7 @@ fn mark(plot: &Plot<'_>, (mark, value): (Mark, &ChartValue), y: f32, colour: Col
             let bar = Rect::from_two_pos(Pos2::new(base, y - 5.0), Pos2::new(x, y + 5.0));
             plot.painter.rect_filled(bar, 0.0, colour);
         }
-        Mark::Point => {
+        Mark::Point | Mark::Band => {
             plot.painter.circle_filled(Pos2::new(x, y), 4.0, colour);
         }
     }
@@ -260,4 +272,80 @@ fn columns(plot: &Plot<'_>, under: Option<Pos2>) -> Option<String> {
     let stroke = Stroke::new(1.0, plot.theme.outline);
     plot.painter.hline(place.x_range(), base, stroke);
     hovered
+}
+
+/// Bands first, so that they hide no line.
+fn curves(plot: &Plot<'_>, under: Option<Pos2>) -> Option<String> {
+    let (chart, place) = (plot.chart, plot.place);
+    let steps = chart.categories.len().saturating_sub(1).max(1) as f32;
+    let across = place.width() - 4.0 * GRID;
+    let at = |step: usize| place.left() + 2.0 * GRID + across * step as f32 / steps;
+    let every = (LABEL * steps / across).ceil().max(1.0) as usize;
+    for (step, category) in chart.categories.iter().enumerate().step_by(every) {
+        let below = Pos2::new(at(step), place.bottom() + HALF);
+        plot.small(below, Align2::CENTER_TOP, category, plot.theme.text_weak);
+    }
+    let coloured: Vec<_> = chart.series.iter().zip(plot.colours()).collect();
+    let bands = coloured.iter().filter(|(one, _)| one.mark == Mark::Band);
+    let lines = coloured.iter().filter(|(one, _)| one.mark != Mark::Band);
+    let mut hovered = Vec::new();
+    for (series, colour) in bands.chain(lines) {
+        let known = series.values.iter().enumerate();
+        let known: Vec<(usize, ChartValue)> = known
+            .filter_map(|(step, value)| Some((step, (*value)?)))
+            .collect();
+        curve(plot, series.mark, *colour, &at, &known);
+        let nearest = known.iter().find(|(step, _)| {
+            under.is_some_and(|pos| (pos.x - at(*step)).abs() <= across / steps / 2.0)
+        });
+        if let Some((step, value)) = nearest {
+            let category = chart.categories.get(*step).map_or("", String::as_str);
+            hovered.push(value.said(category, &series.name));
+        }
+    }
+    (!hovered.is_empty()).then(|| hovered.join("\n"))
+}
+
+fn curve(
+    plot: &Plot<'_>,
+    mark: Mark,
+    colour: Color32,
+    at: &dyn Fn(usize) -> f32,
+    known: &[(usize, ChartValue)],
+) {
+    let point = |step: usize, value: f64| Pos2::new(at(step), plot.at(value));
+    let is_band = mark == Mark::Band;
+    if is_band {
+        // A band is not convex as a whole, but between two neighbours it is.
+        for pair in known.windows(2) {
+            let [(left, a), (right, b)] = pair else {
+                continue;
+            };
+            let [a, b] = [a, b].map(|one| one.interval.unwrap_or([one.value; 2]));
+            let corners = vec![
+                point(*left, a[0]),
+                point(*right, b[0]),
+                point(*right, b[1]),
+                point(*left, a[1]),
+            ];
+            let fill = tokens::mix(plot.theme.panel, colour, 0.18);
+            plot.painter
+                .add(Shape::convex_polygon(corners, fill, Stroke::NONE));
+        }
+    }
+    let points: Vec<Pos2> = known
+        .iter()
+        .map(|(step, one)| point(*step, one.value))
+        .collect();
+    for one in &points {
+        let radius = if is_band { 2.0 } else { 4.0 };
+        plot.painter.circle_filled(*one, radius, colour);
+    }
+    let stroke = Stroke::new(2.0, colour);
+    if is_band {
+        plot.painter
+            .extend(Shape::dashed_line(&points, stroke, 5.0, 3.0));
+    } else {
+        plot.painter.add(Shape::line(points, stroke));
+    }
 }

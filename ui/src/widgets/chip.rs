@@ -1,4 +1,4 @@
-//! The chip that says where the review of a feature stands.
+//! Chips: where the review of a feature stands, and single words.
 
 use egui::{Color32, FontId, Painter, Pos2, Rect, Sense, Ui, Vec2, WidgetInfo};
 use schema::ReviewState;
@@ -58,5 +58,20 @@ pub(crate) fn chip_ui(ui: &mut Ui, state: ReviewState, proposed: bool) {
         .size();
     let (rect, response) = ui.allocate_exact_size(width + Vec2::new(12.0, 4.0), Sense::hover());
     paint(ui.painter(), tokens, rect.right_top(), state, proposed);
+    response.widget_info(|| WidgetInfo::labeled(egui::Role::Label, true, name));
+}
+
+/// A word in a colour, on a ground of it.
+pub(crate) fn word_ui(ui: &mut Ui, word: &str, colour: Color32, name: &str) {
+    let theme = tokens::of(ui);
+    let galley = ui
+        .painter()
+        .layout_no_wrap(word.to_owned(), tokens::body_font(), theme.text);
+    let size = galley.size() + Vec2::new(16.0, 6.0);
+    let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
+    let ground = tokens::mix(theme.panel, colour, 0.22);
+    ui.painter().rect_filled(rect, 8.0, ground);
+    ui.painter()
+        .galley(rect.min + Vec2::new(8.0, 3.0), galley, theme.text);
     response.widget_info(|| WidgetInfo::labeled(egui::Role::Label, true, name));
 }

@@ -1,64 +1,17 @@
 //! The report as one page that asks for nothing: inline charts, tables, definitions, settings, hashes.
 #![expect(
     clippy::format_push_string,
-    clippy::format_collect,
     reason = "a page of some kilobytes, written once; clarity counts, not allocations"
 )]
 
-use super::svg;
+use crate::chart_svg;
 use crate::error::Result;
 use crate::evaluate_sae::{EvaluationReport, MeasuredMetric};
-use crate::html::{escaped, filled};
+use crate::html::{Cell, escaped, page, paragraphs, section, table};
 use crate::kept_evaluation::KeptEvaluation;
 use crate::metric_views::metric_view;
 use crate::model_registry::to_json;
 use crate::views::{ChartValue, DictionaryReport, ExplanationScores, FindingAssociation, figure};
-
-const TEMPLATE: &str = include_str!("../../../../assets/report/report.html");
-const STYLE: &str = include_str!("../../../../assets/report/report.css");
-
-/// A cell of a table.
-enum Cell {
-    Text(String),
-    Number(String),
-    Hash(String),
-}
-
-fn cell(cell: &Cell) -> String {
-    match cell {
-        Cell::Text(text) => format!("<td class=\"text\">{}</td>", escaped(text)),
-        Cell::Number(text) => format!("<td class=\"number\">{}</td>", escaped(text)),
-        Cell::Hash(text) => format!("<td class=\"hash\">{}</td>", escaped(text)),
-    }
-}
-
-/// A table; columns whose names begin with `#` hold numbers.
-fn table(columns: &[&str], rows: impl Iterator<Item = Vec<Cell>>) -> String {
-    let heads = columns.iter().map(|name| match name.strip_prefix('#') {
-        Some(name) => format!("<th scope=\"col\" class=\"number\">{}</th>", escaped(name)),
-        None => format!("<th scope=\"col\">{}</th>", escaped(name)),
-    });
-    let rows = rows.map(|row| {
-        let cells: String = row.iter().map(cell).collect();
-        format!("<tr>{cells}</tr>\n")
-    });
-    format!(
-        "<div class=\"wide\"><table>\n<thead><tr>{}</tr></thead>\n<tbody>\n{}</tbody>\n</table></div>\n",
-        heads.collect::<String>(),
-        rows.collect::<String>()
-    )
-}
-
-fn section(title: &str, body: &str) -> String {
-    format!("<section>\n<h2>{}</h2>\n{body}</section>\n", escaped(title))
-}
-
-fn paragraphs(notes: &[String]) -> String {
-    notes
-        .iter()
-        .map(|note| format!("<p class=\"weak\">{}</p>\n", escaped(note)))
-        .collect()
-}
 
 /// The page.
 pub(super) fn of(report: &DictionaryReport) -> Result<String> {
@@ -74,7 +27,7 @@ pub(super) fn of(report: &DictionaryReport) -> Result<String> {
         body += &section("Metrics", &metrics(&kept.report));
     }
     let charts = report.charts.iter().map(|chart| {
-        let drawn = svg::inline(chart);
+        let drawn = chart_svg::inline(chart);
         format!("<figure id=\"chart-{}\">\n{drawn}</figure>\n", chart.id)
     });
     body += &section("Charts", &charts.collect::<String>());
@@ -97,17 +50,8 @@ pub(super) fn of(report: &DictionaryReport) -> Result<String> {
         let names = escaped(&report.changed.join(", "));
         format!("<p class=\"changed\">{names} changed after this was measured; measure again.</p>")
     };
-    Ok(filled(
-        TEMPLATE,
-        &[
-            ("nonce", &nonce[..32]),
-            ("name", &escaped(&view.name)),
-            ("style", STYLE),
-            ("about", &escaped(&about)),
-            ("changed", &changed),
-            ("body", &body),
-        ],
-    ))
+    let title = format!("Report of the dictionary {}", view.name);
+    Ok(page(&nonce, [&title, &about], &changed, &body))
 }
 
 fn interval(interval: Option<[f64; 2]>) -> String {

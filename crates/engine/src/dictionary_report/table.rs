@@ -1,5 +1,6 @@
 //! The figures of a report as one table, a line per figure.
 
+use crate::csv_field::field;
 use crate::metric_views::metric_view;
 use crate::views::DictionaryReport;
 
@@ -32,20 +33,6 @@ struct Line {
     n: Option<u64>,
     of: String,
     direction: String,
-}
-
-/// A field as CSV has it; what a spreadsheet would take for a formula is quoted as text.
-fn field(text: &str) -> String {
-    let text = if text.starts_with(['=', '+', '-', '@']) && text.parse::<f64>().is_err() {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    };
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text
-    }
 }
 
 /// All figures with all their digits, as RFC 4180 has it but for line ends of one character.
@@ -184,18 +171,5 @@ fn measured(report: &crate::EvaluationReport, lines: &mut Vec<Line>) {
             of: "positions found by a dense probe".to_owned(),
             ..Line::default()
         });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::field;
-
-    #[test]
-    fn fields_are_quoted_and_no_formula() {
-        assert_eq!(field("plain"), "plain");
-        assert_eq!(field("a,\"b\""), "\"a,\"\"b\"\"\"");
-        assert_eq!(field("-1.5e-3"), "-1.5e-3");
-        assert_eq!(field("=SUM(A1)"), "'=SUM(A1)");
     }
 }

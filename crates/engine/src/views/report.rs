@@ -45,6 +45,8 @@ pub enum ChartShape {
     Columns,
     /// One row per name.
     Rows,
+    /// Curves over categories that are evenly apart, as numbers are.
+    Curves,
 }
 
 /// How a value is drawn.
@@ -53,8 +55,10 @@ pub enum ChartShape {
 pub enum Mark {
     /// A bar that begins at 0.
     Bar,
-    /// A point.
+    /// A point; in a chart of curves joined to the next by a line.
     Point,
+    /// In a chart of curves, the intervals as an area and the values as a dashed line.
+    Band,
 }
 
 /// One value of a series.

@@ -4,8 +4,9 @@ use egui::{Color32, RichText, Ui};
 use engine::WithInterval;
 use engine::views::{AblationView, ExampleLists, ListFigures};
 
-use super::all_users::{AllUsers, in_words};
+use super::all_users::AllUsers;
 use super::outcome::moved;
+use super::presets::in_words;
 use crate::app_context::AppContext;
 use crate::screens::start::card;
 use crate::tokens;

@@ -1,12 +1,7 @@
-//! The same change for all users of a recommender: what is asked, and changes kept under a name.
-
-use std::sync::Arc;
+//! The same change for all users of a recommender: what is asked.
 
 use egui::{ComboBox, DragValue, RichText, Ui};
-use engine::views::{
-    AblationRequest, AblationView, ConceptItems, DatasetView, ExampleKind, PathPurpose, Revision,
-    SavedChange,
-};
+use engine::views::{AblationRequest, AblationView, ConceptItems, DatasetView, ExampleKind};
 use schema::{JobId, Split, SteeringMode, SteeringSpec};
 
 use crate::app_context::AppContext;
@@ -30,12 +25,6 @@ pub(crate) struct AllUsers {
     pub(super) answer: Option<Answer<AblationView>>,
     /// The user whose lists are shown.
     pub(super) example: usize,
-    name: String,
-    saved: Option<(Revision, Arc<Vec<SavedChange>>)>,
-    /// The change that was removed last.
-    removed: Option<SavedChange>,
-    /// The change whose folder is being chosen.
-    exporting: Option<SavedChange>,
 }
 
 impl Default for AllUsers {
@@ -47,10 +36,6 @@ impl Default for AllUsers {
             waiting: None,
             answer: None,
             example: 0,
-            name: String::new(),
-            saved: None,
-            removed: None,
-            exporting: None,
         }
     }
 }
@@ -101,13 +86,6 @@ impl AllUsers {
         }
     }
 
-    /// The folder for a change that is to be written was chosen.
-    pub(super) fn export_to(&mut self, ctx: &AppContext<'_>, place: &str) {
-        if let Some(change) = self.exporting.take() {
-            ctx.send(Command::ExportChange(change, place.to_owned()));
-        }
-    }
-
     /// What is counted, on whom, and the button that measures.
     pub(super) fn controls_ui(
         &mut self,
@@ -147,7 +125,6 @@ impl AllUsers {
                 notice::weak_ui(ui, "To add 0 changes nothing: move a slider, or ablate.");
             }
         });
-        card(ui, |ui| self.saved_ui(ctx, ui, (sae, edits)));
     }
 
     fn items_ui(&mut self, ui: &mut Ui, dataset: Option<&DatasetView>) {
@@ -198,90 +175,6 @@ impl AllUsers {
             seed: 0,
         }
     }
-
-    /// Saves, exports and lists changes under a name.
-    fn saved_ui(
-        &mut self,
-        ctx: &AppContext<'_>,
-        ui: &mut Ui,
-        (sae, edits): (&str, &[SteeringSpec]),
-    ) {
-        ui.label(RichText::new("Keep this change").strong());
-        ui.horizontal(|ui| {
-            let label = field_label_ui(ui, "Preset name");
-            let field = egui::TextEdit::singleline(&mut self.name).desired_width(160.0);
-            ui.add(field).labelled_by(label.id);
-        });
-        let name = self.name.trim().to_owned();
-        ui.horizontal(|ui| {
-            ui.add_enabled_ui(!name.is_empty() && !edits.is_empty(), |ui| {
-                let change = || SavedChange {
-                    name: name.clone(),
-                    sae: sae.to_owned(),
-                    edits: edits.to_vec(),
-                };
-                if ui.button("Save as preset").clicked() {
-                    ctx.send(Command::SaveChange(change()));
-                }
-                let export = ui.button("Export…").on_hover_text(
-                    "Writes the model, the dictionary and the change as a steering file into a \
-                     folder of this name, for use without this project",
-                );
-                if export.clicked() {
-                    self.exporting = Some(change());
-                    ctx.send(Command::ChoosePath(PathPurpose::SteeredFolder));
-                }
-            });
-        });
-        let saved = self.saved(ctx);
-        for change in saved.iter().filter(|change| change.sae == sae) {
-            ui.horizontal(|ui| {
-                let load = ui.button(&change.name);
-                let load = load.accessible_name(format!("Use preset {}", change.name));
-                if load.on_hover_text(in_words(&change.edits)).clicked() {
-                    self.name.clone_from(&change.name);
-                    ctx.send(Command::UseChange(change.clone()));
-                }
-                let remove = ui.small_button("Remove");
-                let remove = remove.accessible_name(format!("Remove preset {}", change.name));
-                if remove.clicked() {
-                    self.removed = Some(change.clone());
-                    ctx.send(Command::RemoveChange(change.name.clone()));
-                }
-            });
-        }
-        let put_back = self.removed.take_if(|removed| {
-            let text = format!("Put {} back", removed.name);
-            ui.button(text).clicked()
-        });
-        if let Some(removed) = put_back {
-            ctx.send(Command::SaveChange(removed));
-        }
-    }
-
-    fn saved(&mut self, ctx: &AppContext<'_>) -> Arc<Vec<SavedChange>> {
-        let known = self.saved.as_ref().filter(|(at, _)| *at == ctx.revision);
-        if let Some((_, saved)) = known {
-            return Arc::clone(saved);
-        }
-        let saved = ctx.backend.saved_changes().unwrap_or_default();
-        self.saved = Some((ctx.revision, Arc::clone(&saved)));
-        saved
-    }
-}
-
-/// A change in one line.
-pub(super) fn in_words(edits: &[SteeringSpec]) -> String {
-    let each = edits.iter().map(|edit| {
-        let verb = match edit.mode {
-            SteeringMode::Add => format!("add {:.2}x to", edit.strength),
-            SteeringMode::Clamp => format!("clamp to {:.2}x", edit.strength),
-            SteeringMode::Ablate => "ablate".to_owned(),
-            SteeringMode::Scale => format!("multiply by {:.2}", edit.strength),
-        };
-        format!("{verb} feature {}", edit.feature)
-    });
-    each.collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a dictionary's changes can be measured over all users.

@@ -1,48 +1,67 @@
 //! Before and after: two reports with their differences, or two ranked lists with moves.
 
-use egui::{RichText, ScrollArea, Ui};
+use egui::{RichText, Ui, Vec2};
 use engine::views::{ItemView, SteerOutcome, SteerView};
 
-use crate::app_context::AppContext;
+use super::presets::in_words;
+use crate::app_context::{AppContext, in_words as words_of};
 use crate::backend::Answer;
-use crate::screens::start::card;
+use crate::screens::start::{card, field_label_ui};
+use crate::screens::train::live::accent_ui;
 use crate::tokens;
 use crate::widgets::film_viewer::FilmViewer;
 use crate::widgets::item_row::{Beside, RowStyle, any_picture, item_row_ui};
 use crate::widgets::located_report::{self, ReportFilm};
 use crate::widgets::notice::{self, weak_ui};
-use crate::widgets::word_diff;
+use crate::widgets::{chip, number, word_diff};
 
-/// Draws what the last steering request changed.
+/// Draws what the last steering request changed; whether it is to be run.
 pub(crate) fn ui(
     (ctx, ui): (&AppContext<'_>, &mut Ui),
     result: Option<&Answer<SteerView>>,
-    waiting: bool,
+    (waiting, has_features): (bool, bool),
     (film, viewers): (Option<&ReportFilm<'_>>, &mut [FilmViewer; 2]),
-) {
+) -> bool {
+    let mut runs = false;
     match result {
         Some(Ok(view)) => {
-            ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-                view_ui((ctx, ui), view, film, viewers);
-                ui.add_space(tokens::GRID);
-                let mut text = format!("Computed in {:.0} ms", view.milliseconds);
-                if waiting {
-                    text.push_str(", computing again…");
-                }
-                weak_ui(ui, text);
+            view_ui((ctx, ui), view, film, viewers);
+            ui.add_space(tokens::GRID);
+            let mut text = format!("Computed in {:.0} ms", view.milliseconds);
+            if waiting {
+                text.push_str(", computing again…");
+            }
+            weak_ui(ui, text);
+        }
+        Some(Err(problem)) => {
+            notice::error_ui(ui, problem);
+            runs = !waiting && ui.button("Run again").clicked();
+        }
+        None if waiting => {
+            empty_ui(ui, "Computing…", "Before and after appear here.", |_| {});
+        }
+        None if has_features => {
+            let text = "The features on the left are as they were left; the model was not asked \
+                        yet.";
+            empty_ui(ui, "Not computed yet", text, |ui| {
+                runs = accent_ui(ui, "Run");
             });
         }
-        Some(Err(problem)) => notice::error_ui(ui, problem),
-        None if waiting => {
-            notice::empty_ui(ui, "Computing…", "Before and after appear here.", |_| {});
-        }
-        None => notice::empty_ui(
+        None => empty_ui(
             ui,
             "Before and after appear here",
             "Add a feature on the left and move its slider; letting go asks the model.",
             |_| {},
         ),
     }
+    runs
+}
+
+/// As [`notice::empty_ui`], in a place that scrolls, whose height has no end.
+fn empty_ui(ui: &mut Ui, title: &str, text: &str, steps: impl FnOnce(&mut Ui)) {
+    let height = ui.clip_rect().height();
+    let room = Vec2::new(ui.available_width(), height * 0.6);
+    ui.allocate_ui(room, |ui| notice::empty_ui(ui, title, text, steps));
 }
 
 fn view_ui(
@@ -51,15 +70,27 @@ fn view_ui(
     film: Option<&ReportFilm<'_>>,
     viewers: &mut [FilmViewer; 2],
 ) {
+    let request = &view.request;
+    let asked = number::capitalised(&in_words(&request.edits));
+    weak_ui(ui, format!("{asked}, on sample {}", request.sample));
     match &view.outcome {
         SteerOutcome::Text {
             before,
             after,
+            reads_findings,
             gained,
             lost,
             located,
         } => {
-            findings_ui(ui, gained, lost);
+            if *reads_findings {
+                findings_ui(ui, "Gained", gained);
+                findings_ui(ui, "Lost", lost);
+            } else {
+                weak_ui(
+                    ui,
+                    "Findings are read from the reports of phantom films alone",
+                );
+            }
             ui.columns(2, |columns| {
                 for (i, (title, text, other)) in
                     [("Before", before, after), ("After", after, before)]
@@ -109,19 +140,22 @@ fn view_ui(
     }
 }
 
-fn findings_ui(ui: &mut Ui, gained: &[String], lost: &[String]) {
+/// Findings that the report states only after or only before, a chip each.
+fn findings_ui(ui: &mut Ui, name: &str, findings: &[String]) {
     let theme = tokens::of(ui);
+    let colour = if name == "Gained" {
+        theme.good
+    } else {
+        theme.error
+    };
     ui.horizontal_wrapped(|ui| {
-        for (name, findings, colour) in
-            [("Gained", gained, theme.good), ("Lost", lost, theme.error)]
-        {
-            if !findings.is_empty() {
-                let text = format!("{name}: {}", findings.join(", "));
-                ui.label(RichText::new(text).color(colour).font(tokens::title_font()));
-            }
+        field_label_ui(ui, name);
+        if findings.is_empty() {
+            weak_ui(ui, "no finding");
         }
-        if gained.is_empty() && lost.is_empty() {
-            weak_ui(ui, "No finding gained or lost");
+        for finding in findings {
+            let words = words_of(finding);
+            chip::word_ui(ui, &words, colour, &format!("{name}: {words}"));
         }
     });
 }

@@ -49,7 +49,7 @@ impl<'a> Plot<'a> {
                 let row = LANE * chart.series.len() as f64 + ROW_GAP;
                 (28.0 + 6.6 * letters as f64, WIDTH - VALUES, row * n)
             }
-            ChartShape::Columns => (64.0, WIDTH - 24.0, HEIGHT),
+            ChartShape::Columns | ChartShape::Curves => (64.0, WIDTH - 24.0, HEIGHT),
         };
         Self {
             chart,
@@ -70,7 +70,7 @@ impl<'a> Plot<'a> {
         let share = ((value - low) / (high - low)).clamp(0.0, 1.0);
         match self.chart.shape {
             ChartShape::Rows => self.left + (self.right - self.left) * share,
-            ChartShape::Columns => self.bottom - (self.bottom - TOP) * share,
+            ChartShape::Columns | ChartShape::Curves => self.bottom - (self.bottom - TOP) * share,
         }
     }
 
@@ -81,7 +81,7 @@ impl<'a> Plot<'a> {
 }
 
 /// A chart as a file of its own.
-pub(super) fn file(chart: &Chart) -> String {
+pub(crate) fn file(chart: &Chart) -> String {
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{}",
         drawn(chart, " xmlns=\"http://www.w3.org/2000/svg\"")
@@ -89,7 +89,7 @@ pub(super) fn file(chart: &Chart) -> String {
 }
 
 /// A chart as part of a page.
-pub(super) fn inline(chart: &Chart) -> String {
+pub(crate) fn inline(chart: &Chart) -> String {
     drawn(chart, "")
 }
 
@@ -108,6 +108,7 @@ fn drawn(chart: &Chart, namespace: &str) -> String {
     match chart.shape {
         ChartShape::Rows => rows(&mut svg, &plot),
         ChartShape::Columns => columns(&mut svg, &plot),
+        ChartShape::Curves => curves(&mut svg, &plot),
     }
     reference(&mut svg, &plot);
     text(
@@ -169,7 +170,7 @@ fn axis(svg: &mut String, plot: &Plot<'_>) {
                 line(svg, (at, TOP - 4.0), (at, plot.bottom), LINE, "");
                 text(svg, (at, plot.bottom + 14.0), "middle", (10, WEAK), &words);
             }
-            ChartShape::Columns => {
+            ChartShape::Columns | ChartShape::Curves => {
                 line(svg, (plot.left, at), (plot.right, at), LINE, "");
                 text(svg, (plot.left - 6.0, at + 3.5), "end", (10, WEAK), &words);
             }
@@ -183,6 +184,11 @@ fn axis(svg: &mut String, plot: &Plot<'_>) {
             text(svg, below, "middle", (11, INK), &chart.category);
             let beside = (plot.left - 6.0, TOP - 8.0);
             text(svg, beside, "end", (11, INK), &chart.axis.words());
+        }
+        ChartShape::Curves => {
+            text(svg, below, "middle", (11, INK), &chart.category);
+            let above = (16.0, TOP - 12.0);
+            text(svg, above, "start", (11, INK), &chart.axis.words());
         }
     }
 }
@@ -200,7 +206,7 @@ fn reference(svg: &mut String, plot: &Plot<'_>) {
             let at = at.clamp(plot.left + 40.0, plot.right - 40.0);
             text(svg, (at, TOP - 7.0), "middle", (10, WEAK), &words);
         }
-        ChartShape::Columns => {
+        ChartShape::Columns | ChartShape::Curves => {
             line(svg, (plot.left, at), (plot.right, at), WEAK, dashed);
             text(svg, (plot.right, at - 4.0), "end", (10, WEAK), name);
         }
@@ -242,7 +248,7 @@ fn rows(svg: &mut String, plot: &Plot<'_>) {
                     )
                     .ok();
                 }
-                Mark::Point => {
+                Mark::Point | Mark::Band => {
                     let x = plot.at(value.value);
                     writeln!(
                         svg,
@@ -311,6 +317,81 @@ fn columns(svg: &mut String, plot: &Plot<'_>) {
     );
 }
 
+/// Bands first, so that they hide no line.
+fn curves(svg: &mut String, plot: &Plot<'_>) {
+    let chart = plot.chart;
+    let steps = chart.categories.len().saturating_sub(1).max(1) as f64;
+    let room = 20.0;
+    let across = plot.right - plot.left - 2.0 * room;
+    let at = |step: usize| plot.left + room + across * step as f64 / steps;
+    let every = (46.0 * steps / across).ceil().max(1.0) as usize;
+    for (step, category) in chart.categories.iter().enumerate().step_by(every) {
+        let below = (at(step), plot.bottom + 14.0);
+        text(svg, below, "middle", (10, WEAK), category);
+    }
+    let coloured: Vec<_> = chart.series.iter().zip(COLOURS).collect();
+    let bands = coloured.iter().filter(|(one, _)| one.mark == Mark::Band);
+    let lines = coloured.iter().filter(|(one, _)| one.mark != Mark::Band);
+    for (series, colour) in bands.chain(lines) {
+        let known: Vec<(usize, ChartValue)> = series
+            .values
+            .iter()
+            .enumerate()
+            .filter_map(|(step, value)| Some((step, (*value)?)))
+            .collect();
+        let is_band = series.mark == Mark::Band;
+        if is_band {
+            let edge = |end: usize| {
+                let ends = known.iter();
+                ends.map(move |(step, one)| {
+                    (at(*step), one.interval.unwrap_or([one.value; 2])[end])
+                })
+            };
+            let outline = edge(0).chain(edge(1).rev());
+            let points = points_of(outline.map(|(x, value)| (x, plot.at(value))));
+            let fill = "fill-opacity=\"0.18\"";
+            writeln!(
+                svg,
+                "<polygon points=\"{points}\" fill=\"{colour}\" {fill}/>"
+            )
+            .ok();
+        }
+        let points = points_of(
+            known
+                .iter()
+                .map(|(step, one)| (at(*step), plot.at(one.value))),
+        );
+        let dashed = if is_band {
+            " stroke-dasharray=\"5 3\""
+        } else {
+            ""
+        };
+        writeln!(
+            svg,
+            "<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\" \
+             stroke-width=\"2\"{dashed}/>"
+        )
+        .ok();
+        for (step, value) in &known {
+            let category = chart.categories.get(*step).map_or("", String::as_str);
+            hint(svg, category, &series.name, value);
+            writeln!(
+                svg,
+                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"{}\" fill=\"{colour}\"/></g>",
+                at(*step),
+                plot.at(value.value),
+                if is_band { 2 } else { 4 }
+            )
+            .ok();
+        }
+    }
+}
+
+fn points_of(points: impl Iterator<Item = (f64, f64)>) -> String {
+    let each = points.map(|(x, y)| format!("{x:.1},{y:.1}"));
+    each.collect::<Vec<_>>().join(" ")
+}
+
 /// Begins a group that says under the pointer what its mark is.
 fn hint(svg: &mut String, category: &str, series: &str, value: &ChartValue) {
     let words = value.said(category, series);
@@ -322,7 +403,7 @@ mod tests {
     use super::*;
     use crate::views::{Axis, Series};
 
-    pub(in super::super) fn chart(shape: ChartShape) -> Chart {
+    fn chart(shape: ChartShape) -> Chart {
         let value = |value: f64| {
             Some(ChartValue {
                 value,
@@ -359,7 +440,7 @@ mod tests {
 
     #[test]
     fn it_is_xml_and_holds_each_value() {
-        for shape in [ChartShape::Rows, ChartShape::Columns] {
+        for shape in [ChartShape::Rows, ChartShape::Columns, ChartShape::Curves] {
             let svg = file(&chart(shape));
             let tree = resvg::usvg::roxmltree::Document::parse(&svg).unwrap();
             let words: Vec<&str> = tree.descendants().filter_map(|node| node.text()).collect();
@@ -378,6 +459,39 @@ mod tests {
             let marks = tree.descendants().filter(|node| node.has_tag_name("g"));
             assert_eq!(marks.count(), 3);
         }
+    }
+
+    #[test]
+    fn a_band_reaches_from_the_least_to_the_largest() {
+        let mut chart = chart(ChartShape::Curves);
+        chart.series[0].mark = Mark::Band;
+        let svg = file(&chart);
+        let tree = resvg::usvg::roxmltree::Document::parse(&svg).unwrap();
+        let of = |tag: &str| -> Vec<Vec<f64>> {
+            let nodes = tree.descendants().filter(|node| node.has_tag_name(tag));
+            nodes
+                .map(|node| {
+                    let points = node.attribute("points").unwrap().split_whitespace();
+                    points
+                        .map(|point| point.split_once(',').unwrap().1.parse().unwrap())
+                        .collect()
+                })
+                .collect()
+        };
+        let plot = Plot::new(&chart);
+        let heights = |values: &[f64]| -> Vec<f64> {
+            let each = values
+                .iter()
+                .map(|&value| (plot.at(value) * 10.0).round() / 10.0);
+            each.collect()
+        };
+        let outline = heights(&[0.7125, 0.525, 0.675, 0.8625]);
+        assert_eq!(of("polygon"), [outline]);
+        // The mean of the band, then the one point of the other series.
+        assert_eq!(
+            of("polyline"),
+            [heights(&[0.8125, 0.625]), heights(&[0.9375])]
+        );
     }
 
     #[test]

@@ -6,24 +6,24 @@ use image::{ImageFormat, RgbaImage};
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
 
-use super::svg;
+use crate::chart_svg;
 use crate::error::{EngineError, Result};
 use crate::views::Chart;
 
 /// IBM Plex Sans, unmodified; SIL Open Font License 1.1.
-const SANS: &[u8] = include_bytes!("../../../../assets/fonts/IBMPlexSans.ttf");
+const SANS: &[u8] = include_bytes!("../../../assets/fonts/IBMPlexSans.ttf");
 /// Pixels per unit of the SVG, so that it is sharp in print.
 const SCALE: f32 = 2.0;
 
 /// The bytes of the file.
-pub(super) fn of(chart: &Chart) -> Result<Vec<u8>> {
+pub(crate) fn of(chart: &Chart) -> Result<Vec<u8>> {
     let failed = |what: String| EngineError::other(format!("chart {}: {what}", chart.id));
     let mut options = Options {
         font_family: "IBM Plex Sans".to_owned(),
         ..Options::default()
     };
     options.fontdb_mut().load_font_data(SANS.to_vec());
-    let tree = Tree::from_str(&svg::file(chart), &options)
+    let tree = Tree::from_str(&chart_svg::file(chart), &options)
         .map_err(|error| failed(format!("cannot be drawn ({error})")))?;
     let size = tree.size();
     let (width, height) = (
