@@ -21,6 +21,7 @@ mod display;
 mod facts;
 mod frame_header;
 mod identity;
+mod jpeg_grey;
 mod jpeg_ls;
 mod jpeg_ls_bits;
 mod jpeg_ls_header;
