@@ -30,13 +30,12 @@ pub(super) fn decode(frame: &[u8]) -> Option<Vec<u8>> {
         rest = after.get(length..)?;
         match marker {
             0xc0 | 0xc1 => header.take_frame(body)?,
-            // Progressive, lossless, arithmetic: not here.
-            0xc2 | 0xc3 | 0xc5..=0xc7 | 0xc9..=0xcf => return None,
+            // Progressive, lossless, arithmetic: not here. Or the end, without a scan.
+            0xc2 | 0xc3 | 0xc5..=0xc7 | 0xc9..=0xcf | 0xd9 => return None,
             0xc4 => header.take_codes(body)?,
             0xdb => header.take_steps(body)?,
             0xdd => header.restart = usize::from(u16_at(body, 0)?),
             0xda => return header.decode_scan(body, rest),
-            0xd9 => return None,
             _ => {}
         }
     }
@@ -344,6 +343,8 @@ fn pixels_of(mut block: [i64; 64]) -> [u8; 64] {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     /// A film of `width × height` whose blocks have the levels that `levels` gives, one DC code each.
@@ -391,8 +392,7 @@ mod tests {
             } else {
                 difference
             };
-            bits.push('0');
-            bits.push_str(&format!("{coded:08b}0"));
+            write!(bits, "0{coded:08b}0").unwrap();
         }
         flush(&mut bits, &mut file);
         file.extend([0xff, 0xd9]);
@@ -440,7 +440,7 @@ mod tests {
             let mut block = [0_i64; 64];
             for value in &mut block {
                 seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                *value = ((seed >> 33) % 41) as i64 - 20;
+                *value = ((seed >> 33) % 41).cast_signed() - 20;
             }
             let wave = |x: usize, u: usize| -> f64 {
                 let scale = if u == 0 { 0.125_f64.sqrt() } else { 0.5 };

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::film::{default_window, load_film, load_film_with_facts};
 use crate::resize::shrink;
-use crate::test_data::{sha256, shared_data};
+use crate::test_data::{sha256, shared_data, synthetic};
 
 fn expectations(folder: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(folder.join("expected.json")).unwrap();
@@ -275,34 +275,6 @@ fn real_files_cut_anywhere_are_refused() {
     }
 }
 
-/// An explicit little endian file of one row, built by hand.
-fn synthetic(extra: &[(u16, u16, &[u8; 2], Vec<u8>)], bits: [u16; 4], pixels: &[u8]) -> Vec<u8> {
-    let mut elements: Vec<(u16, u16, &[u8; 2], Vec<u8>)> = vec![
-        (0x0008, 0x0060, b"CS", b"DX".to_vec()),
-        (0x0028, 0x0002, b"US", vec![1, 0]),
-        (0x0028, 0x0010, b"US", vec![1, 0]),
-        (0x0028, 0x0011, b"US", vec![4, 0]),
-    ];
-    for (i, value) in bits.into_iter().enumerate() {
-        let tag = 0x0100 + i as u16;
-        elements.push((0x0028, tag, b"US", value.to_le_bytes().to_vec()));
-    }
-    elements.extend_from_slice(extra);
-    elements.sort_by_key(|element| (element.0, element.1));
-    let mut bytes = Vec::new();
-    for (group, element, kind, value) in elements {
-        bytes.extend_from_slice(&group.to_le_bytes());
-        bytes.extend_from_slice(&element.to_le_bytes());
-        bytes.extend_from_slice(kind);
-        bytes.extend_from_slice(&(value.len() as u16).to_le_bytes());
-        bytes.extend_from_slice(&value);
-    }
-    bytes.extend_from_slice(&[0xe0, 0x7f, 0x10, 0, b'O', b'W', 0, 0]);
-    bytes.extend_from_slice(&(pixels.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(pixels);
-    bytes
-}
-
 fn film_of(bytes: &[u8]) -> schema::Film {
     decode(bytes, Path::new("made.dcm")).unwrap().film
 }
@@ -463,4 +435,24 @@ fn no_prefix_of_a_file_panics() {
         let cut = decode_object(&whole[..length], Path::new("cut.dcm"));
         assert!(cut.is_err(), "{length} bytes were taken for a whole file");
     }
+}
+
+#[test]
+fn text_in_the_pixels_is_said_on_the_film() {
+    let film = |extra: &[(u16, u16, &[u8; 2], Vec<u8>)]| {
+        let mut all: Vec<(u16, u16, &[u8; 2], Vec<u8>)> =
+            vec![(0x0028, 0x0004, b"CS", b"MONOCHROME2 ".to_vec())];
+        all.extend_from_slice(extra);
+        film_of(&synthetic(&all, [16, 16, 15, 0], &[1, 0, 2, 0, 3, 0, 4, 0]))
+    };
+    let burned = film(&[(0x0028, 0x0301, b"CS", b"YES ".to_vec())]);
+    assert_eq!(burned.badges, ["text burned in: may name the patient"]);
+    let class = b"1.2.840.10008.5.1.4.1.1.7\0".to_vec();
+    let capture = film(&[(0x0008, 0x0016, b"UI", class)]);
+    assert_eq!(
+        capture.badges,
+        ["secondary capture: may have text burned in"]
+    );
+    let clean = film(&[(0x0028, 0x0301, b"CS", b"NO".to_vec())]);
+    assert!(clean.badges.is_empty());
 }
