@@ -3,6 +3,7 @@
 mod ablation;
 mod concepts;
 mod explanations;
+mod film_picture;
 mod gallery;
 mod imports;
 mod items;
@@ -10,6 +11,7 @@ mod models;
 mod preferences;
 mod report;
 mod review;
+mod studies;
 mod training;
 
 use std::sync::Arc;
@@ -37,6 +39,7 @@ pub use explanations::{
     ControlView, DetectionView, ExplanationsView, PassageView, ScoreEvidenceView,
     ScoreSettingsView, ScoreTotalsView, ScoredFeatureView, TestedPassageView,
 };
+pub use film_picture::{FilmBox, FilmColours, FilmLine, FilmPicture};
 pub use gallery::{
     BestAssociation, FeatureCard, FeaturePlot, FeaturePoints, FeatureQuery, FeatureSort,
     GalleryFacets, NestedView, PlotArea,
@@ -58,6 +61,7 @@ pub use review::{
     RepeatAgreement, ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress,
     TextFigures, TrapFigures,
 };
+pub use studies::FurtherFilmView;
 pub use training::{
     DeadForecast, DiskForecast, Forecast, MemoryForecast, RowForecast, RunFigures, RunRequest,
     RunState, RunView, TimeForecast, TrainingCurve,
@@ -240,6 +244,8 @@ pub enum PathPurpose {
     ChartSvg,
     /// A file that a chart is written into as PNG.
     ChartPng,
+    /// A file that a film is written into as PNG.
+    FilmPng,
 }
 
 /// A dataset in a list.
@@ -438,6 +444,8 @@ pub struct SampleView {
     pub findings: Option<Vec<String>>,
     /// Findings marked on the film.
     pub boxes: Vec<FindingBox>,
+    /// Films that hang beside it: other views, then earlier studies, the latest first.
+    pub further: Vec<FurtherFilmView>,
     /// History, oldest first, held-out items included.
     pub items: Vec<ItemView>,
     /// How many of the last items are held out.

@@ -23,10 +23,11 @@ use crate::screens::start::card;
 use crate::screens::steer::all_users::AllUsers;
 use crate::screens::steer::bias::BiasSweep;
 use crate::tokens;
+use crate::widgets::example::{self, FilmPlace};
 use crate::widgets::film_viewer::FilmViewer;
 use crate::widgets::located_report::ReportFilm;
 use crate::widgets::split::{Edge, Extent, split_ui};
-use crate::widgets::{example, notice, number};
+use crate::widgets::{notice, number};
 
 /// Most features at once.
 const MAX_FEATURES: usize = 8;
@@ -519,7 +520,7 @@ fn sample_card_ui(ctx: &AppContext<'_>, ui: &mut Ui, dataset: &str, record: &Sam
     if let Some(size) = record.film_size {
         let side = ui.available_width().min(176.0);
         let (rect, response) = ui.allocate_exact_size(Vec2::splat(side), egui::Sense::hover());
-        example::paint_film(ctx, ui, rect, (dataset, record.sample), size);
+        example::paint_film(ctx, ui, rect, FilmPlace::own(dataset, record.sample), size);
         notice::film_text(
             ui.painter(),
             rect,
