@@ -376,3 +376,47 @@ fn rows_of_a_study_hang_together_and_boxes_find_their_film() {
             .contains("further")
     );
 }
+
+#[test]
+fn the_indiana_table_ties_frontal_and_lateral_projections() {
+    let Some(reports) = shared_data("radiology/iu-reports") else {
+        return;
+    };
+    let text = std::fs::read_to_string(reports.join("indiana_projections.csv")).unwrap();
+    let lines: Vec<&str> = text.lines().take(401).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("projections.csv");
+    std::fs::write(&table, lines.join("\n")).unwrap();
+    let mut studies: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
+    for (n, line) in lines.iter().enumerate().skip(1) {
+        let cells: Vec<&str> = line.split(',').collect();
+        // Every film has pixels of its own: copies are left out.
+        let shade = [(n / 200) as u8, (n % 200) as u8];
+        GrayImage::from_fn(4, 2, |x, _| image::Luma([shade[x as usize % 2]]))
+            .save(folder.path().join(cells[1]))
+            .unwrap();
+        let counts = studies.entry(cells[0]).or_default();
+        counts[usize::from(cells[2] == "Lateral")] += 1;
+    }
+    let source = RadiographSource {
+        images: folder.path().to_owned(),
+        table: Some(table),
+        ..RadiographSource::default()
+    };
+    let plan = import(&source).unwrap();
+    assert_eq!(plan.manifest.skipped, []);
+    let samples = |[frontal, lateral]: &[usize; 2]| if *frontal > 0 { *frontal } else { *lateral };
+    let beside = |[frontal, lateral]: &[usize; 2]| frontal * lateral;
+    let expected: usize = studies.values().map(samples).sum();
+    assert_eq!(plan.records.len(), expected);
+    let expected: usize = studies.values().map(beside).sum();
+    let found = plan.records.iter().map(|record| record.further.len());
+    assert_eq!(found.sum::<usize>(), expected);
+    assert!(expected > 150, "{expected}");
+    let laterals = plan.records.iter().flat_map(|record| &record.further);
+    assert!(
+        laterals
+            .into_iter()
+            .all(|film| film.role == FilmRole::Lateral)
+    );
+}
