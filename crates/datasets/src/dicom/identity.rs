@@ -104,15 +104,10 @@ pub(crate) enum BurnedIn {
 }
 
 impl BurnedIn {
-    /// What every view and every page says beside the film.
+    /// What every view and every page says beside the film. Captures that do not say are told of at
+    /// the import only: whole collections are of that kind.
     pub(super) fn badge(self) -> Option<String> {
-        match self {
-            Self::NotStated => None,
-            Self::CaptureWithoutStatement => {
-                Some("secondary capture: may have text burned in".to_owned())
-            }
-            Self::Yes => Some("text burned in: may name the patient".to_owned()),
-        }
+        (self == Self::Yes).then(|| "text burned in: may name the patient".to_owned())
     }
 }
 

@@ -447,12 +447,6 @@ fn text_in_the_pixels_is_said_on_the_film() {
     };
     let burned = film(&[(0x0028, 0x0301, b"CS", b"YES ".to_vec())]);
     assert_eq!(burned.badges, ["text burned in: may name the patient"]);
-    let class = b"1.2.840.10008.5.1.4.1.1.7\0".to_vec();
-    let capture = film(&[(0x0008, 0x0016, b"UI", class)]);
-    assert_eq!(
-        capture.badges,
-        ["secondary capture: may have text burned in"]
-    );
     let clean = film(&[(0x0028, 0x0301, b"CS", b"NO".to_vec())]);
     assert!(clean.badges.is_empty());
 }

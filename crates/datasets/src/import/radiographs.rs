@@ -381,7 +381,10 @@ impl Draft {
     fn warn_about_patients(&mut self, rows: Option<&Rows>) {
         let own = "each film counts as a patient of its own, so the same patient may be in two \
                    splits";
-        let named = self.records.iter().any(|record| record.group != record.id);
+        let named = self
+            .records
+            .iter()
+            .any(|record| record.group != record.id && record.group.starts_with("patient "));
         match rows {
             None if !named => self.warnings.push(format!("no table: {own}")),
             Some(rows) if rows.columns.get(Role::Patient).is_none() => {
