@@ -169,6 +169,9 @@ pub(crate) fn sample(view: &SampleView) -> String {
     if let Some(findings) = &view.findings {
         lines += &format!("Findings: {}\n", or_none(findings));
     }
+    for film in &view.further {
+        lines += &format!("{}: {}\n", film.title(), film.id);
+    }
     for item in &view.items {
         lines += &format!("  {}  {}\n", item.id, item.title);
     }

@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use engine::views::{DatasetView, DictionaryView, JobView, ProjectView, Revision, RunView};
+use engine::views::{
+    DatasetView, DictionaryView, FilmPicture, JobView, ProjectView, Revision, RunView,
+};
 
 use crate::app_context::{AppContext, CardCache, Look};
 use crate::backend::Backend;
@@ -90,6 +92,8 @@ pub struct App {
     palette: Palette,
     drops: drops::Drops,
     keys_shown: bool,
+    /// The film that is to be written once its file is named.
+    picture: Option<Box<FilmPicture>>,
     start_at: Option<StartAt>,
     screenshot: Option<PendingScreenshot>,
     /// Where one was when that was last kept, and when.
@@ -146,6 +150,7 @@ impl App {
             palette: Palette::default(),
             drops: drops::Drops::default(),
             keys_shown: false,
+            picture: None,
             start_at: Some(options.start),
             screenshot: options.screenshot.map(|sink| PendingScreenshot {
                 sink: Some(sink),

@@ -4,6 +4,7 @@ mod evaluations;
 mod gallery;
 mod notification;
 mod steering;
+mod studies;
 mod surroundings;
 
 use std::path::Path;
@@ -24,6 +25,7 @@ pub use evaluations::Evaluations;
 pub use gallery::Galleries;
 pub(crate) use notification::CAN_SHOW;
 pub use steering::Steering;
+pub use studies::Studies;
 pub use surroundings::Surroundings;
 
 /// An answer, or one sentence for the user.
@@ -39,7 +41,7 @@ pub type Answer<T> = Result<T, String>;
     clippy::missing_errors_doc,
     reason = "each method is documented where it is implemented"
 )]
-pub trait Backend: Evaluations + Galleries + Steering + Surroundings {
+pub trait Backend: Evaluations + Galleries + Steering + Studies + Surroundings {
     fn poll(&self) -> Vec<Event>;
     fn revision(&self) -> Revision;
     fn jobs(&self) -> Vec<JobView>;
@@ -540,5 +542,7 @@ fn dialog(purpose: PathPurpose) -> Option<std::path::PathBuf> {
         PathPurpose::ReportTable => save_as(dialog, "report", "csv"),
         PathPurpose::ChartSvg => save_as(dialog, "chart", "svg"),
         PathPurpose::ChartPng => save_as(dialog, "chart", "png"),
+        // Not the sample's name: a file's name may be a patient's.
+        PathPurpose::FilmPng => save_as(dialog, "film", "png"),
     }
 }

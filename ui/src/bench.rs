@@ -20,6 +20,7 @@ mod readers;
 mod recommenders;
 mod review;
 mod steering;
+mod studies;
 mod surroundings;
 mod sweep;
 mod training;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use engine::views::{
-    AblationRequest, AddRecommenderRequest, Arrival, DebiasRequest, DetectionTest, HistoryRequest,
-    ImportRequest, PathPurpose, Preferences, QueueRequest, ReportPart, ReviewAnswer, ReviewDraft,
-    RunRequest, SavedChange, SteerRequest, SteeringExport, SweepRequest,
+    AblationRequest, AddRecommenderRequest, Arrival, DebiasRequest, DetectionTest, FilmPicture,
+    HistoryRequest, ImportRequest, PathPurpose, Preferences, QueueRequest, ReportPart,
+    ReviewAnswer, ReviewDraft, RunRequest, SavedChange, SteerRequest, SteeringExport, SweepRequest,
 };
 use engine::{
     ConceptRequest, EvaluateRequest, ExplainRequest, TraceRequest, TrainRecommenderRequest,
@@ -192,6 +192,9 @@ pub(crate) enum Command {
     ToggleAlone,
     ToggleHeatmap,
     ToggleSmooth,
+    ToggleContours,
+    /// Writes a film into a file that the user names.
+    SaveFilm(Box<FilmPicture>),
     SetHeat(HeatStyle),
     ShowKeys,
     Undo,
@@ -303,6 +306,7 @@ pub(crate) fn command_of(action: Action) -> Option<Command> {
         Action::Redo => Command::Redo,
         Action::ShowHeatmap => Command::ToggleHeatmap,
         Action::Smooth => Command::ToggleSmooth,
+        Action::Contours => Command::ToggleContours,
         Action::Sheet => Command::ShowKeys,
         Action::NextFeature => Command::NextFeature,
         Action::PreviousFeature => Command::PreviousFeature,

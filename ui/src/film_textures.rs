@@ -10,6 +10,8 @@ use engine::views::{FilmPixels, FilmSize, FilmState, PictureState};
 use crate::backend::Backend;
 use crate::tokens;
 use crate::widgets::colour_map;
+use crate::widgets::contours::{self, Contour};
+use crate::widgets::example::FilmPlace;
 
 /// Most bytes of textures kept.
 const MAX_BYTES: usize = 192 << 20;
@@ -30,6 +32,20 @@ pub(crate) enum Thumbnail {
     Failed,
 }
 
+/// In which manner a heatmap is drawn.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
+pub(crate) enum HeatDrawing {
+    /// Colours, bilinear between patch centres.
+    #[default]
+    Smooth,
+    /// Colours, one a patch.
+    Raw,
+    /// Lines of equal activation.
+    Contours,
+}
+
 /// How heatmaps are drawn, everywhere at once.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
@@ -38,8 +54,8 @@ pub(crate) struct HeatStyle {
     pub(crate) shown: bool,
     /// Alpha of the maximum, `0..=1`.
     pub(crate) opacity: f32,
-    /// Bilinear between patch centres; raw patches otherwise.
-    pub(crate) smooth: bool,
+    /// In which manner.
+    pub(crate) drawing: HeatDrawing,
     /// H is held down: hide for now.
     #[serde(skip)]
     pub(crate) held: bool,
@@ -50,18 +66,30 @@ impl Default for HeatStyle {
         Self {
             shown: true,
             opacity: 0.75,
-            smooth: true,
+            drawing: HeatDrawing::Smooth,
             held: false,
         }
     }
 }
 
 impl HeatStyle {
+    /// Draws in this manner, or, if it is so already, in the other one.
+    pub(crate) fn toggle(&mut self, drawing: HeatDrawing) {
+        self.drawing = match drawing {
+            other if self.drawing != other => other,
+            HeatDrawing::Smooth => HeatDrawing::Raw,
+            HeatDrawing::Raw | HeatDrawing::Contours => HeatDrawing::Smooth,
+        };
+    }
+
     /// Whether to draw a heatmap now.
     pub(crate) fn visible(self) -> bool {
         self.shown && !self.held
     }
 }
+
+/// Dataset, sample and number of a film.
+type FilmKey = (Arc<str>, u32, u32);
 
 /// Identifies the heatmap of one feature on one sample.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -70,7 +98,15 @@ struct HeatKey {
     heat: usize,
     maximum: u32,
     opacity: u32,
-    smooth: bool,
+    drawing: HeatDrawing,
+}
+
+/// Lines of a heatmap, made once.
+struct Lines {
+    drawn: Arc<Vec<Contour>>,
+    used: u64,
+    /// Keeps the address in the key from being given to another heatmap.
+    _heat: Arc<Vec<f32>>,
 }
 
 struct Entry {
@@ -82,9 +118,11 @@ struct Entry {
 
 #[derive(Default)]
 struct Inner {
-    films: HashMap<(Arc<str>, u32), Entry>,
+    films: HashMap<FilmKey, Entry>,
     heats: HashMap<HeatKey, Entry>,
-    failed: HashSet<(Arc<str>, u32)>,
+    /// By address of the activations, columns and maximum.
+    lines: HashMap<(usize, usize, u32), Lines>,
+    failed: HashSet<FilmKey>,
     /// Pictures of items, by path; `None` for one that cannot be read.
     pictures: HashMap<Arc<str>, Option<Entry>>,
     names: Vec<Arc<str>>,
@@ -134,11 +172,10 @@ impl FilmTextures {
         &self,
         ctx: &egui::Context,
         backend: &dyn Backend,
-        dataset: &str,
-        sample: u32,
+        place: FilmPlace<'_>,
     ) -> Thumbnail {
         let mut inner = self.0.borrow_mut();
-        let key = (inner.name(dataset), sample);
+        let key = (inner.name(place.dataset), place.sample, place.film);
         let frame = inner.frame;
         if let Some(entry) = inner.films.get_mut(&key) {
             entry.used = frame;
@@ -152,7 +189,7 @@ impl FilmTextures {
             inner.loading += 1;
             return Thumbnail::Loading;
         }
-        match backend.film(dataset, sample, FilmSize::Thumbnail) {
+        match place.read(backend, FilmSize::Thumbnail) {
             FilmState::Loading => {
                 inner.loading += 1;
                 Thumbnail::Loading
@@ -240,19 +277,23 @@ impl FilmTextures {
             heat: Arc::as_ptr(heat).addr(),
             maximum: maximum.to_bits(),
             opacity: style.opacity.to_bits(),
-            smooth: style.smooth,
+            drawing: style.drawing,
         };
         let frame = inner.frame;
         if let Some(entry) = inner.heats.get_mut(&key) {
             entry.used = frame;
             return Some(entry.texture.clone());
         }
-        let image = heat_image(heat, columns, maximum, style.opacity);
-        inner.bytes += image.pixels.len() * 4;
-        let options = if style.smooth {
-            TextureOptions::LINEAR
+        let image = if style.drawing == HeatDrawing::Contours {
+            contours::image(heat, columns, maximum, style.opacity)
         } else {
+            heat_image(heat, columns, maximum, style.opacity)
+        };
+        inner.bytes += image.pixels.len() * 4;
+        let options = if style.drawing == HeatDrawing::Raw {
             TextureOptions::NEAREST
+        } else {
+            TextureOptions::LINEAR
         };
         let texture = ctx.load_texture("heatmap", image, options);
         let entry = Entry {
@@ -262,6 +303,31 @@ impl FilmTextures {
         };
         inner.heats.insert(key, entry);
         Some(texture)
+    }
+
+    /// The lines of equal activation of `heat` on one scale.
+    pub(crate) fn contours(
+        &self,
+        heat: &Arc<Vec<f32>>,
+        columns: usize,
+        maximum: f32,
+    ) -> Arc<Vec<Contour>> {
+        let mut inner = self.0.borrow_mut();
+        let frame = inner.frame;
+        let key = (Arc::as_ptr(heat).addr(), columns, maximum.to_bits());
+        if let Some(known) = inner.lines.get_mut(&key) {
+            known.used = frame;
+            return Arc::clone(&known.drawn);
+        }
+        inner.lines.retain(|_, lines| lines.used + 1 >= frame);
+        let lines = Arc::new(contours::contours(heat, columns, maximum));
+        let entry = Lines {
+            drawn: Arc::clone(&lines),
+            used: frame,
+            _heat: Arc::clone(heat),
+        };
+        inner.lines.insert(key, entry);
+        lines
     }
 }
 
@@ -344,7 +410,18 @@ mod tests {
         let heat = Arc::new(vec![0.0, 1.0]);
         let first = textures.heatmap(&ctx, &heat, 2, 1.0, HeatStyle::default());
         let second = textures.heatmap(&ctx, &heat, 2, 1.0, HeatStyle::default());
-        assert_eq!(first.map(|t| t.id()), second.map(|t| t.id()));
+        assert_eq!(
+            first.as_ref().map(TextureHandle::id),
+            second.map(|t| t.id())
+        );
+        let style = HeatStyle {
+            drawing: HeatDrawing::Contours,
+            ..HeatStyle::default()
+        };
+        let lines = textures.heatmap(&ctx, &heat, 2, 1.0, style);
+        assert_ne!(first.map(|t| t.id()), lines.map(|t| t.id()));
+        let lines = textures.contours(&heat, 2, 1.0);
+        assert!(Arc::ptr_eq(&lines, &textures.contours(&heat, 2, 1.0)));
         assert!(
             textures
                 .heatmap(&ctx, &heat, 3, 1.0, HeatStyle::default())

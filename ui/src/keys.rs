@@ -113,6 +113,7 @@ actions! {
     HideHeatmap: "hide-heatmap", Everywhere, "H", "Hide heatmaps while held";
     ShowHeatmap: "show-heatmap", Everywhere, "Shift+H", "Show or hide heatmaps";
     Smooth: "smooth", Everywhere, "G", "Heatmap raw or smooth";
+    Contours: "contours", Everywhere, "C", "Heatmap as contours";
     LessOpacity: "less-opacity", Everywhere, "[", "Fainter heatmap";
     MoreOpacity: "more-opacity", Everywhere, "]", "Stronger heatmap";
     Sheet: "sheet", Everywhere, "?", "Keys and words";
@@ -129,6 +130,9 @@ actions! {
     Blind: "blind", Queue, "B", "Blind: hide the proposal";
     Invert: "invert", Film, "I", "Invert";
     Fit: "fit", Film, "0", "Fit the film (Escape and double click too)";
+    Lateral: "lateral", Film, "L", "Show or hide lateral films of the study";
+    Prior: "prior", Film, "P", "Show or hide earlier films of the patient";
+    NextFilm: "next-film", Film, "O", "Keys for the next film of the study";
     Preset1: "preset-1", Film, "Shift+1", "First window preset";
     Preset2: "preset-2", Film, "Shift+2", "Second window preset";
     Preset3: "preset-3", Film, "Shift+3", "Third window preset";

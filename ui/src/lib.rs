@@ -20,7 +20,7 @@ mod widgets;
 mod words;
 
 pub use app::App;
-pub use backend::{Backend, Evaluations, Galleries, Surroundings};
+pub use backend::{Backend, Evaluations, Galleries, Steering, Studies, Surroundings};
 pub use commands::Screen;
 pub use options::{Options, Screenshot, ScreenshotSink, StartAt, Waker};
 

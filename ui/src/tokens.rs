@@ -106,6 +106,10 @@ pub(crate) const FILM_TEXT: Color32 = Color32::from_rgb(225, 225, 228);
 pub(crate) const FILM_TEXT_BACKGROUND: Color32 = Color32::from_rgba_premultiplied(0, 0, 0, 170);
 /// Frame of a marked finding on a radiograph.
 pub(crate) const FINDING_BOX: Color32 = Color32::from_rgb(120, 220, 232);
+/// Frame of a finding where the model says that it is.
+pub(crate) const MODEL_BOX: Color32 = Color32::from_rgb(255, 176, 214);
+/// Under lines on a radiograph, so that they are seen on bone too.
+pub(crate) const FILM_LINE_SHADE: Color32 = Color32::from_rgba_premultiplied(0, 0, 0, 150);
 /// Lines between patches at high zoom.
 pub(crate) const PATCH_LINE: Color32 = Color32::from_rgba_premultiplied(60, 60, 60, 60);
 /// Neither tint nor transparency.
@@ -120,6 +124,11 @@ pub(crate) fn of(ui: &egui::Ui) -> &'static Tokens {
     } else {
         &LIGHT
     }
+}
+
+/// Red, green and blue of an opaque colour.
+pub(crate) fn rgb(colour: Color32) -> [u8; 3] {
+    [colour.r(), colour.g(), colour.b()]
 }
 
 /// An opaque colour from its channels; for computed colours only (colour maps, mixes).
@@ -328,7 +337,7 @@ mod tests {
             // What stands behind text on a film lets some of the film through.
             let through = f32::from(255 - FILM_TEXT_BACKGROUND.a()) / 255.0;
             let behind = mix(Color32::BLACK, grey(level), through);
-            for text in [FILM_TEXT, FINDING_BOX] {
+            for text in [FILM_TEXT, FINDING_BOX, MODEL_BOX] {
                 let ratio = contrast(behind, text);
                 assert!(ratio >= 4.5, "{text:?} on a film of {level}: {ratio}");
             }

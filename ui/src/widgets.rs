@@ -3,9 +3,11 @@
 pub(crate) mod chart;
 pub(crate) mod chip;
 pub(crate) mod colour_map;
+pub(crate) mod contours;
 pub(crate) mod example;
 pub(crate) mod film_shade;
 pub(crate) mod film_viewer;
+pub(crate) mod hanging;
 pub(crate) mod histogram;
 pub(crate) mod icon;
 pub(crate) mod item_card;

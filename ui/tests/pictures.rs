@@ -432,3 +432,23 @@ fn pictures_of_the_gallerys_plots() -> Result<(), Box<dyn std::error::Error>> {
     };
     pictures("tested", &tested, &[Act::Click("Show what was tested")])
 }
+
+#[test]
+fn pictures_of_films() -> Result<(), Box<dyn std::error::Error>> {
+    let feature = StartAt {
+        screen: Some(Screen::Feature),
+        dictionary: Some("films".to_owned()),
+        feature: Some(2),
+        ..StartAt::default()
+    };
+    let lines = [Act::Click("Contours"), Act::Click("Marked")];
+    pictures("contours", &feature, &lines)?;
+    let study = StartAt {
+        screen: Some(Screen::Data),
+        dataset: Some("films".to_owned()),
+        sample: Some(3),
+        ..StartAt::default()
+    };
+    pictures("study", &study, &[Act::Press(egui::Key::P)])?;
+    Ok(())
+}

@@ -73,6 +73,7 @@ fn palette_table() -> Vec<(&'static str, Does)> {
         ),
         ("Show or hide heatmaps", Hides("Heatmap")),
         ("Heatmap raw or smooth", Shows("Feature 3")),
+        ("Heatmap as contours", Shows("Feature 3")),
         ("Keys and words", Shows("Copy all keys")),
         ("Next feature", Shows("Feature 4")),
         ("Previous feature", Shows("Feature 2")),

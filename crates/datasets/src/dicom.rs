@@ -21,6 +21,7 @@ mod display;
 mod facts;
 mod frame_header;
 mod identity;
+mod jpeg_grey;
 mod jpeg_ls;
 mod jpeg_ls_bits;
 mod jpeg_ls_header;
@@ -29,6 +30,7 @@ mod structure;
 mod transfer_syntax;
 
 pub use facts::FilmFacts;
+pub(crate) use facts::StudyStated;
 pub(crate) use identity::{BurnedIn, Privacy};
 
 /// Length of the unused bytes before the magic word `DICM`.
@@ -77,6 +79,7 @@ fn decode_object(bytes: &[u8], path: &Path) -> Result<LoadedFilm, FilmError> {
     let facts = FilmFacts::from_object(&object);
     let privacy = identity::Privacy::of(&object);
     let patient = facts::patient_key(&object);
+    let study = facts::study(&object);
     if is_encapsulated(&object) && !has_sequence_end(bytes) {
         return Err(FilmError::content(
             path,
@@ -84,11 +87,13 @@ fn decode_object(bytes: &[u8], path: &Path) -> Result<LoadedFilm, FilmError> {
         ));
     }
     let stored = stored::stored_values(&object, path)?;
-    let film = display::film(&object, &stored, path)?;
+    let mut film = display::film(&object, &stored, path)?;
+    film.badges.extend(privacy.burned_in.badge());
     Ok(LoadedFilm {
         film,
         facts,
         patient,
+        study,
         privacy,
     })
 }

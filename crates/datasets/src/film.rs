@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use image::{DynamicImage, ImageFormat, ImageReader};
 use schema::{Film, Window};
 
-use crate::dicom::{self, FilmFacts, Privacy};
+use crate::dicom::{self, FilmFacts, Privacy, StudyStated};
 use crate::resize::shrink;
 
 /// Largest film that is read, in pixels: far beyond any detector, small enough for memory.
@@ -90,6 +90,8 @@ pub struct LoadedFilm {
     pub facts: FilmFacts,
     /// Stands for the patient a DICOM file names, without naming him: BLAKE3 of the identifier.
     pub(crate) patient: Option<String>,
+    /// Stands for the study a DICOM file belongs to.
+    pub(crate) study: Option<StudyStated>,
     /// What of the file a user should know before it is shared.
     pub(crate) privacy: Privacy,
 }
@@ -127,6 +129,7 @@ pub fn decode_film(bytes: &[u8], path: &Path) -> Result<LoadedFilm, FilmError> {
             film: decode_picture(bytes, format, path)?,
             facts: FilmFacts::default(),
             patient: None,
+            study: None,
             privacy: Privacy::default(),
         }),
         Some(Format::Dicom) => dicom::decode(bytes, path),

@@ -24,6 +24,38 @@ pub(crate) fn shared_data(part: &str) -> Option<PathBuf> {
     None
 }
 
+/// Group, element, representation and value.
+pub(crate) type Element<'a> = (u16, u16, &'a [u8; 2], Vec<u8>);
+
+/// An explicit little endian file of one row, built by hand; `bits` are
+/// those allocated, stored, the high one and the sign.
+pub(crate) fn synthetic(extra: &[Element<'_>], bits: [u16; 4], pixels: &[u8]) -> Vec<u8> {
+    let mut elements: Vec<Element<'_>> = vec![
+        (0x0008, 0x0060, b"CS", b"DX".to_vec()),
+        (0x0028, 0x0002, b"US", vec![1, 0]),
+        (0x0028, 0x0010, b"US", vec![1, 0]),
+        (0x0028, 0x0011, b"US", vec![4, 0]),
+    ];
+    for (i, value) in bits.into_iter().enumerate() {
+        let tag = 0x0100 + i as u16;
+        elements.push((0x0028, tag, b"US", value.to_le_bytes().to_vec()));
+    }
+    elements.extend_from_slice(extra);
+    elements.sort_by_key(|element| (element.0, element.1));
+    let mut bytes = Vec::new();
+    for (group, element, kind, value) in elements {
+        bytes.extend_from_slice(&group.to_le_bytes());
+        bytes.extend_from_slice(&element.to_le_bytes());
+        bytes.extend_from_slice(kind);
+        bytes.extend_from_slice(&(value.len() as u16).to_le_bytes());
+        bytes.extend_from_slice(&value);
+    }
+    bytes.extend_from_slice(&[0xe0, 0x7f, 0x10, 0, b'O', b'W', 0, 0]);
+    bytes.extend_from_slice(&(pixels.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(pixels);
+    bytes
+}
+
 /// SHA-256 in hexadecimal (FIPS 180-4).
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     let primes: Vec<u64> = (2_u64..312)

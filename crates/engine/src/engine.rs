@@ -8,6 +8,7 @@ mod recommenders;
 mod report;
 mod review;
 mod steering;
+mod studies;
 mod surroundings;
 mod training;
 
@@ -332,9 +333,7 @@ impl Engine {
 
     /// A film, from the cache or on its way. Never blocks.
     pub fn film(&self, dataset: &str, sample: u32, size: FilmSize) -> FilmState {
-        self.films.get(dataset, sample, size, || {
-            self.shared.session()?.film_source(dataset, sample)
-        })
+        self.further_film(dataset, sample, 0, size)
     }
 
     /// Reads what an import would bring, as a job; `Event::ImportPreview` follows. Writes nothing.

@@ -23,6 +23,8 @@ const LIMITS: Limits = Limits {
 struct FilmKey {
     dataset: String,
     sample: u32,
+    /// 0 for the sample's own, from 1 for further films of its study.
+    film: u32,
     size: FilmSize,
 }
 
@@ -58,13 +60,14 @@ impl FilmCache {
     pub(crate) fn get(
         &self,
         dataset: &str,
-        sample: u32,
+        (sample, film): (u32, u32),
         size: FilmSize,
         source: impl FnOnce() -> Result<FilmSource>,
     ) -> FilmState {
         let key = FilmKey {
             dataset: dataset.to_owned(),
             sample,
+            film,
             size,
         };
         match self.0.get(key, source) {

@@ -33,6 +33,7 @@ mod explanation_source;
 mod explanations;
 mod export_argilla;
 mod export_features;
+mod film_picture;
 mod films;
 mod forecast;
 mod foreign_sae;

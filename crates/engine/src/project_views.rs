@@ -84,6 +84,7 @@ impl Session {
             report: record.report.clone(),
             findings: record.findings.clone(),
             boxes: record.boxes.clone(),
+            further: record.further.iter().map(Into::into).collect(),
             items: record
                 .items
                 .iter()
@@ -93,13 +94,16 @@ impl Session {
         })
     }
 
-    /// Where the film of a sample is.
-    pub(crate) fn film_source(&self, dataset: &str, sample: u32) -> Result<FilmSource> {
+    /// Where a film of a sample is: its own, number 0, or a further one, from 1.
+    pub(crate) fn film_source(&self, dataset: &str, sample: u32, film: u32) -> Result<FilmSource> {
         let dataset = self.dataset(dataset)?;
         dataset
             .records
             .get(sample as usize)
-            .and_then(|record| record.image.as_ref())
+            .and_then(|record| match film.checked_sub(1) {
+                None => record.image.as_ref(),
+                Some(n) => record.further.get(n as usize).map(|film| &film.image),
+            })
             .map(|image| FilmSource {
                 path: dataset.image_path(image),
                 hash: image.hash.clone(),
@@ -107,8 +111,13 @@ impl Session {
             })
             .ok_or_else(|| {
                 EngineError::request(format!(
-                    "sample {sample} of datasets/{} has no film",
-                    dataset.manifest.name
+                    "sample {sample} of datasets/{} has no film{}",
+                    dataset.manifest.name,
+                    if film == 0 {
+                        String::new()
+                    } else {
+                        format!(" number {film} beside its own")
+                    }
                 ))
             })
     }

@@ -4,6 +4,7 @@ mod ablation;
 mod arrivals;
 mod concepts;
 mod explanations;
+mod film_picture;
 mod gallery;
 mod imports;
 mod items;
@@ -13,6 +14,7 @@ mod report;
 mod review;
 mod search;
 mod steering;
+mod studies;
 mod training;
 
 use std::sync::Arc;
@@ -40,6 +42,7 @@ pub use explanations::{
     ControlView, DetectionView, ExplanationsView, PassageView, ScoreEvidenceView,
     ScoreSettingsView, ScoreTotalsView, ScoredFeatureView, TestedPassageView,
 };
+pub use film_picture::{FilmBox, FilmColours, FilmLine, FilmPicture};
 pub use gallery::{
     BestAssociation, FeatureCard, FeaturePlot, FeaturePoints, FeatureQuery, FeatureSort,
     GalleryFacets, NestedView, PlotArea,
@@ -66,6 +69,7 @@ pub use steering::{
     FindingsEffect, RankingEffect, SavedChange, SteerOutcome, SteerRequest, SteerTicket, SteerView,
     SteeringExport, SteeringPart, SweepPoint, SweepRange, SweepRequest, SweepRun, SweepView,
 };
+pub use studies::FurtherFilmView;
 pub use training::{
     DeadForecast, DiskForecast, Forecast, MemoryForecast, RowForecast, RunFigures, RunRequest,
     RunState, RunView, TimeForecast, TrainingCurve,
@@ -267,6 +271,8 @@ pub enum PathPurpose {
     ChartSvg,
     /// A file that a chart is written into as PNG.
     ChartPng,
+    /// A file that a film is written into as PNG.
+    FilmPng,
 }
 
 /// A dataset in a list.
@@ -465,6 +471,8 @@ pub struct SampleView {
     pub findings: Option<Vec<String>>,
     /// Findings marked on the film.
     pub boxes: Vec<FindingBox>,
+    /// Films that hang beside it: other views, then earlier studies, the latest first.
+    pub further: Vec<FurtherFilmView>,
     /// History, oldest first, held-out items included.
     pub items: Vec<ItemView>,
     /// How many of the last items are held out.

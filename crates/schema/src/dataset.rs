@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::study::FurtherFilm;
+
 /// Which part of a dataset a sample belongs to. Splits never divide a patient or a user,
 /// except in a leave-one-out layout, where the layout's own files decide.
 #[derive(
@@ -174,6 +176,10 @@ pub struct SampleRecord {
     /// The film.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageRef>,
+    /// Films that hang beside it: other views of the study, then frontal films of earlier ones, the
+    /// latest first. Models see `image` alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<FurtherFilm>,
     /// The report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,

@@ -9,6 +9,7 @@ pub mod ids;
 pub mod review;
 pub mod sae_config;
 pub mod steering;
+pub mod study;
 pub mod train_metrics;
 pub mod window;
 
@@ -30,5 +31,6 @@ pub use review::{
 };
 pub use sae_config::{InputScaling, L0Penalty, SaeConfig, SaeOptimiser, SaeRecipe, SaeVariant};
 pub use steering::{PositionScope, SteeringMode, SteeringSpec, StrengthUnit, UnknownScope};
+pub use study::{FilmRole, FurtherFilm};
 pub use train_metrics::{KeptMetric, KeptReport, SaeEvaluation, StepReport};
 pub use window::{VoiFunction, VoiTable, Window};

@@ -19,9 +19,9 @@ pub(crate) enum DatasetCommand {
         /// Table with one row per image.
         #[arg(long)]
         table: Option<PathBuf>,
-        /// Which columns hold what, as part=column with commas. Parts: image, patient, labels,
-        /// label-source, set, report, indication, technique, comparison, findings, impression,
-        /// view, age, sex, licence; usual names are found unasked.
+        /// Which columns hold what, as part=column with commas. Parts: image, patient, study,
+        /// order, labels, label-source, set, report, indication, technique, comparison, findings,
+        /// impression, view, age, sex, licence; usual names are found unasked.
         #[arg(long, default_value = "")]
         columns: String,
         /// Table of radiologists' boxes.

@@ -1,12 +1,15 @@
 //! Changes state: hears the engine, reads keys, runs commands.
 
 use egui::Context;
-use engine::views::{DictionaryView, Event, ExampleKind, FeatureQuery, FeatureSort, JobEnd};
+use engine::views::{
+    DictionaryView, Event, ExampleKind, FeatureQuery, FeatureSort, JobEnd, PathPurpose,
+};
 use schema::{FeatureId, JobId};
 
 use crate::app::{App, AppContext, context};
 use crate::backend::{Answer, Backend};
 use crate::commands::{Command, EvaluationCommand, ReviewCommand, Screen, command_of};
+use crate::film_textures::HeatDrawing;
 use crate::keys::{self, Action, KeyMap, Scope, Shortcut};
 use crate::options::{Screenshot, StartAt};
 use crate::screens::Panel as _;
@@ -76,6 +79,13 @@ impl App {
                 Event::JobEnded(id, JobEnd::Failed(text)) => {
                     self.call_attention(ctx, *id, text);
                     self.toasts.push(Level::Error, text);
+                }
+                Event::PathChosen(PathPurpose::FilmPng, path) => {
+                    if let (Some(picture), Some(file)) = (self.picture.take(), path)
+                        && let Err(problem) = self.backend.save_film(*picture, file)
+                    {
+                        self.toasts.push(Level::Error, &problem);
+                    }
                 }
                 Event::DecisionFailed(text) => self.toasts.push(Level::Error, text),
                 Event::Recognised(paths, arrival) => self.recognised(paths, arrival),
@@ -260,7 +270,13 @@ impl App {
                 self.keep_memory();
             }
             Command::ToggleHeatmap => self.heat.shown = !self.heat.shown,
-            Command::ToggleSmooth => self.heat.smooth = !self.heat.smooth,
+            Command::ToggleSmooth => self.heat.toggle(HeatDrawing::Smooth),
+            Command::SaveFilm(picture) => {
+                self.picture = Some(picture);
+                self.commands
+                    .send(Command::ChoosePath(PathPurpose::FilmPng));
+            }
+            Command::ToggleContours => self.heat.toggle(HeatDrawing::Contours),
             Command::SetHeat(style) => self.heat = style,
             Command::NextFeature => self.step_feature(1),
             Command::PreviousFeature => self.step_feature(-1),

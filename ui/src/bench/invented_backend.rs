@@ -20,7 +20,7 @@ use schema::{
 
 use super::invented::{Invented, N_SAMPLES, SIDE, example, film, items, kind_of, mixed};
 use super::invented_page::datasets;
-use super::{concepts, readers, recommenders};
+use super::{concepts, readers, recommenders, studies};
 use crate::backend::{Answer, Backend};
 
 impl Backend for Invented {
@@ -121,7 +121,8 @@ impl Backend for Invented {
                 ..Report::default()
             }),
             findings: (kind == ExampleKind::Film).then(|| vec!["effusion".to_owned()]),
-            boxes: Vec::new(),
+            boxes: studies::boxes(kind),
+            further: studies::further(kind, sample),
             items: if kind == ExampleKind::History {
                 items(sample, 0.0)
             } else {

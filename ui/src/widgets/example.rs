@@ -1,10 +1,11 @@
 //! One example of a feature, painted small: a film with its heatmap, a snippet, a history.
 
 use egui::{Painter, Pos2, Rect, Ui, Vec2};
-use engine::views::{ExampleContent, ExampleView};
+use engine::views::{ExampleContent, ExampleView, FilmSize, FilmState};
 use schema::PatchGrid;
 
 use crate::app_context::AppContext;
+use crate::backend::Backend;
 use crate::film_textures::Thumbnail;
 use crate::tokens::{self, Tokens};
 use crate::widgets::{item_strip, notice, token_text};
@@ -51,7 +52,8 @@ pub(crate) fn paint(
             grid,
             heat,
         } => {
-            paint_film(ctx, ui, rect, (dataset, example.sample), *size);
+            let place = FilmPlace::own(dataset, example.sample);
+            paint_film(ctx, ui, rect, place, *size);
             if ctx.heat.visible()
                 && let Some(texture) =
                     ctx.films
@@ -77,17 +79,46 @@ pub(crate) fn paint(
     }
 }
 
+/// Which film of a dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FilmPlace<'a> {
+    pub(crate) dataset: &'a str,
+    pub(crate) sample: u32,
+    /// 0 for the sample's own; further films of its study count from 1.
+    pub(crate) film: u32,
+}
+
+impl<'a> FilmPlace<'a> {
+    /// The film that a sample is about.
+    pub(crate) fn own(dataset: &'a str, sample: u32) -> Self {
+        Self {
+            dataset,
+            sample,
+            film: 0,
+        }
+    }
+
+    /// The film as the engine has it now.
+    pub(crate) fn read(self, backend: &dyn Backend, size: FilmSize) -> FilmState {
+        if self.film == 0 {
+            backend.film(self.dataset, self.sample, size)
+        } else {
+            backend.further_film(self.dataset, self.sample, self.film, size)
+        }
+    }
+}
+
 /// Paints the thumbnail of a film into `rect`, in its own shape, on black.
 pub(crate) fn paint_film(
     ctx: &AppContext<'_>,
     ui: &Ui,
     rect: Rect,
-    (dataset, sample): (&str, u32),
+    place: FilmPlace<'_>,
     size: [u32; 2],
 ) {
     let painter = ui.painter();
     painter.rect_filled(rect, 2.0, tokens::FILM_BACKGROUND);
-    match ctx.films.thumbnail(ui.ctx(), ctx.backend, dataset, sample) {
+    match ctx.films.thumbnail(ui.ctx(), ctx.backend, place) {
         Thumbnail::Ready(texture) => {
             painter.image(texture.id(), fit(rect, size), WHOLE, tokens::UNTINTED);
         }

@@ -1,22 +1,31 @@
-//! The large view of a film: window and level, zoom, pan, invert, heatmap, legend, badges.
+//! The large view of a film: window and level, zoom, pan, invert, heatmap, boxes, legend, badges.
 
+mod look;
 mod marks;
+mod notes;
+mod picture;
+mod save;
+mod tools;
+mod windowing;
 
 use std::sync::Arc;
 
 use egui::{
-    Align2, Key, PointerButton, Pos2, Rect, Response, Role, Sense, Stroke, StrokeKind,
-    TextureHandle, TextureOptions, Ui, Vec2, WidgetInfo,
+    Align2, Key, PointerButton, Pos2, Rect, Response, Role, Sense, TextureOptions, Ui, Vec2,
+    WidgetInfo,
 };
-use engine::views::{FilmPixels, FilmSize, FilmState};
-use schema::{FindingBox, PatchGrid, VoiFunction, Window};
+use engine::views::{FilmSize, FilmState};
+use schema::{FindingBox, PatchGrid, Window};
 
+use self::picture::Shown;
+use self::windowing::{drag_pace, drag_window, full_range};
 use crate::app_context::AppContext;
-use crate::commands::Command;
 use crate::keys::{self, Action};
-use crate::tokens::{self, GRID};
-use crate::widgets::film_shade::Part;
-use crate::widgets::{example, film_shade, notice};
+use crate::tokens;
+use crate::widgets::example::{self, FilmPlace};
+use crate::widgets::notice;
+
+pub(crate) use look::Look;
 
 /// Furthest zoom.
 const MAX_ZOOM: f32 = 32.0;
@@ -42,37 +51,29 @@ pub(crate) struct Heat<'a> {
     pub(crate) unit: &'static str,
 }
 
-/// The film to show.
-pub(crate) struct Subject<'a> {
-    pub(crate) dataset: &'a str,
-    pub(crate) sample: u32,
-    pub(crate) name: &'a str,
-    pub(crate) size: [u32; 2],
-    pub(crate) heat: Option<Heat<'a>>,
+/// Who says where a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BoxSource {
+    /// The dataset: its radiologists, or the plan of a phantom.
+    Data,
+    /// The model, in a report with places.
+    Model,
+}
+
+/// Boxes of one source, switched on and off together.
+#[derive(Clone, Copy)]
+pub(crate) struct BoxLayer<'a> {
+    pub(crate) source: BoxSource,
     pub(crate) boxes: &'a [FindingBox],
 }
 
-/// The film as it is on the screen now.
-struct Shown {
-    dataset: String,
-    sample: u32,
-    film: Arc<FilmPixels>,
-    /// The part of the film that is on the screen, no finer than the screen is.
-    texture: TextureHandle,
-    /// What `texture` was made with.
-    made_with: Option<Made>,
-    /// The whole film, small; made when it is needed.
-    small: Option<(TextureHandle, (Window, bool))>,
-}
-
-/// What the texture of a film is made with.
-#[derive(Clone, PartialEq)]
-struct Made {
-    window: Window,
-    inverted: bool,
-    /// Which size of the film.
-    level: usize,
-    part: Part,
+/// The film to show.
+pub(crate) struct Subject<'a> {
+    pub(crate) place: FilmPlace<'a>,
+    pub(crate) name: &'a str,
+    pub(crate) size: [u32; 2],
+    pub(crate) heat: Option<Heat<'a>>,
+    pub(crate) boxes: &'a [BoxLayer<'a>],
 }
 
 /// Whose film keys are for.
@@ -91,7 +92,8 @@ pub(crate) struct FilmViewer {
     /// Whether `window` began as the line that fits a table of the file.
     fitted: bool,
     inverted: bool,
-    boxes_hidden: bool,
+    /// Sources of boxes that are not drawn.
+    hidden: Vec<BoxSource>,
     keyboard: Keyboard,
     zoom: f32,
     pan: Vec2,
@@ -106,7 +108,7 @@ impl Default for FilmViewer {
             window: None,
             fitted: false,
             inverted: false,
-            boxes_hidden: false,
+            hidden: Vec::new(),
             keyboard: Keyboard::Mine,
             zoom: 1.0,
             pan: Vec2::ZERO,
@@ -129,12 +131,21 @@ impl FilmViewer {
         subject: &Subject<'_>,
         tools: impl FnOnce(&mut Ui),
     ) {
-        let problem = self.load(ctx, ui, subject);
         self.tools_ui(ctx, ui, subject, tools);
+        self.film_ui(ctx, ui, subject);
+    }
+
+    /// The film alone, in all the space that is left.
+    pub(crate) fn film_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, subject: &Subject<'_>) {
+        let problem = self.load(ctx, ui, subject);
         let size = ui.available_size().max(Vec2::splat(120.0));
         let (rect, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
         let label = format!("Radiograph {}. {}", subject.name, notice::SAFETY);
         response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));
+        let drawn_over = marks::in_words(ctx, subject, &self.hidden);
+        ui.ctx().accesskit_node_builder(response.id, |node| {
+            node.set_description(drawn_over);
+        });
         self.interact(ui, &response, rect, subject.size);
         if self.keyboard == Keyboard::Mine {
             self.keys(ui);
@@ -155,13 +166,7 @@ impl FilmViewer {
             }
             (_, Some(problem)) => notice::film_text(&painter, rect, Align2::CENTER_CENTER, problem),
             (None, None) => {
-                example::paint_film(
-                    ctx,
-                    ui,
-                    film,
-                    (subject.dataset, subject.sample),
-                    subject.size,
-                );
+                example::paint_film(ctx, ui, film, subject.place, subject.size);
             }
         }
         marks::paint_heat(ctx, ui, rect, film, subject);
@@ -172,9 +177,7 @@ impl FilmViewer {
             let place = example::grid_rect(film, subject.size, &heat.grid);
             marks::paint_patch_lines(&ui.painter_at(rect.intersect(film)), place, &heat.grid);
         }
-        if !self.boxes_hidden {
-            marks::paint_boxes(&painter, film, subject);
-        }
+        marks::paint_boxes(&painter, rect, film, (subject, &self.hidden));
         self.paint_edges(&painter, rect, film);
         self.paint_notes(&painter, rect, subject);
         if self.zoom > 1.05 {
@@ -188,6 +191,33 @@ impl FilmViewer {
             keyboard: Keyboard::Another,
             ..Self::default()
         }
+    }
+
+    /// A viewer that draws what the dataset marks only when it is asked to.
+    pub(crate) fn unmarked() -> Self {
+        Self {
+            hidden: vec![BoxSource::Data],
+            ..Self::default()
+        }
+    }
+
+    /// Whether keys are for this film.
+    pub(crate) fn hear(&mut self, keys: bool) {
+        self.keyboard = if keys {
+            Keyboard::Mine
+        } else {
+            Keyboard::Another
+        };
+    }
+
+    /// Which sources of boxes are not drawn.
+    pub(crate) fn hidden_boxes(&self) -> &[BoxSource] {
+        &self.hidden
+    }
+
+    /// Draws boxes of all sources but these.
+    pub(crate) fn hide_boxes(&mut self, hidden: Vec<BoxSource>) {
+        self.hidden = hidden;
     }
 
     /// How far the film is zoomed in, and how far it is moved.
@@ -217,16 +247,12 @@ impl FilmViewer {
     /// Takes the film from the engine; a sentence when it cannot be read.
     fn load(&mut self, ctx: &AppContext<'_>, ui: &Ui, subject: &Subject<'_>) -> Option<String> {
         if let Some(shown) = &self.shown
-            && shown.dataset == subject.dataset
-            && shown.sample == subject.sample
+            && shown.is_of(subject.place)
         {
             return None;
         }
         self.shown = None;
-        match ctx
-            .backend
-            .film(subject.dataset, subject.sample, FilmSize::Full)
-        {
+        match subject.place.read(ctx.backend, FilmSize::Full) {
             FilmState::Loading => {
                 ctx.films.note_loading();
                 None
@@ -244,14 +270,7 @@ impl FilmViewer {
                 }
                 self.inverted = false;
                 self.reset_view();
-                self.shown = Some(Shown {
-                    dataset: subject.dataset.to_owned(),
-                    sample: subject.sample,
-                    film,
-                    texture,
-                    made_with: None,
-                    small: None,
-                });
+                self.shown = Some(Shown::new(subject.place, film, texture));
                 None
             }
         }
@@ -266,106 +285,6 @@ impl FilmViewer {
     fn reset_view(&mut self) {
         self.zoom = 1.0;
         self.pan = Vec2::ZERO;
-    }
-
-    fn tools_ui(
-        &mut self,
-        ctx: &AppContext<'_>,
-        ui: &mut Ui,
-        subject: &Subject<'_>,
-        tools: impl FnOnce(&mut Ui),
-    ) {
-        let map = keys::of(ui.ctx());
-        ui.horizontal_wrapped(|ui| {
-            let presets = self
-                .shown
-                .as_ref()
-                .map_or(&[][..], |shown| &shown.film.windows);
-            let current = self.window.as_ref().map_or("Window", |window| &window.name);
-            let mut chosen = None;
-            egui::ComboBox::from_id_salt("window preset")
-                .selected_text(current)
-                .width(150.0)
-                .show_ui(ui, |ui| {
-                    for (i, preset) in presets.iter().enumerate() {
-                        let selected = self.window.as_ref() == Some(preset);
-                        let key = PRESETS.get(i).map(|&action| map.text(action));
-                        let key = key.unwrap_or_default();
-                        let text = format!("{}   {key}", preset.name);
-                        if ui.selectable_label(selected, text).clicked() {
-                            chosen = Some(preset.clone());
-                        }
-                    }
-                })
-                .response
-                .accessible_name("Window preset")
-                .on_hover_text(
-                    "Window preset. Drag on the film: across for width, down for centre",
-                );
-            if let Some(chosen) = chosen {
-                self.choose(chosen);
-            }
-            self.numbers_ui(ui);
-            ui.toggle_value(&mut self.inverted, "Invert")
-                .on_hover_text(map.text(Action::Invert));
-            let fit = ui.button("Fit");
-            if fit.on_hover_text(map.text(Action::Fit)).clicked() {
-                self.reset_view();
-            }
-            if !subject.boxes.is_empty() {
-                let mut shown = !self.boxes_hidden;
-                ui.toggle_value(&mut shown, "Boxes")
-                    .on_hover_text("Boxes around findings");
-                self.boxes_hidden = !shown;
-            }
-            if subject.heat.is_some() {
-                heat_tools_ui(ctx, ui);
-            }
-            tools(ui);
-        });
-    }
-
-    /// The window in numbers, to be typed: centre and width, or lowest and highest value.
-    fn numbers_ui(&mut self, ui: &mut Ui) {
-        let Some(window) = &self.window else {
-            return;
-        };
-        let (mut centre, mut width) = (window.centre, window.width);
-        ui.menu_button("C/W", |ui| {
-            let half = width / 2.0;
-            let (mut low, mut high) = (centre - half, centre + half);
-            for (name, value) in [("Centre", &mut centre), ("Width", &mut width)] {
-                ui.horizontal(|ui| {
-                    let field = ui.add(egui::DragValue::new(value).speed(1.0));
-                    field.labelled_by(ui.label(name).id);
-                });
-            }
-            let before = (low, high);
-            for (name, value) in [("Lowest", &mut low), ("Highest", &mut high)] {
-                ui.horizontal(|ui| {
-                    let field = ui.add(egui::DragValue::new(value).speed(1.0));
-                    field.labelled_by(ui.label(name).id);
-                });
-            }
-            if (low, high) != before && high > low {
-                (centre, width) = (f32::midpoint(low, high), high - low);
-            }
-        })
-        .response
-        .on_hover_text("Type the window: centre and width, or lowest and highest value")
-        .accessible_name("Window in numbers");
-        let width = width.max(1.0);
-        if (centre, width) != (window.centre, window.width) {
-            let mut changed = if window.is_table() {
-                self.fitted = true;
-                window.without_table()
-            } else {
-                window.clone()
-            };
-            (changed.centre, changed.width) = (centre, width);
-            "By hand".clone_into(&mut changed.name);
-            self.window = Some(changed);
-        }
     }
 
     fn film_rect(&self, rect: Rect, size: [u32; 2]) -> Rect {
@@ -442,259 +361,5 @@ impl FilmViewer {
         if keys::fired(ctx, Action::Fit) || ui.input(|input| input.key_pressed(Key::Escape)) {
             self.reset_view();
         }
-    }
-
-    /// Puts the part of the film that is on the screen through the window, at the size that the
-    /// screen shows: what this costs goes with the screen, not with the film.
-    fn refresh_texture(&mut self, ui: &Ui, rect: Rect, film: Rect) {
-        let (Some(shown), Some(window)) = (&mut self.shown, &self.window) else {
-            return;
-        };
-        let across = film.width() * ui.ctx().pixels_per_point();
-        let (at, level) = film_shade::level(&shown.film, across);
-        let wanted = Made {
-            window: window.clone(),
-            inverted: self.inverted,
-            level: at,
-            part: part_of(rect.intersect(film), film, [level.width, level.height]),
-        };
-        if shown.made_with.as_ref() != Some(&wanted) {
-            let image = film_shade::shade(level, wanted.part, window, self.inverted);
-            shown.texture.set(image, TextureOptions::LINEAR);
-            shown.made_with = Some(wanted);
-        }
-        let whole = (window.clone(), self.inverted);
-        let is_made = shown.small.as_ref().is_some_and(|small| small.1 == whole);
-        if self.zoom > 1.05
-            && !is_made
-            && let Some(level) = film_shade::levels(&shown.film).last()
-        {
-            let part = [0, 0, level.width, level.height];
-            let image = film_shade::shade(level, part, window, self.inverted);
-            let texture = ui
-                .ctx()
-                .load_texture("small film", image, TextureOptions::LINEAR);
-            shown.small = Some((texture, whole));
-        }
-    }
-
-    /// Name, window, zoom, badges and the safety line.
-    fn paint_notes(&self, painter: &egui::Painter, rect: Rect, subject: &Subject<'_>) {
-        notice::film_text(painter, rect, Align2::LEFT_TOP, subject.name);
-        notice::film_text(painter, rect, Align2::CENTER_BOTTOM, notice::SAFETY);
-        let mut badges: Vec<String> = Vec::new();
-        if let Some(shown) = &self.shown {
-            badges.extend(shown.film.badges.iter().cloned());
-        }
-        if self.fitted {
-            badges.push("Window fitted to the file's table".to_owned());
-        }
-        let first = self
-            .shown
-            .as_ref()
-            .and_then(|shown| shown.film.windows.first());
-        if !self.fitted && first.is_some() && self.window.as_ref() != first {
-            badges.push("another window".to_owned());
-        }
-        if self.inverted {
-            badges.push("inverted".to_owned());
-        }
-        if self.zoom > 1.0 {
-            badges.push(format!("zoomed {:.1}x", self.zoom));
-        }
-        if !badges.is_empty() {
-            notice::film_text(painter, rect, Align2::RIGHT_TOP, &badges.join(" · "));
-        }
-        if let Some(window) = &self.window {
-            let function = match window.function {
-                VoiFunction::Linear => "",
-                VoiFunction::LinearExact => "  exact",
-                VoiFunction::Sigmoid => "  sigmoid",
-                VoiFunction::Table(_) => "  table",
-            };
-            let text = format!("C {:.0}  W {:.0}{function}", window.centre, window.width);
-            notice::film_text(painter, rect, Align2::LEFT_BOTTOM, &text);
-        }
-    }
-
-    /// Where the sides of the film point to in the patient, as far as the file says so.
-    fn paint_edges(&self, painter: &egui::Painter, rect: Rect, film: Rect) {
-        let Some(edges) = self
-            .shown
-            .as_ref()
-            .and_then(|shown| shown.film.edges.as_ref())
-        else {
-            return;
-        };
-        let seen = rect.intersect(film);
-        notice::film_text(painter, seen, Align2::LEFT_CENTER, &edges.left());
-        notice::film_text(painter, seen, Align2::RIGHT_CENTER, &edges.right);
-    }
-
-    /// The whole film in a corner while zoomed, so that its side marker stays in sight.
-    fn paint_overview(
-        &self,
-        ctx: &AppContext<'_>,
-        ui: &Ui,
-        rect: Rect,
-        film: Rect,
-        subject: &Subject<'_>,
-    ) {
-        let side = (rect.width().min(rect.height()) * 0.22).clamp(72.0, 160.0);
-        let corner = rect.right_bottom() - Vec2::splat(side + GRID);
-        let inset = Rect::from_min_size(corner, Vec2::splat(side));
-        if let Some((small, _)) = self.shown.as_ref().and_then(|shown| shown.small.as_ref()) {
-            let painter = ui.painter();
-            let whole = example::fit(inset, subject.size);
-            painter.rect_filled(whole, 0.0, tokens::FILM_BACKGROUND);
-            painter.image(small.id(), whole, example::WHOLE, tokens::UNTINTED);
-            let seen = rect.intersect(film);
-            let scale = whole.width() / film.width();
-            let view = Rect::from_min_size(
-                whole.min + (seen.min - film.min) * scale,
-                seen.size() * scale,
-            );
-            let line = Stroke::new(1.0, tokens::FILM_TEXT);
-            painter.rect_stroke(
-                whole,
-                0.0,
-                Stroke::new(1.0, tokens::PATCH_LINE),
-                StrokeKind::Outside,
-            );
-            painter.rect_stroke(view, 0.0, line, StrokeKind::Inside);
-        } else {
-            example::paint_film(
-                ctx,
-                ui,
-                inset,
-                (subject.dataset, subject.sample),
-                subject.size,
-            );
-        }
-    }
-}
-
-impl Shown {
-    /// Where the part that `texture` holds lies, with the film in `film`.
-    fn place(&self, film: Rect) -> Rect {
-        let Some(made) = &self.made_with else {
-            return film;
-        };
-        let Some(level) = film_shade::levels(&self.film).nth(made.level) else {
-            return film;
-        };
-        let scale = Vec2::new(
-            film.width() / level.width.max(1) as f32,
-            film.height() / level.height.max(1) as f32,
-        );
-        let [left, top, right, bottom] = made.part.map(|edge| edge as f32);
-        Rect::from_min_max(
-            film.min + Vec2::new(left, top) * scale,
-            film.min + Vec2::new(right, bottom) * scale,
-        )
-    }
-}
-
-/// The pixels of a film of `size`, drawn in `film`, that `seen` touches, and one more around them.
-fn part_of(seen: Rect, film: Rect, [width, height]: [u32; 2]) -> Part {
-    let edge = |at: f32, from: f32, extent: f32, n: u32, out: f32| -> u32 {
-        let exact = (at - from) / extent.max(1.0) * n as f32;
-        let whole = if out < 0.0 {
-            exact.floor()
-        } else {
-            exact.ceil()
-        };
-        (whole + out).clamp(0.0, n as f32) as u32
-    };
-    [
-        edge(seen.left(), film.left(), film.width(), width, -1.0),
-        edge(seen.top(), film.top(), film.height(), height, -1.0),
-        edge(seen.right(), film.left(), film.width(), width, 1.0),
-        edge(seen.bottom(), film.top(), film.height(), height, 1.0),
-    ]
-}
-
-/// How fast dragging changes the window: coarse with Shift, fine with Ctrl.
-fn drag_pace(ui: &Ui) -> f32 {
-    ui.input(
-        |input| match (input.modifiers.shift, input.modifiers.command) {
-            (true, _) => 4.0,
-            (_, true) => 0.25,
-            _ => 1.0,
-        },
-    )
-}
-
-/// Moves a window by so many values (width across, centre down); its function stays. Of a table the straight
-/// window that fits it is moved: true then.
-fn drag_window(window: &mut Window, delta: Vec2, range: f32) -> bool {
-    if delta == Vec2::ZERO {
-        return false;
-    }
-    let fitted = window.is_table();
-    if fitted {
-        *window = window.without_table();
-    }
-    window.width = (window.width + delta.x).clamp(1.0, range * 4.0);
-    window.centre = (window.centre + delta.y).clamp(-range, 2.0 * range);
-    "By hand".clone_into(&mut window.name);
-    fitted
-}
-
-/// Extent of the stored values, from the preset that shows all of them.
-fn full_range(presets: &[Window]) -> f32 {
-    presets
-        .iter()
-        .map(|window| window.width)
-        .fold(1.0, f32::max)
-}
-
-fn heat_tools_ui(ctx: &AppContext<'_>, ui: &mut Ui) {
-    let mut style = ctx.heat;
-    ui.toggle_value(&mut style.shown, "Heatmap")
-        .on_hover_text("Hold H to hide the heatmap for a moment");
-    ui.toggle_value(&mut style.smooth, "Smooth")
-        .on_hover_text("Between patch centres, or the raw patches (G)");
-    ui.spacing_mut().slider_width = 72.0;
-    ui.add(egui::Slider::new(&mut style.opacity, 0.1..=1.0).show_value(false))
-        .accessible_name("Heatmap opacity")
-        .on_hover_text("Heatmap opacity: [ and ]");
-    if style != ctx.heat {
-        ctx.send(Command::SetHeat(style));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_seen_is_drawn() {
-        let film = Rect::from_min_size(Pos2::new(-100.0, 0.0), Vec2::new(400.0, 200.0));
-        let seen = Rect::from_min_size(Pos2::ZERO, Vec2::new(100.0, 200.0));
-        assert_eq!(part_of(seen, film, [4000, 2000]), [999, 0, 2001, 2000]);
-        assert_eq!(part_of(film, film, [4000, 2000]), [0, 0, 4000, 2000]);
-    }
-
-    #[test]
-    fn dragging_keeps_the_function_and_leaves_a_table_for_the_line_that_fits() {
-        let by = Vec2::new(20.0, -8.0);
-        let mut sigmoid = Window {
-            function: VoiFunction::Sigmoid,
-            ..Window::between(0.0, 1023.0, "Chest")
-        };
-        assert!(!drag_window(&mut sigmoid, by, 1024.0));
-        assert_eq!(sigmoid.function, VoiFunction::Sigmoid);
-        assert_eq!((sigmoid.width, sigmoid.centre), (1044.0, 504.0));
-
-        let table = schema::VoiTable::new(|x| x.min(1023) * 64);
-        let whole = Window::from_table(table, "Bone");
-        let mut window = whole.clone();
-        assert!(!drag_window(&mut window, Vec2::ZERO, 1024.0));
-        assert_eq!(window, whole);
-        assert!(drag_window(&mut window, by, 1024.0));
-        assert_eq!(window.function, VoiFunction::Linear);
-        assert!(!drag_window(&mut window, by, 1024.0), "fitted once only");
-        assert_eq!(window.name, "By hand");
     }
 }

@@ -6,7 +6,8 @@ use engine::views::SampleView;
 use schema::FindingBox;
 
 use crate::app_context::AppContext;
-use crate::widgets::film_viewer::{FilmViewer, Subject};
+use crate::widgets::example::FilmPlace;
+use crate::widgets::film_viewer::{BoxLayer, BoxSource, FilmViewer, Subject};
 use crate::widgets::notice;
 
 /// The film that a report is about.
@@ -27,13 +28,22 @@ pub(crate) fn ui(
         let boxes = boxes_of(report, size);
         let side = ui.available_width();
         ui.allocate_ui(Vec2::new(side, (side + 40.0).min(620.0)), |ui| {
+            let layers = [
+                BoxLayer {
+                    source: BoxSource::Data,
+                    boxes: &film.record.boxes,
+                },
+                BoxLayer {
+                    source: BoxSource::Model,
+                    boxes: &boxes,
+                },
+            ];
             let subject = Subject {
-                dataset: film.dataset,
-                sample: film.record.sample,
+                place: FilmPlace::own(film.dataset, film.record.sample),
                 name: &film.record.id,
                 size,
                 heat: None,
-                boxes: &boxes,
+                boxes: &layers,
             };
             viewer.ui(ctx, ui, &subject);
         });

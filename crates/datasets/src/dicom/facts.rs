@@ -73,6 +73,39 @@ pub(crate) fn patient_key(object: &InMemDicomObject) -> Option<String> {
     Some(blake3::hash(identifier.as_bytes()).to_hex().to_string())
 }
 
+/// The study that a file belongs to, without naming it. Held while films are tied together at an
+/// import, and never stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StudyStated {
+    /// BLAKE3 of the study's UID.
+    pub(crate) key: String,
+    /// Date and time, to tell which of a patient's studies was first.
+    pub(crate) when: Option<String>,
+}
+
+/// The study that the file states.
+pub(crate) fn study(object: &InMemDicomObject) -> Option<StudyStated> {
+    let uid = text(object, tags::STUDY_INSTANCE_UID)?;
+    let digits = |tag: Tag| {
+        text(object, tag).map(|text| {
+            let whole = text.split('.').next().unwrap_or_default();
+            whole
+                .chars()
+                .filter(char::is_ascii_digit)
+                .collect::<String>()
+        })
+    };
+    let day = digits(tags::STUDY_DATE).filter(|day| day.len() == 8);
+    let when = day.map(|day| {
+        let time = digits(tags::STUDY_TIME).unwrap_or_default();
+        format!("{day}{time:0<6}")
+    });
+    Some(StudyStated {
+        key: blake3::hash(uid.as_bytes()).to_hex().to_string(),
+        when,
+    })
+}
+
 /// Whether a text is a code (DICOM's CS): free text, where a name could stand, is not.
 fn is_code(text: &str) -> bool {
     let letter = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';

@@ -1,8 +1,9 @@
 //! What could tell who the patient is, and whether text is burned into the pixels.
 //!
 //! Nothing of these two tables leaves the module above, but for a coarse age and the sex (the
-//! profile's option "Retain Patient Characteristics") and a hash of the patient's number, which keeps
-//! a patient's films in one split and is not stored.
+//! profile's option "Retain Patient Characteristics"), a hash of the patient's number, which keeps a
+//! patient's films in one split, and a hash of the study with its date, which tie films together at an
+//! import. The hashes and the date are not stored.
 
 use dicom_dictionary_std::tags;
 use dicom_object::{InMemDicomObject, Tag};
@@ -27,8 +28,8 @@ pub(super) const PATIENT: [Tag; 10] = [
     tags::ISSUER_OF_PATIENT_ID,
 ];
 
-/// The profile's other texts, dates and numbers that a radiograph may carry; UIDs are not read
-/// either.
+/// The profile's other texts, dates and numbers that a radiograph may carry; of UIDs only the
+/// study's is read, for its hash.
 pub(super) const OTHERS: [Tag; 58] = [
     tags::PATIENT_BIRTH_TIME,
     tags::PATIENT_SIZE,
@@ -100,6 +101,14 @@ pub(crate) enum BurnedIn {
     CaptureWithoutStatement,
     /// There is text that may identify the patient.
     Yes,
+}
+
+impl BurnedIn {
+    /// What every view and every page says beside the film. Captures that do not say are told of at
+    /// the import only: whole collections are of that kind.
+    pub(super) fn badge(self) -> Option<String> {
+        (self == Self::Yes).then(|| "text burned in: may name the patient".to_owned())
+    }
 }
 
 /// What of a file a user should know before it is shared.

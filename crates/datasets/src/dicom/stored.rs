@@ -8,7 +8,7 @@ use dicom_object::{DefaultDicomObject, InMemDicomObject, Tag};
 use dicom_pixeldata::PixelDecoder as _;
 
 use super::frame_header::{FrameSize, frame_size};
-use super::{jpeg_ls, number, root_cause, text, transfer_syntax};
+use super::{jpeg_grey, jpeg_ls, number, root_cause, text, transfer_syntax};
 use crate::film::{FilmError, MAX_PIXELS};
 
 /// The first frame as the file stores it, one number per pixel.
@@ -149,12 +149,12 @@ impl Frame {
             Some(frame) => check_frame_header(frame, &layout, path)?,
             None => None,
         };
+        let frame = if layout.n_frames == 1 && fragments.len() > 1 {
+            Cow::Owned(fragments.concat())
+        } else {
+            Cow::Borrowed(&fragments[0][..])
+        };
         if transfer_syntax::is_jpeg_ls(uid) {
-            let frame = if layout.n_frames == 1 {
-                Cow::Owned(fragments.concat())
-            } else {
-                Cow::Borrowed(&fragments[0][..])
-            };
             let bytes = decode_jpeg_ls(&frame, &layout, object, path)?;
             let colour = if layout.photometric.starts_with("YBR") {
                 Colour::InterleavedLuma
@@ -162,6 +162,17 @@ impl Frame {
                 Colour::InterleavedRgb
             };
             return Self::checked(layout, bytes, colour, path);
+        }
+        if transfer_syntax::is_jpeg(uid)
+            && layout.samples == 1
+            && let Some(pixels) = jpeg_grey::decode(&frame)
+        {
+            let wide = layout.allocated as usize / 8;
+            let bytes = pixels
+                .iter()
+                .flat_map(|&pixel| u32::from(pixel).to_le_bytes().into_iter().take(wide))
+                .collect();
+            return Self::checked(layout, bytes, Colour::InterleavedRgb, path);
         }
         let mut bytes = decompress(object, path)?;
         // An 8-bit JPEG in a 16-bit image: the decoder gives one byte per pixel and leaves the rest 0.

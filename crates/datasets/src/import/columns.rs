@@ -14,6 +14,10 @@ pub enum Role {
     Image,
     /// The patient: splits keep it together.
     Patient,
+    /// The study that a film belongs to.
+    Study,
+    /// Date or number of the study, to tell which came first.
+    Order,
     /// Findings, separated by `|`.
     Labels,
     /// Who or what made the labels.
@@ -57,7 +61,7 @@ pub enum Role {
 }
 
 /// Name in a mapping, part, and column names that are taken for it unasked.
-const ROLES: [(&str, Role, &[&str]); 23] = [
+const ROLES: [(&str, Role, &[&str]); 25] = [
     ("id", Role::Id, &["uid", "id", "report_id", "study_id"]),
     (
         "image",
@@ -83,6 +87,16 @@ const ROLES: [(&str, Role, &[&str]); 23] = [
             "subject_id",
             "PatientID",
         ],
+    ),
+    (
+        "study",
+        Role::Study,
+        &["study", "study_id", "StudyInstanceUID", "uid"],
+    ),
+    (
+        "order",
+        Role::Order,
+        &["study_order", "StudyDate", "study_date", "Follow-up #"],
     ),
     (
         "labels",

@@ -17,11 +17,13 @@ mod boxes;
 mod check;
 mod files;
 mod privacy;
+mod studies;
 
 use check::CheckedFilm;
 use files::Candidate;
 pub(super) use files::is_image;
 use privacy::PrivacyCounts;
+use studies::Tie;
 
 /// Where radiographs and what is known about them are.
 #[derive(Debug, Clone, Default)]
@@ -38,9 +40,11 @@ pub struct RadiographSource {
     pub boxes: Option<PathBuf>,
 }
 
-const WANTED: [Role; 15] = [
+const WANTED: [Role; 17] = [
     Role::Image,
     Role::Patient,
+    Role::Study,
+    Role::Order,
     Role::Labels,
     Role::LabelSource,
     Role::Set,
@@ -62,6 +66,8 @@ const WANTED: [Role; 15] = [
 /// as are copies of the same bytes and films of modalities that are no projection radiographs.
 /// Findings are `None` where the source says nothing about a film: with an empty cell, or in rows
 /// labelled by another scheme than most rows are (their labels are kept as the fact `labels`).
+/// Films of one study hang together: laterals beside frontal films, with earlier frontal films of the
+/// same patient (`studies.rs`).
 ///
 /// `progress` is called with films done and films in all, and stops the import by breaking.
 ///
@@ -172,6 +178,24 @@ impl Rows {
         (report != Report::default()).then_some(report)
     }
 
+    /// What ties the film of a row to others: what the table states goes before what its file does.
+    fn tie(&self, row: usize, group: &str, tie: &mut Tie) {
+        let stated = |role| {
+            let cell = self.cell(row, role);
+            (!cell.is_empty()).then(|| cell.to_owned())
+        };
+        tie.patient = stated(Role::Patient).map(|_| group.to_owned());
+        let order = stated(Role::Order);
+        if let Some(study) = stated(Role::Study) {
+            (tie.study, tie.when) = (Some(study), order);
+        } else if order.is_some() && tie.study.is_none() {
+            // Numbers of a patient's studies name them as well.
+            (tie.study, tie.when) = (order.clone(), order);
+        } else if order.is_some() {
+            tie.when = order;
+        }
+    }
+
     /// What the table states about a film, by fact.
     fn facts(&self, row: usize) -> impl Iterator<Item = (&'static str, String)> {
         let age = check::plain_age(self.cell(row, Role::Age));
@@ -183,6 +207,75 @@ impl Rows {
         ]
         .into_iter()
         .filter(|(_, value)| !value.is_empty())
+    }
+}
+
+/// Makes records of films with what tables and files say.
+struct Describer<'a> {
+    rows: Option<&'a Rows>,
+    groups: Option<Groups>,
+    /// Running numbers of the patients that files name.
+    numbers: BTreeMap<String, usize>,
+    seed: u64,
+    n_other_scheme: usize,
+}
+
+impl<'a> Describer<'a> {
+    fn new(rows: Option<&'a Rows>, seed: u64) -> Self {
+        Self {
+            rows,
+            groups: rows.map(|rows| Groups::new(&rows.table, &rows.columns, seed)),
+            numbers: BTreeMap::new(),
+            seed,
+            n_other_scheme: 0,
+        }
+    }
+
+    /// The film as a sample, and what ties it to others.
+    fn film(&mut self, candidate: &Candidate, film: CheckedFilm) -> (SampleRecord, Tie) {
+        let mut tie = Tie {
+            patient: film.patient.clone(),
+            ..Tie::default()
+        };
+        if let Some(study) = film.study {
+            (tie.study, tie.when) = (Some(study.key), study.when);
+        }
+        let mut record = SampleRecord {
+            id: candidate.id.clone(),
+            image: Some(ImageRef {
+                path: candidate.path.display().to_string(),
+                hash: film.hash,
+                width: film.width,
+                height: film.height,
+            }),
+            facts: film.facts,
+            ..SampleRecord::default()
+        };
+        if let (Some(rows), Some(groups), Some(row)) = (self.rows, &mut self.groups, candidate.row)
+        {
+            (record.group, record.split) = groups.of_row(&rows.table, row, &candidate.id);
+            rows.tie(row, &record.group, &mut tie);
+            let facts = rows
+                .facts(row)
+                .map(|(fact, value)| (fact.to_owned(), value));
+            record.facts.extend(facts);
+            record.report = rows.report(row);
+            let labels = rows.cell(row, Role::Labels);
+            if rows.of_main_scheme(row) {
+                record.findings = listed_findings(labels);
+            } else if !labels.is_empty() {
+                self.n_other_scheme += 1;
+                record.facts.insert("labels".to_owned(), labels.to_owned());
+            }
+        } else if let Some(patient) = film.patient {
+            record.split = split_of(&patient, self.seed);
+            let next = self.numbers.len() + 1;
+            record.group = format!("patient {}", self.numbers.entry(patient).or_insert(next));
+        } else {
+            record.split = split_of(&candidate.id, self.seed);
+            record.group.clone_from(&candidate.id);
+        }
+        (record, tie)
     }
 }
 
@@ -223,13 +316,12 @@ impl Draft {
         rows: Option<&Rows>,
         seed: u64,
     ) {
-        let mut groups = rows.map(|rows| Groups::new(&rows.table, &rows.columns, seed));
-        let mut numbers: BTreeMap<String, usize> = BTreeMap::new();
+        let mut described = Describer::new(rows, seed);
+        let mut ties = Vec::new();
         let mut first_of: BTreeMap<String, String> = BTreeMap::new();
         let mut kinds: BTreeMap<&'static str, usize> = BTreeMap::new();
         let mut badges: BTreeMap<String, usize> = BTreeMap::new();
         let mut privacy = PrivacyCounts::default();
-        let mut n_other_scheme = 0;
         for (candidate, film) in candidates.iter().zip(checked) {
             let film = match film {
                 Ok(film) => film,
@@ -246,47 +338,20 @@ impl Draft {
             first_of.insert(film.hash.clone(), candidate.shown.clone());
             *kinds.entry(film.kind).or_default() += 1;
             privacy.add(film.privacy);
-            for badge in film.badges {
-                *badges.entry(badge).or_default() += 1;
+            for badge in &film.badges {
+                *badges.entry(badge.clone()).or_default() += 1;
             }
-            let mut record = SampleRecord {
-                id: candidate.id.clone(),
-                image: Some(ImageRef {
-                    path: candidate.path.display().to_string(),
-                    hash: film.hash,
-                    width: film.width,
-                    height: film.height,
-                }),
-                facts: film.facts,
-                ..SampleRecord::default()
-            };
-            if let (Some(rows), Some(groups), Some(row)) = (rows, &mut groups, candidate.row) {
-                (record.group, record.split) = groups.of_row(&rows.table, row, &candidate.id);
-                let facts = rows
-                    .facts(row)
-                    .map(|(fact, value)| (fact.to_owned(), value));
-                record.facts.extend(facts);
-                record.report = rows.report(row);
-                let labels = rows.cell(row, Role::Labels);
-                if rows.of_main_scheme(row) {
-                    record.findings = listed_findings(labels);
-                } else if !labels.is_empty() {
-                    n_other_scheme += 1;
-                    record.facts.insert("labels".to_owned(), labels.to_owned());
-                }
-            } else if let Some(patient) = film.patient {
-                record.split = split_of(&patient, seed);
-                let next = numbers.len() + 1;
-                record.group = format!("patient {}", numbers.entry(patient).or_insert(next));
-            } else {
-                record.split = split_of(&candidate.id, seed);
-                record.group.clone_from(&candidate.id);
-            }
+            let (record, tie) = described.film(candidate, film);
+            ties.push(tie);
             self.records.push(record);
         }
+        let hung = studies::hang(std::mem::take(&mut self.records), &ties);
+        self.records = hung.records;
         self.describe_films(&kinds, &badges);
+        self.recognised.extend(hung.recognised);
         self.warnings.extend(privacy.warnings());
         self.warn_about_patients(rows);
+        let n_other_scheme = described.n_other_scheme;
         if n_other_scheme > 0 {
             self.warnings.push(format!(
                 "{} labelled by another scheme than most: these labels are kept as a fact, and \
@@ -317,7 +382,10 @@ impl Draft {
     fn warn_about_patients(&mut self, rows: Option<&Rows>) {
         let own = "each film counts as a patient of its own, so the same patient may be in two \
                    splits";
-        let named = self.records.iter().any(|record| record.group != record.id);
+        let named = self
+            .records
+            .iter()
+            .any(|record| record.group != record.id && record.group.starts_with("patient "));
         match rows {
             None if !named => self.warnings.push(format!("no table: {own}")),
             Some(rows) if rows.columns.get(Role::Patient).is_none() => {
@@ -342,15 +410,17 @@ impl Draft {
 
     fn add_boxes(&mut self, boxes: boxes::Boxes) {
         let vocabulary: BTreeSet<String> = finding_names(&self.records).into_iter().collect();
-        let by_id: BTreeMap<String, usize> = self
-            .records
-            .iter()
-            .enumerate()
-            .map(|(i, record)| (record.id.clone(), i))
-            .collect();
+        // A film may hang in several places: as a sample, beside one, before others.
+        let mut by_id: BTreeMap<String, Vec<(usize, Option<usize>)>> = BTreeMap::new();
+        for (i, record) in self.records.iter().enumerate() {
+            by_id.entry(record.id.clone()).or_default().push((i, None));
+            for (n, film) in record.further.iter().enumerate() {
+                by_id.entry(film.id.clone()).or_default().push((i, Some(n)));
+            }
+        }
         let (mut n_placed, mut n_elsewhere) = (0, 0);
         for (id, mut mark) in boxes.marks {
-            let Some(&at) = by_id.get(&id) else {
+            let Some(places) = by_id.get(&id) else {
                 n_elsewhere += 1;
                 continue;
             };
@@ -358,7 +428,14 @@ impl Draft {
             if mark.finding == "Infiltrate" && vocabulary.contains("Infiltration") {
                 "Infiltration".clone_into(&mut mark.finding);
             }
-            self.records[at].boxes.push(mark);
+            for &(at, further) in places {
+                let record = &mut self.records[at];
+                let boxes = match further {
+                    None => &mut record.boxes,
+                    Some(n) => &mut record.further[n].boxes,
+                };
+                boxes.push(mark.clone());
+            }
             n_placed += 1;
         }
         self.recognised.push(format!(

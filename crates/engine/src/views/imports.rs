@@ -37,7 +37,7 @@ pub enum ImportRequest {
         images: String,
         /// Table with one row per image; empty for none.
         table: String,
-        /// `image=…,patient=…,labels=…,report=…`; empty to recognise by name.
+        /// `image=…,patient=…,study=…,labels=…,report=…`; empty to recognise by name.
         columns: String,
         /// Table of radiologists' boxes; empty for none.
         boxes: String,

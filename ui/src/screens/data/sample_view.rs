@@ -9,7 +9,7 @@ use crate::app_context::{AppContext, in_words, sample_name};
 use crate::backend::Answer;
 use crate::commands::Command;
 use crate::tokens;
-use crate::widgets::film_viewer::{FilmViewer, Subject};
+use crate::widgets::hanging::{Hanging, Study};
 use crate::widgets::item_strip::{StripStyle, item_strip_ui};
 use crate::widgets::notice::{self, section_ui, weak_ui};
 use crate::widgets::number;
@@ -18,7 +18,7 @@ use crate::widgets::split::{Edge, Extent, split_ui};
 /// State of the large view of a sample.
 #[derive(Default)]
 pub(crate) struct SampleDetail {
-    viewer: FilmViewer,
+    hanging: Hanging,
     kept: Option<(Revision, String, u32, Answer<Arc<SampleView>>)>,
 }
 
@@ -83,15 +83,13 @@ impl SampleDetail {
             },
         );
         egui::CentralPanel::no_frame().show(ui, |ui| {
-            let subject = Subject {
+            let study = Study {
                 dataset,
-                sample: record.sample,
+                record,
                 name: &record.id,
                 size,
-                heat: None,
-                boxes: &record.boxes,
             };
-            self.viewer.ui(ctx, ui, &subject);
+            self.hanging.ui(ctx, ui, study, None, |_| {});
         });
     }
 }

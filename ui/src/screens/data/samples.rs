@@ -10,7 +10,8 @@ use schema::DatasetKind;
 use crate::app_context::{AppContext, in_words, sample_name};
 use crate::backend::Answer;
 use crate::tokens::{self, GRID, HALF};
-use crate::widgets::{example, item_strip, notice, number};
+use crate::widgets::example::{self, FilmPlace};
+use crate::widgets::{item_strip, notice, number};
 
 /// Side that a thumbnail at least has.
 const THUMB: f32 = 120.0;
@@ -121,7 +122,7 @@ impl Samples {
         }
         let theme = tokens::of(ui);
         let film = Rect::from_min_size(rect.min, Vec2::splat(rect.width()));
-        example::paint_film(ctx, ui, film, (name, sample), size);
+        example::paint_film(ctx, ui, film, FilmPlace::own(name, sample), size);
         let text = item_strip::truncated(ui.painter(), id, rect.width(), theme.text_weak);
         ui.painter().galley(
             film.left_bottom() + Vec2::new(0.0, 1.0),

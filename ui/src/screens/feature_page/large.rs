@@ -1,8 +1,10 @@
 //! One example of a feature, as large as there is room: a film with its heatmap, a report, a whole
 //! history.
 
+use std::sync::Arc;
+
 use egui::{ScrollArea, Ui};
-use engine::views::{Event, ExampleContent, ExampleView};
+use engine::views::{Event, ExampleContent, ExampleView, Revision, SampleView};
 use schema::FeatureId;
 
 use super::example_name;
@@ -10,13 +12,17 @@ use super::history::History;
 use super::trace::Trace;
 use crate::app_context::AppContext;
 use crate::tokens::GRID;
-use crate::widgets::film_viewer::{FilmViewer, Heat, Subject};
+use crate::widgets::example::FilmPlace;
+use crate::widgets::film_viewer::{BoxLayer, BoxSource, FilmViewer, Heat, Subject};
+use crate::widgets::hanging::{Hanging, Study};
 use crate::widgets::{notice, token_text};
 
 /// State of the large example of a screen.
-#[derive(Default)]
 pub(crate) struct LargeExample {
-    viewer: FilmViewer,
+    /// The film with the others of its study.
+    hanging: Hanging,
+    /// What the dataset has on the sample that is shown.
+    record: Option<Record>,
     /// The film that stays on the left to be compared with others.
     kept: Option<Kept>,
     /// Where in the film a text feature comes from.
@@ -25,11 +31,34 @@ pub(crate) struct LargeExample {
     pub(crate) history: History,
 }
 
+/// A sample as the dataset has it.
+struct Record {
+    revision: Revision,
+    dataset: String,
+    sample: u32,
+    /// `None` if it cannot be read; the film itself says why.
+    view: Option<Arc<SampleView>>,
+}
+
+impl Default for LargeExample {
+    fn default() -> Self {
+        Self {
+            // What radiologists marked is not thrust upon a reader who judges a feature.
+            hanging: Hanging::with_marks_hidden(true),
+            record: None,
+            kept: None,
+            trace: Trace::default(),
+            history: History::default(),
+        }
+    }
+}
+
 /// A film that stays while others are chosen.
 struct Kept {
     sae: String,
     feature: FeatureId,
     example: ExampleView,
+    record: Option<Arc<SampleView>>,
     viewer: FilmViewer,
     /// How both films were zoomed and moved last.
     view: (f32, egui::Vec2),
@@ -47,12 +76,12 @@ impl LargeExample {
 
     /// Where the film was drawn last.
     pub(crate) fn film_drawn(&self) -> Option<egui::Rect> {
-        self.viewer.drawn()
+        self.hanging.drawn()
     }
 
     /// Whether the window of the film that is shown is no longer the one it came with.
     pub(crate) fn is_window_changed(&self) -> bool {
-        self.viewer.is_changed()
+        self.hanging.is_changed()
     }
 
     /// Draws `example` of a feature whose highest activation is `maximum`.
@@ -108,12 +137,17 @@ impl LargeExample {
                  together",
             );
         };
+        let record = self.record_of(ctx, example);
         match &mut self.kept {
-            None => film_ui((ctx, ui), &mut self.viewer, (example, maximum), compare),
+            None => {
+                let shown = (example, record.as_ref(), maximum);
+                study_ui((ctx, ui), &mut self.hanging, shown, compare);
+            }
             Some(kept) => {
-                let viewer = &mut self.viewer;
+                let viewer = self.hanging.own();
+                viewer.hear(true);
                 ui.columns(2, |columns| {
-                    let shown = (&kept.example, maximum);
+                    let shown = (&kept.example, kept.record.as_ref(), maximum);
                     kept.viewer.set_view(kept.view);
                     columns[0].push_id("kept", |ui| {
                         film_ui((ctx, ui), &mut kept.viewer, shown, |_| {});
@@ -121,7 +155,8 @@ impl LargeExample {
                     let moved = kept.viewer.view();
                     viewer.set_view(moved);
                     columns[1].push_id("chosen", |ui| {
-                        film_ui((ctx, ui), viewer, (example, maximum), compare);
+                        let shown = (example, record.as_ref(), maximum);
+                        film_ui((ctx, ui), viewer, shown, compare);
                     });
                     kept.view = viewer.view();
                 });
@@ -132,44 +167,100 @@ impl LargeExample {
                 sae: sae.to_owned(),
                 feature,
                 example: example.clone(),
+                record,
                 viewer: FilmViewer::deaf(),
-                view: self.viewer.view(),
+                view: self.hanging.own().view(),
             });
         } else if !keep {
             self.kept = None;
         }
     }
+
+    /// What the dataset has on the sample of `example`.
+    fn record_of(
+        &mut self,
+        ctx: &AppContext<'_>,
+        example: &ExampleView,
+    ) -> Option<Arc<SampleView>> {
+        let ExampleContent::Film { dataset, .. } = &example.content else {
+            return None;
+        };
+        let is_known = self.record.as_ref().is_some_and(|record| {
+            record.revision == ctx.revision
+                && record.dataset == *dataset
+                && record.sample == example.sample
+        });
+        if !is_known {
+            self.record = Some(Record {
+                revision: ctx.revision,
+                dataset: dataset.clone(),
+                sample: example.sample,
+                view: ctx
+                    .backend
+                    .sample(dataset, example.sample)
+                    .ok()
+                    .map(Arc::new),
+            });
+        }
+        self.record.as_ref()?.view.clone()
+    }
+}
+
+/// A film with the feature's heatmap, and beside it the others of its study.
+fn study_ui(
+    (ctx, ui): (&AppContext<'_>, &mut Ui),
+    hanging: &mut Hanging,
+    (example, record, maximum): (&ExampleView, Option<&Arc<SampleView>>, f32),
+    tools: impl FnOnce(&mut Ui),
+) {
+    let (ExampleContent::Film { dataset, size, .. }, Some(record)) = (&example.content, record)
+    else {
+        film_ui((ctx, ui), hanging.own(), (example, None, maximum), tools);
+        return;
+    };
+    let study = Study {
+        dataset,
+        record,
+        name: &example_name(example),
+        size: *size,
+    };
+    hanging.ui(ctx, ui, study, heat_of(example, maximum), tools);
+}
+
+/// The feature's heatmap on a film.
+fn heat_of(example: &ExampleView, maximum: f32) -> Option<Heat<'_>> {
+    let ExampleContent::Film { grid, heat, .. } = &example.content else {
+        return None;
+    };
+    Some(Heat {
+        grid: *grid,
+        activations: heat,
+        maximum,
+        unit: "activation",
+    })
 }
 
 /// A film with the feature's heatmap.
 fn film_ui(
     (ctx, ui): (&AppContext<'_>, &mut Ui),
     viewer: &mut FilmViewer,
-    (example, maximum): (&ExampleView, f32),
+    (example, record, maximum): (&ExampleView, Option<&Arc<SampleView>>, f32),
     tools: impl FnOnce(&mut Ui),
 ) {
-    let ExampleContent::Film {
-        dataset,
-        size,
-        grid,
-        heat,
-    } = &example.content
-    else {
+    let ExampleContent::Film { dataset, size, .. } = &example.content else {
         return;
     };
     let name = example_name(example);
+    let marked = [BoxLayer {
+        source: BoxSource::Data,
+        boxes: record.map_or(&[][..], |record| &record.boxes),
+    }];
     let subject = Subject {
-        dataset,
-        sample: example.sample,
+        place: FilmPlace::own(dataset, example.sample),
         name: &name,
         size: *size,
-        heat: Some(Heat {
-            grid: *grid,
-            activations: heat,
-            maximum,
-            unit: "activation",
-        }),
-        boxes: &[],
+        heat: heat_of(example, maximum),
+        boxes: &marked,
     };
     viewer.ui_with(ctx, ui, &subject, tools);
 }

@@ -11,6 +11,7 @@ use crate::app_context::AppContext;
 use crate::backend::Answer;
 use crate::commands::Command;
 use crate::tokens;
+use crate::widgets::example::FilmPlace;
 use crate::widgets::film_viewer::{FilmViewer, Heat, Subject};
 use crate::widgets::notice;
 
@@ -129,8 +130,7 @@ impl Trace {
                     view.token.trim()
                 );
                 let subject = Subject {
-                    dataset: dataset.as_deref().unwrap_or_default(),
-                    sample: example.sample,
+                    place: FilmPlace::own(dataset.as_deref().unwrap_or_default(), example.sample),
                     name: &name,
                     size: view.film_size,
                     heat: Some(Heat {

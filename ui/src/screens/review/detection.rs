@@ -13,6 +13,7 @@ use crate::commands::{Command, ReviewCommand};
 use crate::keys::{self, Action};
 use crate::screens::start::card;
 use crate::tokens::{self, GRID};
+use crate::widgets::example::FilmPlace;
 use crate::widgets::film_viewer::{FilmViewer, Subject};
 use crate::widgets::item_strip::{StripStyle, item_strip_ui};
 use crate::widgets::split::{Edge, Extent, split_ui};
@@ -165,8 +166,7 @@ impl Detection {
         match &case.content {
             ExampleContent::Film { dataset, size, .. } => {
                 let subject = Subject {
-                    dataset,
-                    sample: case.sample,
+                    place: FilmPlace::own(dataset, case.sample),
                     name: &name,
                     size: *size,
                     heat: None,

@@ -8,6 +8,7 @@ use engine::views::{Revision, SampleView};
 use crate::app_context::{AppContext, in_words, sample_name};
 use crate::backend::Answer;
 use crate::commands::Command;
+use crate::widgets::example::FilmPlace;
 use crate::widgets::film_viewer::{FilmViewer, Subject};
 use crate::widgets::{notice, number};
 
@@ -129,8 +130,7 @@ impl Sample {
         let aspect = height as f32 / width.max(1) as f32;
         let place = Vec2::new(side, side * aspect.min(HIGHEST) + TOOLS);
         let subject = Subject {
-            dataset,
-            sample: record.sample,
+            place: FilmPlace::own(dataset, record.sample),
             name: &record.id,
             size: [width, height],
             heat: None,

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::super::ImportError;
 use super::files::Candidate;
-use crate::dicom::Privacy;
+use crate::dicom::{Privacy, StudyStated};
 use crate::film::{self, Format};
 
 /// Films between two calls of the progress function: well under a second of work.
@@ -27,6 +27,7 @@ pub(super) struct CheckedFilm {
     pub(super) kind: &'static str,
     pub(super) facts: BTreeMap<String, String>,
     pub(super) patient: Option<String>,
+    pub(super) study: Option<StudyStated>,
     pub(super) badges: Vec<String>,
     pub(super) privacy: Privacy,
 }
@@ -75,6 +76,7 @@ fn check(candidate: &Candidate) -> Result<CheckedFilm, String> {
         kind,
         facts,
         patient: loaded.patient,
+        study: loaded.study,
         badges: loaded.film.badges,
         privacy: loaded.privacy,
     })

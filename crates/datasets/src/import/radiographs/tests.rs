@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
 use image::GrayImage;
-use schema::Split;
+use schema::{FilmRole, Split};
 
 use super::*;
-use crate::test_data::shared_data;
+use crate::test_data::{Element, shared_data, synthetic};
 
 fn quiet(_: usize, _: usize) -> ControlFlow<()> {
     ControlFlow::Continue(())
@@ -251,4 +251,172 @@ fn reports_and_wide_labels_come_along() {
     assert_eq!(plan.records[1].findings, None);
     assert!(plan.warnings.iter().any(|w| w.contains("PatientName")));
     assert!(!format!("{:?}", plan.records).contains("Doe"));
+}
+
+/// Writes a DICOM film of a patient's study of a day.
+fn write_dicom(path: &Path, [patient, study, day, view]: [&str; 4], value: u8) {
+    let even = |text: &str, filler: u8| {
+        let mut bytes = text.as_bytes().to_vec();
+        if bytes.len() % 2 == 1 {
+            bytes.push(filler);
+        }
+        bytes
+    };
+    let extra: Vec<Element<'_>> = vec![
+        (0x0008, 0x0020, b"DA", even(day, b' ')),
+        (0x0010, 0x0010, b"PN", b"Doe^Jane".to_vec()),
+        (0x0010, 0x0020, b"LO", even(patient, b' ')),
+        (0x0018, 0x5101, b"CS", even(view, b' ')),
+        (0x0020, 0x000d, b"UI", even(study, 0)),
+        (0x0028, 0x0004, b"CS", b"MONOCHROME2 ".to_vec()),
+    ];
+    let pixels = [value, 0, 2, 0, 3, 0, 4, 0];
+    std::fs::write(path, synthetic(&extra, [16, 16, 15, 0], &pixels)).unwrap();
+}
+
+fn beside(record: &SampleRecord) -> Vec<(&str, FilmRole, Option<u32>)> {
+    let films = record.further.iter();
+    films
+        .map(|film| (film.id.as_str(), film.role, film.studies_before))
+        .collect()
+}
+
+#[test]
+fn dicom_files_of_a_study_hang_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    write_dicom(&at("a.dcm"), ["MRN-77", "1.2.3.1", "20190307", "PA"], 1);
+    write_dicom(&at("b.dcm"), ["MRN-77", "1.2.3.2", "20200908", "PA"], 2);
+    write_dicom(&at("c.dcm"), ["MRN-77", "1.2.3.2", "20200908", "LL"], 3);
+    write_dicom(&at("d.dcm"), ["MRN-88", "1.2.3.4", "20200101", "AP"], 4);
+    write_dicom(&at("e.dcm"), ["MRN-88", "1.2.3.5", "20200202", "LL"], 5);
+    let source = RadiographSource {
+        images: folder.path().to_owned(),
+        ..RadiographSource::default()
+    };
+    let plan = import(&source).unwrap();
+    let names: Vec<&str> = plan.records.iter().map(|r| r.id.as_str()).collect();
+    assert_eq!(names, ["a", "b", "d", "e"], "{:?}", plan.recognised);
+    assert!(beside(&plan.records[0]).is_empty());
+    let expected = [
+        ("c", FilmRole::Lateral, None),
+        ("a", FilmRole::Prior, Some(1)),
+    ];
+    assert_eq!(beside(&plan.records[1]), expected);
+    // A lateral alone stays a sample, and nothing of it is a prior.
+    assert!(beside(&plan.records[2]).is_empty() && beside(&plan.records[3]).is_empty());
+    assert_eq!(plan.records[0].group, plan.records[1].group);
+    assert_eq!(plan.records[0].split, plan.records[1].split);
+    assert_eq!(plan.records[1].further[0].view.as_deref(), Some("LL"));
+    let own = plan.records[0].image.as_ref().unwrap();
+    assert_eq!(plan.records[1].further[1].image, *own);
+    let said = "1 lateral film beside the frontal films of their studies, no samples of their own";
+    assert!(
+        plan.recognised.iter().any(|line| line == said),
+        "{:?}",
+        plan.recognised
+    );
+    let written = serde_json::to_string(&plan.records).unwrap();
+    for secret in ["MRN", "Doe", "1.2.3", "20190307", "20200908"] {
+        assert!(!written.contains(secret), "{secret} is in {written}");
+    }
+}
+
+#[test]
+fn rows_of_a_study_hang_together_and_boxes_find_their_film() {
+    let folder = tempfile::tempdir().unwrap();
+    for (n, name) in ["f1", "l1", "f0", "g1", "h1"].into_iter().enumerate() {
+        write_film(&folder.path().join(format!("{name}.png")), n as u8 + 1);
+    }
+    let table = folder.path().join("t.csv");
+    let text = "image,patient,study,study_order,view,labels\n\
+                f1.png,p,s2,10,Frontal,\nl1.png,p,s2,10,Lateral,Mass\n\
+                f0.png,p,s1,9,AP,No Finding\ng1.png,q,s2,1,PA,Mass\n\
+                h1.png,r,s9,,LATERAL,Mass\n";
+    std::fs::write(&table, text).unwrap();
+    let boxes = folder.path().join("boxes.csv");
+    let text = "image,label,x,y,w,h\nl1.png,Mass,1,1,2,2\nf0.png,Mass,0,0,3,3\n";
+    std::fs::write(&boxes, text).unwrap();
+    let source = RadiographSource {
+        images: folder.path().to_owned(),
+        table: Some(table.clone()),
+        boxes: Some(boxes),
+        ..RadiographSource::default()
+    };
+    let plan = import(&source).unwrap();
+    let names: Vec<&str> = plan.records.iter().map(|r| r.id.as_str()).collect();
+    assert_eq!(names, ["f1", "f0", "g1", "h1"]);
+    let first = &plan.records[0];
+    let expected = [
+        ("l1", FilmRole::Lateral, None),
+        ("f0", FilmRole::Prior, Some(1)),
+    ];
+    assert_eq!(beside(first), expected);
+    assert_eq!(first.findings.as_deref(), Some(&["Mass".to_owned()][..]));
+    assert!(first.boxes.is_empty());
+    assert_eq!(first.further[0].boxes[0].rect, [1.0, 1.0, 2.0, 2.0]);
+    assert_eq!(first.further[1].boxes, plan.records[1].boxes);
+    assert_eq!(plan.records[1].boxes.len(), 1);
+    let said = "2 boxes on films from";
+    assert!(
+        plan.recognised.iter().any(|l| l.starts_with(said)),
+        "{:?}",
+        plan.recognised
+    );
+
+    // The same films without a column that ties them are the samples they were before.
+    let text = "image,patient,view,labels\nf1.png,p,Frontal,\nl1.png,p,Lateral,Mass\n";
+    std::fs::write(&table, text).unwrap();
+    let plan = import(&source).unwrap();
+    let names: Vec<&str> = plan.records.iter().map(|r| r.id.as_str()).collect();
+    assert_eq!(names, ["f1", "l1"]);
+    assert!(
+        !serde_json::to_string(&plan.records)
+            .unwrap()
+            .contains("further")
+    );
+}
+
+#[test]
+fn the_indiana_table_ties_frontal_and_lateral_projections() {
+    let Some(reports) = shared_data("radiology/iu-reports") else {
+        return;
+    };
+    let text = std::fs::read_to_string(reports.join("indiana_projections.csv")).unwrap();
+    let lines: Vec<&str> = text.lines().take(401).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("projections.csv");
+    std::fs::write(&table, lines.join("\n")).unwrap();
+    let mut studies: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
+    for (n, line) in lines.iter().enumerate().skip(1) {
+        let cells: Vec<&str> = line.split(',').collect();
+        // Every film has pixels of its own: copies are left out.
+        let shade = [(n / 200) as u8, (n % 200) as u8];
+        GrayImage::from_fn(4, 2, |x, _| image::Luma([shade[x as usize % 2]]))
+            .save(folder.path().join(cells[1]))
+            .unwrap();
+        let counts = studies.entry(cells[0]).or_default();
+        counts[usize::from(cells[2] == "Lateral")] += 1;
+    }
+    let source = RadiographSource {
+        images: folder.path().to_owned(),
+        table: Some(table),
+        ..RadiographSource::default()
+    };
+    let plan = import(&source).unwrap();
+    assert_eq!(plan.manifest.skipped, []);
+    let samples = |[frontal, lateral]: &[usize; 2]| if *frontal > 0 { *frontal } else { *lateral };
+    let beside = |[frontal, lateral]: &[usize; 2]| frontal * lateral;
+    let expected: usize = studies.values().map(samples).sum();
+    assert_eq!(plan.records.len(), expected);
+    let expected: usize = studies.values().map(beside).sum();
+    let found = plan.records.iter().map(|record| record.further.len());
+    assert_eq!(found.sum::<usize>(), expected);
+    assert!(expected > 150, "{expected}");
+    let laterals = plan.records.iter().flat_map(|record| &record.further);
+    assert!(
+        laterals
+            .into_iter()
+            .all(|film| film.role == FilmRole::Lateral)
+    );
 }
