@@ -317,7 +317,7 @@ fn hit_ui(ui: &mut Ui, hit: &Hit, keys: &KeyMap, chosen: Option<bool>) -> bool {
         .right_text(beside)
         .truncate()
         .min_size(egui::vec2(ui.available_width(), 28.0));
-    let response = ui.add(button);
+    let response = ui.add(button).accessible_name(&hit.text);
     if chosen == Some(true) {
         response.scroll_to_me(None);
     }

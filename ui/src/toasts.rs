@@ -106,6 +106,7 @@ impl Toasts {
         }
         ScrollArea::vertical()
             .max_height(MOST_HEIGHT)
+            .min_scrolled_height(MOST_HEIGHT)
             .auto_shrink([false, true])
             .show(ui, |ui| {
                 let problems = self

@@ -156,8 +156,8 @@ fn an_item_leads_to_the_features_that_are_strongest_on_it() {
     harness.get_by_label("Items");
     click(&mut harness, "Invented item 17");
     assert_eq!(harness.state().screen(), Screen::Gallery);
-    // 16 and 106 of 200.
-    harness.get_by_label("2 of 200 features");
+    // 16, 106 and 196.
+    harness.get_by_label("3 of 200 features");
     harness.get_by_label("Feature 16: effusion, pleural, left");
 }
 
@@ -329,7 +329,6 @@ fn double_click(harness: &mut Harness<'static, App>, at: Pos2) {
             pressed,
             modifiers: Modifiers::NONE,
         });
-        harness.step();
     }
     harness.run_steps(3);
 }
@@ -359,7 +358,6 @@ fn what_was_done_stands_in_the_bar_and_covers_nothing() {
         (text.center().y - bar.center().y).abs() < 8.0,
         "{text:?} {bar:?}"
     );
-    // Six seconds, at 60 frames each.
     harness.run_steps(400);
     assert!(!shows(&harness, "Mapped the directions"));
 }

@@ -8,7 +8,7 @@ use egui::{Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use ui::bench::{Invented, palette_names};
-use ui::{App, Screen, StartAt};
+use ui::{App, Backend as _, Screen, StartAt};
 
 #[path = "support/clicks.rs"]
 mod clicks;
@@ -134,7 +134,9 @@ fn every_command_of_the_palette_does_what_it_says() {
 
 #[test]
 fn a_key_can_be_changed_and_is_kept() {
-    let (mut harness, backend) = open(Screen::Settings);
+    let backend = Arc::new(Invented::new(200));
+    backend.set_reviewer("Ada");
+    let mut harness = open_again(&backend, Screen::Settings);
     click(&mut harness, "Key of Accept the proposal: A");
     harness.get_by_label("Key of Accept the proposal: Press a key…");
     // The new key does nothing else meanwhile.
