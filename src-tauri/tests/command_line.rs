@@ -440,6 +440,7 @@ fn a_decision_is_in_the_journal_and_steering_changes_a_ranking() {
 
 /// A sweep prints every strength beside random directions and writes a line per run.
 fn swept(at: &Path, feature: &str) {
+    let edit = format!("{feature}=1");
     let words = |rest: &[&'static str]| -> Vec<String> {
         let sweep = [
             "steer",
@@ -449,7 +450,7 @@ fn swept(at: &Path, feature: &str) {
             "--project",
             "p",
             "--feature",
-            feature,
+            &edit,
         ];
         let rest = rest.iter().copied();
         sweep.into_iter().chain(rest).map(str::to_owned).collect()
@@ -483,11 +484,7 @@ fn swept(at: &Path, feature: &str) {
         ),
         (&["--out", "sweep.csv"], "with --sweep in .csv"),
     ] {
-        let mut wrong = words(wrong);
-        if !wrong.iter().any(|word| word == "--sweep") {
-            let last = wrong.iter_mut().find(|word| *word == feature).unwrap();
-            last.push_str("=1");
-        }
+        let wrong = words(wrong);
         let wrong: Vec<&str> = wrong.iter().map(String::as_str).collect();
         let output = run(at, &wrong);
         let errors = String::from_utf8_lossy(&output.stderr);
