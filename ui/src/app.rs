@@ -28,6 +28,7 @@ use crate::screens::settings::SettingsScreen;
 use crate::screens::start::StartScreen;
 use crate::screens::steer::SteerScreen;
 use crate::screens::train::TrainScreen;
+use crate::sending;
 use crate::toasts::Toasts;
 use crate::tokens;
 
@@ -55,6 +56,8 @@ struct Seen {
     runs: Arc<Vec<RunView>>,
     jobs: Vec<JobView>,
     reviewer: String,
+    /// Whether a language model of another computer may be asked in this project.
+    sends: bool,
 }
 
 /// A screenshot that is still to be taken.
@@ -87,6 +90,8 @@ pub struct App {
     toasts: Toasts,
     palette: Palette,
     keys_shown: bool,
+    /// A request that waits for leave to ask another computer.
+    sending: Option<sending::Waiting>,
     start_at: Option<StartAt>,
     screenshot: Option<PendingScreenshot>,
     /// Where one was when that was last kept, and when.
@@ -139,6 +144,7 @@ impl App {
             toasts: Toasts::default(),
             palette: Palette::default(),
             keys_shown: false,
+            sending: None,
             start_at: Some(options.start),
             screenshot: options.screenshot.map(|sink| PendingScreenshot {
                 sink: Some(sink),
@@ -224,6 +230,7 @@ impl App {
             runs: self.backend.runs().unwrap_or_default(),
             jobs: std::mem::take(&mut self.seen.jobs),
             reviewer: self.backend.reviewer(),
+            sends: may_send(&*self.backend),
         };
         self.screens.start.recent = self.backend.recent_projects();
         self.screens.gallery.choose_missing(&self.seen.dictionaries);
@@ -252,6 +259,12 @@ impl App {
             toured: self.toured,
         }
     }
+}
+
+/// Whether a language model of another computer was allowed in the open project.
+fn may_send(backend: &dyn Backend) -> bool {
+    let consents = backend.sending_consents();
+    consents.is_ok_and(|consents| !consents.is_empty())
 }
 
 /// What the window remembers of the last time.

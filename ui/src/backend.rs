@@ -2,6 +2,7 @@
 
 mod evaluations;
 mod gallery;
+mod sending;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use schema::{Decision, FeatureId, JobId, ReviewState};
 
 pub use evaluations::Evaluations;
 pub use gallery::Galleries;
+pub use sending::Sending;
 
 /// An answer, or one sentence for the user.
 pub type Answer<T> = Result<T, String>;
@@ -34,7 +36,7 @@ pub type Answer<T> = Result<T, String>;
     clippy::missing_errors_doc,
     reason = "each method is documented where it is implemented"
 )]
-pub trait Backend: Evaluations + Galleries {
+pub trait Backend: Evaluations + Galleries + Sending {
     fn poll(&self) -> Vec<Event>;
     fn revision(&self) -> Revision;
     fn jobs(&self) -> Vec<JobView>;

@@ -69,6 +69,7 @@ mod review_queue;
 mod run_model;
 mod run_recommender;
 mod saved_changes;
+mod sending;
 mod session;
 mod settings;
 mod shard_source;

@@ -10,6 +10,7 @@ mod models;
 mod preferences;
 mod report;
 mod review;
+mod sending;
 mod training;
 
 use std::sync::Arc;
@@ -58,6 +59,7 @@ pub use review::{
     RepeatAgreement, ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress,
     TextFigures, TrapFigures,
 };
+pub use sending::{PlannedRequests, SendingConsent, SendingView};
 pub use training::{
     DeadForecast, DiskForecast, Forecast, MemoryForecast, RowForecast, RunFigures, RunRequest,
     RunState, RunView, TimeForecast, TrainingCurve,
@@ -188,6 +190,8 @@ pub enum Event {
     ConceptsRead(String, Result<Arc<ConceptPages>, String>),
     /// What a measured score rests on, asked for: the run, the feature, and the evidence.
     ScoreRead(String, FeatureId, Box<Result<ScoreEvidenceView, String>>),
+    /// A request that asks another computer waits for leave: what it would send, and the request.
+    AsksToSend(Box<SendingView>, Box<crate::ExplainRequest>),
     /// The answer to a tracing request.
     Traced(TraceTicket, Box<Result<crate::TraceView, String>>),
     /// A file dialog was closed: what the user chose it for, and the path.

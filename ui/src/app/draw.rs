@@ -11,7 +11,7 @@ use crate::keys::Action;
 use crate::screens::Panel as _;
 use crate::tokens::{self, GRID, RAIL_WIDTH, TOP_HEIGHT};
 use crate::widgets::{icon, item_strip};
-use crate::{jobs_bar, keys, keys_sheet, tour};
+use crate::{jobs_bar, keys, keys_sheet, sending, tour};
 
 impl App {
     /// Draws everything; changes nothing but what belongs to the widgets.
@@ -31,7 +31,9 @@ impl App {
             .resizable(false)
             .frame(chrome.inner_margin(Margin::symmetric(12, 0)))
             .show(ui, |ui| {
-                jobs_bar::ui(&self.commands, ui, &self.seen.jobs, &engine::device());
+                let device = engine::device();
+                let about = (&device, self.seen.sends);
+                jobs_bar::ui(&self.commands, ui, &self.seen.jobs, about);
             });
         EguiPanel::top("top")
             .exact_size(TOP_HEIGHT)
@@ -64,6 +66,11 @@ impl App {
         self.toasts.ui(&self.commands, ui);
         if self.keys_shown {
             self.keys_shown = keys_sheet::ui(&self.commands, ui);
+        }
+        if let Some(waiting) = &self.sending
+            && !sending::ui(&self.commands, ui, waiting)
+        {
+            self.sending = None;
         }
         if let Some(step) = self.tour {
             tour::ui(&self.commands, ui, step);

@@ -45,6 +45,8 @@ pub(crate) struct State {
     pub(crate) memory: Option<String>,
     pub(crate) place: Option<String>,
     pub(crate) closed: bool,
+    /// Addresses of other computers that were allowed.
+    pub(crate) consents: Vec<engine::views::SendingConsent>,
     asked: Vec<String>,
 }
 
@@ -58,11 +60,14 @@ pub struct Invented {
 }
 
 impl Invented {
-    /// Keeps what was chosen; a language model elsewhere is refused, as the engine does.
+    /// Keeps what was chosen; a language model over https is refused, as the engine does.
     pub(super) fn set_invented_preferences(&self, wanted: Preferences) -> Answer<()> {
         self.note(format!("prefer {wanted:?}"));
         if wanted.language_model.starts_with("https://") {
-            return Err(format!("{} is not on this computer", wanted.language_model));
+            return Err(format!(
+                "{}: https is not spoken here",
+                wanted.language_model
+            ));
         }
         self.state().preferences = wanted;
         Ok(())
