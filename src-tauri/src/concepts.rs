@@ -20,12 +20,25 @@ use crate::text::Answer;
 /// Features listed at the end of a run.
 const N_LISTED: usize = 20;
 
+/// Other computers are asked if this command names them; what was allowed in the window does not
+/// count here.
+fn allow(command: &ExplainCommand, session: &Session) {
+    if let ExplainCommand::Propose { choices, .. }
+    | ExplainCommand::Score { choices, .. }
+    | ExplainCommand::Features { choices, .. }
+    | ExplainCommand::Concepts { choices, .. } = command
+    {
+        session.allow_hosts(&choices.allow_address);
+    }
+}
+
 /// Runs a command on labels.
 pub(crate) fn explain(
     command: &ExplainCommand,
     session: &Session,
     job: &JobContext,
 ) -> Result<Answer> {
+    allow(command, session);
     match command {
         ExplainCommand::Propose { sae, with, choices } => {
             if with == "keywords" && *choices == ConceptChoices::default() {

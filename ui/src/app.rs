@@ -32,6 +32,7 @@ use crate::screens::settings::SettingsScreen;
 use crate::screens::start::StartScreen;
 use crate::screens::steer::SteerScreen;
 use crate::screens::train::TrainScreen;
+use crate::sending;
 use crate::toasts::Toasts;
 use crate::tokens;
 
@@ -59,6 +60,8 @@ struct Seen {
     runs: Arc<Vec<RunView>>,
     jobs: Vec<JobView>,
     reviewer: String,
+    /// Whether a language model of another computer may be asked in this project.
+    sends: bool,
 }
 
 /// A screenshot that is still to be taken.
@@ -94,6 +97,8 @@ pub struct App {
     keys_shown: bool,
     /// The film that is to be written once its file is named.
     picture: Option<Box<FilmPicture>>,
+    /// A request that waits for leave to ask another computer.
+    sending: Option<sending::Waiting>,
     start_at: Option<StartAt>,
     screenshot: Option<PendingScreenshot>,
     /// Where one was when that was last kept, and when.
@@ -151,6 +156,7 @@ impl App {
             drops: drops::Drops::default(),
             keys_shown: false,
             picture: None,
+            sending: None,
             start_at: Some(options.start),
             screenshot: options.screenshot.map(|sink| PendingScreenshot {
                 sink: Some(sink),
@@ -244,6 +250,7 @@ impl App {
             runs: self.backend.runs().unwrap_or_default(),
             jobs: std::mem::take(&mut self.seen.jobs),
             reviewer: self.backend.reviewer(),
+            sends: may_send(&*self.backend),
         };
         self.screens.start.recent = self.backend.recent_projects();
         self.screens.gallery.choose_missing(&self.seen.dictionaries);
@@ -273,6 +280,12 @@ impl App {
             toured: self.toured,
         }
     }
+}
+
+/// Whether a language model of another computer was allowed in the open project.
+fn may_send(backend: &dyn Backend) -> bool {
+    let consents = backend.sending_consents();
+    consents.is_ok_and(|consents| !consents.is_empty())
 }
 
 /// What the window remembers of the last time.

@@ -3,6 +3,7 @@
 mod evaluations;
 mod gallery;
 mod notification;
+mod sending;
 mod steering;
 mod studies;
 mod surroundings;
@@ -24,6 +25,7 @@ use schema::{Decision, FeatureId, JobId, ReviewState};
 pub use evaluations::Evaluations;
 pub use gallery::Galleries;
 pub(crate) use notification::CAN_SHOW;
+pub use sending::Sending;
 pub use steering::Steering;
 pub use studies::Studies;
 pub use surroundings::Surroundings;
@@ -41,7 +43,7 @@ pub type Answer<T> = Result<T, String>;
     clippy::missing_errors_doc,
     reason = "each method is documented where it is implemented"
 )]
-pub trait Backend: Evaluations + Galleries + Steering + Studies + Surroundings {
+pub trait Backend: Evaluations + Galleries + Sending + Steering + Studies + Surroundings {
     fn poll(&self) -> Vec<Event>;
     fn revision(&self) -> Revision;
     fn jobs(&self) -> Vec<JobView>;

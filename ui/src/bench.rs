@@ -19,6 +19,7 @@ mod invented_page;
 mod readers;
 mod recommenders;
 mod review;
+mod sending;
 mod steering;
 mod studies;
 mod surroundings;

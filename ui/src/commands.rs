@@ -6,7 +6,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use engine::views::{
     AblationRequest, AddRecommenderRequest, Arrival, DebiasRequest, DetectionTest, FilmPicture,
     HistoryRequest, ImportRequest, PathPurpose, Preferences, QueueRequest, ReportPart,
-    ReviewAnswer, ReviewDraft, RunRequest, SavedChange, SteerRequest, SteeringExport, SweepRequest,
+    ReviewAnswer, ReviewDraft, RunRequest, SavedChange, SendingView, SteerRequest, SteeringExport,
+    SweepRequest,
 };
 use engine::{
     ConceptRequest, EvaluateRequest, ExplainRequest, TraceRequest, TrainRecommenderRequest,
@@ -267,12 +268,22 @@ pub(crate) enum Command {
     ExportSteering(Box<SteeringExport>, String),
     DismissToast(u64),
     Explain(Box<ExplainRequest>),
+    Sending(SendingCommand),
     SetPreferences(Box<Preferences>),
     SetScale(f32),
     SetRail(Rail),
     SetKey(Action, Option<Shortcut>),
     ResetKeys,
     Tour(Option<usize>),
+}
+
+/// What may go to other computers.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum SendingCommand {
+    /// Allows the address of what was shown.
+    Allow(Box<SendingView>),
+    /// Takes the leave for an address back.
+    Revoke(String),
 }
 
 /// A command that the palette lists.

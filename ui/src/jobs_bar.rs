@@ -18,12 +18,13 @@ pub(crate) fn height(n_jobs: usize) -> f32 {
     JOB_HEIGHT * n_jobs.clamp(1, MAX_LINES) as f32
 }
 
-/// Draws the bar; `done` is what was done last, with the number of its message.
+/// Draws the bar; `done` is what was done last, with the number of its message; `sends` says that a
+/// language model of another computer was allowed.
 pub(crate) fn ui(
     commands: &CommandSender,
     ui: &mut Ui,
-    (jobs, device): (&[JobView], &DeviceView),
-    done: Option<(u64, &str)>,
+    (jobs, done): (&[JobView], Option<(u64, &str)>),
+    (device, sends): (&DeviceView, bool),
 ) {
     ui.spacing_mut().item_spacing.y = 0.0;
     if jobs.is_empty() {
@@ -31,9 +32,14 @@ pub(crate) fn ui(
             weak(ui, "No job is running");
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                 weak(ui, &device.name).on_hover_text(&device.reason);
+                let leaves = if sends {
+                    "a language model elsewhere may be asked"
+                } else {
+                    "nothing leaves this computer"
+                };
                 weak(
                     ui,
-                    "Research use, not for diagnosis  ·  nothing leaves this computer  ·",
+                    &format!("Research use, not for diagnosis  ·  {leaves}  ·"),
                 );
                 if let Some(done) = done {
                     done_ui(commands, ui, done);

@@ -13,6 +13,7 @@ mod keys_sheet;
 mod options;
 mod palette;
 mod screens;
+mod sending;
 mod toasts;
 mod tokens;
 mod tour;
@@ -20,7 +21,7 @@ mod widgets;
 mod words;
 
 pub use app::App;
-pub use backend::{Backend, Evaluations, Galleries, Steering, Studies, Surroundings};
+pub use backend::{Backend, Evaluations, Galleries, Sending, Steering, Studies, Surroundings};
 pub use commands::Screen;
 pub use options::{Options, Screenshot, ScreenshotSink, StartAt, Waker};
 

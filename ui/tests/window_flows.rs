@@ -184,7 +184,7 @@ fn settings_are_asked_of_the_engine_and_refusals_are_told() {
         .type_text("https://example.org/v1");
     harness.run_steps(2);
     press(&mut harness, Modifiers::NONE, Key::Enter);
-    harness.get_by_label("https://example.org/v1 is not on this computer");
+    harness.get_by_label("https://example.org/v1: https is not spoken here");
     click(&mut harness, "Light theme");
     harness.get_by_label("Switch to Dark");
     click(&mut harness, "Size 150 %");
@@ -194,6 +194,86 @@ fn settings_are_asked_of_the_engine_and_refusals_are_told() {
     assert!(harness.query_by_label("Train").is_none());
     click(&mut harness, "Layout for a researcher");
     harness.get_by_label("Train");
+}
+
+/// A model of another computer, asked for in the gallery: the question, with what would be sent.
+fn asks_elsewhere() -> (Harness<'static, App>, Arc<Invented>) {
+    let backend = Arc::new(Invented::new(200));
+    let elsewhere = engine::views::Preferences {
+        language_model: "http://10.0.0.7:8080/v1#little".to_owned(),
+        ..engine::views::Preferences::default()
+    };
+    assert!(ui::Backend::set_preferences(&*backend, elsewhere).is_ok());
+    let mut harness = open_again(&backend, Screen::Gallery);
+    ask_elsewhere(&mut harness);
+    (harness, backend)
+}
+
+fn ask_elsewhere(harness: &mut Harness<'static, App>) {
+    click(harness, "Explain features of films");
+    click(harness, "v1#little: every feature");
+    harness.run_steps(4);
+}
+
+fn explained(backend: &Invented) -> usize {
+    let asked = backend.asked();
+    asked
+        .iter()
+        .filter(|one| one.starts_with("explain films"))
+        .count()
+}
+
+#[test]
+fn nothing_goes_to_another_computer_before_one_has_seen_it_and_said_so() {
+    let (mut harness, backend) = asks_elsewhere();
+    harness.get_by_label("Send to http://10.0.0.7:8080/v1?");
+    harness.get_by_label("20: explanations, one for each feature");
+    harness.get_by_label("dates, names behind Dr.");
+    harness.get_by_label_contains("unencrypted");
+    let request = harness.get_by_label("The first request, as it would be sent");
+    assert!(request.value().unwrap().contains("Seen by [name]"));
+    click(&mut harness, "Cancel");
+    assert!(harness.query_by_label_contains("Send to http").is_none());
+    let asked = backend.asked();
+    assert!(
+        !asked.iter().any(|one| one.starts_with("allow")),
+        "{asked:?}"
+    );
+    assert_eq!(explained(&backend), 0);
+    // It is asked again the next time.
+    ask_elsewhere(&mut harness);
+    harness.get_by_label("Cancel");
+}
+
+#[test]
+fn leave_to_send_holds_until_it_is_taken_back_in_the_settings() {
+    let (mut harness, backend) = asks_elsewhere();
+    click(&mut harness, "Send to http://10.0.0.7:8080/v1");
+    assert!(
+        backend
+            .asked()
+            .contains(&"allow http://10.0.0.7:8080/v1".to_owned())
+    );
+    assert_eq!(explained(&backend), 1);
+    harness.get_by_label_contains("a language model elsewhere may be asked");
+    ask_elsewhere(&mut harness);
+    assert!(harness.query_by_label_contains("Send to http").is_none());
+    assert_eq!(explained(&backend), 2);
+    let mut settings = open_again(&backend, Screen::Settings);
+    settings.get_by_label("http://10.0.0.7:8080/v1, since 2026-11-28");
+    click(
+        &mut settings,
+        "Send nothing more to http://10.0.0.7:8080/v1",
+    );
+    assert!(
+        backend
+            .asked()
+            .contains(&"revoke http://10.0.0.7:8080/v1".to_owned())
+    );
+    settings.get_by_label_contains("unless you allow it");
+    ask_elsewhere(&mut harness);
+    harness.get_by_label("Send to http://10.0.0.7:8080/v1?");
+    assert_eq!(explained(&backend), 2);
 }
 
 #[test]

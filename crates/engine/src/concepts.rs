@@ -62,7 +62,16 @@ impl Session {
     /// # Determinism
     /// The same request gives the same results, interrupted or not, but for the times.
     pub fn concepts(&self, request: &ConceptRequest, job: &JobContext) -> Result<ConceptsView> {
-        self.concepts_by(request, &mut |from| load_voice(from, job), job)
+        let judge = request.judge.as_ref();
+        let mut sources = [Some(&request.explain), judge].into_iter().flatten();
+        if let Some(address) = sources.find_map(ExplanationSource::elsewhere) {
+            return Err(EngineError::request(format!(
+                "{address} is another computer; people's histories of items go to none, since no \
+                 rule takes out of them who someone is: expected keywords, a GGUF file or a server \
+                 on this computer"
+            )));
+        }
+        self.concepts_by(request, &mut |from| load_voice(from, None, job), job)
     }
 
     /// [`Session::concepts`] with language models of the caller's.

@@ -10,14 +10,14 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
-use crate::language_model::{AnswerBook, Remembering, Voices, model_source};
+use crate::language_model::{AnswerBook, Remembering, Voices, elsewhere, model_source};
 
 /// What explains or judges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExplanationSource {
     /// Terms: of titles and categories, of reports and findings.
     Keywords,
-    /// A language model: the path of a GGUF file, or the address of a server on this computer.
+    /// A language model: the path of a GGUF file, or the address of a server.
     Model(PathBuf),
     /// Proposals that are there already; explains only.
     Stored,
@@ -27,12 +27,17 @@ impl ExplanationSource {
     /// `keywords`, the path of a GGUF file, or an address such as `http://127.0.0.1:8080/v1`.
     ///
     /// # Errors
-    /// For the address of another computer, and a path without file.
+    /// For what is no address, and a path without file.
     pub fn parse(text: &str) -> Result<Self> {
         if text == "keywords" {
             return Ok(Self::Keywords);
         }
         Ok(Self::Model(PathBuf::from(model_source(text)?)))
+    }
+
+    /// Where the model is, if it is on another computer: its address without the model's name.
+    pub(crate) fn elsewhere(&self) -> Option<String> {
+        elsewhere(&self.model()?)
     }
 
     /// The model's path or address.

@@ -3,6 +3,8 @@
 //! dictionaries that mean nothing beside them.
 
 mod activity;
+#[cfg(test)]
+mod elsewhere_tests;
 mod output;
 mod passages;
 mod prompts;
@@ -12,6 +14,7 @@ mod scoring;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use schema::{Explanation, FeatureId};
@@ -26,8 +29,9 @@ use crate::error::{EngineError, Result};
 use crate::explanation_source::ExplanationSource;
 use crate::jobs::JobContext;
 use crate::kept_runs::{KeptRun, read_json};
-use crate::language_model::{AnswerBook, Voice, load_voice, load_voices};
+use crate::language_model::{AnswerBook, Voice, load_voices};
 use crate::model_registry::to_json;
+use crate::sending::Planned;
 use crate::session::Session;
 use crate::views::{ExampleKind, ExplanationsView, ScoreEvidenceView};
 
@@ -51,7 +55,7 @@ impl Session {
         request: &ExplainRequest,
         job: &JobContext,
     ) -> Result<ExplanationsView> {
-        self.explain_features_by(request, &mut |from| load_voice(from, job), job)
+        self.explain_features_by(request, &mut |from| self.load_allowed_voice(from, job), job)
     }
 
     /// [`Session::explain_features`] with language models of the caller's.
@@ -107,6 +111,7 @@ impl Session {
             book: AnswerBook::open(&kept.folder.join(ANSWERS))?,
             name: name.clone(),
             record,
+            planned: None,
             job,
         };
         let view = run.run()?;
@@ -121,6 +126,49 @@ impl Session {
         self.keep_proposals(&view, stored.as_ref())?;
         // As the file has it, whose last digits a parser may read otherwise.
         self.explanations_run(&name)
+    }
+
+    /// Runs a request up to the first question that is not answered, and says how much there would
+    /// be to ask; writes nothing.
+    ///
+    /// # Errors
+    /// Those of [`Session::explain_features`], up to there.
+    pub(crate) fn plan_explanations(
+        &self,
+        request: &ExplainRequest,
+        load: &mut dyn FnMut(&str) -> Result<Voice>,
+        job: &JobContext,
+    ) -> Result<Planned> {
+        let indexed = self.indexed(&request.sae)?;
+        request.check(indexed.index.n_features())?;
+        let prompts = Prompts::read(self.project.root())?;
+        let stored = (request.explain == ExplanationSource::Stored)
+            .then(|| self.stored_proposals(&request.sae))
+            .transpose()?;
+        let voices = load_voices(request.models(), load)?;
+        let hash = &indexed.dictionary.hash;
+        let record = RunRecord::of(request, hash, (&voices, &prompts), stored.as_ref())?;
+        let planned = Cell::new(Planned::default());
+        let run = Run {
+            session: self,
+            request,
+            indexed: &indexed,
+            voices: &voices,
+            prompts: &prompts,
+            stored: stored.as_ref(),
+            book: AnswerBook::forgetful(),
+            name: String::new(),
+            record,
+            planned: Some(&planned),
+            job,
+        };
+        match run.run() {
+            Err(error) if !error.is_cancelled() => Err(error),
+            _ => {
+                job.check_cancelled()?;
+                Ok(planned.get())
+            }
+        }
     }
 
     /// Keeps what a run proposed of the features it looked at, or, where proposals were there, their

@@ -1,7 +1,8 @@
-//! Language models that explain and judge: a GGUF file run here, or a server on this computer; and
-//! the answers that are kept of them.
+//! Language models that explain and judge: a GGUF file run here, or a server; and the answers that are
+//! kept of them.
 
 mod answers;
+mod elsewhere;
 mod local_model;
 mod server;
 
@@ -12,6 +13,7 @@ use std::path::Path;
 use explain::TextModel;
 
 pub(crate) use self::answers::{AnswerBook, Remembering};
+pub(crate) use self::elsewhere::{FirstBody, Permission, noting};
 
 use crate::error::Result;
 use crate::jobs::JobContext;
@@ -33,7 +35,7 @@ pub(crate) type Voices = BTreeMap<String, Voice>;
 /// The path or address of a language model, if it may be asked.
 ///
 /// # Errors
-/// For the address of another computer, and a path without file.
+/// For what is no address, and a path without file.
 pub(crate) fn model_source(text: &str) -> Result<String> {
     if text.contains("://") {
         server::Address::parse(text)?;
@@ -41,19 +43,32 @@ pub(crate) fn model_source(text: &str) -> Result<String> {
     }
     check_input(
         Path::new(text),
-        "keywords, the path of a GGUF file, or the address of a server on this computer such as \
+        "keywords, the path of a GGUF file, or the address of a server such as \
          http://127.0.0.1:8080/v1",
     )?;
     Ok(text.to_owned())
 }
 
+/// The address without the model, of another computer; `None` for a file and for this computer.
+pub(crate) fn elsewhere(from: &str) -> Option<String> {
+    if !from.contains("://") {
+        return None;
+    }
+    server::Address::parse(from).ok()?.elsewhere()
+}
+
 /// Loads the model of a GGUF file, or asks a server which model it has.
 ///
 /// # Errors
-/// When the file cannot be read, the model knows no chats, or the server does not answer.
-pub(crate) fn load_voice(from: &str, job: &JobContext) -> Result<Voice> {
+/// When the file cannot be read, the model knows no chats, the server does not answer, or it is of
+/// another computer and there is no permission for it.
+pub(crate) fn load_voice(
+    from: &str,
+    permission: Option<&Permission>,
+    job: &JobContext,
+) -> Result<Voice> {
     if from.contains("://") {
-        return server::connect(from);
+        return server::connect(from, permission);
     }
     local_model::load(Path::new(from), job)
 }

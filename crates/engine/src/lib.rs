@@ -76,6 +76,7 @@ mod run_model;
 mod run_recommender;
 mod saved_changes;
 mod search;
+mod sending;
 mod session;
 mod settings;
 mod shard_source;

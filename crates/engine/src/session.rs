@@ -15,6 +15,7 @@ use crate::jobs::lock;
 use crate::labels::Labels;
 use crate::model_registry::LoadedModel;
 use crate::review_queue::Queue;
+use crate::sending::Sending;
 use crate::views::RunView;
 
 /// An open project. All methods take `&self`, so jobs and queries share it.
@@ -30,6 +31,8 @@ pub struct Session {
     queue: Mutex<Option<Arc<Queue>>>,
     /// What filters and plots of galleries need of all features.
     pub(crate) galleries: GalleryCache,
+    /// What may be sent to other computers.
+    pub(crate) sending: Mutex<Sending>,
     /// What was last measured of a harvest, for forecasts that differ in the dictionary only.
     probe: Mutex<Option<(ProbeKey, Arc<HarvestProbe>)>>,
 }
@@ -68,6 +71,7 @@ impl Session {
             labels: Mutex::default(),
             runs: Mutex::default(),
             queue: Mutex::default(),
+            sending: Mutex::default(),
             probe: Mutex::default(),
             galleries: GalleryCache::default(),
         }

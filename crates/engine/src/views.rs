@@ -13,6 +13,7 @@ mod preferences;
 mod report;
 mod review;
 mod search;
+mod sending;
 mod steering;
 mod studies;
 mod training;
@@ -65,6 +66,7 @@ pub use review::{
     TextFigures, TrapFigures,
 };
 pub use search::{Found, FoundFeature, FoundItem, FoundSample, Hits, SearchTicket};
+pub use sending::{PlannedRequests, SendingConsent, SendingView};
 pub use steering::{
     FindingsEffect, RankingEffect, SavedChange, SteerOutcome, SteerRequest, SteerTicket, SteerView,
     SteeringExport, SteeringPart, SweepPoint, SweepRange, SweepRequest, SweepRun, SweepView,
@@ -203,6 +205,8 @@ pub enum Event {
     ConceptsRead(String, Result<Arc<ConceptPages>, String>),
     /// What a measured score rests on, asked for: the run, the feature, and the evidence.
     ScoreRead(String, FeatureId, Box<Result<ScoreEvidenceView, String>>),
+    /// A request that asks another computer waits for leave: what it would send, and the request.
+    AsksToSend(Box<SendingView>, Box<crate::ExplainRequest>),
     /// The answer to a tracing request.
     Traced(TraceTicket, Box<Result<crate::TraceView, String>>),
     /// What the files and folders asked about are.

@@ -70,6 +70,7 @@ impl Explainer<ShownCase> for KeywordExplainer<'_> {
             text: proposal.text,
             evidence: proposal.evidence,
             prompt: None,
+            n_left_out: 0,
         }))
     }
 }
@@ -101,6 +102,7 @@ impl Explainer<ShownCase> for ModelExplainer<'_> {
             text,
             evidence: Vec::new(),
             prompt: Some(chat.to_string()),
+            n_left_out: 0,
         }))
     }
 }

@@ -48,6 +48,12 @@ pub enum ExplainError {
         /// Why.
         reason: String,
     },
+    /// The prompt does not fit into the language model's context.
+    #[error("the language model: {reason}")]
+    PromptTooLong {
+        /// How long it is and what the model holds.
+        reason: String,
+    },
     /// The user asked to stop.
     #[error("stopped")]
     Stopped,

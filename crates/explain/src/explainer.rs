@@ -13,6 +13,8 @@ pub struct Explained {
     pub evidence: Vec<Association>,
     /// What the language model was asked.
     pub prompt: Option<String>,
+    /// Cases and worked examples that were left out because the prompt was too long with them.
+    pub n_left_out: usize,
 }
 
 /// Makes explanations from cases: histories ([`crate::ShownCase`]) or passages
@@ -21,7 +23,8 @@ pub trait Explainer<C> {
     /// The explanation of a feature; `None` where nothing can be said.
     ///
     /// # Errors
-    /// Those of [`crate::Keywords::of`] and [`crate::TextModel::write`].
+    /// Those of [`crate::Keywords::of`] and [`crate::TextModel::write`]; from a language model
+    /// [`ExplainError::PromptTooLong`] only when its shortest prompt is.
     fn explain(&self, feature: FeatureId, cases: &[C]) -> Result<Option<Explained>, ExplainError>;
 }
 

@@ -7,8 +7,8 @@ use schema::FeatureId;
 use crate::concept_prompts::{read_explanation, read_prediction};
 use crate::text_model::{TextModel, Writing};
 use crate::{
-    ExplainError, Explained, Explainer, Judge, Passage, PromptTemplate, TermTable, text_terms,
-    words_of,
+    Chat, ExplainError, Explained, Explainer, Judge, Passage, PromptTemplate, TermTable,
+    text_terms, words_of,
 };
 
 /// Tokens of an explanation at most.
@@ -34,20 +34,47 @@ impl Explainer<Passage> for PassageExplainer<'_> {
         feature: FeatureId,
         cases: &[Passage],
     ) -> Result<Option<Explained>, ExplainError> {
-        let chat = self
-            .template
-            .filled(&[("passages", &shown_passages(cases))]);
         let how = Writing {
             max_tokens: MAX_TOKENS,
             seed: self.writing.seed ^ u64::from(feature.0),
             ..self.writing
         };
-        let text = read_explanation(&self.model.write(&chat, how)?);
+        let mut cases = cases.to_vec();
+        let mut n_left_out = 0;
+        // The weakest passages go first, then the worked examples.
+        let (text, chat) = loop {
+            let mut chat = self
+                .template
+                .filled(&[("passages", &shown_passages(&cases))]);
+            let last = cases.len() <= 1;
+            if last {
+                n_left_out += chat.examples.len();
+                chat.examples.clear();
+            }
+            match self.model.write(&chat, how) {
+                Err(ExplainError::PromptTooLong { .. }) if !last => {
+                    leave_weakest_out(&mut cases);
+                    n_left_out += 1;
+                }
+                answer => break (read_explanation(&answer?), chat),
+            }
+        };
         Ok(text.map(|text| Explained {
             text,
             evidence: Vec::new(),
             prompt: Some(chat.to_string()),
+            n_left_out,
         }))
+    }
+}
+
+/// Takes the passage out on which the feature is weakest, of equals the last.
+fn leave_weakest_out(cases: &mut Vec<Passage>) {
+    let weakest = (0..cases.len())
+        .rev()
+        .min_by(|&a, &b| cases[a].strongest.total_cmp(&cases[b].strongest));
+    if let Some(at) = weakest {
+        cases.remove(at);
     }
 }
 
@@ -94,9 +121,28 @@ impl Judge<JudgedText> for PassageJudge<'_> {
     fn predict(&self, explanation: &str, case: &JudgedText) -> Result<Option<f64>, ExplainError> {
         let gaps = [("explanation", explanation), ("passage", &case.0)];
         let chat = self.template.filled(&gaps);
+        match self.asked(&chat) {
+            // Once more without worked examples; what is too long even so is counted as unread.
+            Err(ExplainError::PromptTooLong { .. }) => {
+                let short = Chat {
+                    examples: Vec::new(),
+                    ..chat
+                };
+                match self.asked(&short) {
+                    Err(ExplainError::PromptTooLong { .. }) => Ok(None),
+                    answer => answer,
+                }
+            }
+            answer => answer,
+        }
+    }
+}
+
+impl PassageJudge<'_> {
+    fn asked(&self, chat: &Chat) -> Result<Option<f64>, ExplainError> {
         let choices: Vec<&str> = self.template.choices.iter().map(String::as_str).collect();
         if let [_, _] = choices[..]
-            && let Some(found) = self.model.choose(&chat, &choices)?
+            && let Some(found) = self.model.choose(chat, &choices)?
             && let [active, silent] = found[..]
         {
             // 1 / (1 + exp(silent - active)), without overflow.
@@ -106,12 +152,10 @@ impl Judge<JudgedText> for PassageJudge<'_> {
             max_tokens: MAX_ANSWER,
             ..self.writing
         };
-        let answer = self.model.write(&chat, how)?;
+        let answer = self.model.write(chat, how)?;
         Ok(self.read(&answer))
     }
-}
 
-impl PassageJudge<'_> {
     /// An answer that begins like one of the choices, or a number from 0 to 1.
     fn read(&self, answer: &str) -> Option<f64> {
         let answer = answer.trim().to_lowercase();
@@ -187,7 +231,6 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
-    use crate::Chat;
 
     fn passage(text: &[(&str, f32)]) -> Passage {
         Passage {
@@ -227,6 +270,80 @@ mod tests {
             Ok(self.0.map(|both| both.to_vec()))
         }
     }
+
+    /// Holds prompts up to so many characters.
+    struct Small(usize, RefCell<Vec<Chat>>);
+
+    impl TextModel for Small {
+        fn write(&self, chat: &Chat, _how: Writing) -> Result<String, ExplainError> {
+            let length = chat.to_string().len();
+            if length > self.0 {
+                let reason = format!("{length} of {}", self.0);
+                return Err(ExplainError::PromptTooLong { reason });
+            }
+            self.1.borrow_mut().push(chat.clone());
+            Ok("1".to_owned())
+        }
+    }
+
+    #[test]
+    fn too_long_a_prompt_is_shortened_by_its_weakest_passages_then_its_examples() {
+        let cases: Vec<Passage> = [3.0, 1.0, 4.0, 2.0]
+            .map(|value| passage(&[(&format!("Passage {value}"), value)]))
+            .to_vec();
+        let template = PromptTemplate {
+            question: "{passages}".to_owned(),
+            examples: vec![crate::ExampleTurn {
+                question: "Q".repeat(40),
+                answer: "A".to_owned(),
+            }],
+            ..template()
+        };
+        let explain = |most: usize| {
+            let model = Small(most, RefCell::default());
+            let explainer = PassageExplainer {
+                model: &model,
+                template: &template,
+                writing: HOW,
+            };
+            let said = explainer.explain(FeatureId(0), &cases);
+            (said, model.1.into_inner())
+        };
+        let (said, asked) = explain(10_000);
+        assert_eq!(said.unwrap().unwrap().n_left_out, 0);
+        let whole = asked[0].to_string().len();
+        let (said, asked) = explain(whole - 1);
+        assert_eq!(said.unwrap().unwrap().n_left_out, 1);
+        let user = &asked[0].user;
+        assert!(
+            !user.contains("Passage 1") && user.contains("Passage 2"),
+            "{user}"
+        );
+        let (said, asked) = explain(whole - 100);
+        let said = said.unwrap().unwrap();
+        assert_eq!(said.n_left_out, 4, "{asked:?}");
+        assert!(asked[0].user.contains("Passage 4") && asked[0].examples.is_empty());
+        assert!(matches!(
+            explain(5).0,
+            Err(ExplainError::PromptTooLong { .. })
+        ));
+
+        let model = Small(5, RefCell::default());
+        let judge = PassageJudge {
+            model: &model,
+            template: &template,
+            writing: HOW,
+        };
+        let unread = judge.predict("tubes", &JudgedText("A tube.".to_owned()));
+        assert_eq!(unread, Ok(None));
+    }
+
+    const HOW: Writing = Writing {
+        max_tokens: 1,
+        temperature: 0.0,
+        top_p: 1.0,
+        seed: 0,
+    };
 
     fn template() -> PromptTemplate {
         PromptTemplate {

@@ -14,13 +14,14 @@ pub(crate) enum ExplainCommand {
     /// Else labels are made from passages of reports, or, for a dictionary of user vectors, from test
     /// cases.
     #[command(
-        after_help = "Examples: fluoroscope explain propose films --with keywords\n          fluoroscope explain propose reports --with SmolLM2.gguf --limit 30\n          fluoroscope explain propose reports --with http://127.0.0.1:8080/v1"
+        after_help = "Examples: fluoroscope explain propose films --with keywords\n          fluoroscope explain propose reports --with SmolLM2.gguf --limit 30\n          fluoroscope explain propose reports --with http://127.0.0.1:8080/v1\n          fluoroscope explain propose reports --with http://10.0.0.7:8080/v1#llama --allow-address 10.0.0.7"
     )]
     Propose {
         /// The dictionary.
         sae: String,
-        /// What proposes: keywords, a language model's GGUF file, or the address of a server on this
-        /// computer that speaks `OpenAI`'s protocol.
+        /// What proposes: keywords, a language model's GGUF file, or the address of a server that
+        /// speaks `OpenAI`'s protocol; of another computer with --allow-address and the model's name
+        /// behind a #.
         #[arg(long = "with", default_value = "keywords")]
         with: String,
         #[command(flatten)]
@@ -42,8 +43,7 @@ pub(crate) enum ExplainCommand {
         /// test cases that the judge tells rightly (default: detection or confidence).
         #[arg(long, value_delimiter = ',')]
         method: Vec<String>,
-        /// What judges: keywords, a language model's GGUF file, or the address of a server on this
-        /// computer.
+        /// What judges: keywords, a language model's GGUF file, or the address of a server.
         #[arg(long, default_value = "keywords")]
         judge: String,
         #[command(flatten)]
@@ -57,8 +57,7 @@ pub(crate) enum ExplainCommand {
     Features {
         /// The dictionary.
         sae: String,
-        /// What explains: keywords, a language model's GGUF file, or the address of a server on this
-        /// computer.
+        /// What explains: keywords, a language model's GGUF file, or the address of a server.
         #[arg(long = "with", default_value = "keywords")]
         with: String,
         /// What judges (default: what explains).
@@ -151,6 +150,10 @@ pub(crate) struct ConceptChoices {
     /// Folder of a published list to compare with: latents.jsonl.
     #[arg(long, value_name = "DIR")]
     pub(crate) published: Option<PathBuf>,
+    /// Another computer that may be asked, by name or number, where --with or --judge names its
+    /// address. Texts go there unencrypted, with names, dates and numbers taken out by rules.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) allow_address: Vec<String>,
     /// Name of the run (default: dictionary, explainer and conventions).
     #[arg(long)]
     pub(crate) name: Option<String>,

@@ -12,7 +12,7 @@ use crate::keys::Action;
 use crate::screens::Panel as _;
 use crate::tokens::{self, GRID, RAIL_WIDTH, TOP_HEIGHT};
 use crate::widgets::{icon, item_strip};
-use crate::{jobs_bar, keys, keys_sheet, tour};
+use crate::{jobs_bar, keys, keys_sheet, sending, tour};
 
 /// Width of the list of dictionaries in the top bar.
 const DICTIONARY_WIDTH: f32 = 144.0;
@@ -36,8 +36,10 @@ impl App {
             .resizable(false)
             .frame(chrome.inner_margin(Margin::symmetric(12, 0)))
             .show(ui, |ui| {
-                let running = (self.seen.jobs.as_slice(), &engine::device());
-                jobs_bar::ui(&self.commands, ui, running, self.toasts.done());
+                let device = engine::device();
+                let about = (&device, self.seen.sends);
+                let said = (self.seen.jobs.as_slice(), self.toasts.done());
+                jobs_bar::ui(&self.commands, ui, said, about);
             });
         // There also while empty: ids of all that follows would change with it.
         let margin = if self.toasts.has_problems() {
@@ -82,6 +84,11 @@ impl App {
         self.palette.ui(&ctx, ui);
         if self.keys_shown {
             self.keys_shown = keys_sheet::ui(&self.commands, ui);
+        }
+        if let Some(waiting) = &self.sending
+            && !sending::ui(&self.commands, ui, waiting)
+        {
+            self.sending = None;
         }
         if let Some(step) = self.tour {
             tour::ui(&self.commands, ui, step);

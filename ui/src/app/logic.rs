@@ -6,13 +6,16 @@ use engine::views::{
 };
 use schema::{FeatureId, JobId};
 
-use crate::app::{App, AppContext, context};
+use crate::app::{App, AppContext, context, may_send};
 use crate::backend::{Answer, Backend};
-use crate::commands::{Command, EvaluationCommand, ReviewCommand, Screen, command_of};
+use crate::commands::{
+    Command, EvaluationCommand, ReviewCommand, Screen, SendingCommand, command_of,
+};
 use crate::film_textures::HeatDrawing;
 use crate::keys::{self, Action, KeyMap, Scope, Shortcut};
 use crate::options::{Screenshot, StartAt};
 use crate::screens::Panel as _;
+use crate::sending::Waiting;
 use crate::toasts::Level;
 use crate::tour;
 
@@ -60,6 +63,7 @@ impl App {
             match &event {
                 Event::ProjectChanged => {
                     self.films.clear();
+                    self.sending = None;
                     self.refresh();
                     if let Some(project) = &self.seen.project {
                         for notice in &project.notices {
@@ -86,6 +90,12 @@ impl App {
                     {
                         self.toasts.push(Level::Error, &problem);
                     }
+                }
+                Event::AsksToSend(shown, request) => {
+                    self.sending = Some(Waiting {
+                        shown: shown.clone(),
+                        request: request.clone(),
+                    });
                 }
                 Event::DecisionFailed(text) => self.toasts.push(Level::Error, text),
                 Event::Recognised(paths, arrival) => self.recognised(paths, arrival),
@@ -490,6 +500,14 @@ impl App {
                 .map(|ticket| large.history.waits_for(ticket, request)),
             Command::BuildGallery(sae) => backend.build_gallery(&sae).map(drop),
             Command::ReadScore(run, feature) => backend.read_score(&run, feature),
+            Command::Sending(asked) => {
+                let answer = match asked {
+                    SendingCommand::Allow(shown) => backend.allow_sending(&shown),
+                    SendingCommand::Revoke(address) => backend.revoke_sending(&address),
+                };
+                self.seen.sends = may_send(&**backend);
+                answer
+            }
             Command::MapDirections(sae) => backend.map_directions(&sae).map(drop),
             Command::Evaluation(EvaluationCommand::Read(sae)) => backend.read_report(&sae),
             Command::Evaluation(EvaluationCommand::Measure(request)) => {

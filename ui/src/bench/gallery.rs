@@ -130,6 +130,8 @@ fn evidence(run: &str, feature: FeatureId) -> ScoreEvidenceView {
             simulation: None,
             embedding: None,
             is_divided_anew: false,
+            n_left_out: 0,
+            not_explained: String::new(),
         },
         totals: ScoreTotalsView {
             n_scored: 200,

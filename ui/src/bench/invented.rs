@@ -49,6 +49,8 @@ pub(crate) struct State {
     pub(crate) closed: bool,
     /// The project that was open when the window was left.
     pub(super) last: Option<RecentProject>,
+    /// Addresses of other computers that were allowed.
+    pub(crate) consents: Vec<engine::views::SendingConsent>,
     asked: Vec<String>,
 }
 
@@ -62,11 +64,14 @@ pub struct Invented {
 }
 
 impl Invented {
-    /// Keeps what was chosen; a language model elsewhere is refused, as the engine does.
+    /// Keeps what was chosen; a language model over https is refused, as the engine does.
     pub(super) fn set_invented_preferences(&self, wanted: Preferences) -> Answer<()> {
         self.note(format!("prefer {wanted:?}"));
         if wanted.language_model.starts_with("https://") {
-            return Err(format!("{} is not on this computer", wanted.language_model));
+            return Err(format!(
+                "{}: https is not spoken here",
+                wanted.language_model
+            ));
         }
         self.state().preferences = wanted;
         Ok(())

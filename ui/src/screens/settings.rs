@@ -7,7 +7,7 @@ use engine::views::{Event, FILM_MEGABYTES, PathPurpose, Preferences, PreferredDe
 
 use crate::app_context::AppContext;
 use crate::backend::CAN_SHOW;
-use crate::commands::{Command, Rail};
+use crate::commands::{Command, Rail, SendingCommand};
 use crate::screens::Panel;
 use crate::screens::start::{card, field_label_ui};
 use crate::tokens::{self, GRID};
@@ -95,9 +95,10 @@ impl SettingsScreen {
             });
             notice::weak_ui(
                 ui,
-                "A GGUF file is read and run here. An address must be of this computer; others are \
-                 refused. Without one, keywords explain. With one, the gallery offers it under \
-                 Explain.",
+                "A GGUF file is read and run here. A server of another computer needs its model's \
+                 name, as in http://10.0.0.7:8080/v1#model, and is asked nothing before you have \
+                 seen what would be sent and allowed it. Without one, keywords explain. With one, the \
+                 gallery offers it under Explain.",
             );
             self.draft = Some(draft);
         });
@@ -240,21 +241,57 @@ fn computing_ui(ctx: &AppContext<'_>, ui: &mut Ui, known: &Preferences) {
     }
 }
 
-fn privacy_ui(ui: &mut Ui, known: &Preferences) {
+fn privacy_ui(ctx: &AppContext<'_>, ui: &mut Ui, known: &Preferences) {
     card(ui, |ui| {
         title_ui(ui, "What may leave this computer");
-        let asked = if known.language_model.contains("://") {
-            format!(
-                "Nothing. Questions for labels go to {}, a program on this computer; what that \
-                 program does with them is its own affair.",
-                known.language_model
-            )
+        let consents = if ctx.project_open {
+            ctx.backend.sending_consents()
         } else {
-            "Nothing. This program makes no connection to other computers; there is no setting \
-             that changes that."
-                .to_owned()
+            Ok(Vec::new())
         };
-        notice::plain_ui(ui, &asked);
+        match consents {
+            Err(problem) => {
+                notice::plain_ui(ui, &problem);
+            }
+            Ok(consents) if consents.is_empty() => {
+                let asked = if known.language_model.contains("://") {
+                    format!(
+                        "Nothing, unless you allow it when you are asked. A program on this \
+                         computer is asked at once: {}.",
+                        known.language_model
+                    )
+                } else {
+                    "Nothing. No other computer may be asked in this project.".to_owned()
+                };
+                notice::plain_ui(ui, &asked);
+            }
+            Ok(consents) => {
+                notice::plain_ui(
+                    ui,
+                    "In this project, questions for labels, with names and dates taken out by \
+                     rules, may go to:",
+                );
+                for one in consents {
+                    ui.horizontal(|ui| {
+                        let day = one.at.get(..10).unwrap_or(&one.at);
+                        ui.label(format!("{}, since {day}", one.address))
+                            .on_hover_text(format!(
+                                "BLAKE3 of the request that was shown: {}",
+                                one.shown_blake3
+                            ));
+                        let revoke = ui
+                            .button("Take back")
+                            .on_hover_text("Nothing more is sent there, by a running job either");
+                        if revoke
+                            .accessible_name(format!("Send nothing more to {}", one.address))
+                            .clicked()
+                        {
+                            ctx.send(Command::Sending(SendingCommand::Revoke(one.address)));
+                        }
+                    });
+                }
+            }
+        }
         notice::weak_ui(
             ui,
             "Names and numbers of patients in DICOM files are not read. Files you export hold what \
@@ -284,7 +321,7 @@ impl Panel for SettingsScreen {
                     self.reviewer_ui(ctx, ui);
                     computing_ui(ctx, ui, &known);
                     self.model_ui(ctx, ui, &known);
-                    privacy_ui(ui, &known);
+                    privacy_ui(ctx, ui, &known);
                 });
                 ui.vertical(|ui| {
                     ui.set_width(half);

@@ -173,6 +173,7 @@ impl Explainer<ShownCase> for StoredExplainer {
             text: stored.text.clone(),
             evidence: stored.evidence.clone(),
             prompt: None,
+            n_left_out: 0,
         }))
     }
 }

@@ -1,6 +1,8 @@
 //! The door's part for what a user chooses for this computer, and for explaining with the language
 //! model chosen there.
 
+use std::sync::Arc;
+
 use schema::JobId;
 
 use crate::device::{DeviceChoice, set_device};
@@ -11,7 +13,9 @@ use crate::explanations::ExplainRequest;
 use crate::jobs::lock;
 use crate::settings::Settings;
 use crate::threads::set_threads;
-use crate::views::{FILM_MEGABYTES, Preferences, PreferredDevice};
+use crate::views::{
+    Event, FILM_MEGABYTES, Preferences, PreferredDevice, SendingConsent, SendingView,
+};
 
 /// Chooses threads and device for the process: what is asked for here, else what the user chose in
 /// the settings. Call once, before the first model is loaded.
@@ -63,8 +67,8 @@ impl Engine {
     /// start.
     ///
     /// # Errors
-    /// When a number is out of range, the language model's file is not there, or its address is not
-    /// of this computer. Nothing is changed then.
+    /// When a number is out of range, the language model's file is not there, or its address is none.
+    /// Nothing is changed then.
     pub fn set_preferences(&self, wanted: Preferences) -> Result<()> {
         check(&wanted)?;
         self.films.keep_megabytes(wanted.film_megabytes);
@@ -76,14 +80,49 @@ impl Engine {
     /// Explains features of a dictionary of texts or films and tests the explanations, as a job; one
     /// that was stopped goes on where it was when the same is asked for again.
     ///
+    /// A request that asks another computer, whose address was not allowed in this project, sends
+    /// nothing: `Event::AsksToSend` says what it would send.
+    ///
     /// # Errors
     /// When no project is open or the job cannot be started.
     pub fn explain(&self, request: ExplainRequest) -> Result<JobId> {
         let title = format!("Explain {}", request.sae);
+        let shared = Arc::clone(&self.shared);
         self.start_in_project(&title, move |job, session| {
+            if let Some(address) = session.address_to_allow(&request)? {
+                let shown = session.preview_sending(&request, &address, job)?;
+                shared.send(Event::AsksToSend(Box::new(shown), Box::new(request)));
+                return Ok(format!("Nothing was sent: {address} waits for your leave"));
+            }
             let view = session.explain_features(&request, job)?;
             Ok(told(&view))
         })
+    }
+}
+
+impl Engine {
+    /// Addresses of other computers that may be asked in the open project.
+    ///
+    /// # Errors
+    /// When no project is open, or its settings cannot be read.
+    pub fn sending_consents(&self) -> Result<Vec<SendingConsent>> {
+        self.shared.session()?.sending_consents()
+    }
+
+    /// Allows the address of what was shown, in the open project, until that is taken back.
+    ///
+    /// # Errors
+    /// When no project is open, or its settings cannot be written.
+    pub fn allow_sending(&self, shown: &SendingView) -> Result<()> {
+        self.shared.session()?.allow_sending(shown)
+    }
+
+    /// Takes the leave for an address back.
+    ///
+    /// # Errors
+    /// When no project is open, the address was not allowed, or the settings cannot be written.
+    pub fn revoke_sending(&self, address: &str) -> Result<()> {
+        self.shared.session()?.revoke_sending(address)
     }
 }
 
@@ -131,7 +170,7 @@ mod tests {
                     language_model: "https://example.org/v1".to_owned(),
                     ..fine.clone()
                 },
-                "this computer",
+                "https is not spoken",
             ),
             (
                 Preferences {

@@ -59,6 +59,12 @@ pub(super) fn feature_view(one: &Scored) -> ScoredFeatureView {
         simulation: one.said.simulation,
         embedding: one.embedding(),
         is_divided_anew: one.cases.is_divided_anew,
+        n_left_out: explained.map_or(0, |one| one.n_left_out),
+        not_explained: if one.is_too_long {
+            "prompt too long".to_owned()
+        } else {
+            String::new()
+        },
     }
 }
 

@@ -72,6 +72,8 @@ pub(super) struct Chooser<'a> {
     groups: Vec<u32>,
     /// By sample: whether explanations are made from it; else they are tested on it.
     constructs: Vec<bool>,
+    /// Whether what tells who someone is is taken out of passages.
+    pub(super) without_identity: bool,
 }
 
 impl<'a> Chooser<'a> {
@@ -105,6 +107,7 @@ impl<'a> Chooser<'a> {
             seed,
             groups,
             constructs,
+            without_identity: false,
         }
     }
 
@@ -305,6 +308,19 @@ impl<'a> Chooser<'a> {
     }
 
     fn passage(&self, place: &Place, by_sample: &BTreeMap<u32, Vec<Place>>) -> Option<Passage> {
+        let passage = self.whole_passage(place, by_sample)?;
+        Some(if self.without_identity {
+            passage.deidentified()
+        } else {
+            passage
+        })
+    }
+
+    fn whole_passage(
+        &self,
+        place: &Place,
+        by_sample: &BTreeMap<u32, Vec<Place>>,
+    ) -> Option<Passage> {
         if self.indexed.kind == ExampleKind::Film {
             return Some(Passage {
                 tokens: vec![said_of(self.records().get(place.sample as usize)?)?],

@@ -2,7 +2,7 @@
 
 use schema::{Explanation, FeatureId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use explain::Writing;
@@ -186,6 +186,23 @@ impl ExplainRequest {
         Ok(())
     }
 
+    /// Addresses of other computers that are asked, without their models, each once.
+    pub(crate) fn elsewhere(&self) -> BTreeSet<String> {
+        let sources = [Some(&self.explain), self.judge.as_ref()];
+        let sources = sources.into_iter().flatten();
+        sources.filter_map(ExplanationSource::elsewhere).collect()
+    }
+
+    /// Whether a judge is asked for detection, and for fuzzing.
+    pub(crate) fn asks(&self) -> [bool; 2] {
+        [ScoreMethod::Detection, ScoreMethod::Fuzzing].map(|method| self.has(method))
+    }
+
+    /// Whether a random and an untrained dictionary are measured too.
+    pub(crate) fn has_controls(&self) -> bool {
+        self.has_baselines && self.judge.is_some() && self.explain != ExplanationSource::Stored
+    }
+
     /// Paths and addresses of the language models that are asked.
     pub(super) fn models(&self) -> impl Iterator<Item = String> {
         models_of(&self.explain, self.judge.as_ref())
@@ -305,6 +322,7 @@ impl RunRecord {
                 top_p: request.top_p,
                 seed: request.seed,
                 has_baselines: request.has_baselines,
+                is_deidentified: !request.elsewhere().is_empty(),
                 at: store::utc_now(),
             },
             features: request.features.clone(),

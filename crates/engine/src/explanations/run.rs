@@ -1,9 +1,11 @@
 //! One run: passages, explanations, judgements, controls.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use explain::{
-    KeywordOptions, Keywords, PassageExplainer, PassageKeywordJudge, TermTable, TextModel,
+    DEIDENTIFIED, KeywordOptions, Keywords, PassageExplainer, PassageKeywordJudge, TermTable,
+    TextModel,
 };
 use models::text::{SentenceEncoder, load_sentence_encoder};
 use rand::SeedableRng as _;
@@ -19,13 +21,14 @@ use super::output::{feature_view, totals};
 use super::passages::{Chooser, PassageCases};
 use super::prompts::Prompts;
 use super::request::{ExplainRequest, RunRecord, ScoreMethod};
-use super::scoring::{Asking, Explains, Judges};
+use super::scoring::{Asking, Explains, Judges, Scored};
 use crate::error::{EngineError, Result};
 use crate::explanation_source::{ExplanationSource, drawn};
 use crate::indexed::IndexedDictionary;
 use crate::jobs::JobContext;
 use crate::kept_runs::read_json;
 use crate::language_model::{AnswerBook, Remembering, Voices};
+use crate::sending::Planned;
 use crate::session::Session;
 use crate::train_sae::random_control;
 use crate::views::{ControlView, ExampleKind, ExplanationsView, ScoreTotalsView};
@@ -41,6 +44,8 @@ pub(super) struct Run<'a> {
     pub(super) book: AnswerBook,
     pub(super) name: String,
     pub(super) record: RunRecord,
+    /// Where it is noted how much there is to ask.
+    pub(super) planned: Option<&'a Cell<Planned>>,
     pub(super) job: &'a JobContext,
 }
 
@@ -51,7 +56,8 @@ impl Run<'_> {
     pub(super) fn run(self) -> Result<ExplanationsView> {
         let request = self.request;
         let seed = request.seed;
-        let chooser = Chooser::new(self.indexed, request.how_many(), seed);
+        let mut chooser = Chooser::new(self.indexed, request.how_many(), seed);
+        chooser.without_identity = self.record.settings.is_deidentified;
         if !chooser.has_texts() {
             return Err(EngineError::request(format!(
                 "datasets/{} says nothing of its samples in words: expected reports or findings, \
@@ -84,16 +90,14 @@ impl Run<'_> {
         let n_live = live.len();
         let (chosen, n_with_cases) = self.chosen(&chooser, &activity, live)?;
         let n_chosen = chosen.len();
+        self.note_plan(&chosen);
         let counts: Vec<u64> = chosen
             .keys()
             .map(|&feature| self.indexed.index.column(FeatureId(feature)).0.len() as u64)
             .collect();
         let stage = "Explaining and judging features";
         let scored = asking.score(&activity, chosen, (stage, request.has_baselines))?;
-        let controls = if request.has_baselines
-            && request.judge.is_some()
-            && request.explain != ExplanationSource::Stored
-        {
+        let controls = if request.has_controls() {
             self.controls(&asking, &chooser, &counts)?
         } else {
             Vec::new()
@@ -111,11 +115,25 @@ impl Run<'_> {
             n_features: self.indexed.index.n_features() as usize,
             n_live,
             n_with_cases,
-            notes: self.notes(n_chosen, n_divided_anew, (&own, &controls)),
+            notes: self
+                .notes(n_chosen, n_divided_anew, (&own, &controls))
+                .into_iter()
+                .chain(notes_on_length(&scored))
+                .collect(),
             totals: own,
             controls,
             features: scored.iter().map(feature_view).collect(),
         })
+    }
+
+    fn note_plan(&self, chosen: &Chosen) {
+        let Some(planned) = self.planned else { return };
+        let tests = || chosen.values().flat_map(|cases| &cases.tests);
+        planned.set(Planned {
+            features: chosen.len(),
+            tests: tests().count(),
+            marked: 2 * tests().filter(|case| case.is_active).count(),
+        });
     }
 
     /// What is said of each sample, as terms.
@@ -336,6 +354,12 @@ impl Run<'_> {
                     .to_owned(),
             );
         }
+        if self.record.settings.is_deidentified {
+            notes.push(format!(
+                "a language model on another computer was asked; rules took out of all that was \
+                 sent: {DEIDENTIFIED}"
+            ));
+        }
         if self.indexed.kind == ExampleKind::Film {
             notes.push(
                 "films are judged by what is said of them in words, not by their pixels; the \
@@ -345,6 +369,32 @@ impl Run<'_> {
         }
         notes
     }
+}
+
+/// What did not fit into the context of a language model.
+fn notes_on_length(scored: &[Scored]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let n_too_long = scored.iter().filter(|one| one.is_too_long).count();
+    if n_too_long > 0 {
+        notes.push(format!(
+            "{n_too_long} of {} features are not explained: prompt too long",
+            scored.len()
+        ));
+    }
+    let left_out: Vec<usize> = scored
+        .iter()
+        .filter_map(|one| Some(one.explained.as_ref()?.n_left_out))
+        .filter(|&n| n > 0)
+        .collect();
+    if !left_out.is_empty() {
+        notes.push(format!(
+            "{} passages and worked examples, the weakest first, were left out of the prompts of {} \
+             features, which were too long for the model with them",
+            left_out.iter().sum::<usize>(),
+            left_out.len()
+        ));
+    }
+    notes
 }
 
 /// So many features of a control, each the one not taken yet that is active about as often as a

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use explain::{
-    ClusterBootstrap, Detection, Explained, Explainer as _, Judge, JudgedText, KeywordOptions,
-    Keywords, Passage, PassageExplainer, PassageJudge, PassageKeywordJudge, PromptTemplate,
-    TermTable, TextModel, Writing, auroc, simulate, swap_alike, text_terms, words_of,
+    ClusterBootstrap, Detection, ExplainError, Explained, Explainer as _, Judge, JudgedText,
+    KeywordOptions, Keywords, Passage, PassageExplainer, PassageJudge, PassageKeywordJudge,
+    PromptTemplate, TermTable, TextModel, Writing, auroc, simulate, swap_alike, text_terms,
+    words_of,
 };
 use models::text::SentenceEncoder;
 use schema::{Explanation, FeatureId};
@@ -31,13 +32,11 @@ pub(super) enum Explains<'a> {
     Stored(&'a BTreeMap<FeatureId, Explanation>),
 }
 
+/// An explanation, none, or why there can be none.
+type Tried = std::result::Result<Option<Explained>, ExplainError>;
+
 impl Explains<'_> {
-    fn explain(
-        &self,
-        feature: u32,
-        cases: &PassageCases,
-        activity: &Activity<'_>,
-    ) -> Result<Option<Explained>> {
+    fn explain(&self, feature: u32, cases: &PassageCases, activity: &Activity<'_>) -> Tried {
         match self {
             Self::Keywords {
                 keywords,
@@ -66,31 +65,33 @@ impl Explains<'_> {
                     .iter()
                     .map(|(_, passage)| passage.clone())
                     .collect();
-                Ok(explainer.explain(FeatureId(feature), &passages)?)
+                explainer.explain(FeatureId(feature), &passages)
             }
             Self::Stored(stored) => Ok(stored.get(&FeatureId(feature)).map(|known| Explained {
                 text: known.text.clone(),
                 evidence: known.evidence.clone(),
                 prompt: None,
+                n_left_out: 0,
             })),
         }
     }
 }
 
 /// Keywords of films: what is said of those where the feature is strong and not of the others.
-fn by_films(keywords: &Keywords<'_>, highest: &[f32], feature: u32) -> Result<Option<Explained>> {
+fn by_films(keywords: &Keywords<'_>, highest: &[f32], feature: u32) -> Tried {
     let terms = keywords.of(highest)?;
     let proposal = keywords.propose_together(FeatureId(feature), &terms, highest)?;
     Ok(proposal.map(|proposal| Explained {
         text: proposal.text,
         evidence: proposal.evidence,
         prompt: None,
+        n_left_out: 0,
     }))
 }
 
 /// Keywords of passages: what is said in those where the feature is active and not in the others,
 /// denials apart, and words, in quotation marks, at which it is active.
-fn by_passages(passages: &[Passage], feature: u32) -> Result<Option<Explained>> {
+fn by_passages(passages: &[Passage], feature: u32) -> Tried {
     let terms: Vec<Vec<String>> = passages
         .iter()
         .map(|passage| {
@@ -121,6 +122,7 @@ fn by_passages(passages: &[Passage], feature: u32) -> Result<Option<Explained>> 
         text: proposal.text,
         evidence: proposal.evidence,
         prompt: None,
+        n_left_out: 0,
     }))
 }
 
@@ -158,6 +160,8 @@ pub(super) struct Scored {
     pub(super) feature: u32,
     pub(super) cases: PassageCases,
     pub(super) explained: Option<Explained>,
+    /// Not explained: even the shortest prompt is longer than the model's context.
+    pub(super) is_too_long: bool,
     pub(super) said: Said,
     /// 95 % interval of the balanced accuracy of detection, over patients.
     pub(super) interval: Option<[f64; 2]>,
@@ -203,7 +207,10 @@ impl Asking<'_> {
         for (feature, cases) in chosen {
             self.job.check_cancelled()?;
             self.job.report(stage, all.len() as u64, total, "features");
-            let explained = self.explains.explain(feature, &cases, activity)?;
+            let (explained, is_too_long) = match self.explains.explain(feature, &cases, activity) {
+                Err(ExplainError::PromptTooLong { .. }) => (None, true),
+                explained => (explained?, false),
+            };
             let said = match &explained {
                 Some(explained) => self.judged(&cases, &explained.text)?,
                 None => Said::default(),
@@ -213,6 +220,7 @@ impl Asking<'_> {
                 interval: self.interval(&cases, &said),
                 cases,
                 explained,
+                is_too_long,
                 said,
                 swapped: None,
             });
@@ -362,7 +370,10 @@ impl Asking<'_> {
         }
         if let Some(template) = simulation {
             let passages: Vec<&Passage> = cases.tests.iter().map(|case| &case.passage).collect();
-            let found = simulate(*model, template, explanation, &passages)?;
+            let found = match simulate(*model, template, explanation, &passages) {
+                Err(ExplainError::PromptTooLong { .. }) => None,
+                found => found?,
+            };
             said.simulation = found.and_then(|found| found.correlation);
         }
         Ok(said)

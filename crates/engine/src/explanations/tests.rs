@@ -20,11 +20,11 @@ use crate::session::Session;
 use crate::test_support::{copy_folder, scripted_voice};
 use crate::views::{ExplanationsView, ImportRequest};
 
-const FILMS: &str = "films";
+pub(super) const FILMS: &str = "films";
 const REPORTS: &str = "reports";
 
 /// A project with phantom films, and dictionaries of the image tower and of the text.
-fn project() -> TempDir {
+pub(super) fn project() -> TempDir {
     static BUILT: OnceLock<TempDir> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
@@ -435,6 +435,7 @@ fn what_cannot_be_done_is_refused_in_a_sentence() {
     });
     assert!(stored.contains("no proposals"), "{stored}");
     assert!(ExplanationSource::parse("http://10.0.0.1/v1").is_err());
+    assert!(ExplanationSource::parse("https://10.0.0.1/v1#m").is_err());
     assert!(ScoreMethod::parse("confidence").is_err());
 }
 

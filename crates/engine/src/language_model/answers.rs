@@ -46,7 +46,8 @@ pub(crate) struct AnswerBook {
     known: Mutex<BTreeMap<String, Known>>,
     /// Opened with the first answer.
     file: Mutex<Option<File>>,
-    path: PathBuf,
+    /// `None` for a book that is forgotten.
+    path: Option<PathBuf>,
 }
 
 impl AnswerBook {
@@ -84,31 +85,40 @@ impl AnswerBook {
         Ok(Self {
             known: Mutex::new(known),
             file: Mutex::new(None),
-            path: path.to_owned(),
+            path: Some(path.to_owned()),
         })
     }
 
-    fn keep(&self, answer: &Answer) -> std::result::Result<(), ExplainError> {
-        let failed = |reason: String| ExplainError::TextModel {
-            reason: format!("{}: {reason}", self.path.display()),
-        };
-        let mut line = serde_json::to_string(answer).map_err(|error| failed(error.to_string()))?;
+    /// A book without a file.
+    pub(crate) fn forgetful() -> Self {
+        Self {
+            known: Mutex::default(),
+            file: Mutex::default(),
+            path: None,
+        }
+    }
+
+    /// Writes an answer into the file, in one call, so that a kill leaves a whole line or none.
+    fn write(&self, answer: &Answer, path: &Path) -> std::io::Result<()> {
+        let mut line = serde_json::to_string(answer)?;
         line.push('\n');
-        // In one call, so that a kill leaves a whole line or none.
         let mut opened = lock(&self.file);
         let file = match opened.as_mut() {
             Some(file) => file,
-            None => opened.insert(
-                OpenOptions::new()
-                    .create(true)
-                    .append(true)
-                    .open(&self.path)
-                    .map_err(|error| failed(error.to_string()))?,
-            ),
+            None => opened.insert(OpenOptions::new().create(true).append(true).open(path)?),
         };
         let written = file.write_all(line.as_bytes());
         drop(opened);
-        written.map_err(|error| failed(error.to_string()))?;
+        written
+    }
+
+    fn keep(&self, answer: &Answer) -> std::result::Result<(), ExplainError> {
+        if let Some(path) = &self.path {
+            self.write(answer, path)
+                .map_err(|error| ExplainError::TextModel {
+                    reason: format!("{}: {error}", path.display()),
+                })?;
+        }
         let known = Known {
             text: answer.text.clone(),
             numbers: answer.numbers.clone(),

@@ -131,7 +131,7 @@ impl LocalModel {
         let text = self.marks.render(chat, self.thinks);
         let input = self.model.text_input(&text, true).map_err(failed)?;
         if input.n_dropped > 0 || input.ids.len() + n_more > self.n_context {
-            return Err(ExplainError::TextModel {
+            return Err(ExplainError::PromptTooLong {
                 reason: format!(
                     "the prompt has {} tokens and its context holds {}",
                     input.ids.len() + input.n_dropped,

@@ -1,17 +1,19 @@
-//! A language model behind a server on this computer that speaks `OpenAI`'s protocol, as llama.cpp,
-//! vLLM, Ollama and LM Studio do.
+//! A language model behind a server that speaks `OpenAI`'s protocol, as llama.cpp, vLLM, Ollama and
+//! LM Studio do.
 //!
-//! Only addresses of this computer are taken, and only as numbers or `localhost`: what is sent to
-//! 127.0.0.1 leaves through no wire. There is no encryption here, and none is needed for that.
+//! A server of this computer, as a number or `localhost`, is asked at once: what is sent to 127.0.0.1
+//! leaves through no wire. Another computer is asked only with a [`Permission`], by what
+//! `elsewhere.rs` lets through. There is no encryption here.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
 use explain::{Chat, ExplainError, TextModel, Writing};
 use serde_json::{Value, json};
 
 use super::Voice;
+use super::elsewhere::{Elsewhere, Permission};
 use crate::error::{EngineError, Result};
 
 /// How long a connection may take to come about.
@@ -23,25 +25,42 @@ const MAX_ANSWER: u64 = 4 << 20;
 
 /// Where a server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Address {
-    socket: SocketAddr,
+pub(crate) struct Address {
+    /// A number of this computer; `None` for another computer, which is looked up when it is asked.
+    own: Option<SocketAddr>,
+    /// Name or number without brackets, and port.
+    place: (String, u16),
     host: String,
     /// Path of the interface, without a slash at its end.
     base: String,
+    /// The model that is asked for; `None` for the first of the server's list.
+    model: Option<String>,
 }
 
 impl Address {
-    /// Reads `http://127.0.0.1:8080/v1`.
+    /// Reads `http://127.0.0.1:8080/v1`, or `http://10.0.0.7:8080/v1#model` of another computer.
     ///
     /// # Errors
-    /// For anything that is not this computer, and what is no such address.
-    pub(super) fn parse(text: &str) -> Result<Self> {
-        let expected = "expected the address of a server on this computer such as \
-                        http://127.0.0.1:8080/v1";
+    /// For what is no such address, and another computer's without a model.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let expected = "expected the address of a server such as http://127.0.0.1:8080/v1";
+        let refused = |what: &str| Err(EngineError::request(format!("\"{text}\": {what}")));
+        if text.starts_with("https://") {
+            return refused(&format!(
+                "https is not spoken here, so nothing could be sent encrypted; {expected}"
+            ));
+        }
         let Some(rest) = text.strip_prefix("http://") else {
-            return Err(EngineError::request(format!(
-                "\"{text}\": {expected}; other protocols are not spoken"
-            )));
+            return refused(&format!("{expected}; other protocols are not spoken"));
+        };
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return refused(&format!(
+                "it has a space or a letter beyond ASCII; {expected}"
+            ));
+        }
+        let (rest, model) = match rest.split_once('#') {
+            Some((rest, model)) => (rest, Some(model.to_owned()).filter(|name| !name.is_empty())),
+            None => (rest, None),
         };
         let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (name, port) = match host.rsplit_once(':') {
@@ -49,9 +68,9 @@ impl Address {
             _ => (host, Some(80)),
         };
         let Some(port) = port else {
-            return Err(EngineError::request(format!(
-                "\"{text}\": its port is no number from 0 to 65535; {expected}"
-            )));
+            return refused(&format!(
+                "its port is no number from 0 to 65535; {expected}"
+            ));
         };
         let bare = name.trim_start_matches('[').trim_end_matches(']');
         let ip = if bare.eq_ignore_ascii_case("localhost") {
@@ -60,16 +79,49 @@ impl Address {
             let v6 = bare.parse::<Ipv6Addr>().map(IpAddr::V6);
             bare.parse::<Ipv4Addr>().map(IpAddr::V4).or(v6).ok()
         };
-        match ip.filter(IpAddr::is_loopback) {
-            Some(ip) => Ok(Self {
-                socket: SocketAddr::new(ip, port),
-                host: host.to_owned(),
-                base: path.trim_end_matches('/').to_owned(),
-            }),
-            None => Err(EngineError::request(format!(
-                "\"{text}\" is another computer, and nothing leaves this one; {expected}"
-            ))),
+        let is_name = !bare.is_empty()
+            && bare
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+        if ip.is_none() && !is_name || ip.is_some_and(|ip| ip.is_unspecified() || ip.is_multicast())
+        {
+            return refused(&format!("\"{name}\" is no computer; {expected}"));
         }
+        let own = ip.filter(IpAddr::is_loopback);
+        if own.is_none() && model.is_none() {
+            return refused(
+                "this is another computer, of which nothing is asked before you agreed; expected \
+                 the name of its model behind a #, as in http://10.0.0.7:8080/v1#llama-3-8b",
+            );
+        }
+        Ok(Self {
+            own: own.map(|ip| SocketAddr::new(ip, port)),
+            place: (bare.to_owned(), port),
+            host: host.to_owned(),
+            base: path.trim_end_matches('/').to_owned(),
+            model,
+        })
+    }
+
+    /// The address without the model, for another computer; `None` for this one.
+    pub(crate) fn elsewhere(&self) -> Option<String> {
+        (self.own.is_none()).then(|| format!("http://{}{}", self.host, self.base))
+    }
+
+    /// The model that is asked for.
+    pub(super) fn model(&self) -> &str {
+        self.model.as_deref().unwrap_or_default()
+    }
+
+    fn socket(&self) -> std::io::Result<SocketAddr> {
+        if let Some(own) = self.own {
+            return Ok(own);
+        }
+        let (name, port) = &self.place;
+        let mut found = (name.as_str(), *port).to_socket_addrs()?;
+        found.next().ok_or_else(|| {
+            std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such computer")
+        })
     }
 
     fn failed(&self, what: &str) -> String {
@@ -80,7 +132,7 @@ impl Address {
     fn exchange(
         &self,
         (method, path): (&str, &str),
-        body: Option<&Value>,
+        body: Option<&str>,
     ) -> std::result::Result<Value, String> {
         let failed = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::ConnectionRefused => {
@@ -88,7 +140,7 @@ impl Address {
             }
             _ => self.failed(&error.to_string()),
         };
-        let body = body.map(Value::to_string).unwrap_or_default();
+        let body = body.unwrap_or_default();
         let request = format!(
             "{method} {}{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAccept: \
              application/json\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
@@ -96,7 +148,8 @@ impl Address {
             self.host,
             body.len()
         );
-        let mut stream = TcpStream::connect_timeout(&self.socket, CONNECT).map_err(failed)?;
+        let mut stream =
+            TcpStream::connect_timeout(&self.socket().map_err(failed)?, CONNECT).map_err(failed)?;
         stream.set_read_timeout(Some(ANSWER)).map_err(failed)?;
         stream.set_write_timeout(Some(CONNECT)).map_err(failed)?;
         stream.write_all(request.as_bytes()).map_err(failed)?;
@@ -176,60 +229,106 @@ struct ServerModel {
     model: String,
 }
 
-/// Asks a server which model it has.
+/// The server of an address; of this computer's it is asked which model it has, if none is named.
 ///
 /// # Errors
-/// When the server does not answer as `OpenAI`'s does.
-pub(super) fn connect(from: &str) -> Result<Voice> {
+/// For another computer without permission, and when the server does not answer as `OpenAI`'s does.
+pub(super) fn connect(from: &str, permission: Option<&Permission>) -> Result<Voice> {
     let address = Address::parse(from)?;
-    let models = address
-        .exchange(("GET", "/models"), None)
-        .map_err(EngineError::request)?;
-    let model = models["data"][0]["id"]
-        .as_str()
-        .ok_or_else(|| {
+    let elsewhere = address.elsewhere();
+    let allowed = elsewhere.map(|at| {
+        let given = permission.filter(|permission| permission.address() == at);
+        given.cloned().ok_or_else(|| Permission::missing(&at))
+    });
+    let allowed = allowed.transpose()?;
+    let model = if let Some(model) = &address.model {
+        model.clone()
+    } else {
+        let models = address
+            .exchange(("GET", "/models"), None)
+            .map_err(EngineError::request)?;
+        let first = models["data"][0]["id"].as_str();
+        first.map(str::to_owned).ok_or_else(|| {
             EngineError::request(address.failed("expected a list of models, found none in it"))
         })?
-        .to_owned();
+    };
+    let (hash, name) = hash_and_name(from, &model);
+    let model = ServerModel { address, model };
     Ok(Voice {
-        hash: store::blake3_of_bytes(format!("{from}\n{model}").as_bytes()),
-        name: short_name(&model),
-        model: Box::new(ServerModel { address, model }),
+        hash,
+        name,
+        model: match allowed {
+            Some(permission) => Box::new(Elsewhere::new(model, permission)),
+            None => Box::new(model),
+        },
     })
+}
+
+/// What stands for a server's model, whose weights are not seen, and what it is called.
+pub(super) fn hash_and_name(from: &str, model: &str) -> (String, String) {
+    let from = from.split('#').next().unwrap_or(from);
+    let hash = store::blake3_of_bytes(format!("{from}\n{model}").as_bytes());
+    (hash, short_name(model))
+}
+
+/// The body of a request, as it is sent.
+pub(super) fn request_body(model: &str, chat: &Chat, how: Writing) -> String {
+    let message = |role: &str, text: &str| json!({ "role": role, "content": text });
+    let mut messages = vec![message("system", &chat.system)];
+    for (question, answer) in &chat.examples {
+        messages.push(message("user", question));
+        messages.push(message("assistant", answer));
+    }
+    // Servers differ in whether they write on from a begun answer, so it is asked for in words.
+    let asked = format!("{}\n\nBegin your answer with: {}", chat.user, chat.lead_in);
+    messages.push(message(
+        "user",
+        if chat.lead_in.is_empty() {
+            &chat.user
+        } else {
+            &asked
+        },
+    ));
+    let body = json!({
+        "model": model,
+        "messages": messages,
+        // The lead-in comes back as part of the answer.
+        "max_tokens": how.max_tokens + chat.lead_in.len() / 2,
+        "temperature": how.temperature,
+        "top_p": how.top_p,
+        "seed": how.seed,
+        "stream": false,
+    });
+    format!("{body:#}")
+}
+
+/// What a server says of a prompt that it cannot hold, as llama.cpp, vLLM and `OpenAI` word it.
+fn is_too_long(said: &str) -> bool {
+    let said = said.to_lowercase();
+    said.contains("the server answers 4")
+        && [
+            "context length",
+            "context size",
+            "context_length",
+            "context window",
+        ]
+        .iter()
+        .any(|words| said.contains(words))
 }
 
 impl TextModel for ServerModel {
     fn write(&self, chat: &Chat, how: Writing) -> std::result::Result<String, ExplainError> {
-        let message = |role: &str, text: &str| json!({ "role": role, "content": text });
-        let mut messages = vec![message("system", &chat.system)];
-        for (question, answer) in &chat.examples {
-            messages.push(message("user", question));
-            messages.push(message("assistant", answer));
-        }
-        // Servers differ in whether they write on from a begun answer, so it is asked for in words.
-        let asked = format!("{}\n\nBegin your answer with: {}", chat.user, chat.lead_in);
-        messages.push(message(
-            "user",
-            if chat.lead_in.is_empty() {
-                &chat.user
-            } else {
-                &asked
-            },
-        ));
-        let body = json!({
-            "model": self.model,
-            "messages": messages,
-            // The lead-in comes back as part of the answer.
-            "max_tokens": how.max_tokens + chat.lead_in.len() / 2,
-            "temperature": how.temperature,
-            "top_p": how.top_p,
-            "seed": how.seed,
-            "stream": false,
-        });
+        let body = request_body(&self.model, chat, how);
         let answer = self
             .address
             .exchange(("POST", "/chat/completions"), Some(&body))
-            .map_err(|reason| ExplainError::TextModel { reason })?;
+            .map_err(|reason| {
+                if is_too_long(&reason) {
+                    ExplainError::PromptTooLong { reason }
+                } else {
+                    ExplainError::TextModel { reason }
+                }
+            })?;
         let text = answer["choices"][0]["message"]["content"]
             .as_str()
             .ok_or_else(|| ExplainError::TextModel {
@@ -254,23 +353,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_computer_is_an_address() {
+    fn another_computer_needs_a_model_and_is_told_from_this_one() {
         for good in [
             "http://127.0.0.1:8080/v1",
             "http://localhost:1/v1/",
             "http://[::1]:11434/v1",
             "http://127.0.0.1",
         ] {
-            assert!(Address::parse(good).is_ok(), "{good}");
+            assert_eq!(Address::parse(good).unwrap().elsewhere(), None, "{good}");
         }
-        for bad in [
-            "https://127.0.0.1:8080/v1",
+        for other in [
             "http://192.168.0.7:8080/v1",
             "http://127.0.0.1.example.org/v1",
             "http://localhost.example.org/v1",
+            "http://[::ffff:127.0.0.1]:80/v1",
+        ] {
+            let named = Address::parse(&format!("{other}/#m")).unwrap();
+            assert_eq!(named.elsewhere().as_deref(), Some(other));
+            let told = Address::parse(other).unwrap_err().message;
+            assert!(told.contains("behind a #"), "{told}");
+            let told = connect(&format!("{other}#m"), None).err().unwrap();
+            assert!(told.message.contains("nothing was sent"), "{told}");
+        }
+        for bad in [
+            "https://127.0.0.1:8080/v1",
+            "https://example.org/v1#m",
             "http://user@127.0.0.1:80/v1",
+            "http://10.0.0.1/v1\r\nX: y#m",
             "http://127.0.0.1:99999/v1",
-            "http://0.0.0.0:80/v1",
+            "http://0.0.0.0:80/v1#m",
             "ftp://localhost/",
         ] {
             assert!(Address::parse(bad).is_err(), "{bad}");
@@ -349,7 +460,7 @@ mod tests {
                 "<think>hm</think>\nThe words are about chest tubes."}}]}"#,
             r#"{"error": "none"}"#,
         ]);
-        let voice = connect(&address).unwrap();
+        let voice = connect(&address, None).unwrap();
         assert_eq!(voice.name, "little-llama");
         let chat = Chat {
             system: "Be brief.".to_owned(),

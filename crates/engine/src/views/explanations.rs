@@ -33,6 +33,10 @@ pub struct ScoreSettingsView {
     pub seed: u64,
     /// Whether swapped explanations and controls were measured.
     pub has_baselines: bool,
+    /// Whether a language model of another computer was asked, so that what tells who someone is was
+    /// taken out of every passage.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_deidentified: bool,
     /// When the run began, RFC 3339 in UTC.
     pub at: String,
 }
@@ -163,6 +167,28 @@ pub struct ScoredFeatureView {
     /// The dataset's own split left one part with less than two activating samples, so that the
     /// feature's samples were divided anew.
     pub is_divided_anew: bool,
+    /// Passages and worked examples left out of the prompt, which was too long with them.
+    #[serde(default, skip_serializing_if = "is_none_left_out")]
+    pub n_left_out: usize,
+    /// Why a language model was not asked for an explanation: `prompt too long`; else empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub not_explained: String,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands the field by reference"
+)]
+fn is_none_left_out(n: &usize) -> bool {
+    *n == 0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands the field by reference"
+)]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// Explanations of a dictionary and how far they hold: one run.

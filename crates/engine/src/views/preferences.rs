@@ -30,8 +30,8 @@ pub struct Preferences {
     pub threads: Option<u32>,
     /// Megabytes of decoded films kept in memory.
     pub film_megabytes: u32,
-    /// The language model that explains and judges: path of a GGUF file, or address of a server on
-    /// this computer; empty for none.
+    /// The language model that explains and judges: path of a GGUF file, or address of a server;
+    /// empty for none.
     pub language_model: String,
     /// Whether the project that was open last opens again at the start of the window.
     pub reopen: bool,
