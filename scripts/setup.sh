@@ -18,9 +18,11 @@ run="libgl1 libegl1 libx11-6 libx11-xcb1 libxcursor1 libxi6 libxkbcommon0 libxkb
 test="libgl1-mesa-dri mesa-vulkan-drivers xvfb xauth"
 # A session driven with mouse and keyboard: scripts/drive_window.sh.
 drive="xdotool imagemagick python3"
+# Watches the program for network sockets: scripts/check_no_sockets.sh.
+watch="strace"
 
 missing=""
-for package in $build $run $test $drive; do
+for package in $build $run $test $drive $watch; do
     case "$(dpkg-query -W -f '${Status}' "$package" 2>/dev/null || true)" in
         "install ok installed") ;;
         *) missing="$missing $package" ;;

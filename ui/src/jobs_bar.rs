@@ -53,6 +53,9 @@ pub(crate) fn ui(
             if i == 0 {
                 ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                     weak(ui, &device.name).on_hover_text(&device.reason);
+                    if sends {
+                        weak(ui, "a language model elsewhere may be asked  ·");
+                    }
                     if let Some(done) = done {
                         done_ui(commands, ui, done);
                     }

@@ -108,7 +108,7 @@ actions! {
     Alone: "alone", Everywhere, "F11", "Main panel alone, or all panels";
     Open: "open", Everywhere, "Ctrl+O", "Open a project";
     New: "new", Everywhere, "Ctrl+N", "New project";
-    Undo: "undo", Everywhere, "Ctrl+Z", "Take the last decision back";
+    Undo: "undo", Everywhere, "Ctrl+Z", "Take the last decision or step back";
     Redo: "redo", Everywhere, "Ctrl+Shift+Z", "Restore what was taken back";
     HideHeatmap: "hide-heatmap", Everywhere, "H", "Hide heatmaps while held";
     ShowHeatmap: "show-heatmap", Everywhere, "Shift+H", "Show or hide heatmaps";
@@ -344,6 +344,11 @@ pub(crate) fn install(ctx: &Context, map: &KeyMap) {
 /// The keys of the window.
 pub(crate) fn of(ctx: &Context) -> Arc<KeyMap> {
     ctx.data_mut(|data| Arc::clone(data.get_temp_mut_or_default(id())))
+}
+
+/// Whether places lie behind a dialog, which has the keys to itself.
+pub(crate) fn is_behind(ctx: &Context) -> bool {
+    ctx.memory(|memory| memory.top_modal_layer().is_some())
 }
 
 /// Whether the action's key was pressed; nothing else hears it then.

@@ -66,12 +66,21 @@ impl Palette {
     }
 
     fn group(&mut self, ctx: &AppContext<'_>) {
+        // The answers come in parts, and the newer ones stand above: what was chosen stays chosen.
+        let kept = self
+            .hit(self.chosen)
+            .filter(|_| self.chosen > 0)
+            .map(|hit| hit.command.clone());
         let text = self.text.trim().to_lowercase();
         let mut groups = found_groups(&self.found);
         groups.push(dictionaries(ctx, &text));
         groups.push(commands(&text));
         groups.retain(|group| !group.hits.is_empty());
         self.groups = groups;
+        if let Some(kept) = kept {
+            let mut hits = self.groups.iter().flat_map(|group| &group.hits);
+            self.chosen = hits.position(|hit| hit.command == kept).unwrap_or(0);
+        }
     }
 
     fn n_hits(&self) -> usize {

@@ -8,8 +8,6 @@ use crate::tokens;
 
 /// Seconds that a message which is no error stays.
 const SECONDS: f64 = 6.0;
-/// Most messages on the screen; the others wait.
-const MAX_SHOWN: usize = 5;
 /// Height that lines of what went wrong take at most.
 const MOST_HEIGHT: f32 = 160.0;
 
@@ -113,7 +111,7 @@ impl Toasts {
                     .toasts
                     .iter()
                     .filter(|toast| toast.level != Level::Done);
-                for toast in problems.take(MAX_SHOWN) {
+                for toast in problems {
                     problem_ui(commands, ui, toast);
                 }
             });

@@ -43,10 +43,12 @@ enum Does {
     Asks(&'static str),
     Shows(&'static str),
     Hides(&'static str),
+    /// On the film.
+    Draws(&'static str),
 }
 
 fn palette_table() -> Vec<(&'static str, Does)> {
-    use Does::{Asks, Hides, Leads, Shows};
+    use Does::{Asks, Draws, Hides, Leads, Shows};
     vec![
         ("Go to Start", Leads("Start")),
         ("Go to Data", Leads("Data")),
@@ -64,7 +66,7 @@ fn palette_table() -> Vec<(&'static str, Does)> {
         ("Open a project", Asks("open /chosen")),
         ("New project", Asks("new /chosen")),
         (
-            "Take the last decision back",
+            "Take the last decision or step back",
             Shows("There is no decision to take back"),
         ),
         (
@@ -72,8 +74,8 @@ fn palette_table() -> Vec<(&'static str, Does)> {
             Shows("There is nothing to restore"),
         ),
         ("Show or hide heatmaps", Hides("Heatmap")),
-        ("Heatmap raw or smooth", Shows("Feature 3")),
-        ("Heatmap as contours", Shows("Feature 3")),
+        ("Heatmap raw or smooth", Draws("Heatmap, raw")),
+        ("Heatmap as contours", Draws("Contours at 25, 50 and 75 %")),
         ("Keys and words", Shows("Copy all keys")),
         ("Next feature", Shows("Feature 4")),
         ("Previous feature", Shows("Feature 2")),
@@ -119,6 +121,12 @@ fn every_command_of_the_palette_does_what_it_says() {
                     harness.query_all_by_label_contains(label).next().is_some(),
                     "{name}: no {label}"
                 );
+            }
+            Does::Draws(text) => {
+                let mut films = harness.query_all_by_label_contains("Radiograph");
+                let drawn = films.find_map(|film| film.accesskit_node().description());
+                let drawn = drawn.unwrap_or_default();
+                assert!(drawn.starts_with(text), "{name}: {drawn}");
             }
             Does::Hides(label) => {
                 let shown = harness.query_by_label(label);

@@ -95,6 +95,14 @@ impl Session {
     /// When the project's settings cannot be written; nothing is allowed then.
     pub fn allow_sending(&self, shown: &SendingView) -> Result<()> {
         let mut wanted = self.with_allowed(|allowed| allowed.clone())?;
+        // A job that runs by an earlier leave is ended by taking this one back, too.
+        let known = wanted
+            .iter()
+            .find(|one| one.consent.address == shown.address);
+        let permission = known.filter(|one| one.permission.stands()).map_or_else(
+            || Permission::new(&shown.address),
+            |one| one.permission.clone(),
+        );
         wanted.retain(|one| one.consent.address != shown.address);
         wanted.push(Allowed {
             consent: SendingConsent {
@@ -102,7 +110,7 @@ impl Session {
                 at: store::utc_now(),
                 shown_blake3: store::blake3_of_bytes(shown.body.as_bytes()),
             },
-            permission: Permission::new(&shown.address),
+            permission,
         });
         self.keep_allowed(&wanted)?;
         self.with_allowed(|allowed| *allowed = wanted)
@@ -142,7 +150,8 @@ impl Session {
             return Ok(named.then(|| Permission::new(address)));
         }
         self.with_allowed(|allowed| {
-            let found = allowed.iter().find(|one| one.consent.address == address);
+            let mut standing = allowed.iter().filter(|one| one.permission.stands());
+            let found = standing.find(|one| one.consent.address == address);
             found.map(|one| one.permission.clone())
         })
     }
@@ -241,8 +250,14 @@ impl Planned {
             0
         };
         [
-            ("explanations, one for each feature", explanations),
-            ("judgements whether a passage fits", detection),
+            (
+                "explanations, one for each feature; more where a prompt is too long",
+                explanations,
+            ),
+            (
+                "judgements whether a passage fits; twice where a prompt is too long",
+                detection,
+            ),
             ("judgements whether marked words fit", fuzzing),
             ("judgements by swapped explanations", swapped),
             ("the same of two dictionaries that mean nothing", controls),
@@ -257,8 +272,13 @@ impl Planned {
     }
 }
 
-/// Whether a name or number, with or without port, is the computer of an address.
+/// Whether a name or number, with or without port, is the computer of an address; the address itself
+/// is, too.
 fn is_host_of(host: &str, address: &str) -> bool {
+    let host = host.split('#').next().unwrap_or(host).trim_end_matches('/');
+    if host == address {
+        return true;
+    }
     let rest = address.strip_prefix("http://").unwrap_or(address);
     let place = rest.split('/').next().unwrap_or(rest);
     let name = match place.rsplit_once(':') {
@@ -326,6 +346,8 @@ mod tests {
             (vec!["other", "LLM.example.org"], true),
             (vec!["llm.example.org:8080"], true),
             (vec!["llm.example.org:81"], false),
+            (vec!["http://llm.example.org:8080/v1"], true),
+            (vec!["http://llm.example.org:8080/v2"], false),
         ] {
             let hosts: Vec<String> = hosts.into_iter().map(str::to_owned).collect();
             session.allow_hosts(&hosts);

@@ -56,13 +56,13 @@ impl Session {
         job.report(stage, 0, u64::from(n_planned), "runs");
         let scores = |direction: &[f32]| Ok(model.as_recommender()?.scores(direction));
         let runner = Runner::begin(sample, &forward, &scores, job)?;
-        let is_scaled = |mode| mode == SteeringMode::Scale;
+        let depends = |mode| matches!(mode, SteeringMode::Scale | SteeringMode::Clamp);
         let mut view = SweepView {
             request: request.clone(),
             sae_hash: indexed.dictionary.hash.clone(),
             unsteered: runner.unsteered(),
             promoted: runner.promoted_titles(),
-            length: if request.steer.edits.iter().any(|edit| is_scaled(edit.mode)) {
+            length: if request.steer.edits.iter().any(|edit| depends(edit.mode)) {
                 0.0
             } else {
                 f64::from(length_of(&forward))

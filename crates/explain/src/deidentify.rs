@@ -78,7 +78,7 @@ const NAMED: [&str; 12] = [
     "author",
 ];
 /// Words that a number follows which tells someone.
-const NUMBERED: [&str; 12] = [
+const NUMBERED: [&str; 19] = [
     "mrn",
     "accession",
     "acc",
@@ -91,9 +91,20 @@ const NUMBERED: [&str; 12] = [
     "bed",
     "npi",
     "passport",
+    "pager",
+    "ext",
+    "extension",
+    "phone",
+    "tel",
+    "fax",
+    "chart",
 ];
 /// May stand between such a word and its number.
 const BETWEEN: [&str; 4] = ["number", "no", "nr", "id"];
+/// Stand in names in small letters.
+const PARTICLES: [&str; 14] = [
+    "van", "von", "der", "den", "de", "del", "della", "di", "da", "dos", "la", "le", "al", "bin",
+];
 /// End a name.
 const NO_NAME: [&str; 30] = [
     "a", "an", "and", "are", "as", "at", "by", "for", "from", "has", "he", "her", "his", "in",
@@ -178,10 +189,18 @@ impl Word<'_> {
 
 fn words_with_places(text: &str) -> Vec<Word<'_>> {
     let is_part = |c: char| c.is_alphanumeric() || "-'’.".contains(c);
+    // "Dr.Smith" is two words; "M.D." and "3.5" are one.
+    let n_letters =
+        |letters: &mut dyn Iterator<Item = char>| letters.take_while(|c| c.is_alphabetic()).count();
+    let splits = |at: usize, c: char| {
+        c == '.'
+            && n_letters(&mut text[..at].chars().rev()) >= 2
+            && n_letters(&mut text[at + 1..].chars()) >= 2
+    };
     let mut places: Vec<Range<usize>> = Vec::new();
     let mut begin = None;
     for (at, c) in text.char_indices().chain([(text.len(), ' ')]) {
-        match (is_part(c), begin) {
+        match (is_part(c) && !splits(at, c), begin) {
             (true, None) => begin = Some(at),
             (false, Some(from)) => {
                 let trimmed = text[from..at].trim_end_matches(['.', '-', '\'']);
@@ -331,8 +350,16 @@ fn addresses(text: &str, found: &mut Found) {
     }
 }
 
-/// "March 3, 2019", "3 March", "March 2019".
+/// "March 3, 2019", "3 March", "March 2019"; "3/14" behind a word such as "from".
 fn dates_in_words(words: &[Word<'_>], at: usize, found: &mut Found) {
+    if words[at].is_in(&["on", "from", "of", "dated", "since", "date"])
+        && let (Some(month), Some(day)) = (words.get(at + 1), words.get(at + 2))
+        && month.after == "/"
+        && ((month.is_number_to(12) && day.is_number_to(31))
+            || (month.is_number_to(31) && day.is_number_to(12)))
+    {
+        found.push((month.at.start..day.at.end, "[date]"));
+    }
     if !words[at].is_month() {
         return;
     }
@@ -353,16 +380,20 @@ fn dates_in_words(words: &[Word<'_>], at: usize, found: &mut Found) {
 /// So many words from here on may belong to a name: capitals, or one word behind a title.
 fn name_from(words: &[Word<'_>], from: usize, any_case: bool) -> usize {
     let mut n = 0;
-    while n < 3 {
+    while n < 5 {
         let Some(word) = words.get(from + n) else {
             break;
         };
-        let is_name = word.may_be_a_name() && (word.is_capital() || (any_case && n == 0));
+        let is_name = word.may_be_a_name()
+            && (word.is_capital() || (any_case && n == 0) || word.is_in(&PARTICLES));
         // A mark ends a name, but for the dot of an initial and the comma of "Jones, Ann".
         let joined = n == 0 || {
             let before = words[from + n - 1].after;
-            let is_initial = words[from + n - 1].text.chars().count() == 1;
-            before.chars().all(char::is_whitespace) || (is_initial && before.trim() == ".")
+            let mut initials = words[from + n - 1].text.split('.');
+            let is_initial = initials.all(|part| part.chars().count() == 1);
+            before.chars().all(char::is_whitespace)
+                || before == "^"
+                || (is_initial && before.trim() == ".")
         };
         if !is_name || !joined {
             break;
@@ -377,7 +408,8 @@ fn names(words: &[Word<'_>], at: usize, found: &mut Found) {
     let gap = word.after.trim();
     let next = at + 1;
     if word.is_in(&TITLES) && (gap.is_empty() || gap == ".") {
-        let n = name_from(words, next, word.lower.starts_with("dr"));
+        let is_short = word.is_in(&["mr", "mrs", "ms", "prof"]) && gap == ".";
+        let n = name_from(words, next, is_short || word.lower.starts_with("dr"));
         if n > 0 {
             found.push((word.at.start..words[at + n].at.end, "[name]"));
         }
@@ -466,7 +498,7 @@ fn numbers_behind_words(words: &[Word<'_>], at: usize, found: &mut Found) {
     }
 }
 
-/// "93-year-old", "93 years old", "93 yo".
+/// "93-year-old", "93 years old", "93 yo", "93M", "aged 93".
 fn ages(words: &[Word<'_>], at: usize, found: &mut Found) {
     let word = &words[at];
     let (digits, rest) = word.lower.split_at(
@@ -480,10 +512,11 @@ fn ages(words: &[Word<'_>], at: usize, found: &mut Found) {
     let unit = rest.trim_start_matches('-');
     let is_unit =
         |unit: &str| unit.starts_with("year") || ["yo", "y", "y.o", "yr", "yrs"].contains(&unit);
+    let is_behind_age = at > 0 && words[at - 1].is_in(&["age", "aged"]);
     let says_years = if unit.is_empty() {
-        words.get(at + 1).is_some_and(|next| is_unit(&next.lower))
+        is_behind_age || words.get(at + 1).is_some_and(|next| is_unit(&next.lower))
     } else {
-        is_unit(unit)
+        is_unit(unit) || ["m", "f"].contains(&unit)
     };
     if is_old && says_years {
         let from = word.at.start;
@@ -496,8 +529,12 @@ fn runs_of_digits(text: &str, found: &mut Found) {
     let bytes = text.as_bytes();
     let mut at = 0;
     while at < bytes.len() {
-        let is_start = bytes[at].is_ascii_alphanumeric()
-            && (at == 0 || !(bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] >= 0x80));
+        // A letter behind one of another alphabet is in the middle of a word; a digit begins a number
+        // even behind a quotation mark or a space that is not ASCII.
+        let is_inside = at > 0
+            && (bytes[at - 1].is_ascii_alphanumeric()
+                || (bytes[at - 1] >= 0x80 && !bytes[at].is_ascii_digit()));
+        let is_start = bytes[at].is_ascii_alphanumeric() && !is_inside;
         if !is_start {
             at += 1;
             continue;
@@ -559,6 +596,12 @@ fn run_from(bytes: &[u8], at: usize) -> usize {
 
 fn kind_of_run(run: &str) -> Option<&'static str> {
     let n_digits = run.chars().filter(char::is_ascii_digit).count();
+    // "3-Mar-19"
+    let lower = run.to_ascii_lowercase();
+    let is_month = |part: &str| MONTHS.iter().any(|m| part == *m || part == &m[..3]);
+    if n_digits >= 1 && lower.split(['-', '/', '.']).any(is_month) {
+        return Some("[date]");
+    }
     if n_digits < 3 {
         return None;
     }

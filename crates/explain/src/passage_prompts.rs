@@ -42,19 +42,22 @@ impl Explainer<Passage> for PassageExplainer<'_> {
         let mut cases = cases.to_vec();
         let mut n_left_out = 0;
         // The weakest passages go first, then the worked examples.
+        let mut has_examples = true;
         let (text, chat) = loop {
             let mut chat = self
                 .template
                 .filled(&[("passages", &shown_passages(&cases))]);
-            let last = cases.len() <= 1;
-            if last {
-                n_left_out += chat.examples.len();
+            if !has_examples {
                 chat.examples.clear();
             }
             match self.model.write(&chat, how) {
-                Err(ExplainError::PromptTooLong { .. }) if !last => {
+                Err(ExplainError::PromptTooLong { .. }) if cases.len() > 1 => {
                     leave_weakest_out(&mut cases);
                     n_left_out += 1;
+                }
+                Err(ExplainError::PromptTooLong { .. }) if !chat.examples.is_empty() => {
+                    n_left_out += chat.examples.len();
+                    has_examples = false;
                 }
                 answer => break (read_explanation(&answer?), chat),
             }

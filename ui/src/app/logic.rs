@@ -64,6 +64,7 @@ impl App {
                 Event::ProjectChanged => {
                     self.films.clear();
                     self.sending = None;
+                    self.picture = None;
                     self.refresh();
                     if let Some(project) = &self.seen.project {
                         for notice in &project.notices {

@@ -98,7 +98,7 @@ impl SteerScreen {
                 strength: 0.0,
             });
         }
-        self.result = None;
+        (self.result, self.waiting) = (None, None);
     }
 
     /// Sets every slider.
@@ -201,6 +201,10 @@ impl SteerScreen {
 
     /// Takes the last change of this screen back, or does it again; whether there was one.
     pub(crate) fn step(&mut self, ctx: &AppContext<'_>, forth: bool) -> bool {
+        // Nothing is changed out of sight.
+        if self.reach == Reach::Bias {
+            return true;
+        }
         self.history.settle(&self.setup);
         let step = if forth {
             self.history.redo()
@@ -211,7 +215,9 @@ impl SteerScreen {
             None => return false,
             Some(Undone::Set(setup)) => {
                 self.setup = setup;
-                self.asks = true;
+                if self.reach == Reach::OneSample {
+                    self.send(ctx);
+                }
             }
             Some(Undone::PutBack(change)) => {
                 self.presets.is_back();
@@ -226,7 +232,8 @@ impl SteerScreen {
     fn send(&mut self, ctx: &AppContext<'_>) {
         match self.request() {
             Some(request) if !request.edits.is_empty() => ctx.send(Command::Steer(request)),
-            _ => self.result = None,
+            // What was asked before is not wanted any more.
+            _ => (self.result, self.waiting) = (None, None),
         }
     }
 
@@ -431,6 +438,7 @@ impl SteerScreen {
             self.reach = Reach::OneSample;
             return;
         }
+        let before = self.reach;
         ui.horizontal(|ui| {
             for (reach, name) in [
                 (Reach::OneSample, "One user"),
@@ -440,6 +448,10 @@ impl SteerScreen {
                 ui.selectable_value(&mut self.reach, reach, name);
             }
         });
+        // The sliders may have been moved meanwhile.
+        if self.reach != before && self.reach == Reach::OneSample && self.result.is_some() {
+            self.asks = true;
+        }
     }
 
     fn chooser_ui(&mut self, ui: &mut Ui, steerable: &[&str], current: &str) {

@@ -209,8 +209,12 @@ impl Hanging {
         });
         let after = viewer.look();
         let hidden = viewer.hidden_boxes().to_vec();
-        if (before.is_some() && after != before) || (together && self.apart) {
+        if together && self.apart {
             self.look = after;
+        } else if let (Some(before), Some(after)) = (&before, after)
+            && after != *before
+        {
+            self.look = Some(after.taken_over(before, self.look.as_ref()));
         }
         self.apart = !together;
         for viewer in &mut self.viewers {
@@ -281,9 +285,10 @@ impl Hanging {
                 ui.push_id(i, |ui| viewer.film_ui(ctx, ui, &subjects[i]));
                 // Only what the reader does to a film is taken over by the others: what a film is
                 // when it comes is not.
-                let after = viewer.look();
-                if before.is_some() && after != before {
-                    look = after;
+                if let (Some(before), Some(after)) = (&before, viewer.look())
+                    && after != *before
+                {
+                    look = Some(after.taken_over(before, look.as_ref()));
                 }
             }
         });

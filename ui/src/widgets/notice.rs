@@ -70,10 +70,20 @@ pub(crate) fn weak_cut_ui(ui: &mut Ui, text: impl Into<String>) -> egui::Respons
     ui.add(egui::Label::new(RichText::new(text).color(colour)).truncate())
 }
 
-/// Text on a film, with its own dark background, anchored at `align` of `rect`.
+/// Narrower than this, a film has no room for text of several lines.
+const LEAST_FOR_LINES: f32 = 140.0;
+
+/// Text on a film, with its own dark background, anchored at `align` of `rect`; on several lines where
+/// one is too short.
 pub(crate) fn film_text(painter: &egui::Painter, rect: egui::Rect, align: Align2, text: &str) {
-    let galley = painter.layout_no_wrap(text.to_owned(), tokens::small_font(), tokens::FILM_TEXT);
     let margin = Vec2::new(6.0, 3.0);
+    let room = if rect.width() < LEAST_FOR_LINES {
+        f32::INFINITY
+    } else {
+        rect.width() - 8.0 - 2.0 * margin.x
+    };
+    let font = tokens::small_font();
+    let galley = painter.layout(text.to_owned(), font, tokens::FILM_TEXT, room);
     let size = galley.size() + 2.0 * margin;
     if size.x > rect.width() || size.y > rect.height() {
         return;

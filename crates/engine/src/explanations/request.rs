@@ -2,7 +2,7 @@
 
 use schema::{Explanation, FeatureId};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use explain::Writing;
@@ -186,11 +186,14 @@ impl ExplainRequest {
         Ok(())
     }
 
-    /// Addresses of other computers that are asked, without their models, each once.
-    pub(crate) fn elsewhere(&self) -> BTreeSet<String> {
+    /// Addresses of other computers that are asked, without their models, each once, in the order
+    /// in which they are asked first.
+    pub(crate) fn elsewhere(&self) -> Vec<String> {
         let sources = [Some(&self.explain), self.judge.as_ref()];
         let sources = sources.into_iter().flatten();
-        sources.filter_map(ExplanationSource::elsewhere).collect()
+        let mut all: Vec<String> = sources.filter_map(ExplanationSource::elsewhere).collect();
+        all.dedup();
+        all
     }
 
     /// Whether a judge is asked for detection, and for fuzzing.

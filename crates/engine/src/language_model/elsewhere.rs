@@ -30,6 +30,11 @@ impl Permission {
         &self.address
     }
 
+    /// Whether it was not taken back.
+    pub(crate) fn stands(&self) -> bool {
+        self.stands.load(Ordering::Acquire)
+    }
+
     /// From now on nothing is sent with it.
     pub(crate) fn take_back(&self) {
         self.stands.store(false, Ordering::Release);
@@ -39,7 +44,7 @@ impl Permission {
     pub(crate) fn missing(address: &str) -> EngineError {
         EngineError::request(format!(
             "nothing was sent to {address}, which is another computer: expected that you allow it, \
-             in the window when it asks, on the command line with --allow-address"
+             in the window when it asks, on the command line with --allow-address and its name or number"
         ))
     }
 }
@@ -58,7 +63,7 @@ impl<M: TextModel> Elsewhere<M> {
 
 impl<M: TextModel> TextModel for Elsewhere<M> {
     fn write(&self, chat: &Chat, how: Writing) -> std::result::Result<String, ExplainError> {
-        if !self.permission.stands.load(Ordering::Acquire) {
+        if !self.permission.stands() {
             return Err(ExplainError::TextModel {
                 reason: format!(
                     "leave to send to {} was taken back; nothing more was sent",

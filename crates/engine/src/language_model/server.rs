@@ -113,15 +113,25 @@ impl Address {
         self.model.as_deref().unwrap_or_default()
     }
 
-    fn socket(&self) -> std::io::Result<SocketAddr> {
+    fn sockets(&self) -> std::io::Result<Vec<SocketAddr>> {
         if let Some(own) = self.own {
-            return Ok(own);
+            return Ok(vec![own]);
         }
         let (name, port) = &self.place;
-        let mut found = (name.as_str(), *port).to_socket_addrs()?;
-        found.next().ok_or_else(|| {
-            std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such computer")
-        })
+        Ok((name.as_str(), *port).to_socket_addrs()?.collect())
+    }
+
+    /// A connection to the first of its sockets that answers.
+    fn connection(&self) -> std::io::Result<TcpStream> {
+        let none = std::io::ErrorKind::NotFound;
+        let mut tried = Err(std::io::Error::new(none, "there is no such computer"));
+        for socket in self.sockets()? {
+            tried = TcpStream::connect_timeout(&socket, CONNECT);
+            if tried.is_ok() {
+                break;
+            }
+        }
+        tried
     }
 
     fn failed(&self, what: &str) -> String {
@@ -148,8 +158,7 @@ impl Address {
             self.host,
             body.len()
         );
-        let mut stream =
-            TcpStream::connect_timeout(&self.socket().map_err(failed)?, CONNECT).map_err(failed)?;
+        let mut stream = self.connection().map_err(failed)?;
         stream.set_read_timeout(Some(ANSWER)).map_err(failed)?;
         stream.set_write_timeout(Some(CONNECT)).map_err(failed)?;
         stream.write_all(request.as_bytes()).map_err(failed)?;

@@ -1,6 +1,6 @@
 //! The curves of a sweep as charts: the features' own, and the band of the random directions.
 
-use schema::SteeringMode;
+use schema::{SteeringMode, StrengthUnit};
 
 use crate::views::{
     Axis, Chart, ChartShape, ChartValue, Mark, Series, SweepRun, SweepView, figure, tick_words,
@@ -103,6 +103,8 @@ impl SweepView {
         let edits = &self.request.steer.edits;
         if edits.iter().any(|edit| edit.mode == SteeringMode::Scale) {
             "Factor of the activation"
+        } else if edits.iter().all(|edit| edit.unit == StrengthUnit::Absolute) {
+            "Strength, in units of the activation"
         } else {
             "Strength, times the observed maximum"
         }

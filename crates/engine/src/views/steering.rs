@@ -261,7 +261,8 @@ pub struct SweepView {
     /// Titles of the items whose rise is measured, those that the features promote most first.
     pub promoted: Vec<String>,
     /// Length of what is added at strength 1, in units of the hook activation; a random direction
-    /// is changed by as much. 0 where features are multiplied, which depends on each position.
+    /// is changed by as much. 0 where features are multiplied or clamped, which depends on each
+    /// position.
     pub length: f64,
     /// By strength, lowest first; those that were run.
     pub points: Vec<SweepPoint>,

@@ -54,6 +54,28 @@ fn identifiers_are_replaced() {
         ("seen at St. Mary Hospital today", "seen at [place] today"),
         ("sent to Rush Medical Center", "sent to [place]"),
         ("lives at 12 Elm Street", "lives at [place]"),
+        (
+            "Study\u{a0}12345678, \u{201c}03/04/2019\u{201d}",
+            "Study\u{a0}[number], \u{201c}[date]\u{201d}",
+        ),
+        ("call\u{a0}555-1234", "call\u{a0}[phone]"),
+        (
+            "Dr.Smith; lungs clear.Dr. Jones",
+            "[name]; lungs clear.[name]",
+        ),
+        ("Dr. S.K. Gupta, Dr. van der Berg", "[name], [name]"),
+        ("signed by de la Cruz", "signed by [name]"),
+        ("Patient: DOE^JANE", "Patient: [name]"),
+        ("per mr. jones", "per [name]"),
+        (
+            "Compared to film from 3/14 and on 3-Mar-19",
+            "Compared to film from [date] and on [date]",
+        ),
+        (
+            "A 93M, aged 94, Age: 95",
+            "A [age]M, aged [age], Age: [age]",
+        ),
+        ("pager 4711, ext. 4712", "pager [number], ext. [number]"),
     ] {
         assert_eq!(deidentified(text), clean, "{text}");
     }

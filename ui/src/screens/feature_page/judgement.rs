@@ -117,7 +117,7 @@ impl Judgement {
     }
 
     fn keys(&mut self, ctx: &AppContext<'_>, ui: &Ui, sae: &str, page: &FeaturePage) {
-        if ui.ctx().egui_wants_keyboard_input() {
+        if ui.ctx().egui_wants_keyboard_input() || keys::is_behind(ui.ctx()) {
             return;
         }
         let pressed = |action| keys::fired(ui.ctx(), action);

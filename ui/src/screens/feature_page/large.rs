@@ -163,13 +163,18 @@ impl LargeExample {
             }
         }
         if keep && self.kept.is_none() {
+            // What is not thrust upon a reader on the one film is not on the other either.
+            let own = self.hanging.own();
+            let view = own.view();
+            let mut viewer = FilmViewer::deaf();
+            viewer.hide_boxes(own.hidden_boxes().to_vec());
             self.kept = Some(Kept {
                 sae: sae.to_owned(),
                 feature,
                 example: example.clone(),
                 record,
-                viewer: FilmViewer::deaf(),
-                view: self.hanging.own().view(),
+                viewer,
+                view,
             });
         } else if !keep {
             self.kept = None;

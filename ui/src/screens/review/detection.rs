@@ -220,7 +220,7 @@ impl Detection {
 }
 
 fn keys(ui: &Ui, running: &mut Running) {
-    if ui.ctx().text_edit_focused() || running.sent {
+    if ui.ctx().text_edit_focused() || running.sent || keys::is_behind(ui.ctx()) {
         return;
     }
     let pressed = |key: Key| ui.input(|input| input.modifiers.is_none() && input.key_pressed(key));

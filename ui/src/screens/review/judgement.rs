@@ -33,7 +33,7 @@ const N_LISTED: usize = 6;
 /// What the keys ask for while no field has them.
 pub(super) fn keys(ui: &Ui, at_work: &AtWork) -> Option<Act> {
     // What is typed right after E belongs into the field that is about to open.
-    if at_work.focus || ui.ctx().text_edit_focused() {
+    if at_work.focus || ui.ctx().text_edit_focused() || keys::is_behind(ui.ctx()) {
         return None;
     }
     let ctx = ui.ctx();

@@ -81,6 +81,9 @@ impl Presets {
         ui.horizontal_wrapped(|ui| {
             ui.add_enabled_ui(!name.is_empty() && !edits.is_empty(), |ui| {
                 if ui.button("Save as preset").clicked() {
+                    // A removal of that name is no step back any more: it would undo this one.
+                    self.removed.take_if(|old| old.name == name);
+                    asked.step = Some(PresetStep::PutBack(name.clone()));
                     ctx.send(Command::SaveChange(change()));
                 }
                 if sample.is_none() && folder_ui(ui) {

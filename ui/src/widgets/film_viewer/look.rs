@@ -26,6 +26,19 @@ enum LookWindow {
     ByHand { centre: f32, width: f32 },
 }
 
+impl Look {
+    /// As the others take it over: a window that was not touched here stays the one they share.
+    pub(crate) fn taken_over(self, before: &Self, shared: Option<&Self>) -> Self {
+        match shared {
+            Some(shared) if self.window == before.window => Self {
+                window: shared.window.clone(),
+                ..self
+            },
+            _ => self,
+        }
+    }
+}
+
 impl FilmViewer {
     /// How the film is looked at; `None` until it is here.
     pub(crate) fn look(&self) -> Option<Look> {

@@ -8,11 +8,24 @@ use crate::app_context::AppContext;
 use crate::tokens::{self, GRID};
 use crate::widgets::{example, notice};
 
+/// Width of a film below which its notes are put above each other.
+const NARROW: f32 = 420.0;
+/// Height of the line that says the window.
+const FOOT: f32 = 22.0;
+
 impl FilmViewer {
     /// Name, window, zoom, badges and the safety line.
     pub(super) fn paint_notes(&self, painter: &egui::Painter, rect: Rect, subject: &Subject<'_>) {
-        notice::film_text(painter, rect, Align2::LEFT_TOP, subject.name);
-        notice::film_text(painter, rect, Align2::CENTER_BOTTOM, notice::SAFETY);
+        // On a narrow film name and badges share the top, and the safety line stands over the window.
+        let (mut left, mut right, mut foot) = (rect, rect, rect);
+        if rect.width() < NARROW {
+            let middle = rect.center().x;
+            left = rect.with_max_x(middle);
+            right = rect.with_min_x(middle);
+            foot = rect.with_max_y(rect.bottom() - FOOT);
+        }
+        notice::film_text(painter, left, Align2::LEFT_TOP, subject.name);
+        notice::film_text(painter, foot, Align2::CENTER_BOTTOM, notice::SAFETY);
         let mut badges: Vec<String> = Vec::new();
         if let Some(shown) = &self.shown {
             badges.extend(shown.film.badges.iter().cloned());
@@ -34,7 +47,7 @@ impl FilmViewer {
             badges.push(format!("zoomed {:.1}x", self.zoom));
         }
         if !badges.is_empty() {
-            notice::film_text(painter, rect, Align2::RIGHT_TOP, &badges.join(" · "));
+            notice::film_text(painter, right, Align2::RIGHT_TOP, &badges.join(" · "));
         }
         if let Some(window) = &self.window {
             let function = match window.function {

@@ -116,7 +116,10 @@ fn priors(
     // Of each patient: when each study was, and its frontal films.
     let mut patients: BTreeMap<&str, Vec<(&str, Vec<usize>)>> = BTreeMap::new();
     for ((patient, _), films) in studies {
-        let when = films.iter().find_map(|&i| ties[i].when.as_deref());
+        let when = films
+            .iter()
+            .find_map(|&i| ties[i].when.as_deref())
+            .filter(|when| is_ordered(when));
         if let (Some(patient), Some(when)) = (patient, when) {
             let frontal = films.iter().filter(is_frontal).copied().collect();
             patients.entry(patient).or_default().push((when, frontal));
@@ -142,10 +145,21 @@ fn priors(
     priors
 }
 
-/// Numbers by value, dates as they are written: from the year down.
+/// A number, or a date from the year down: `12/01/2018` tells no order by its characters.
+fn is_ordered(when: &str) -> bool {
+    let bytes = when.as_bytes();
+    when.parse::<f64>().is_ok_and(f64::is_finite)
+        || (bytes.len() >= 10
+            && bytes[..4].iter().all(u8::is_ascii_digit)
+            && !bytes[4].is_ascii_digit())
+}
+
+/// Numbers by value and before dates, dates as they are written.
 fn earlier(a: &str, b: &str) -> Ordering {
     match (a.parse::<f64>(), b.parse::<f64>()) {
         (Ok(a), Ok(b)) => a.total_cmp(&b),
+        (Ok(_), Err(_)) => Ordering::Less,
+        (Err(_), Ok(_)) => Ordering::Greater,
         _ => a.cmp(b),
     }
 }
@@ -249,6 +263,18 @@ mod tests {
         assert!(hung[3].further.is_empty());
         let text = serde_json::to_string(&hung).unwrap();
         assert!(!text.contains("2019") && !text.contains("2020"), "{text}");
+    }
+
+    #[test]
+    fn dates_that_begin_with_a_day_tell_no_order() {
+        let records = vec![film("a", "PA"), film("b", "PA")];
+        let of = |first: &str, second: &str| {
+            let ties = [tie("p", "x", first), tie("p", "y", second)];
+            let hung = hang(records.clone(), &ties).records;
+            hung.iter().map(|one| one.further.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(of("12/01/2018", "01/05/2019"), [0, 0]);
+        assert_eq!(of("2018-01-12", "2019-05-01"), [0, 1]);
     }
 
     #[test]
