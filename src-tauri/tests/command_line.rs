@@ -473,7 +473,7 @@ fn swept(at: &Path, feature: &str) {
     let table = std::fs::read_to_string(at.join("sweep.csv")).unwrap();
     assert_eq!(table.lines().count(), 2 + 9);
     let lines = String::from_utf8(run(at, &sweep).stdout).unwrap();
-    assert!(lines.contains("rank of the held-out item"), "{lines}");
+    assert!(lines.contains("share of the unsteered top 10"), "{lines}");
     assert!(lines.ends_with("Wrote sweep.csv\n"), "{lines}");
     for (wrong, said) in [
         (&["--sweep", "4"][..], "\"4\" is no range"),

@@ -40,7 +40,7 @@ const NOT_RUN: &[(&str, usize, &str)] = &[
         "needs a graphics card or the CUDA compiler",
     ),
     ("docs/installing.md", 4, "builds, and installs as root"),
-    ("docs/labels.md", 1, "needs a language model"),
+    ("docs/labels.md", 2, "needs a language model"),
     ("docs/maira2.md", 1, "needs models that are not shipped"),
     ("docs/real-data.md", 1, "needs hours"),
     ("docs/recommenders.md", 2, "needs a download and hours"),

@@ -19,7 +19,6 @@ const FIXED: [(&str, &str); 10] = [
     ("Right drag", "Zoom"),
     ("Escape, double click", "Fit the film"),
     ("1 … 9", "Review: how sure you are"),
-    ("Double click on an edge", "Main panel alone"),
     ("Down, Up", "Review: next, previous feature"),
     ("Enter", "Detection test: hand in"),
 ];

@@ -107,7 +107,7 @@ pub(crate) const FILM_TEXT_BACKGROUND: Color32 = Color32::from_rgba_premultiplie
 /// Frame of a marked finding on a radiograph.
 pub(crate) const FINDING_BOX: Color32 = Color32::from_rgb(120, 220, 232);
 /// Frame of a finding where the model says that it is.
-pub(crate) const MODEL_BOX: Color32 = Color32::from_rgb(255, 176, 214);
+pub(crate) const MODEL_BOX: Color32 = Color32::from_rgb(255, 184, 219);
 /// Under lines on a radiograph, so that they are seen on bone too.
 pub(crate) const FILM_LINE_SHADE: Color32 = Color32::from_rgba_premultiplied(0, 0, 0, 150);
 /// Lines between patches at high zoom.

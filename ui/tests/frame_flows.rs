@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use egui::{Key, Modifiers, PointerButton, Pos2};
+use egui::{Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT as _, Queryable as _};
 use engine::views::{Event, JobEnd, Preferences};
@@ -317,31 +317,6 @@ fn the_main_panel_takes_all_the_room_and_gives_it_back() {
     assert!(again.query_by_label("Accept").is_none());
     click(&mut again, "Show all panels");
     again.get_by_label("Accept");
-}
-
-fn double_click(harness: &mut Harness<'static, App>, at: Pos2) {
-    harness.event(egui::Event::PointerMoved(at));
-    harness.run_steps(2);
-    // All in one frame: those of tests are a quarter of a second long.
-    let clicks = [true, false, true, false].map(|pressed| egui::Event::PointerButton {
-        pos: at,
-        button: PointerButton::Primary,
-        pressed,
-        modifiers: Modifiers::NONE,
-    });
-    harness.input_mut().events.extend(clicks);
-    harness.run_steps(3);
-}
-
-#[test]
-fn a_double_click_on_the_edge_of_a_panel_does_the_same() {
-    let (mut harness, _) = open(Screen::Feature);
-    let splitters = harness.query_all_by_role(egui::accesskit::Role::Splitter);
-    let edges: Vec<Pos2> = splitters.map(|node| node.rect().center()).collect();
-    assert!(!edges.is_empty());
-    double_click(&mut harness, edges[0]);
-    assert!(harness.query_by_label("Accept").is_none());
-    harness.get_by_label("Show all panels");
 }
 
 #[test]

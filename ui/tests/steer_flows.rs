@@ -59,7 +59,7 @@ fn choose(harness: &mut Harness<'static, App>, list: &str, entry: &str) {
     let last = entries.last();
     assert!(last.is_some(), "{entry} is not in {list}");
     if let Some(last) = last {
-        last.click();
+        last.click_accesskit();
     }
     harness.run_steps(4);
 }
@@ -217,10 +217,11 @@ fn sliders_features_mode_and_positions_are_taken_back() {
     slide(&mut harness, 1.0);
     redo(&mut harness);
     harness.get_by_label("There is no change to restore here");
-    for _ in 0..8 {
+    let ended = (0..8).any(|_| {
         undo(&mut harness);
-    }
-    assert!(has(&harness, "There is no change to take back here"));
+        has(&harness, "There is no change to take back here")
+    });
+    assert!(ended);
     assert!(!backend.asked().iter().any(|asked| asked.contains("undo")));
 }
 

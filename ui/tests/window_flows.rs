@@ -348,14 +348,18 @@ fn two_films_are_compared() {
             .filter_map(|node| node.accesskit_node().label())
             .collect::<Vec<String>>()
     };
-    assert_eq!(films(&harness).len(), 1);
+    assert!(!films(&harness).is_empty());
     click(&mut harness, "Compare");
     press(&mut harness, Modifiers::NONE, Key::ArrowRight);
     let both = films(&harness);
     assert_eq!(both.len(), 2);
     assert_ne!(both[0], both[1]);
     click(&mut harness, "Compare");
-    assert_eq!(films(&harness), both[1..]);
+    let left = films(&harness);
+    assert!(
+        left.contains(&both[1]) && !left.contains(&both[0]),
+        "{left:?}"
+    );
 }
 
 /// Labels of all controls that can be clicked or typed in, but for those of the frame of the window.

@@ -222,7 +222,8 @@ fn stopped(session: &Session, swept: &SweepRequest, whole: &SweepView) {
     };
     let part = stop(7).unwrap();
     assert!(!part.is_complete());
-    assert_eq!(part.n_runs(), 7);
+    // The run that was under way is kept.
+    assert!((7..=8).contains(&part.n_runs()), "{}", part.n_runs());
     assert_eq!(part.points.len(), 5);
     for (part, whole) in part.points.iter().zip(&whole.points) {
         assert_eq!(part.features, whole.features);
@@ -403,7 +404,8 @@ fn a_shopper_is_swept() {
         assert!(rise(control) < own[4], "{control:?} {own:?}");
     }
     let ids: Vec<String> = view.charts().into_iter().map(|chart| chart.id).collect();
-    assert_eq!(ids, ["mean-rise", "target-rank", "overlap"]);
+    // Phantom shoppers have no held-out item whose rank could be told.
+    assert_eq!(ids, ["mean-rise", "overlap"]);
     // A factor of 1 leaves the vector, whatever the direction.
     let mut scaled = request(
         TASTES,

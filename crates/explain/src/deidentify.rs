@@ -157,8 +157,13 @@ impl Word<'_> {
 
     fn may_be_a_name(&self) -> bool {
         self.text.starts_with(char::is_alphabetic)
-            && !self.is_in(&NO_NAME)
+            && (!self.is_in(&NO_NAME) || self.is_initial())
             && !DEGREES.contains(&self.text)
+    }
+
+    /// "A." is no article.
+    fn is_initial(&self) -> bool {
+        self.text.len() == 1 && self.is_capital() && self.after.starts_with('.')
     }
 
     /// A number from 1 to `most`, with or without st, nd, rd, th.

@@ -244,11 +244,12 @@ impl SteerScreen {
         }
         let is_one = self.reach == Reach::OneSample;
         let mut changed = std::mem::take(&mut self.asks);
+        // The sliders stay in sight above a film as wide as its card.
+        let parts = (&mut self.setup, &mut self.add);
+        card(ui, |ui| changed |= knobs::ui(ctx, ui, sae, parts));
         if is_one {
             card(ui, |ui| changed |= self.sample.ui(ctx, ui, sae));
         }
-        let parts = (&mut self.setup, &mut self.add);
-        card(ui, |ui| changed |= knobs::ui(ctx, ui, sae, parts));
         if !ui.input(|input| input.pointer.any_down()) {
             self.history.settle(&self.setup);
         }

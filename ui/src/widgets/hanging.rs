@@ -148,7 +148,7 @@ impl Hanging {
     }
 
     fn keys(&mut self, ui: &Ui, further: &[FurtherFilmView]) {
-        if ui.ctx().egui_wants_keyboard_input() {
+        if ui.ctx().text_edit_focused() || keys::is_behind(ui.ctx()) {
             return;
         }
         for (action, role) in [

@@ -5,7 +5,6 @@ use std::ops::RangeInclusive;
 use egui::{Frame, Margin, Panel, Ui};
 
 use crate::app_context::AppContext;
-use crate::commands::Command;
 use crate::tokens::GRID;
 
 /// Which edge of the screen the part lies at.
@@ -28,7 +27,7 @@ pub(crate) struct Extent {
 }
 
 /// Draws the part, unless the main panel has all the room; the rest of the screen follows as a central
-/// panel. A double click on the handle gives the main panel all the room.
+/// panel.
 pub(crate) fn split_ui(
     ctx: &AppContext<'_>,
     ui: &mut Ui,
@@ -38,13 +37,6 @@ pub(crate) fn split_ui(
 ) {
     if ctx.is_alone() {
         return;
-    }
-    // The handle of a panel, as egui calls it.
-    let handle = ui.scope_id().with(name.to_owned()).with("__resize");
-    if let Some(handle) = ui.ctx().read_response(handle)
-        && handle.double_clicked()
-    {
-        ctx.send(Command::ToggleAlone);
     }
     let gap = GRID as i8 * 2;
     let (panel, margin) = match edge {
