@@ -11,7 +11,7 @@ use crate::widgets::{notice, table};
 use crate::words::WORDS;
 
 /// What hands do that is no key of the table.
-const FIXED: [(&str, &str); 10] = [
+const FIXED: [(&str, &str); 9] = [
     ("Tab, arrows, Enter", "Move to a control and use it"),
     ("Drag on a film", "Window width (across) and centre (down)"),
     ("Wheel", "Zoom at the cursor"),
