@@ -20,7 +20,7 @@ STRENGTH = 2.0
 # Places at 1280x800 of what no key reaches; a click that misses fails the check after it.
 BUILD_DEMO = (253, 326)
 STEER_THIS_FEATURE = (1096, 72)
-STRENGTH_FIELD = (402, 545)
+STRENGTH_FIELD = (392, 248)
 OUTCOME = "800x640+480+100"
 # The rail and the title above the screen say which project and screen are shown.
 RAIL = "72x760+0+0"

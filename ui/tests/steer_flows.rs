@@ -61,6 +61,10 @@ fn choose(harness: &mut Harness<'static, App>, list: &str, entry: &str) {
     if let Some(last) = last {
         last.click_accesskit();
     }
+    harness.run_steps(2);
+    if has(harness, entry) {
+        harness.key_press(egui::Key::Escape);
+    }
     harness.run_steps(4);
 }
 

@@ -285,7 +285,8 @@ impl Hanging {
                 ui.push_id(i, |ui| viewer.film_ui(ctx, ui, &subjects[i]));
                 // Only what the reader does to a film is taken over by the others: what a film is
                 // when it comes is not.
-                if let (Some(before), Some(after)) = (&before, viewer.look())
+                if !self.apart
+                    && let (Some(before), Some(after)) = (&before, viewer.look())
                     && after != *before
                 {
                     look = Some(after.taken_over(before, look.as_ref()));
