@@ -1,5 +1,6 @@
 //! `review packet`, and exports and imports of other tools' tables.
 
+use engine::views::SAFETY;
 use engine::{JobContext, PacketRequest, Result, Session};
 use schema::FeatureId;
 use serde_json::json;
@@ -32,7 +33,7 @@ pub(crate) fn packet(
     let lines = format!(
         "Wrote {} features with {} pictures to {} ({:.1} MB); open it in a browser, no network is \
          needed. Take the saved answers back with: fluoroscope review import {} ANSWERS.json\n\
-         Research use, not for diagnosis\n",
+         {SAFETY}\n",
         written.features.len(),
         written.n_pictures,
         written.file.display(),

@@ -1,5 +1,6 @@
 //! `report`: the report of a dictionary as files.
 
+use engine::views::SAFETY;
 use engine::{JobContext, ReportFiles, Result, Session};
 use serde_json::json;
 
@@ -26,7 +27,8 @@ pub(crate) fn report(
         .map(|file| format!("Wrote {}\n", file.display()))
         .collect::<Vec<_>>()
         .concat()
-        + "Research use, not for diagnosis\n";
+        + SAFETY
+        + "\n";
     let kept = report.evaluation.as_ref();
     let value = json!({
         "dictionary": arguments.sae,

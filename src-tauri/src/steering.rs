@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use engine::views::{
-    ChartValue, FindingsEffect, SteerOutcome, SteerRequest, SteerView, SteeringExport,
-    SteeringPart, SweepRange, SweepRequest, SweepRun, SweepView,
+    ChartValue, SAFETY, SteerOutcome, SteerRequest, SteerView, SteeringExport, SteeringPart,
+    SweepRange, SweepRequest, SweepView,
 };
 use engine::{EngineError, JobContext, Result, Session};
-use schema::{PositionScope, SteeringMode, SteeringSpec};
+use schema::{PositionScope, SteeringSpec};
 use serde_json::json;
 
 use crate::ablation::steering_mode;
@@ -32,14 +32,16 @@ pub(crate) fn steer(
         sample: session.find_sample(&dataset, &arguments.sample)?,
         edits: edits(arguments)?,
     };
-    let (mut answer, sweep) = match &arguments.sweep {
+    let (mut answer, known, sweep) = match &arguments.sweep {
         None => {
             let view = session.steer(&request, job)?;
-            (Answer::new(json!(view), outcome_lines(&view)), None)
+            let answer = Answer::new(json!(view), outcome_lines(&view));
+            (answer, Some(view), None)
         }
         Some(range) => {
             let view = swept(arguments, session, (&request, range), job)?;
-            (Answer::new(json!(view), sweep_lines(&view)), Some(view))
+            let answer = Answer::new(json!(view), sweep_lines(&view));
+            (answer, None, Some(view))
         }
     };
     if let Some(view) = sweep.as_ref().filter(|view| !view.is_complete()) {
@@ -57,6 +59,7 @@ pub(crate) fn steer(
         let export = SteeringExport {
             name: String::new(),
             request,
+            known,
             sweep,
             part,
         };
@@ -153,7 +156,7 @@ fn value_of(value: Option<ChartValue>) -> String {
 fn sweep_lines(view: &SweepView) -> String {
     let charts = view.charts();
     let mut heads = vec![
-        if is_factor(view) {
+        if view.request.is_by_factor() {
             "factor"
         } else {
             "strength"
@@ -166,14 +169,7 @@ fn sweep_lines(view: &SweepView) -> String {
             heads.push("random directions".to_owned());
         }
     }
-    let reads_findings = matches!(
-        view.unsteered,
-        SweepRun::Text {
-            findings: Some(_),
-            ..
-        }
-    );
-    if reads_findings {
+    if view.unsteered.findings().is_some() {
         heads.push("gained".to_owned());
         heads.push("lost".to_owned());
     }
@@ -185,13 +181,9 @@ fn sweep_lines(view: &SweepView) -> String {
                 row.push(value_of(series.values.get(at).copied().flatten()));
             }
         }
-        if let SweepRun::Text {
-            findings: Some(FindingsEffect { gained, lost, .. }),
-            ..
-        } = &point.features
-        {
-            row.push(text::or_none(gained));
-            row.push(text::or_none(lost));
+        if let Some(findings) = point.features.findings() {
+            row.push(text::or_none(&findings.gained));
+            row.push(text::or_none(&findings.lost));
         }
         rows.push(row);
     }
@@ -207,12 +199,7 @@ fn sweep_lines(view: &SweepView) -> String {
     if !view.promoted.is_empty() {
         writeln!(lines, "Promoted items: {}", view.promoted.join("; ")).ok();
     }
-    lines + "Research use, not for diagnosis\n"
-}
-
-fn is_factor(view: &SweepView) -> bool {
-    let mut edits = view.request.steer.edits.iter();
-    edits.any(|edit| edit.mode == SteeringMode::Scale)
+    lines + SAFETY + "\n"
 }
 
 /// Columns as wide as their widest cell.

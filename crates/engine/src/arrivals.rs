@@ -74,8 +74,7 @@ fn told(path: &Path) -> (ArrivalKind, String) {
     if !path.exists() {
         return nothing(format!("{file} is not there"));
     }
-    let is_link = path.extension().is_some_and(|end| end == "fluoroscope") && path.is_file();
-    if is_link || store::Project::is_project(path) {
+    if store::Project::is_link(path) || store::Project::is_project(path) {
         return (ArrivalKind::Project, "a project".to_owned());
     }
     if is_dictionary(path) {

@@ -3,27 +3,20 @@
 use std::io::Cursor;
 
 use image::{ImageFormat, RgbaImage};
-use resvg::tiny_skia::{Pixmap, Transform};
-use resvg::usvg::{Options, Tree};
+use resvg::tiny_skia::Pixmap;
 
 use crate::chart_svg;
+use crate::drawing;
 use crate::error::{EngineError, Result};
 use crate::views::Chart;
 
-/// IBM Plex Sans, unmodified; SIL Open Font License 1.1.
-const SANS: &[u8] = include_bytes!("../../../assets/fonts/IBMPlexSans.ttf");
 /// Pixels per unit of the SVG, so that it is sharp in print.
 const SCALE: f32 = 2.0;
 
 /// The bytes of the file.
 pub(crate) fn of(chart: &Chart) -> Result<Vec<u8>> {
     let failed = |what: String| EngineError::other(format!("chart {}: {what}", chart.id));
-    let mut options = Options {
-        font_family: "IBM Plex Sans".to_owned(),
-        ..Options::default()
-    };
-    options.fontdb_mut().load_font_data(SANS.to_vec());
-    let tree = Tree::from_str(&chart_svg::file(chart), &options)
+    let tree = drawing::read(&chart_svg::file(chart))
         .map_err(|error| failed(format!("cannot be drawn ({error})")))?;
     let size = tree.size();
     let (width, height) = (
@@ -32,8 +25,7 @@ pub(crate) fn of(chart: &Chart) -> Result<Vec<u8>> {
     );
     let mut pixmap = Pixmap::new(width, height)
         .ok_or_else(|| failed(format!("{width} by {height} pixels are too many")))?;
-    let scale = Transform::from_scale(SCALE, SCALE);
-    resvg::render(&tree, scale, &mut pixmap.as_mut());
+    drawing::draw(&tree, SCALE, &mut pixmap.as_mut());
     // The ground is opaque, so that premultiplied colours are the colours themselves.
     let image = RgbaImage::from_raw(width, height, pixmap.take())
         .ok_or_else(|| failed("its pixels are not as many as its size".to_owned()))?;

@@ -7,6 +7,11 @@ pub(crate) fn field(text: &str) -> String {
     } else {
         text.to_owned()
     };
+    quoted(text)
+}
+
+/// A field in quotation marks where it needs them.
+pub(crate) fn quoted(text: String) -> String {
     if text.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {

@@ -6,6 +6,7 @@ use std::path::Path;
 use schema::{Decision, FeatureId, Origin, ReviewState};
 use serde::{Deserialize, Serialize};
 
+use crate::csv_field::quoted;
 use crate::error::{EngineError, Result};
 use crate::labels::Labels;
 use crate::named_files::{check_input, write_output};
@@ -355,16 +356,11 @@ fn table(records: &[ForeignRecord]) -> String {
 /// A cell as RFC 4180 has it; one that a spreadsheet would take for a formula begins with `'`.
 fn csv_cell(cell: &str) -> String {
     let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let cell = if formula {
+    quoted(if formula {
         format!("'{cell}")
     } else {
         cell.to_owned()
-    };
-    if cell.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", cell.replace('"', "\"\""))
-    } else {
-        cell
-    }
+    })
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod tests;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schema::{Explanation, FeatureId};
 use store::{ArtefactId, ArtefactKind, Durability, write_atomically};
@@ -27,9 +28,10 @@ use self::request::RunRecord;
 use self::run::Run;
 use crate::error::{EngineError, Result};
 use crate::explanation_source::ExplanationSource;
+use crate::indexed::IndexedDictionary;
 use crate::jobs::JobContext;
 use crate::kept_runs::{KeptRun, read_json};
-use crate::language_model::{AnswerBook, Voice, load_voices};
+use crate::language_model::{AnswerBook, Voice, Voices, load_voices};
 use crate::model_registry::to_json;
 use crate::sending::Planned;
 use crate::session::Session;
@@ -39,6 +41,46 @@ use crate::views::{ExampleKind, ExplanationsView, ScoreEvidenceView};
 const ANSWERS: &str = "answers.jsonl";
 /// The results.
 const EXPLANATIONS: &str = "explanations.json";
+
+/// What a request is answered from, read before a run is begun or planned.
+struct Asked {
+    indexed: Arc<IndexedDictionary>,
+    prompts: Prompts,
+    stored: Option<BTreeMap<FeatureId, Explanation>>,
+    voices: Voices,
+}
+
+impl Asked {
+    fn read(
+        session: &Session,
+        request: &ExplainRequest,
+        load: &mut dyn FnMut(&str) -> Result<Voice>,
+    ) -> Result<Self> {
+        let indexed = session.indexed(&request.sae)?;
+        if indexed.kind == ExampleKind::History {
+            return Err(EngineError::request(format!(
+                "{} reads item histories, whose features are explained as concepts (explain \
+                 concepts); expected a dictionary of texts or films",
+                request.sae
+            )));
+        }
+        request.check(indexed.index.n_features())?;
+        Ok(Self {
+            indexed,
+            prompts: Prompts::read(session.project.root())?,
+            stored: (request.explain == ExplanationSource::Stored)
+                .then(|| session.stored_proposals(&request.sae))
+                .transpose()?,
+            voices: load_voices(request.models(), load)?,
+        })
+    }
+
+    fn record(&self, request: &ExplainRequest) -> Result<RunRecord> {
+        let hash = &self.indexed.dictionary.hash;
+        let by = (&self.voices, &self.prompts);
+        RunRecord::of(request, hash, by, self.stored.as_ref())
+    }
+}
 
 impl Session {
     /// Explains features of a dictionary from passages of some patients and judges the explanations
@@ -65,32 +107,15 @@ impl Session {
         load: &mut dyn FnMut(&str) -> Result<Voice>,
         job: &JobContext,
     ) -> Result<ExplanationsView> {
-        let indexed = self.indexed(&request.sae)?;
-        if indexed.kind == ExampleKind::History {
-            return Err(EngineError::request(format!(
-                "{} reads item histories, whose features are explained as concepts (explain \
-                 concepts); expected a dictionary of texts or films",
-                request.sae
-            )));
-        }
-        request.check(indexed.index.n_features())?;
-        let prompts = Prompts::read(self.project.root())?;
-        let stored = (request.explain == ExplanationSource::Stored)
-            .then(|| self.stored_proposals(&request.sae))
-            .transpose()?;
-        let voices = load_voices(request.models(), load)?;
-        let record = RunRecord::of(
-            request,
-            &indexed.dictionary.hash,
-            (&voices, &prompts),
-            stored.as_ref(),
-        )?;
-        let name = request.name(&voices, &record)?;
+        let asked = Asked::read(self, request, load)?;
+        let record = asked.record(request)?;
+        let stored = asked.stored.as_ref();
+        let name = request.name(&asked.voices, &record)?;
         let kept = KeptRun::new(self, ArtefactKind::Explanations, &name)?;
         if kept.is_finished_as(|known: &RunRecord| known.asks_the_same(&record))
             && let Ok(done) = self.explanations_run(&name)
         {
-            self.keep_proposals(&done, stored.as_ref())?;
+            self.keep_proposals(&done, stored)?;
             return Ok(done);
         }
         let is_named = !request.name.is_empty();
@@ -104,10 +129,10 @@ impl Session {
         let run = Run {
             session: self,
             request,
-            indexed: &indexed,
-            voices: &voices,
-            prompts: &prompts,
-            stored: stored.as_ref(),
+            indexed: &asked.indexed,
+            voices: &asked.voices,
+            prompts: &asked.prompts,
+            stored: asked.stored.as_ref(),
             book: AnswerBook::open(&kept.folder.join(ANSWERS))?,
             name: name.clone(),
             record,
@@ -123,7 +148,7 @@ impl Session {
         let parents = [ArtefactId::new(ArtefactKind::Sae, &request.sae)?];
         self.project
             .seal(ArtefactKind::Explanations, &name, &parents, &[])?;
-        self.keep_proposals(&view, stored.as_ref())?;
+        self.keep_proposals(&view, stored)?;
         // As the file has it, whose last digits a parser may read otherwise.
         self.explanations_run(&name)
     }
@@ -139,26 +164,18 @@ impl Session {
         load: &mut dyn FnMut(&str) -> Result<Voice>,
         job: &JobContext,
     ) -> Result<Planned> {
-        let indexed = self.indexed(&request.sae)?;
-        request.check(indexed.index.n_features())?;
-        let prompts = Prompts::read(self.project.root())?;
-        let stored = (request.explain == ExplanationSource::Stored)
-            .then(|| self.stored_proposals(&request.sae))
-            .transpose()?;
-        let voices = load_voices(request.models(), load)?;
-        let hash = &indexed.dictionary.hash;
-        let record = RunRecord::of(request, hash, (&voices, &prompts), stored.as_ref())?;
+        let asked = Asked::read(self, request, load)?;
         let planned = Cell::new(Planned::default());
         let run = Run {
             session: self,
             request,
-            indexed: &indexed,
-            voices: &voices,
-            prompts: &prompts,
-            stored: stored.as_ref(),
+            record: asked.record(request)?,
+            indexed: &asked.indexed,
+            voices: &asked.voices,
+            prompts: &asked.prompts,
+            stored: asked.stored.as_ref(),
             book: AnswerBook::forgetful(),
             name: String::new(),
-            record,
             planned: Some(&planned),
             job,
         };

@@ -11,10 +11,9 @@ use schema::{Decision, FeatureId};
 use serde_json::{Map, Value, json};
 
 use crate::error::{EngineError, Result};
-use crate::export_features::NOTE;
 use crate::named_files::write_output;
 use crate::session::Session;
-use crate::views::{ExampleContent, ExampleView};
+use crate::views::{ExampleContent, ExampleView, SAFETY};
 
 /// Tokens or items of an example that are written out.
 const N_SHOWN: usize = 12;
@@ -64,7 +63,7 @@ impl Session {
         let card = self.feature_card(sae, feature)?;
         let mut metadata = json!({
             "sae": sae, "sae_hash": hash, "feature": feature, "density": card.density,
-            "max_activation": card.max_activation, "state": card.state, "note": NOTE,
+            "max_activation": card.max_activation, "state": card.state, "note": SAFETY,
         });
         let mut suggestions = Map::new();
         if let Some(explanation) = self.labels(sae)?.explanation(feature) {
@@ -98,7 +97,7 @@ impl Session {
             "id": format!("{sae}-{feature}"),
             "fields": {
                 "feature": format!("Feature {feature} of {sae}"),
-                "evidence": format!("{}\n{NOTE}", evidence.join("\n")),
+                "evidence": format!("{}\n{SAFETY}", evidence.join("\n")),
             },
             "metadata": metadata,
             "suggestions": suggestions,

@@ -15,10 +15,7 @@ use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
 use crate::named_files::{check_output, write_output};
 use crate::session::Session;
-use crate::views::{ExampleView, FeaturePage, FeatureQuery};
-
-/// What every export says.
-pub(crate) const NOTE: &str = "Research use, not for diagnosis";
+use crate::views::{ExampleView, FeaturePage, FeatureQuery, SAFETY};
 
 /// What an export looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +137,7 @@ fn line(sae: &str, hash: &str, page: &FeaturePage) -> Value {
         })
     };
     json!({
-        "note": NOTE,
+        "note": SAFETY,
         "sae": sae,
         "sae_hash": hash,
         "feature": card.feature,

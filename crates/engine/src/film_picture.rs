@@ -7,22 +7,18 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use datasets::resize::shrink;
-use resvg::tiny_skia::{Pixmap, Transform};
-use resvg::usvg::{Options, Tree};
+use resvg::tiny_skia::Pixmap;
 use schema::PatchGrid;
 
+use crate::drawing;
 use crate::error::{EngineError, Result};
 use crate::html::escaped;
 use crate::named_files::{check_output, write_output};
 use crate::session::Session;
-use crate::views::{FilmColours, FilmPicture};
+use crate::views::{FilmColours, FilmPicture, SAFETY};
 
-/// IBM Plex Sans, unmodified; SIL Open Font License 1.1.
-const SANS: &[u8] = include_bytes!("../../../assets/fonts/IBMPlexSans.ttf");
 /// Longest side of the film in the picture.
 const LONGEST: u32 = 2048;
-/// Under every picture.
-const SAFETY: &str = "Research use, not for diagnosis";
 
 impl Session {
     /// Writes `picture` into `file` as PNG; a film of more than 2,048 pixels a side is shrunk.
@@ -79,7 +75,11 @@ impl Session {
             }
         }
         let size = [width, height, band];
-        draw(&mut pixmap, &overlay(picture, scale, size, (font, &lines)))?;
+        let over =
+            drawing::read(&overlay(picture, scale, size, (font, &lines))).map_err(|error| {
+                EngineError::other(format!("the picture cannot be drawn ({error})"))
+            })?;
+        drawing::draw(&over, 1.0, &mut pixmap.as_mut());
         let png = datasets::film::encode_colour_png(width, height + band, pixmap.data())
             .map_err(|error| EngineError::other(error.to_string()))?;
         write_output(file, &png)
@@ -178,18 +178,6 @@ fn overlay(
         .ok();
     }
     svg + "</svg>"
-}
-
-fn draw(pixmap: &mut Pixmap, svg: &str) -> Result<()> {
-    let mut options = Options {
-        font_family: "IBM Plex Sans".to_owned(),
-        ..Options::default()
-    };
-    options.fontdb_mut().load_font_data(SANS.to_vec());
-    let tree = Tree::from_str(svg, &options)
-        .map_err(|error| EngineError::other(format!("the picture cannot be drawn ({error})")))?;
-    resvg::render(&tree, Transform::identity(), &mut pixmap.as_mut());
-    Ok(())
 }
 
 /// A text in lines of at most so many letters, broken between words.

@@ -23,6 +23,7 @@ pub mod demo;
 mod detection_test;
 mod device;
 mod dictionary_report;
+mod drawing;
 mod early_stop;
 mod edits;
 mod engine;

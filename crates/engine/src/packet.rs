@@ -20,7 +20,7 @@ use crate::indexed::check_feature;
 use crate::jobs::JobContext;
 use crate::named_files::{check_output, write_output};
 use crate::session::Session;
-use crate::views::{ExampleKind, FeatureQuery};
+use crate::views::{ExampleKind, FeatureQuery, SAFETY};
 
 use pictures::{Picture, Pictures};
 use shown::{ShownItem, shown_item};
@@ -122,7 +122,7 @@ impl Session {
         let mut packet = Packet {
             format: PACKET_FORMAT,
             version: 1,
-            note: "Research use, not for diagnosis",
+            note: SAFETY,
             id: String::new(),
             sae: &request.sae,
             sae_hash: &indexed.dictionary.hash,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::user_folders::{desktop_folder, variable};
 use crate::views::{Preferences, RecentProject};
 
 /// Projects remembered.
@@ -33,30 +34,24 @@ pub(crate) struct Settings {
 
 /// The user's configuration folder for this program; `None` where the system names none.
 fn folder() -> Option<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let base = if cfg!(windows) {
-        PathBuf::from(set("APPDATA")?)
+        PathBuf::from(variable("APPDATA")?)
     } else if cfg!(target_os = "macos") {
-        PathBuf::from(set("HOME")?).join("Library/Application Support")
+        PathBuf::from(variable("HOME")?).join("Library/Application Support")
     } else {
-        set("XDG_CONFIG_HOME")
-            .map(PathBuf::from)
-            .or_else(|| Some(PathBuf::from(set("HOME")?).join(".config")))?
+        desktop_folder("XDG_CONFIG_HOME", ".config")?
     };
     Some(base.join("fluoroscope"))
 }
 
 /// The user's folder for what can be made again; `None` where the system names none.
 pub(crate) fn cache_folder() -> Option<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let base = if cfg!(windows) {
-        PathBuf::from(set("LOCALAPPDATA")?)
+        PathBuf::from(variable("LOCALAPPDATA")?)
     } else if cfg!(target_os = "macos") {
-        PathBuf::from(set("HOME")?).join("Library/Caches")
+        PathBuf::from(variable("HOME")?).join("Library/Caches")
     } else {
-        set("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .or_else(|| Some(PathBuf::from(set("HOME")?).join(".cache")))?
+        desktop_folder("XDG_CACHE_HOME", ".cache")?
     };
     Some(base.join("fluoroscope"))
 }

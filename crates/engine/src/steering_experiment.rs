@@ -13,7 +13,7 @@ use crate::model_registry::to_json;
 use crate::named_files::{check_output, write_output};
 use crate::session::Session;
 use crate::views::{
-    Chart, ItemView, SteerOutcome, SteerRequest, SteeringExport, SteeringPart, SweepRun, SweepView,
+    Chart, ItemView, SAFETY, SteerOutcome, SteerRequest, SteeringExport, SteeringPart, SweepView,
 };
 use crate::{chart_png, chart_svg, sweep};
 
@@ -21,7 +21,6 @@ use crate::{chart_png, chart_svg, sweep};
 const FORMAT: &str = "fluoroscope steering experiment";
 /// Grows when a field changes its meaning.
 const VERSION: u32 = 1;
-const SAFETY: &str = "Research use, not for diagnosis";
 
 /// A steering experiment as its JSON file holds it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -169,7 +168,11 @@ impl Session {
                 ));
             }
         }
-        let view = self.steer(&export.request, job)?;
+        let known = export.known.as_ref();
+        let view = match known.filter(|view| view.request == export.request) {
+            Some(view) => view.clone(),
+            None => self.steer(&export.request, job)?,
+        };
         Ok(SteeringExperiment {
             format: FORMAT.to_owned(),
             version: VERSION,
@@ -363,12 +366,10 @@ fn swept(sweep: &SweepView) -> String {
                 ));
             }
         }
-        let findings = match &point.features {
-            SweepRun::Text { findings, .. } => findings.clone().unwrap_or_default(),
-            SweepRun::Ranking(_) => crate::views::FindingsEffect::default(),
-        };
-        row.push(Cell::Text(findings.gained.join(", ")));
-        row.push(Cell::Text(findings.lost.join(", ")));
+        let findings = point.features.findings();
+        let gained = findings.map_or_else(String::new, |all| all.gained.join(", "));
+        let lost = findings.map_or_else(String::new, |all| all.lost.join(", "));
+        row.extend([gained, lost].map(Cell::Text));
         row
     });
     let heads: Vec<&str> = columns.iter().map(String::as_str).collect();

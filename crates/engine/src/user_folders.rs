@@ -1,5 +1,6 @@
 //! Where the user keeps documents, so that nothing is made wherever the program happened to start.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// Names tried before one with the process's number is taken.
@@ -25,16 +26,26 @@ fn free_in(base: &Path, name: &str) -> PathBuf {
     found.unwrap_or_else(|| base.join(format!("{name}-{}", std::process::id())))
 }
 
+/// A variable of the environment that says something.
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// A folder of the desktop's by its variable, or where it is in the home folder without one.
+pub(crate) fn desktop_folder(name: &str, in_home: &str) -> Option<PathBuf> {
+    let named = variable(name).map(PathBuf::from);
+    named.or_else(|| Some(PathBuf::from(variable("HOME")?).join(in_home)))
+}
+
 fn documents() -> PathBuf {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let home = set(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).map(PathBuf::from);
+    let home = variable(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).map(PathBuf::from);
     let Some(home) = home else {
         return std::env::current_dir().unwrap_or_default();
     };
     let named = if cfg!(any(windows, target_os = "macos")) {
         None
     } else {
-        let settings = set("XDG_CONFIG_HOME").map_or_else(|| home.join(".config"), PathBuf::from);
+        let settings = desktop_folder("XDG_CONFIG_HOME", ".config").unwrap_or_default();
         let text = std::fs::read_to_string(settings.join("user-dirs.dirs")).unwrap_or_default();
         documents_of(&text, &home)
     };

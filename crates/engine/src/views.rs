@@ -77,6 +77,9 @@ pub use training::{
     RunState, RunView, TimeForecast, TrainingCurve,
 };
 
+/// Stands on films and on everything that is given away.
+pub const SAFETY: &str = "Research use, not for diagnosis";
+
 /// Grows whenever anything a query can see has changed; caches are keyed by it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Revision(pub u64);

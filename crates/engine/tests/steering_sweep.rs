@@ -271,6 +271,7 @@ fn written(session: &Session, folder: &Path, (alone, view): (&SteerRequest, &Swe
     let export = |part| SteeringExport {
         name: "louder".to_owned(),
         request: alone.clone(),
+        known: None,
         sweep: Some(view.clone()),
         part,
     };

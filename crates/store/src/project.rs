@@ -72,6 +72,11 @@ impl Project {
         dir.join(PROJECT_FILE).is_file()
     }
 
+    /// Whether `path` is a file by whose name a desktop opens a project; it may be damaged.
+    pub fn is_link(path: &Path) -> bool {
+        project_link::is_link(path) && path.is_file()
+    }
+
     /// Makes an empty project in `dir`, which must not exist or be empty, and opens it.
     ///
     /// # Errors

@@ -34,7 +34,8 @@ fn text() -> String {
     format!("{{\"fluoroscope\":\"{KIND}\",\"format\":{FORMAT}}}\n")
 }
 
-fn is_link(path: &Path) -> bool {
+/// Whether a file's name is that of such a file.
+pub(crate) fn is_link(path: &Path) -> bool {
     path.extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case(EXTENSION))
 }

@@ -297,6 +297,8 @@ impl SteerScreen {
         self.saving = Some(Box::new(SteeringExport {
             name: self.presets.name.trim().to_owned(),
             request: now,
+            // A dictionary may have been trained anew since.
+            known: None,
             sweep,
             part,
         }));

@@ -2,10 +2,10 @@
 
 use egui::{Align2, Color32, Frame, Margin, RichText, Stroke, Ui, Vec2};
 
-use crate::tokens::{self, GRID};
-
 /// Shown with every radiograph.
-pub(crate) const SAFETY: &str = "Research use, not for diagnosis";
+pub(crate) use engine::views::SAFETY;
+
+use crate::tokens::{self, GRID};
 
 /// Fills an empty place: what will appear here, and the next step.
 ///

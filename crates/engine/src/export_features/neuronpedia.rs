@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
 use crate::session::Session;
-use crate::views::{ExampleContent, ExampleView, FeaturePage};
+use crate::views::{ExampleContent, ExampleView, FeaturePage, SAFETY};
 
-use super::{ExportedFeatures, NOTE, pages};
+use super::{ExportedFeatures, pages};
 
 /// Rows of features per file.
 const BATCH: usize = 1024;
@@ -111,7 +111,7 @@ fn write(
     let lines: Vec<String> = images.iter().map(Value::to_string).collect();
     let lines = format!("{}\n", lines.join("\n"));
     let note = json!({
-        "note": NOTE, "sae": sae, "model": place.model, "source": place.source,
+        "note": SAFETY, "sae": sae, "model": place.model, "source": place.source,
         "images": "tokens <img row,column> are patches of the film that dataIndex names in images.jsonl",
     });
     for (name, text) in [("images.jsonl", lines), ("note.json", format!("{note}\n"))] {
@@ -260,7 +260,7 @@ fn explained(place: &Place, page: &FeaturePage) -> Vec<Value> {
             "id": format!("{}-{feature}-{n}", place.source),
             "modelId": place.model, "layer": place.source, "index": feature.to_string(),
             "authorId": "", "description": text, "typeName": kind,
-            "explanationModelName": by, "notes": NOTE,
+            "explanationModelName": by, "notes": SAFETY,
             "scores": score.map_or(json!([]), |value| json!([{
                 "value": value, "explanationId": format!("{}-{feature}-{n}", place.source),
                 "explanationScoreTypeName": "as published", "explanationScoreModelName": by,

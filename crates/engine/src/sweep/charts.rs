@@ -1,6 +1,6 @@
 //! The curves of a sweep as charts: the features' own, and the band of the random directions.
 
-use schema::{SteeringMode, StrengthUnit};
+use schema::StrengthUnit;
 
 use crate::views::{
     Axis, Chart, ChartShape, ChartValue, Mark, Series, SweepRun, SweepView, figure, tick_words,
@@ -101,7 +101,7 @@ impl SweepView {
     /// What the strengths are.
     fn strength_name(&self) -> &'static str {
         let edits = &self.request.steer.edits;
-        if edits.iter().any(|edit| edit.mode == SteeringMode::Scale) {
+        if self.request.is_by_factor() {
             "Factor of the activation"
         } else if edits.iter().all(|edit| edit.unit == StrengthUnit::Absolute) {
             "Strength, in units of the activation"

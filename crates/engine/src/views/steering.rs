@@ -171,6 +171,12 @@ impl SweepRequest {
             && own.edits.iter().zip(&other.edits).all(|(a, b)| same(a, b))
     }
 
+    /// Whether the strengths are factors.
+    pub fn is_by_factor(&self) -> bool {
+        let mut edits = self.steer.edits.iter();
+        edits.any(|edit| edit.mode == SteeringMode::Scale)
+    }
+
     /// The changes at one strength.
     pub fn edits_at(&self, strength: f32) -> Vec<SteeringSpec> {
         let edits = &self.steer.edits;
@@ -213,6 +219,16 @@ pub enum SweepRun {
     },
     /// A ranked list.
     Ranking(RankingEffect),
+}
+
+impl SweepRun {
+    /// Which findings its report states, where it is one and they are read.
+    pub fn findings(&self) -> Option<&FindingsEffect> {
+        match self {
+            Self::Text { findings, .. } => findings.as_ref(),
+            Self::Ranking(_) => None,
+        }
+    }
 }
 
 /// Which findings a report states.
@@ -305,8 +321,11 @@ pub enum SteeringPart {
 pub struct SteeringExport {
     /// Its name; empty where it has none.
     pub name: String,
-    /// What is steered: the model is asked again for before and after.
+    /// What is steered.
     pub request: SteerRequest,
+    /// Before and after of that request, where it was asked of the same dictionary before; else the
+    /// model is asked.
+    pub known: Option<SteerView>,
     /// The sweep of the same features and sample, where there is one.
     pub sweep: Option<SweepView>,
     /// What is written.

@@ -3,8 +3,7 @@
 
 use egui::{DragValue, ProgressBar, RichText, Ui};
 use engine::views::{
-    Chart, FindingsEffect, JobView, SteerRequest, SteeringPart, SweepRange, SweepRequest, SweepRun,
-    SweepView,
+    Chart, JobView, SteerRequest, SteeringPart, SweepRange, SweepRequest, SweepRun, SweepView,
 };
 use schema::{JobId, SteeringMode};
 
@@ -275,7 +274,7 @@ fn table_ui(ui: &mut Ui, Swept { view, charts }: &Swept) {
         }
     }
     let n_numbers = heads.len();
-    let reads_findings = findings_of(&view.unsteered).is_some();
+    let reads_findings = view.unsteered.findings().is_some();
     if reads_findings {
         heads.extend([("Gained", FINDINGS), ("Lost", FINDINGS)]);
     }
@@ -302,7 +301,7 @@ fn table_ui(ui: &mut Ui, Swept { view, charts }: &Swept) {
             cells.push(value.map_or_else(|| "–".to_owned(), |value| value.words()));
         }
         if reads_findings {
-            let findings = findings_of(&point.features);
+            let findings = point.features.findings();
             let words = |names: Option<&Vec<String>>| match names {
                 Some(names) if !names.is_empty() => names.join(", "),
                 _ => "none".to_owned(),
@@ -314,12 +313,5 @@ fn table_ui(ui: &mut Ui, Swept { view, charts }: &Swept) {
         if let SweepRun::Text { text, .. } = &point.features {
             row.on_hover_text(text);
         }
-    }
-}
-
-fn findings_of(run: &SweepRun) -> Option<&FindingsEffect> {
-    match run {
-        SweepRun::Text { findings, .. } => findings.as_ref(),
-        SweepRun::Ranking(_) => None,
     }
 }
