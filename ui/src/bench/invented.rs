@@ -1,12 +1,14 @@
 //! An invented project behind the window's door: no files, no models; for benchmarks and tests.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::TrainRecommenderRequest;
 use engine::views::{
-    Event, ExampleContent, ExampleKind, ExampleView, FilmPixels, HalvedFilm, ItemView, JobView,
-    Preferences, RecentProject, Revision, RunRequest, SavedChange, SweepRequest, TokenView,
+    Event, ExampleContent, ExampleKind, ExampleView, FilmPixels, FilmState, HalvedFilm, ItemView,
+    JobView, Preferences, RecentProject, Revision, RunRequest, SavedChange, SweepRequest,
+    TokenView,
 };
 use schema::{Decision, FeatureId, JobId, PatchGrid, PositionClass, Split};
 
@@ -60,6 +62,8 @@ pub struct Invented {
     /// Side of a film in full.
     pub(crate) film_side: u32,
     pub(crate) revision: AtomicU64,
+    /// Films by their side, made once: a film is decoded away from the frame, too.
+    films: Mutex<BTreeMap<u32, Arc<FilmPixels>>>,
     state: Mutex<State>,
 }
 
@@ -83,8 +87,16 @@ impl Invented {
             n_features,
             film_side: SIDE,
             revision: AtomicU64::new(1),
+            films: Mutex::default(),
             state: Mutex::default(),
         }
+    }
+
+    /// A film of this side, as one that was decoded before.
+    pub(super) fn film_of(&self, side: u32) -> FilmState {
+        let mut films = self.films.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = films.entry(side).or_insert_with(|| Arc::new(film(side)));
+        FilmState::Ready(Arc::clone(made))
     }
 
     pub(crate) fn state(&self) -> std::sync::MutexGuard<'_, State> {

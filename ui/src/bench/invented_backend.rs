@@ -18,7 +18,7 @@ use schema::{
     Split,
 };
 
-use super::invented::{Invented, N_SAMPLES, SIDE, example, film, items, kind_of, mixed};
+use super::invented::{Invented, N_SAMPLES, SIDE, example, items, kind_of, mixed};
 use super::invented_page::datasets;
 use super::{concepts, readers, recommenders, studies};
 use crate::backend::{Answer, Backend};
@@ -137,7 +137,7 @@ impl Backend for Invented {
             FilmSize::Thumbnail => 160,
             FilmSize::Full => self.film_side,
         };
-        FilmState::Ready(Arc::new(film(side)))
+        self.film_of(side)
     }
 
     fn preview_import(&self, request: ImportRequest) -> Answer<JobId> {

@@ -1,11 +1,9 @@
 //! Studies of the invented project: every third film has a lateral and two earlier films beside it.
 
-use std::sync::Arc;
-
 use engine::views::{ExampleKind, FilmPicture, FilmSize, FilmState, FurtherFilmView};
 use schema::{FilmRole, FindingBox, JobId};
 
-use super::invented::{Invented, SIDE, film};
+use super::invented::{Invented, SIDE};
 use crate::backend::{Answer, Backend as _, Studies};
 
 impl Studies for Invented {
@@ -20,7 +18,7 @@ impl Studies for Invented {
             FilmSize::Thumbnail => 160,
             FilmSize::Full => SIDE,
         };
-        FilmState::Ready(Arc::new(film(side)))
+        self.film_of(side)
     }
 
     fn save_film(&self, picture: FilmPicture, file: &str) -> Answer<JobId> {

@@ -152,17 +152,8 @@ pub(super) fn paint_boxes(
     (subject, hidden): (&Subject<'_>, &[BoxSource]),
 ) {
     let scale = film.width() / subject.size[0].max(1) as f32;
+    // The legend first: where a box lies under it, the finding's name is the one to be read.
     for (i, layer) in seen(subject, hidden).enumerate() {
-        for finding in layer.boxes {
-            let [left, top, width, height] = finding.rect;
-            let place = Rect::from_min_size(
-                film.min + Vec2::new(left, top) * scale,
-                Vec2::new(width, height) * scale,
-            );
-            layer.source.paint_frame(painter, place);
-            let at = place.left_top();
-            paint_tag(painter, at, &finding.finding);
-        }
         let row = i as f32 * 20.0;
         let sample = Rect::from_min_size(
             Pos2::new(rect.left() + GRID, rect.top() + 36.0 + row),
@@ -171,6 +162,17 @@ pub(super) fn paint_boxes(
         let at = Pos2::new(sample.right() + HALF + 3.0, sample.bottom() + 5.0);
         layer.source.paint_frame(painter, sample);
         paint_tag(painter, at, layer.source.legend());
+    }
+    for layer in seen(subject, hidden) {
+        for finding in layer.boxes {
+            let [left, top, width, height] = finding.rect;
+            let place = Rect::from_min_size(
+                film.min + Vec2::new(left, top) * scale,
+                Vec2::new(width, height) * scale,
+            );
+            layer.source.paint_frame(painter, place);
+            paint_tag(painter, place.left_top(), &finding.finding);
+        }
     }
 }
 
