@@ -55,8 +55,9 @@ pub(crate) struct Arguments {
     /// Threads to compute with (default: as in the window's settings, else all cores).
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<usize>,
-    /// Device that MAIRA-2 and `LLaVA` compute on (default: as in the window's settings, else auto);
-    /// all else computes on the processor.
+    /// Device that MAIRA-2 and `LLaVA` compute on, and that trains `TopK`, `BatchTopK` and Matryoshka
+    /// dictionaries of the recipe `dictionary_learning` (default: as in the window's settings, else
+    /// auto); all else computes on the processor.
     #[arg(long, global = true, value_enum)]
     pub(crate) device: Option<Device>,
     #[command(flatten)]

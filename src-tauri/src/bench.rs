@@ -55,6 +55,7 @@ pub(crate) fn ui(n_features: u32, project: Option<&Path>) -> Result<String> {
             format!("Window and level dragged on a 16-bit film of {FILM_SIDE} x {FILM_SIDE}"),
             dragged,
         ),
+        queries(n_features),
         project.map_or_else(|| Ok(String::new()), window)?,
     ]
     .concat())
@@ -88,6 +89,18 @@ pub(crate) fn steer(project: &Path) -> Result<String> {
         )
     });
     Ok(lines.collect())
+}
+
+/// What a filter or an order of all features costs, once, when it is chosen.
+fn queries(n_features: u32) -> String {
+    let each: Vec<String> = engine::query_times(n_features)
+        .into_iter()
+        .map(|time| format!("{} {:.1} ms ({} found)", time.query, time.ms, time.n_found))
+        .collect();
+    format!(
+        "Filter or order of {n_features} features, all with proposals and words: {}\n",
+        each.join(", ")
+    )
 }
 
 /// Opens the program's own window on a project some times: from the start of the process to its

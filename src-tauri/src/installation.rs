@@ -39,9 +39,10 @@ pub(crate) fn about() -> Result<Answer> {
         weights => format!(", weights in {weights}"),
     };
     let lines = format!(
-        "{name} {version}\nPackage: {bundle}\nResources: {resources}\nMAIRA-2 and LLaVA compute \
-         on: {}{weights} ({})\nAll else computes on: CPU, {} threads\nSends nothing anywhere. \
-         Research use, not for diagnosis.\n",
+        "{name} {version}\nPackage: {bundle}\nResources: {resources}\nMAIRA-2 and LLaVA compute, \
+         and top-k dictionaries are trained, on: {}{weights} ({})\nAll else \
+         computes on: CPU, {} threads\nSends nothing anywhere. Research use, not for \
+         diagnosis.\n",
         device.name,
         device.reason,
         std::thread::available_parallelism().map_or(1, usize::from)

@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use models::limits;
 use models::tensor_files::read_tensor;
-use sae::{InMemorySource, train};
+use sae::{InMemorySource, RunSpec, TrainingDevice, train_together};
 use schema::{SaeConfig, SaeOptimiser, SaeRecipe, SaeVariant};
 use serde::Serialize;
 
+use crate::device::{device, training_card};
 use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
 
@@ -89,6 +90,8 @@ const PRESETS: [Preset; 6] = [
 pub struct SpeedOfTraining {
     /// Which, e.g. `top_k_576`.
     pub name: &'static str,
+    /// What did the steps: CPU, CUDA or Metal.
+    pub device: String,
     /// Rows of a step.
     pub batch_rows: u32,
     /// Width of a row.
@@ -99,7 +102,8 @@ pub struct SpeedOfTraining {
     pub k: u32,
     /// Rows a second, by the median step but the first two.
     pub rows_per_second: f64,
-    /// Rows a second if a step were its encoder product alone, at the rate of large f32 products.
+    /// Rows a second if a step were its encoder product alone, at the CPU's rate of large f32
+    /// products.
     pub limit_rows_per_second: f64,
     /// FVU within the last batch.
     pub last_fvu: f32,
@@ -119,7 +123,8 @@ pub struct SpeedsOfTraining {
 }
 
 /// Times trainings on the batches in `input`, a file with tensors `x_576` and `x_64` of
-/// `[n_batches, 4096, width]`, or on random rows.
+/// `[n_batches, 4096, width]`, or on random rows; on the CPU, and then on the card where there is one
+/// that can.
 ///
 /// # Errors
 /// When the file cannot be read or holds batches of another shape.
@@ -131,7 +136,17 @@ pub fn bench_sae(input: Option<&str>, job: &JobContext) -> Result<SpeedsOfTraini
             Some(file) => batches(file, preset.d_model)?,
             None => random_rows(2 * BATCH as usize * preset.d_model),
         };
-        speeds.push(time(preset, rows, job)?);
+        let config = preset.config();
+        if let Some(card) = training_card(&config) {
+            let on_cpu = time(preset, rows.clone(), None, job)?;
+            let on_card = SpeedOfTraining {
+                device: device().name,
+                ..time(preset, rows, Some(card), job)?
+            };
+            speeds.extend([on_cpu, on_card]);
+        } else {
+            speeds.push(time(preset, rows, None, job)?);
+        }
     }
     let product_rate = limits::product_rate(9);
     for speed in &mut speeds {
@@ -167,48 +182,61 @@ fn random_rows(n: usize) -> Vec<f32> {
         .collect()
 }
 
-fn time(preset: Preset, rows: Vec<f32>, job: &JobContext) -> Result<SpeedOfTraining> {
-    let usual = SaeConfig::of_recipe(preset.recipe, preset.variant, preset.n_features);
-    let config = SaeConfig {
-        k: preset.k,
-        batch_rows: preset.batch,
-        steps: preset.steps,
-        lr: 1e-3,
-        warmup_steps: 1,
-        threshold_start_step: 1,
-        optimizer: SaeOptimiser::Adam,
-        ..usual
+impl Preset {
+    fn config(self) -> SaeConfig {
+        SaeConfig {
+            k: self.k,
+            batch_rows: self.batch,
+            steps: self.steps,
+            lr: 1e-3,
+            warmup_steps: 1,
+            threshold_start_step: 1,
+            optimizer: SaeOptimiser::Adam,
+            ..SaeConfig::of_recipe(self.recipe, self.variant, self.n_features)
+        }
+    }
+}
+
+fn time(
+    preset: Preset,
+    rows: Vec<f32>,
+    device: Option<TrainingDevice>,
+    job: &JobContext,
+) -> Result<SpeedOfTraining> {
+    let config = preset.config();
+    let run = RunSpec {
+        initial: sae::initial_weights(&config, preset.d_model)?,
+        config: &config,
+        checkpoint: None,
+        device,
+        until: None,
     };
     let mut source = InMemorySource::in_order(rows, preset.d_model)?;
     let mut seconds = Vec::new();
     let mut last_fvu = 0.0;
     let mut clock = Instant::now();
-    train(
-        &config,
-        &mut source,
-        &mut |report| {
-            seconds.push(clock.elapsed().as_secs_f64());
-            last_fvu = report.fvu;
-            job.report(
-                "Timing",
-                u64::from(report.step),
-                u64::from(preset.steps),
-                "steps",
-            );
-            clock = Instant::now();
-            if job.is_cancelled() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        },
-        None,
-    )?;
+    train_together(vec![run], &mut source, &mut |_, report| {
+        seconds.push(clock.elapsed().as_secs_f64());
+        last_fvu = report.fvu;
+        job.report(
+            "Timing",
+            u64::from(report.step),
+            u64::from(preset.steps),
+            "steps",
+        );
+        clock = Instant::now();
+        if job.is_cancelled() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
     job.check_cancelled()?;
     let mut later = seconds.split_off(2);
     later.sort_by(f64::total_cmp);
     Ok(SpeedOfTraining {
         name: preset.name,
+        device: "CPU".to_owned(),
         batch_rows: preset.batch,
         d_model: preset.d_model,
         n_features: preset.n_features,
@@ -232,9 +260,10 @@ impl SpeedsOfTraining {
             // Writing to a text cannot fail.
             writeln!(
                 lines,
-                "{}: {:.0} rows/s at batch {}, width {}, {} features, k {}; {:.2} of what the \
-                 encoder product alone allows ({:.0}); FVU {:.4} after {} steps",
+                "{} on {}: {:.0} rows/s at batch {}, width {}, {} features, k {}; {:.2} of what the \
+                 encoder product alone allows the CPU ({:.0}); FVU {:.4} after {} steps",
                 speed.name,
+                speed.device,
                 speed.rows_per_second,
                 speed.batch_rows,
                 speed.d_model,

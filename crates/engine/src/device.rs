@@ -1,9 +1,11 @@
-//! Where large models compute, for the whole process.
+//! Where large models compute and dictionaries are trained, for the whole process.
 
 use std::sync::OnceLock;
 
 use models::ChosenDevice;
 pub use models::DeviceChoice;
+use sae::TrainingDevice;
+use schema::SaeConfig;
 use serde::Serialize;
 
 use crate::error::{EngineError, Result};
@@ -41,6 +43,19 @@ pub fn device() -> DeviceView {
         weights: chosen.weights().to_owned(),
         reason: chosen.reason.clone(),
     }
+}
+
+/// The card that trains a dictionary; `None` where the CPU does.
+pub(crate) fn training_card(config: &SaeConfig) -> Option<TrainingDevice> {
+    let device = &chosen().device;
+    let is_card = !device.is_cpu() && sae::kept_on_cpu(config).is_none();
+    is_card.then(|| device.clone())
+}
+
+/// Why a dictionary is trained on the CPU although there is a card; `None` where it is not so.
+pub(crate) fn left_from_card(config: &SaeConfig) -> Option<String> {
+    let has_card = !chosen().device.is_cpu();
+    sae::kept_on_cpu(config).filter(|_| has_card)
 }
 
 /// The device; the CPU where none was chosen.

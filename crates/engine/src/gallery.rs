@@ -1,5 +1,6 @@
 //! What the cards and pages of a gallery hold.
 
+mod bench;
 mod choose;
 mod directions;
 mod known;
@@ -16,6 +17,7 @@ use crate::indexed::{IndexedDictionary, item_view};
 use crate::session::Session;
 use crate::views::{ExampleKind, ExampleView, FeatureCard, FeaturePage, ItemEffects, WritesView};
 
+pub use bench::{QueryTime, query_times};
 pub(crate) use known::GalleryCache;
 
 /// Examples on a card.

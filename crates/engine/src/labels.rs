@@ -206,7 +206,8 @@ impl Labels {
 
     /// Whether label, proposal, the terms it rests on, or the number holds the lower-case word.
     pub(crate) fn mentions(&self, feature: FeatureId, word: &str) -> bool {
-        feature.to_string() == word
+        let is_number = word.starts_with(|c: char| c.is_ascii_digit());
+        is_number && feature.to_string() == word
             || self
                 .standing(feature)
                 .is_some_and(|standing| standing.text.to_lowercase().contains(word))

@@ -120,7 +120,7 @@ pub use evaluate_sae::{
 pub use explanation_source::ExplanationSource;
 pub use explanations::{ExplainRequest, ScoreMethod};
 pub use export_features::{ExportedFeatures, FeatureFormat, parse_feature_format};
-pub use gallery::parse_state;
+pub use gallery::{QueryTime, parse_state, query_times};
 pub use harvest::{HarvestOutcome, HarvestRequest};
 pub use import_sae::{ImportedSae, ImportedTable, SaeImport, SaeImportRequest};
 pub use inspect_model::{MemoryEstimate, inspect_model};

@@ -11,6 +11,7 @@ use schema::{DatasetKind, SaeConfig, SaeEvaluation, SaeRecipe, Split, StepReport
 use serde::{Deserialize, Serialize};
 use store::{ArtefactId, ArtefactKind, Dataset, HarvestReader, blake3_of_bytes};
 
+use crate::device::{device, left_from_card, training_card};
 use crate::early_stop;
 use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
@@ -79,6 +80,9 @@ impl Session {
             if let Some(note) = sae::unreached_rate(config) {
                 job.warn(format!("{name}: {note}"));
             }
+            if let Some(why) = left_from_card(config) {
+                job.warn(format!("{name}: {why}"));
+            }
             begin_or_resume(&folder, harvest, config)?;
             crate::train_run::forget_request(&folder);
             folders.push(folder);
@@ -105,11 +109,14 @@ impl Session {
         let parent = ArtefactId::new(ArtefactKind::Harvest, harvest)?;
         let mut evaluations = Vec::with_capacity(runs.len());
         for (((name, config), folder), (trained, _)) in runs.iter().zip(&folders).zip(&trained) {
-            let provenance = serde_json::json!({
+            let mut provenance = serde_json::json!({
                 "harvest": harvest,
                 "harvest_blake3": harvest_hash,
                 "config": config,
             });
+            if training_card(config).is_some() {
+                provenance["device"] = device().name.into();
+            }
             sae::formats::folder::save(folder, &trained.sae, &provenance)?;
             let evaluation = self.evaluate_rows(&trained.sae, &reader, config.seed, job)?;
             write(&folder.join(EVALUATION), &to_json(&evaluation)?)?;
@@ -412,6 +419,7 @@ pub(crate) fn train_until(
         config: run.1,
         initial: run.2,
         checkpoint: Some(plan),
+        device: training_card(run.1),
         until: Some(until),
     });
     let trained = sae::train_together(specs.collect(), source, &mut |run, report| {

@@ -41,6 +41,12 @@ pub enum SaeError {
         /// Why.
         reason: String,
     },
+    /// The device that trains refused, e.g. for want of memory.
+    #[error("the graphics card could not go on training: {reason}")]
+    Device {
+        /// What its driver says.
+        reason: String,
+    },
     /// The file system refused.
     #[error("{path}: {source}")]
     Io {

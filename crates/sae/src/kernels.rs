@@ -13,7 +13,7 @@ pub(crate) mod reference;
 mod select;
 mod vector;
 
-pub(crate) use adam::{AdamStep, SignStep, adam, averaged, signum};
+pub(crate) use adam::{ADAM_EPSILON, AdamStep, SignStep, adam, averaged, signum};
 pub(crate) use decode::{
     LevelPass, Levels, RowBlock, decode_gradients, decode_levels, decode_rows,
 };

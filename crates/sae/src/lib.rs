@@ -14,6 +14,7 @@ mod initial;
 mod kernels;
 mod layer_norm;
 mod metrics;
+mod on_device;
 mod optimiser;
 #[cfg(test)]
 mod parity;
@@ -31,6 +32,8 @@ mod weights;
 pub mod formats;
 
 pub use autoencoder::{SaeParts, SparseAutoencoder};
+pub use candle_core::Device as TrainingDevice;
+
 pub use baseline::random_dictionary;
 pub use checkpoint::CheckpointPlan;
 pub use codes::SparseCodes;
@@ -44,6 +47,7 @@ pub use metrics::{
     match_features, mean_cosine, mean_neighbour_cosine, nearest_directions, row_sums, share_kept,
     shared_share,
 };
+pub use on_device::kept_on_cpu;
 pub use recipe::starts_off_the_mean;
 pub use settings::{check_config, unreached_rate, variants_of};
 pub use source::{ActivationSource, InMemorySource};

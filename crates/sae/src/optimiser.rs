@@ -90,6 +90,25 @@ pub(crate) fn clip_factor(config: &SaeConfig, norm: f64) -> f32 {
     })
 }
 
+/// What Adam does in step `step`, from 0, to gradients that are first scaled.
+pub(crate) fn adam_step(
+    (config, conventions): (&SaeConfig, &Conventions),
+    step: u32,
+    gradient_scale: f32,
+) -> AdamStep {
+    let [beta_1, beta_2] = config.betas.map(f64::from);
+    let t = f64::from(step + 1);
+    let rate =
+        f64::from(config.lr) * rate_share(config, conventions, step) / (1.0 - beta_1.powf(t));
+    AdamStep {
+        rate: rate as f32,
+        second_correction: (1.0 / (1.0 - beta_2.powf(t)).sqrt()) as f32,
+        betas: config.betas,
+        gradient_scale,
+        weight_decay: config.weight_decay,
+    }
+}
+
 /// One step on all weights; decoder rows have unit length afterwards where the recipe has it so.
 /// `step` counts from 0. `moments` are Adam's, or of the sign rule the points it moves.
 pub(crate) fn update(
@@ -104,17 +123,7 @@ pub(crate) fn update(
         follow_signs(config, step, weights, gradients, moments[0]);
         return;
     }
-    let [beta_1, beta_2] = config.betas.map(f64::from);
-    let t = f64::from(step + 1);
-    let rate =
-        f64::from(config.lr) * rate_share(config, conventions, step) / (1.0 - beta_1.powf(t));
-    let adam_step = AdamStep {
-        rate: rate as f32,
-        second_correction: (1.0 / (1.0 - beta_2.powf(t)).sqrt()) as f32,
-        betas: config.betas,
-        gradient_scale,
-        weight_decay: config.weight_decay,
-    };
+    let adam_step = adam_step((config, conventions), step, gradient_scale);
     let d = weights.d_model;
     let [first, second] = moments;
     let rows = rows_per_task(d);

@@ -70,48 +70,74 @@ impl TrainingState {
             self.check_rows(config, "targets", of_step.targets)?;
         }
         self.prepare(plan, of_step);
-        let weights = &mut self.weights;
         let mut ages = Ages {
             rows_since_active: &mut self.rows_since_active,
             of_epoch: &self.dead_of_epoch,
         };
-        let loss = scratch.batch(plan, self.step, weights, of_step, &mut ages);
-        let tracks_now =
-            self.step > config.threshold_start_step || plan.conventions.threshold_from_zero;
-        // While k still falls, the lowest activation says nothing of the finished dictionary.
-        let tracks_now = tracks_now && self.step >= config.k_anneal_steps;
-        if plan.variant.tracks_threshold() && tracks_now && loss.lowest_activation > 0.0 {
-            self.threshold = tracked_threshold(config, self.threshold, &loss);
-        }
-        let total = loss.reconstruction + loss.penalty + f64::from(config.auxk_alpha) * loss.auxk;
-        let norm = project_gradients((config, &plan.conventions), weights, &mut scratch.gradients);
-        if !total.is_finite() || !norm.is_finite() {
-            return Err(SaeError::NotFinite {
-                what: format!(
-                    "the loss or gradient of step {} (is lr too high?)",
-                    self.step
-                ),
-            });
-        }
+        let loss = scratch.batch(plan, self.step, &self.weights, of_step, &mut ages);
+        let norm = project_gradients(
+            (config, &plan.conventions),
+            &self.weights,
+            &mut scratch.gradients,
+        );
+        self.track_threshold(plan, &loss);
+        let total = self.check_finite(plan, &loss, norm)?;
         let [first, second] = &mut self.moments;
         update(
             (config, &plan.conventions),
             self.step,
             clip_factor(config, norm),
-            weights,
+            &mut self.weights,
             &scratch.gradients,
             [first, second],
         );
         self.resample_dead(config, of_step.rows, scratch);
         self.step += 1;
-        Ok(StepReport {
-            step: self.step - 1,
+        Ok(Self::report(self.step - 1, total, &loss))
+    }
+
+    /// Lets a batch's lowest activation into the tracked threshold, where there is one.
+    pub(crate) fn track_threshold(&mut self, plan: &Plan<'_>, loss: &BatchLoss) {
+        let config = plan.config;
+        let tracks_now =
+            self.step > config.threshold_start_step || plan.conventions.threshold_from_zero;
+        // While k still falls, the lowest activation says nothing of the finished dictionary.
+        let tracks_now = tracks_now && self.step >= config.k_anneal_steps;
+        if plan.variant.tracks_threshold() && tracks_now && loss.lowest_activation > 0.0 {
+            self.threshold = tracked_threshold(config, self.threshold, loss);
+        }
+    }
+
+    /// The whole loss, once it and the gradient's norm are known to be numbers.
+    pub(crate) fn check_finite(
+        &self,
+        plan: &Plan<'_>,
+        loss: &BatchLoss,
+        norm: f64,
+    ) -> Result<f64, SaeError> {
+        let auxk = f64::from(plan.config.auxk_alpha) * loss.auxk;
+        let total = loss.reconstruction + loss.penalty + auxk;
+        if total.is_finite() && norm.is_finite() {
+            return Ok(total);
+        }
+        Err(SaeError::NotFinite {
+            what: format!(
+                "the loss or gradient of step {} (is lr too high?)",
+                self.step
+            ),
+        })
+    }
+
+    /// What is told of a step.
+    pub(crate) fn report(step: u32, total: f64, loss: &BatchLoss) -> StepReport {
+        StepReport {
+            step,
             loss: total as f32,
             fvu: loss.fvu as f32,
             l0: loss.l0 as f32,
             dead: loss.n_dead,
             rows_per_second: 0.0,
-        })
+        }
     }
 
     /// Every so many steps, features that were not active for half of them start anew.
@@ -134,7 +160,12 @@ impl TrainingState {
     }
 
     /// Checks the shape and the values of a batch.
-    fn check_rows(&self, config: &SaeConfig, what: &str, rows: &[f32]) -> Result<(), SaeError> {
+    pub(crate) fn check_rows(
+        &self,
+        config: &SaeConfig,
+        what: &str,
+        rows: &[f32],
+    ) -> Result<(), SaeError> {
         let d = self.weights.d_model;
         let expected = config.batch_rows as usize * d;
         let is_whole = rows.len().is_multiple_of(d) && !rows.is_empty();
@@ -154,7 +185,7 @@ impl TrainingState {
     }
 
     /// What comes before the loss: where `b_dec` starts, unit rows, an epoch's dead features.
-    fn prepare(&mut self, plan: &Plan<'_>, StepRows { rows, targets }: StepRows<'_>) {
+    pub(crate) fn prepare(&mut self, plan: &Plan<'_>, StepRows { rows, targets }: StepRows<'_>) {
         let d = self.weights.d_model;
         if self.step == 0 {
             match plan.conventions.bias_start {

@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use candle_core::Device as TrainingDevice;
 use schema::{SaeConfig, StepReport};
 
 use crate::autoencoder::{SaeParts, SparseAutoencoder};
@@ -12,6 +13,7 @@ use crate::error::SaeError;
 use crate::fold::RowMap;
 use crate::gradients::{Plan, Scratch, StepRows};
 use crate::initial::initial_weights;
+use crate::on_device::{OnDevice, kept_on_cpu};
 use crate::settings::check_config;
 use crate::source::ActivationSource;
 use crate::trainer::TrainingState;
@@ -82,6 +84,7 @@ pub fn train_from(
         config,
         initial,
         checkpoint,
+        device: None,
         until: None,
     };
     let mut trained = train_together(vec![run], source, &mut |_, report| observer(report))?;
@@ -100,6 +103,9 @@ pub struct RunSpec<'a> {
     pub initial: SaeParts,
     /// Where it keeps its checkpoints.
     pub checkpoint: Option<&'a CheckpointPlan>,
+    /// The card that does its steps, where [`kept_on_cpu`](crate::kept_on_cpu) has nothing against
+    /// it; `None` for the kernels of the CPU.
+    pub device: Option<TrainingDevice>,
     /// Steps after which it stops for now, with a checkpoint; `None` for all of them.
     pub until: Option<u32>,
 }
@@ -209,11 +215,18 @@ fn check_targets(config: &SaeConfig, has_targets: bool) -> Result<(), SaeError> 
 /// A killed run loses no more than this, however long its steps are.
 const AT_LEAST_EVERY: Duration = Duration::from_mins(2);
 
+/// Where the steps of a run are done.
+enum Place {
+    /// By the sparse kernels, with their working memory.
+    Cpu(Scratch),
+    Device(OnDevice),
+}
+
 /// One run between two steps.
 struct Training<'a> {
     plan: Plan<'a>,
     state: TrainingState,
-    scratch: Scratch,
+    place: Place,
     row_map: Option<RowMap>,
     mapped: Vec<f32>,
     checkpoint: Option<&'a CheckpointPlan>,
@@ -245,8 +258,12 @@ impl<'a> Training<'a> {
             Some(state) => state,
             None => TrainingState::new(initial, &plan),
         };
+        let place = match run.device {
+            Some(device) if kept_on_cpu(config).is_none() => Place::Device(OnDevice::new(device)),
+            _ => Place::Cpu(Scratch::new(&state.weights)),
+        };
         Ok(Self {
-            scratch: Scratch::new(&state.weights),
+            place,
             resumed_at: state.step,
             saved_at: state.step,
             state,
@@ -277,7 +294,10 @@ impl<'a> Training<'a> {
                 StepRows::alike(&self.mapped)
             }
         };
-        let mut report = self.state.step(&self.plan, of_step, &mut self.scratch)?;
+        let mut report = match &mut self.place {
+            Place::Cpu(scratch) => self.state.step(&self.plan, of_step, scratch)?,
+            Place::Device(device) => device.step(&self.plan, &mut self.state, of_step)?,
+        };
         let seconds = self.clock.elapsed().as_secs_f64().max(1e-9);
         report.rows_per_second = (f64::from(self.plan.config.batch_rows) / seconds) as f32;
         self.clock = Instant::now();
@@ -294,6 +314,7 @@ impl<'a> Training<'a> {
         let is_due =
             since >= plan.every_steps.max(1) || self.saved_when.elapsed() >= AT_LEAST_EVERY;
         if since > 0 && (now || is_last || is_due) {
+            self.fetch()?;
             checkpoint::write(plan, self.plan.config, &self.state)?;
             self.saved_at = self.state.step;
             self.saved_when = Instant::now();
@@ -301,7 +322,16 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Trained, SaeError> {
+    /// Brings the weights back from a card.
+    fn fetch(&mut self) -> Result<(), SaeError> {
+        match &self.place {
+            Place::Cpu(_) => Ok(()),
+            Place::Device(device) => device.fetch(&mut self.state),
+        }
+    }
+
+    fn finish(mut self) -> Result<Trained, SaeError> {
+        self.fetch()?;
         self.state
             .finish(&self.plan, self.row_map.as_ref(), self.resumed_at)
     }

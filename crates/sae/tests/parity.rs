@@ -12,9 +12,12 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use candle_core::Device;
 use sae::formats::export::{ExportFacts, ExportFormat, export};
 use sae::formats::{dictionary_learning, folder, recsae, saelens, trainer_settings};
-use sae::{InMemorySource, SaeParts, SparseAutoencoder, Sparsity, train_from};
+use sae::{
+    InMemorySource, RunSpec, SaeParts, SparseAutoencoder, Sparsity, kept_on_cpu, train_together,
+};
 use safetensors::{Dtype, SafeTensors};
 use schema::{SaeConfig, SaeOptimiser, SaeRecipe, SaeVariant, StepReport};
 use shared::shared;
@@ -331,26 +334,41 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Trains on the saved batches in their order; compares every step's loss (by `loss` of a
-    /// report) and the weights at the end.
+    /// report) and the weights at the end. By the kernels, and by the operations of a card where
+    /// it can train this.
     fn check(self, loss: (&str, fn(&StepReport) -> f32)) {
+        self.check_on(loss, None);
+        if kept_on_cpu(&self.config).is_none() {
+            self.check_on(loss, Some(Device::Cpu));
+        }
+    }
+
+    fn check_on(&self, loss: (&str, fn(&StepReport) -> f32), device: Option<Device>) {
         let Some(fixtures) = shared("fixtures") else {
             return;
         };
         let rows = tensors(&fixtures.join("sae/data.safetensors"))["train_batches"].clone();
         let mut source = InMemorySource::in_order(rows, 24).unwrap();
         let mut reports = Vec::new();
-        let trained = train_from(
-            &self.config,
-            self.initial,
-            &mut source,
-            &mut |report| {
-                reports.push(*report);
-                ControlFlow::Continue(())
-            },
-            None,
-        )
-        .unwrap();
-        let kind = self.kind;
+        let by = if device.is_some() {
+            ", as on a card"
+        } else {
+            ""
+        };
+        let kind = format!("{}{by}", self.kind);
+        let run = RunSpec {
+            config: &self.config,
+            initial: self.initial.clone(),
+            checkpoint: None,
+            device,
+            until: None,
+        };
+        let trained = train_together(vec![run], &mut source, &mut |_, report| {
+            reports.push(*report);
+            ControlFlow::Continue(())
+        })
+        .unwrap()
+        .remove(0);
         let mut worst_loss = 0_f64;
         assert_eq!(reports.len(), 50);
         for (step, report) in reports.iter().enumerate() {
@@ -367,7 +385,7 @@ impl Run<'_> {
         }
         eprintln!("{kind}: loss curve differs by {worst_loss:.2e} at most, relative");
         assert!(worst_loss < 1e-5);
-        same_weights(kind, &trained.sae, &self.last);
+        same_weights(&kind, &trained.sae, &self.last);
     }
 }
 

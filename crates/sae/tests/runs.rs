@@ -291,6 +291,7 @@ fn dictionaries_trained_on_one_pass_end_as_they_would_alone() {
     let together = |stop: u32| {
         let mut source = InMemorySource::new(planted_rows(1000, 1), D, 5).unwrap();
         let runs = configs.iter().zip(&plans).map(|(config, plan)| RunSpec {
+            device: None,
             config,
             initial: initial_weights(config, D).unwrap(),
             checkpoint: Some(plan),
@@ -320,6 +321,7 @@ fn dictionaries_trained_on_one_pass_end_as_they_would_alone() {
         ..configs[0].clone()
     };
     let runs = [&configs[0], &other].map(|config| RunSpec {
+        device: None,
         config,
         initial: initial_weights(config, D).unwrap(),
         checkpoint: None,

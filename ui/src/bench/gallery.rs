@@ -167,17 +167,7 @@ impl Invented {
         (0..self.n_features)
             .filter(|id| {
                 let best = if id % 2 == 0 { "effusion" } else { "mass" };
-                let words = format!("{id} effusion pleural costophrenic");
-                let item = format!("invented item {}", 1 + id % 90);
-                let is_strongest_on = |title: &str| sae == "histories" && item == title;
-                let is_mentioned = match text
-                    .strip_prefix('"')
-                    .and_then(|rest| rest.strip_suffix('"'))
-                {
-                    Some(title) => is_strongest_on(title),
-                    None => text.is_empty() || words.contains(&text),
-                };
-                is_mentioned
+                (text.is_empty() || is_mentioned(sae, *id, &text))
                     && query.association.as_ref().is_none_or(|name| name == best)
                     && query.score.is_none_or(|[low, high]| {
                         score(*id).is_some_and(|score| {
@@ -200,6 +190,17 @@ impl Invented {
             })
             .map(FeatureId)
             .collect()
+    }
+}
+
+/// Whether a feature's words hold `text`, or it is strongest on the item quoted.
+fn is_mentioned(sae: &str, id: u32, text: &str) -> bool {
+    let quoted = text
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    match quoted {
+        Some(title) => sae == "histories" && format!("invented item {}", 1 + id % 90) == title,
+        None => format!("{id} effusion pleural costophrenic").contains(text),
     }
 }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use sae::{Evaluator, InMemorySource, Trained};
+use sae::{Evaluator, InMemorySource, RunSpec, Trained};
 use schema::{FeatureId, SaeConfig};
 use store::HarvestReader;
 
+use crate::device::training_card;
 use crate::error::{EngineError, Result};
 use crate::harvest::HarvestPlan;
 use crate::indexed::N_NEIGHBOURS;
@@ -267,22 +268,27 @@ impl Steps {
         let mut l0 = 0.0;
         let began = Instant::now();
         let mut clock = Instant::now();
-        let trained = sae::train(
+        let run = RunSpec {
             config,
-            &mut source,
-            &mut |report| {
-                seconds.push(clock.elapsed().as_secs_f64());
-                l0 = f64::from(report.l0);
-                let flow = job.step("Training some steps", seconds.len() as u64, 0, "steps");
-                clock = Instant::now();
-                if began.elapsed() > time && seconds.len() > 2 {
-                    ControlFlow::Break(())
-                } else {
-                    flow
-                }
-            },
-            None,
-        )?;
+            initial: sae::initial_weights(config, d_model)?,
+            checkpoint: None,
+            device: training_card(config),
+            until: None,
+        };
+        let mut trained = sae::train_together(vec![run], &mut source, &mut |_, report| {
+            seconds.push(clock.elapsed().as_secs_f64());
+            l0 = f64::from(report.l0);
+            let flow = job.step("Training some steps", seconds.len() as u64, 0, "steps");
+            clock = Instant::now();
+            if began.elapsed() > time && seconds.len() > 2 {
+                ControlFlow::Break(())
+            } else {
+                flow
+            }
+        })?;
+        let trained = trained
+            .pop()
+            .ok_or_else(|| EngineError::other("no step was trained"))?;
         job.check_cancelled()?;
         let first = seconds.first().copied().unwrap_or(0.0);
         let later = seconds.split_off(1.min(seconds.len()));

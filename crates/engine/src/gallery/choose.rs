@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use rayon::prelude::*;
 use schema::FeatureId;
 use store::Overview;
 
 use super::known::BestAssociations;
 use crate::labels::Labels;
 use crate::views::{FeaturePoints, FeatureQuery, FeatureSort};
+
+/// Features that one task looks at, at least.
+const FEATURES_PER_TASK: usize = 4096;
 
 /// What features are chosen by. Parts that are not known yet let every feature pass or, in the text
 /// filter, say nothing.
@@ -41,36 +45,38 @@ pub(super) fn choose(query: &FeatureQuery, facts: &Facts<'_>) -> Vec<FeatureId> 
         .as_ref()
         .zip(facts.best)
         .map(|(name, best)| (best, best.number(name)));
+    let passes = |id: &FeatureId| {
+        let at = id.0 as usize;
+        let density = overview.density[at];
+        let in_range = density >= query.min_density && density <= query.max_density;
+        let strongest = || facts.words.and_then(|words| words.get(at));
+        let mentions = |word: &&str| {
+            labels.mentions(*id, word) || strongest().is_some_and(|text| text.contains(word))
+        };
+        let is_strongest_on =
+            |phrase: &str| strongest().is_some_and(|text| text.lines().any(|line| line == phrase));
+        in_range
+            && !(query.hide_dead && density == 0.0)
+            && query.state.is_none_or(|state| labels.state(*id) == state)
+            && facts.fires.is_none_or(|fires| fires.contains(&id.0))
+            && query.score.is_none_or(|[low, high]| {
+                let score = labels.measured(*id).map(|score| score.value as f32);
+                score.is_some_and(|score| score >= low && score <= high)
+            })
+            && wanted.is_none_or(|(best, name)| name.is_some() && best.of(*id) == name)
+            && query.area.zip(facts.points).is_none_or(|(area, points)| {
+                let x = points.x.get(at).copied().unwrap_or(f32::NAN);
+                let y = points.y.get(at).copied().unwrap_or(f32::NAN);
+                area.contains(x, y)
+            })
+            && words.iter().all(mentions)
+            && phrase.is_none_or(is_strongest_on)
+    };
     let mut ids: Vec<FeatureId> = members(query.group, facts.groups, overview.density.len())
+        .into_par_iter()
+        .with_min_len(FEATURES_PER_TASK)
         .map(FeatureId)
-        .filter(|id| {
-            let at = id.0 as usize;
-            let density = overview.density[at];
-            let in_range = density >= query.min_density && density <= query.max_density;
-            let strongest = || facts.words.and_then(|words| words.get(at));
-            let mentions = |word: &&str| {
-                labels.mentions(*id, word) || strongest().is_some_and(|text| text.contains(word))
-            };
-            let is_strongest_on = |phrase: &str| {
-                strongest().is_some_and(|text| text.lines().any(|line| line == phrase))
-            };
-            in_range
-                && !(query.hide_dead && density == 0.0)
-                && query.state.is_none_or(|state| labels.state(*id) == state)
-                && facts.fires.is_none_or(|fires| fires.contains(&id.0))
-                && query.score.is_none_or(|[low, high]| {
-                    let score = labels.measured(*id).map(|score| score.value as f32);
-                    score.is_some_and(|score| score >= low && score <= high)
-                })
-                && wanted.is_none_or(|(best, name)| name.is_some() && best.of(*id) == name)
-                && query.area.zip(facts.points).is_none_or(|(area, points)| {
-                    let x = points.x.get(at).copied().unwrap_or(f32::NAN);
-                    let y = points.y.get(at).copied().unwrap_or(f32::NAN);
-                    area.contains(x, y)
-                })
-                && words.iter().all(mentions)
-                && phrase.is_none_or(is_strongest_on)
-        })
+        .filter(passes)
         .collect();
     sort(&mut ids, query.sort, facts);
     ids
@@ -129,9 +135,14 @@ fn surprise(maximum: f32, density: f32) -> f32 {
     }
 }
 
-fn highest_first(ids: &mut [FeatureId], value: impl Fn(FeatureId) -> f32) {
-    let mut keyed: Vec<(f32, FeatureId)> = ids.iter().map(|&id| (value(id), id)).collect();
-    keyed.sort_by(|a, b| b.0.total_cmp(&a.0));
+fn highest_first(ids: &mut [FeatureId], value: impl Fn(FeatureId) -> f32 + Sync) {
+    let mut keyed: Vec<(f32, FeatureId)> = ids
+        .par_iter()
+        .with_min_len(FEATURES_PER_TASK)
+        .map(|&id| (value(id), id))
+        .collect();
+    // Features are ascending before: in this order no two are alike.
+    keyed.par_sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     for (slot, (_, id)) in ids.iter_mut().zip(keyed) {
         *slot = id;
     }

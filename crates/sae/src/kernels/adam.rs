@@ -18,7 +18,7 @@ pub(crate) struct AdamStep {
 }
 
 /// Added to the denominator, as in `PyTorch`.
-const EPSILON: f32 = 1e-8;
+pub(crate) const ADAM_EPSILON: f32 = 1e-8;
 
 multiversion! {
     /// One Adam step (Kingma and Ba 2015, as in `PyTorch`) on slices of one length.
@@ -32,7 +32,7 @@ multiversion! {
             let v = (beta_2 * second[i]) + (1.0 - beta_2) * g * g;
             first[i] = m;
             second[i] = v;
-            weights[i] -= step.rate * m / v.sqrt().mul_add(step.second_correction, EPSILON);
+            weights[i] -= step.rate * m / v.sqrt().mul_add(step.second_correction, ADAM_EPSILON);
         }
     }
 }
