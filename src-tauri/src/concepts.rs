@@ -132,7 +132,7 @@ fn list(session: &Session) -> Result<Answer> {
 fn show(session: &Session, name: &str, rows: usize) -> Result<Answer> {
     let (concepts, features) = (session.concept_runs()?, session.explanation_runs()?);
     if features.iter().any(|run| run == name) {
-        return Ok(explanations::shown(&session.explanations_run(name)?, rows));
+        return explanations::shown(session, &session.explanations_run(name)?, rows);
     }
     if concepts.iter().any(|run| run == name) {
         return Ok(shown(&session.concepts_of(name)?, rows));

@@ -4,7 +4,9 @@
     reason = "a few lines of text at the end of a command; clarity counts, not allocations"
 )]
 
-use engine::views::{ExplanationsView, MeanView, ScoreTotalsView, ScoredFeatureView};
+use engine::views::{
+    ExplanationsView, MeanView, PlantedNamesView, ScoreTotalsView, ScoredFeatureView,
+};
 use engine::{
     EngineError, ExplainRequest, ExplanationSource, JobContext, Result, ScoreMethod, Session,
 };
@@ -29,7 +31,7 @@ pub(crate) fn propose(
         ..request(sae, choices)?
     };
     let view = session.explain_features(&request, job)?;
-    let mut answer = shown(&view, N_LISTED);
+    let mut answer = shown(session, &view, N_LISTED)?;
     answer.json["proposed"] = json!(view.totals.n_explained);
     Ok(answer)
 }
@@ -48,7 +50,7 @@ pub(crate) fn score(
         methods: parse(methods)?,
         ..request(sae, choices)?
     };
-    Ok(shown(&session.explain_features(&request, job)?, N_LISTED))
+    shown(session, &session.explain_features(&request, job)?, N_LISTED)
 }
 
 /// Explains and tests.
@@ -65,7 +67,7 @@ pub(crate) fn features(
         methods: parse(methods)?,
         ..request(sae, choices)?
     };
-    Ok(shown(&session.explain_features(&request, job)?, N_LISTED))
+    shown(session, &session.explain_features(&request, job)?, N_LISTED)
 }
 
 /// Writes the prompts into the project.
@@ -129,7 +131,10 @@ fn request(sae: &str, choices: &ConceptChoices) -> Result<ExplainRequest> {
 }
 
 /// A run in words.
-pub(crate) fn shown(view: &ExplanationsView, n_listed: usize) -> Answer {
+///
+/// # Errors
+/// When what was planted in the run's dataset cannot be read.
+pub(crate) fn shown(session: &Session, view: &ExplanationsView, n_listed: usize) -> Result<Answer> {
     let settings = &view.settings;
     let judged = settings.judged_by.as_deref().unwrap_or("nobody");
     let mut lines = format!(
@@ -146,11 +151,49 @@ pub(crate) fn shown(view: &ExplanationsView, n_listed: usize) -> Answer {
     if settings.judged_by.is_some() {
         lines += &totals(view);
     }
+    let planted = session.planted_names(view)?;
+    if let Some(planted) = &planted {
+        lines += &planted_lines(planted);
+    }
     lines += &listed(view, n_listed);
     for note in &view.notes {
         lines += &format!("Note: {note}\n");
     }
-    Answer::new(json!(view), lines)
+    let mut answer = Answer::new(json!(view), lines);
+    if planted.is_some() {
+        answer.json["planted"] = json!(planted);
+    }
+    Ok(answer)
+}
+
+/// How many explanations name what was planted, and of which findings.
+fn planted_lines(planted: &PlantedNamesView) -> String {
+    let share = if planted.n_belonging == 0 {
+        String::new()
+    } else {
+        let share = planted.n_named as f64 / planted.n_belonging as f64;
+        let interval = planted.interval.map_or_else(String::new, |[low, high]| {
+            format!(" ({low:.2} to {high:.2})")
+        });
+        format!(", {share:.2}{interval}")
+    };
+    let named = planted.findings.iter().filter(|one| one.is_named).count();
+    let mut lines = format!(
+        "\nPlanted findings: {} of {} features that belong to one (F1 from 0.6) have it named{share}; \
+         {named} of {} findings are named by the feature that goes with them best\n",
+        planted.n_named, planted.n_belonging, planted.n_findings
+    );
+    for one in &planted.findings {
+        lines += &format!(
+            "{:<20} {:>7} {:>6.2} {:<6} {}\n",
+            one.finding,
+            one.feature,
+            one.f1,
+            if one.is_named { "named" } else { "" },
+            one.explanation
+        );
+    }
+    lines
 }
 
 fn mean(mean: Option<MeanView>) -> String {

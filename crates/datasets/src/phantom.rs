@@ -7,6 +7,7 @@ mod chest;
 mod devices;
 mod glyphs;
 mod lesions;
+mod names;
 mod plan;
 mod radiograph;
 mod report;
@@ -15,6 +16,7 @@ mod report_reader;
 mod shoppers;
 
 pub use catalogue::{TASTES, Taste};
+pub use names::is_named;
 pub use radiograph::{PhantomRadiograph, radiograph, radiographs};
 pub use report_order::in_finding_order;
 pub use report_reader::{ReportState, report_states};

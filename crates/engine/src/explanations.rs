@@ -5,6 +5,7 @@
 mod activity;
 #[cfg(test)]
 mod elsewhere_tests;
+mod naming;
 mod output;
 mod passages;
 mod prompts;

@@ -40,8 +40,8 @@ pub use concepts::{
     TitleCoherenceView, YardstickView,
 };
 pub use explanations::{
-    ControlView, DetectionView, ExplanationsView, PassageView, ScoreEvidenceView,
-    ScoreSettingsView, ScoreTotalsView, ScoredFeatureView, TestedPassageView,
+    ControlView, DetectionView, ExplanationsView, NamedFindingView, PassageView, PlantedNamesView,
+    ScoreEvidenceView, ScoreSettingsView, ScoreTotalsView, ScoredFeatureView, TestedPassageView,
 };
 pub use film_picture::{FilmBox, FilmColours, FilmLine, FilmPicture};
 pub use gallery::{

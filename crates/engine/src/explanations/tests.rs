@@ -164,6 +164,20 @@ fn keywords_explain_films_better_than_chance_beside_controls() {
         best.detection.as_ref().unwrap().balanced_accuracy
     );
     assert_eq!(known.run, view.name);
+    // Of features that belong to a planted finding most have it named, a swapped text names none.
+    let planted = session.planted_names(&view).unwrap().unwrap();
+    assert_eq!(planted.n_findings, 12);
+    assert!(planted.n_belonging >= 3, "{planted:?}");
+    assert!(2 * planted.n_named > planted.n_belonging, "{planted:?}");
+    let mut silent = view.clone();
+    for one in &mut silent.features {
+        "nothing of the kind".clone_into(&mut one.explanation);
+    }
+    let unnamed = session.planted_names(&silent).unwrap().unwrap();
+    assert_eq!(
+        (unnamed.n_named, unnamed.n_belonging),
+        (0, planted.n_belonging)
+    );
     drop(session);
     assert_eq!(run(project.path(), &request), view);
 }

@@ -232,3 +232,33 @@ pub struct ScoreEvidenceView {
     /// The same of dictionaries that mean nothing.
     pub controls: Vec<ControlView>,
 }
+
+/// A planted finding and the feature that goes with it best.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NamedFindingView {
+    /// The finding.
+    pub finding: String,
+    /// Of the features looked at the one that goes with it best on the training patients.
+    pub feature: FeatureId,
+    /// How well it does so on all other patients.
+    pub f1: f64,
+    /// Its explanation; empty for none.
+    pub explanation: String,
+    /// Whether that names the finding.
+    pub is_named: bool,
+}
+
+/// How many explanations name what was planted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlantedNamesView {
+    /// Findings that were planted.
+    pub n_findings: usize,
+    /// Features looked at that belong to a planted finding.
+    pub n_belonging: usize,
+    /// Of these, features whose explanation names it.
+    pub n_named: usize,
+    /// 95 % interval of that share, over features.
+    pub interval: Option<[f64; 2]>,
+    /// Findings that any feature goes with, in the dataset's order.
+    pub findings: Vec<NamedFindingView>,
+}
