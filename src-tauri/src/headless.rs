@@ -167,6 +167,7 @@ fn run_dataset(command: &DatasetCommand, session: &Session, job: &JobContext) ->
             images,
             table,
             columns,
+            labels,
             boxes,
             preview,
         } => {
@@ -175,6 +176,7 @@ fn run_dataset(command: &DatasetCommand, session: &Session, job: &JobContext) ->
                 images: path_text(images),
                 table: optional(table.as_ref()),
                 columns: columns.clone(),
+                labels: optional(labels.as_ref()),
                 boxes: optional(boxes.as_ref()),
             };
             import(session, &request, *preview, job)

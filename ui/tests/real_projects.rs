@@ -55,6 +55,7 @@ fn build(root: &Path, shared: &Path) {
         images: text("data/radiology/cxr"),
         table: text("data/radiology/cxr/images.csv"),
         columns: String::new(),
+        labels: String::new(),
         boxes: text("data/radiology/cxr/boxes.csv"),
     };
     session.import(&films, &job).unwrap();

@@ -10,6 +10,7 @@ mod columns;
 mod glance;
 pub mod interactions;
 mod labels;
+mod phrases;
 pub mod radiographs;
 pub mod reports;
 mod table;

@@ -266,6 +266,7 @@ mod tests {
             images: films.display().to_string(),
             table: String::new(),
             columns: String::new(),
+            labels: String::new(),
             boxes: String::new(),
         };
         session.import(&request, &JobContext::silent()).unwrap();

@@ -50,13 +50,14 @@ pub(crate) fn plan(request: &ImportRequest, job: &JobContext) -> Result<Plan> {
             images,
             table,
             columns,
+            labels,
             boxes,
         } => {
             let source = RadiographSource {
                 images: PathBuf::from(images.trim()),
                 table: given(table),
                 columns: ColumnMap::parse(columns)?,
-                labels: None,
+                labels: given(labels),
                 boxes: given(boxes),
             };
             import_radiographs(name, &source, SPLIT_SEED, &mut |done, total| {

@@ -71,6 +71,7 @@ fn an_import_of_dicom_files_writes_nobodys_name() {
         images: dicom.display().to_string(),
         table: String::new(),
         columns: String::new(),
+        labels: String::new(),
         boxes: String::new(),
     };
     let told = session.import(&request, &JobContext::silent()).unwrap();

@@ -24,6 +24,10 @@ pub(crate) enum DatasetCommand {
         /// impression, view, age, sex, licence; usual names are found unasked.
         #[arg(long, default_value = "")]
         columns: String,
+        /// Table of findings whose first column names the image, or a folder with lists of phrases
+        /// by which they are read in the reports.
+        #[arg(long)]
+        labels: Option<PathBuf>,
         /// Table of radiologists' boxes.
         #[arg(long)]
         boxes: Option<PathBuf>,
@@ -46,7 +50,7 @@ pub(crate) enum DatasetCommand {
         /// unasked.
         #[arg(long, default_value = "")]
         columns: String,
-        /// Table of findings.
+        /// Table of findings, or a folder with lists of phrases by which they are read in the reports.
         #[arg(long)]
         labels: Option<PathBuf>,
         /// Only say what would be imported; write nothing.

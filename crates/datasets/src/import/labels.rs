@@ -1,13 +1,69 @@
-//! Tables of findings: one row per sample, either a list of names or a column of 0/1 per finding.
+//! Where findings of samples come from: tables with one row per sample, either a list of names or a
+//! column of 0/1 per finding, or the reports themselves, read by lists of phrases.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use schema::Report;
+
 use super::ImportError;
+use super::phrases::{PhraseLists, Said};
 use super::table::Table;
 
 /// Words in place of a finding that mean there is none.
 const NONE_FOUND: [&str; 3] = ["No Finding", "normal", "No Findings"];
+
+/// What tells the findings of samples.
+#[derive(Debug)]
+pub(super) enum Labels {
+    Table(LabelTable),
+    /// Lists of phrases, and how many mentions left a finding open so far.
+    Phrases(PhraseLists, Cell<usize>),
+}
+
+impl Labels {
+    /// Reads a table of findings, or a folder with lists of phrases.
+    pub(super) fn read(path: &Path) -> Result<Self, ImportError> {
+        if path.is_dir() {
+            return Ok(Self::Phrases(PhraseLists::read(path)?, Cell::new(0)));
+        }
+        LabelTable::read(path).map(Self::Table)
+    }
+
+    /// The findings of a sample, sorted; `None` where nothing is known of it: it has no row in the
+    /// table, or no report. What a report leaves open counts as absent.
+    pub(super) fn findings(&self, sample: &str, report: Option<&Report>) -> Option<Vec<String>> {
+        let (lists, n_open) = match self {
+            Self::Table(table) => return table.findings(sample),
+            Self::Phrases(lists, n_open) => (lists, n_open),
+        };
+        let report = report.filter(|report| !report.text().is_empty())?;
+        let said = lists.said(report);
+        let open = said.values().filter(|said| **said == Said::Open).count();
+        n_open.set(n_open.get() + open);
+        let affirmed = said.iter().filter(|(_, said)| **said == Said::Affirmed);
+        Some(affirmed.map(|(name, _)| (*name).to_owned()).collect())
+    }
+
+    /// A line for the import preview and, if needed, a warning.
+    pub(super) fn describe(&self, n_matched: usize) -> (String, Option<String>) {
+        match self {
+            Self::Table(table) => table.describe(n_matched),
+            Self::Phrases(lists, n_open) => {
+                let n_open = n_open.get();
+                let warning = (n_open > 0).then(|| {
+                    format!(
+                        "{n_open} findings that reports leave open, by the phrases of {}, count as \
+                         absent",
+                        lists.path().display()
+                    )
+                });
+                (lists.describe(n_matched), warning)
+            }
+        }
+    }
+}
 
 /// Findings by key.
 #[derive(Debug)]
@@ -25,7 +81,7 @@ impl LabelTable {
     /// Either every other column is a finding (1 present, 0 absent, −1 uncertain, empty not
     /// mentioned), or one is called `labels`, `Finding Labels` or `label` and lists names
     /// separated by `|`.
-    pub(super) fn read(path: &Path) -> Result<Self, ImportError> {
+    fn read(path: &Path) -> Result<Self, ImportError> {
         let table = Table::read(path, None)?;
         let listed = ["labels", "Finding Labels", "label"]
             .iter()
@@ -89,12 +145,12 @@ impl LabelTable {
     }
 
     /// What the table says about a sample: `None` if it has no row or an empty one.
-    pub(super) fn findings(&self, sample: &str) -> Option<Vec<String>> {
+    fn findings(&self, sample: &str) -> Option<Vec<String>> {
         self.by_key.get(key(sample))?.clone()
     }
 
     /// A line for the import preview and, if needed, a warning.
-    pub(super) fn describe(&self, n_matched: usize) -> (String, Option<String>) {
+    fn describe(&self, n_matched: usize) -> (String, Option<String>) {
         let kind = if self.n_columns == 0 {
             "lists of findings".to_owned()
         } else {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use schema::{DatasetKind, DatasetManifest, ImageRef, Report, SampleRecord, Skipped};
 
 use super::columns::{ColumnMap, Resolved, Role, identity_warning};
-use super::labels::{LabelTable, listed_findings};
+use super::labels::{Labels, listed_findings};
 use super::reports::{Groups, finding_names, licence_of, report_of};
 use super::table::Table;
 use super::{ImportError, ImportPlan, absolute, counted};
@@ -94,7 +94,7 @@ pub fn import_radiographs(
         .as_deref()
         .map(|path| Rows::read(path, &source.columns))
         .transpose()?;
-    let labels = source.labels.as_deref().map(LabelTable::read).transpose()?;
+    let labels = source.labels.as_deref().map(Labels::read).transpose()?;
     let boxes = source.boxes.as_deref().map(boxes::read).transpose()?;
 
     let found = files::find(&folder)?;
@@ -395,10 +395,10 @@ impl Draft {
         }
     }
 
-    fn add_labels(&mut self, labels: &LabelTable) {
+    fn add_labels(&mut self, labels: &Labels) {
         let mut matched = 0;
         for record in &mut self.records {
-            if let Some(findings) = labels.findings(&record.id) {
+            if let Some(findings) = labels.findings(&record.id, record.report.as_ref()) {
                 record.findings = Some(findings);
                 matched += 1;
             }

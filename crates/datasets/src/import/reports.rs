@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schema::{DatasetKind, DatasetManifest, Report, SampleRecord, Skipped};
 
 use super::columns::{ColumnMap, Resolved, Role, identity_warning, is_identifying};
-use super::labels::LabelTable;
+use super::labels::Labels;
 use super::table::Table;
 use super::{ImportError, ImportPlan, counted};
 use crate::split::split_of;
@@ -18,7 +18,8 @@ pub struct ReportSource {
     pub table: PathBuf,
     /// Columns the user named; others are guessed.
     pub columns: ColumnMap,
-    /// Table of findings whose first column names the report.
+    /// Table of findings whose first column names the report, or a folder with lists of phrases by
+    /// which they are read in the reports.
     pub labels: Option<PathBuf>,
 }
 
@@ -52,7 +53,7 @@ pub fn import_reports(
 ) -> Result<ImportPlan, ImportError> {
     let table = Table::read(&source.table, None)?;
     let columns = source.columns.resolve(&table, &WANTED)?;
-    let labels = source.labels.as_deref().map(LabelTable::read).transpose()?;
+    let labels = source.labels.as_deref().map(Labels::read).transpose()?;
     let id_column = columns.require(Role::Id, &table)?;
     if columns.get(Role::Report).is_none() && columns.get(Role::Impression).is_none() {
         columns.require(Role::Findings, &table)?;
@@ -107,7 +108,7 @@ pub fn import_reports(
 fn read_rows(
     table: &Table,
     columns: &Resolved,
-    labels: Option<&LabelTable>,
+    labels: Option<&Labels>,
     seed: u64,
     id_column: usize,
 ) -> (Vec<SampleRecord>, Vec<Skipped>) {
@@ -133,7 +134,7 @@ fn read_rows(
             });
             continue;
         }
-        let findings = labels.and_then(|labels| labels.findings(id));
+        let findings = labels.and_then(|labels| labels.findings(id, Some(&report)));
         let (group, split) = groups.of_row(table, row, id);
         records.push(SampleRecord {
             id: id.to_owned(),

@@ -39,6 +39,10 @@ pub enum ImportRequest {
         table: String,
         /// `image=…,patient=…,study=…,labels=…,report=…`; empty to recognise by name.
         columns: String,
+        /// Table of findings, or a folder with lists of phrases by which they are read in the
+        /// reports; empty for the labels of the table.
+        #[serde(default)]
+        labels: String,
         /// Table of radiologists' boxes; empty for none.
         boxes: String,
     },
@@ -50,7 +54,8 @@ pub enum ImportRequest {
         table: String,
         /// `id=…,findings=…,impression=…`; empty to recognise by name.
         columns: String,
-        /// Table of findings; empty for none.
+        /// Table of findings, or a folder with lists of phrases by which they are read in the
+        /// reports; empty for none.
         labels: String,
     },
     /// Item histories.

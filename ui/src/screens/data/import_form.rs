@@ -136,6 +136,7 @@ impl ImportForm {
                 images: text(&self.folder),
                 table: text(&self.table),
                 columns: text(&self.columns),
+                labels: String::new(),
                 boxes: text(&self.extra),
             },
             Source::Reports => ImportRequest::Reports {
