@@ -147,7 +147,9 @@ pub use sae::variants_of;
 pub use session::Session;
 pub use steer::parse_edit;
 pub use steering_effect::SteeringEffect;
-pub use steering_experiment::{MeasuredOutcome, RankedItem, SteeredDictionary, SteeringExperiment};
+pub use steering_experiment::{
+    MeasuredOutcome, RankedItem, SteeredDictionary, SteeredFeature, SteeringExperiment,
+};
 pub use trace_to_image::{InsideShares, TraceRequest, TraceScore, TraceView, parse_method};
 pub use train_recommender::{RecommenderCurve, TrainRecommenderRequest, TrainedRecommenderView};
 pub use train_sae::{DictionaryEvaluation, sae_config_from_toml};
