@@ -134,8 +134,8 @@ impl StartScreen {
             });
             notice::weak_ui(
                 ui,
-                "You can also drop a project, a folder of films, a table, item histories or a \
-                 recommender's checkpoint on this window.",
+                "You can also drop a project, a folder of films, a table, item histories, a dictionary, \
+                 a model or a recommender's checkpoint on this window.",
             );
         });
     }
@@ -261,6 +261,29 @@ pub(crate) fn path_row_ui(
             .clicked()
         {
             ctx.send(Command::ChoosePath(purpose));
+        }
+    });
+}
+
+/// A labelled field for a path that may be a folder or a file, with a button for each.
+pub(crate) fn folder_or_file_ui(
+    ctx: &AppContext<'_>,
+    ui: &mut Ui,
+    name: &str,
+    path: &mut String,
+    [folder, file]: [PathPurpose; 2],
+) {
+    ui.horizontal(|ui| {
+        let label = field_label_ui(ui, name);
+        let width = (ui.available_width() - 140.0).max(80.0);
+        ui.add(egui::TextEdit::singleline(path).desired_width(width))
+            .labelled_by(label.id);
+        for (text, purpose) in [("Folder…", folder), ("File…", file)] {
+            let button = ui.button(text);
+            let said = format!("{} of {}", text.trim_end_matches('…'), name.to_lowercase());
+            if button.accessible_name(said).clicked() {
+                ctx.send(Command::ChoosePath(purpose));
+            }
         }
     });
 }
