@@ -191,11 +191,14 @@ impl EvaluateScreen {
                     self.save(ctx, sae, ReportPart::Table);
                 }
             });
-            ui.toggle_value(&mut self.export.is_open, "Export…")
-                .on_hover_text(
-                    "Writes the dictionary itself for SAELens, dictionary_learning or sparsify",
-                )
-                .accessible_name("Export the dictionary");
+            let is_open = self.export.is_open;
+            let button = egui::Button::selectable(is_open, "Export…").frame_when_inactive(true);
+            let button = ui.add(button).on_hover_text(
+                "Writes the dictionary itself for SAELens, dictionary_learning or sparsify",
+            );
+            if button.accessible_name("Export the dictionary").clicked() {
+                self.export.is_open = !is_open;
+            }
         });
     }
 

@@ -363,10 +363,10 @@ impl ImportForm {
     fn hook_ui(&mut self, ui: &mut Ui, model: Option<&Answer<ModelView>>) {
         ui.horizontal_wrapped(|ui| {
             field_label_ui(ui, "Hook point");
-            ui.selectable_value(&mut self.chooses_hook, false, "Told by the layer self-test")
+            ui.selectable_value(&mut self.chooses_hook, false, "Told by a test")
                 .on_hover_text(
-                    "FVU and L0 are measured at the block that its files name and at those beside; \
-                     the lowest FVU decides where L0 is near k, else the files do",
+                    "The layer self-test measures FVU and L0 at the block that its files name and at \
+                     those beside; the lowest FVU decides where L0 is near k, else the files do",
                 );
             ui.selectable_value(&mut self.chooses_hook, true, "Chosen here")
                 .on_hover_text("The self-test is run and told, but does not decide");
