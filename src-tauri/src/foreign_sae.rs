@@ -55,22 +55,9 @@ pub(crate) fn locate(
 fn import_lines(imported: &SaeImport) -> String {
     let mut lines = String::new();
     for one in &imported.dictionaries {
-        lines += &format!(
-            "Imported {}: {} of {} features, width {}, at {} (harvest {}), FVU {:.3}, L0 {:.1}\n",
-            one.name,
-            one.class,
-            one.n_features,
-            one.d_model,
-            one.hook,
-            one.harvest,
-            one.evaluation.fvu,
-            one.evaluation.l0
-        );
+        lines += &format!("{}\n", one.sentence());
         for table in &one.tables {
-            lines += &format!(
-                "  {} proposals to review from the {} rows of {}\n",
-                table.n_proposals, table.n_rows, table.file
-            );
+            lines += &format!("  {}\n", table.sentence());
         }
         if let Some(test) = &one.layer_test {
             lines += &test_lines(test);

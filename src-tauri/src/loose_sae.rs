@@ -40,15 +40,7 @@ fn session_of(sae: &str, project: Option<&Path>) -> Result<Option<Session>> {
 pub(crate) fn export(request: &ExportRequest, project: Option<&Path>) -> Result<Answer> {
     let session = session_of(&request.sae, project)?;
     let answer = engine::export_sae(session.as_ref(), request)?;
-    let lines = format!(
-        "Written to {} as {}; read back, reconstructions of {} rows differ by {:.1e} at most, of \
-         values up to {:.1}\n",
-        request.out.display(),
-        answer.rule,
-        answer.n_rows,
-        answer.largest_difference,
-        answer.largest_value
-    );
+    let lines = format!("{}\n", answer.sentence(&request.out));
     Ok(Answer::new(json!(answer), lines))
 }
 

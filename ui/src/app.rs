@@ -3,6 +3,7 @@
 mod dictionary;
 mod draw;
 mod drops;
+mod exchange;
 mod logic;
 mod place;
 

@@ -1,6 +1,7 @@
 //! The door to `engine`, as a trait, so that benchmarks and tests can stand behind the same door.
 
 mod evaluations;
+mod exchange;
 mod gallery;
 mod notification;
 mod sending;
@@ -23,6 +24,7 @@ use engine::{ConceptRequest, Engine, ExplainRequest, TraceRequest, TrainRecommen
 use schema::{Decision, FeatureId, JobId, ReviewState};
 
 pub use evaluations::Evaluations;
+pub use exchange::Exchange;
 pub use gallery::Galleries;
 pub(crate) use notification::CAN_SHOW;
 pub use sending::Sending;
@@ -43,7 +45,9 @@ pub type Answer<T> = Result<T, String>;
     clippy::missing_errors_doc,
     reason = "each method is documented where it is implemented"
 )]
-pub trait Backend: Evaluations + Galleries + Sending + Steering + Studies + Surroundings {
+pub trait Backend:
+    Evaluations + Exchange + Galleries + Sending + Steering + Studies + Surroundings
+{
     fn poll(&self) -> Vec<Event>;
     fn revision(&self) -> Revision;
     fn jobs(&self) -> Vec<JobView>;
@@ -523,7 +527,21 @@ fn dialog(purpose: PathPurpose) -> Option<std::path::PathBuf> {
             .set_title("Table")
             .add_filter("Tables", &["csv", "tsv", "txt"])
             .pick_file(),
-        PathPurpose::Model => dialog.set_title("Model").pick_file(),
+        PathPurpose::Model => dialog
+            .set_title("File of a model")
+            .add_filter("GGUF", &["gguf"])
+            .pick_file(),
+        PathPurpose::ModelFolder => dialog.set_title("Folder of a model").pick_folder(),
+        PathPurpose::Dictionary => dialog
+            .set_title("File of a dictionary")
+            .add_filter("Dictionaries", &["safetensors", "pt", "npz"])
+            .pick_file(),
+        PathPurpose::DictionaryFolder => dialog
+            .set_title("Folder of a dictionary, or of several")
+            .pick_folder(),
+        PathPurpose::ExportedDictionary => dialog
+            .set_title("New or empty folder for the dictionary")
+            .pick_folder(),
         PathPurpose::SteeredFolder => dialog
             .set_title("Folder to write the changed model into")
             .pick_folder(),

@@ -12,6 +12,7 @@ use crate::options::{Options, StartAt, Waker};
 mod ablation;
 mod concepts;
 mod evaluation;
+mod exchange;
 mod gallery;
 mod invented;
 mod invented_backend;

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use engine::views::{
-    AblationRequest, AddRecommenderRequest, Arrival, DebiasRequest, DetectionTest, FilmPicture,
-    HistoryRequest, ImportRequest, PathPurpose, Preferences, QueueRequest, ReportPart,
+    AblationRequest, AddModelRequest, AddRecommenderRequest, Arrival, DebiasRequest, DetectionTest,
+    FilmPicture, HistoryRequest, ImportRequest, PathPurpose, Preferences, QueueRequest, ReportPart,
     ReviewAnswer, ReviewDraft, RunRequest, SavedChange, SendingView, SteerRequest, SteeringExport,
     SweepRequest,
 };
 use engine::{
-    ConceptRequest, EvaluateRequest, ExplainRequest, TraceRequest, TrainRecommenderRequest,
+    ConceptRequest, EvaluateRequest, ExplainRequest, ExportRequest, SaeImportRequest, TraceRequest,
+    TrainRecommenderRequest,
 };
 use schema::{FeatureId, HookPoint, JobId, ReviewState};
 use serde::{Deserialize, Serialize};
@@ -182,6 +183,22 @@ pub(crate) enum EvaluationCommand {
     Save(String, ReportPart, String),
 }
 
+/// What comes in from other tools and goes out to them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ExchangeCommand {
+    /// Shows the steps to a dictionary that is trained here, in place of the import.
+    ShowTraining,
+    /// Shows the form that imports dictionaries.
+    ShowImport,
+    Import(Box<SaeImportRequest>),
+    /// Shows the form that exports a dictionary; that at hand where none is named.
+    ShowExport(Option<String>),
+    Export(Box<ExportRequest>),
+    /// Shows the form that adds a model.
+    ShowAddModel,
+    AddModel(Box<AddModelRequest>),
+}
+
 /// One request of the user.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Command {
@@ -201,6 +218,7 @@ pub(crate) enum Command {
     Undo,
     Redo,
     Evaluation(EvaluationCommand),
+    Exchange(ExchangeCommand),
     Review(ReviewCommand),
     ShowReview(ReviewTab),
     ReviewDictionary(String),
@@ -357,7 +375,22 @@ pub(crate) fn palette_entries() -> Vec<PaletteEntry> {
         command,
     };
     let others = vec![
-        entry("Train a dictionary", Command::Show(Screen::Train)),
+        entry(
+            "Train a dictionary",
+            Command::Exchange(ExchangeCommand::ShowTraining),
+        ),
+        entry(
+            "Import a dictionary",
+            Command::Exchange(ExchangeCommand::ShowImport),
+        ),
+        entry(
+            "Export a dictionary",
+            Command::Exchange(ExchangeCommand::ShowExport(None)),
+        ),
+        entry(
+            "Add a model",
+            Command::Exchange(ExchangeCommand::ShowAddModel),
+        ),
         entry("Train a recommender", Command::NewRecommender),
         entry("Import a recommender", Command::AddRecommender),
         entry("Concepts of a recommender", Command::ShowConcepts),

@@ -21,7 +21,9 @@ mod widgets;
 mod words;
 
 pub use app::App;
-pub use backend::{Backend, Evaluations, Galleries, Sending, Steering, Studies, Surroundings};
+pub use backend::{
+    Backend, Evaluations, Exchange, Galleries, Sending, Steering, Studies, Surroundings,
+};
 pub use commands::Screen;
 pub use options::{Options, Screenshot, ScreenshotSink, StartAt, Waker};
 

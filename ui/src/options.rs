@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use engine::views::FeatureQuery;
+use engine::views::{FeatureQuery, SweepRange};
 use schema::{FeatureId, PositionScope, SteeringMode};
 use serde::{Deserialize, Serialize};
 
@@ -116,6 +116,25 @@ pub(crate) struct RememberedSteering {
     pub(crate) knobs: Vec<(FeatureId, f32)>,
     pub(crate) mode: SteeringMode,
     pub(crate) scope: PositionScope,
+    pub(crate) sweep: RememberedSweep,
+}
+
+/// The form of the dose-response sweep, as remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct RememberedSweep {
+    pub(crate) range: SweepRange,
+    /// Random directions beside the features.
+    pub(crate) n_controls: u32,
+}
+
+impl Default for RememberedSweep {
+    fn default() -> Self {
+        Self {
+            range: SweepRange::default(),
+            n_controls: 3,
+        }
+    }
 }
 
 /// Where one was in a project; unknown or missing fields fall back to defaults.
@@ -225,10 +244,17 @@ mod tests {
                 from: 2,
                 to: Some(9),
             },
+            sweep: RememberedSweep {
+                n_controls: 7,
+                ..RememberedSweep::default()
+            },
         });
         assert_eq!(Place::from_text(&place.to_text()), Some(place));
         assert_eq!(Place::from_text("{"), None);
         let old = Place::from_text("{\"screen\":\"gallery\",\"gone\":1}");
+        let before = "{\"steering\":{\"dictionary\":\"films\"}}";
+        let steering = Place::from_text(before).and_then(|place| place.steering);
+        assert_eq!(steering.map(|one| one.sweep.n_controls), Some(3));
         assert_eq!(old.map(|old| old.screen), Some(Screen::Gallery));
     }
 }

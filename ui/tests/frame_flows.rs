@@ -1,7 +1,7 @@
 //! The frame of the window and how it feels: where it starts, the palette, the dictionary at hand,
 //! what is dropped, panels, messages, who decides; on an invented project.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use egui::{Key, Modifiers};
@@ -14,10 +14,13 @@ use ui::{App, Backend as _, Options, Screen, StartAt, Waker};
 
 #[path = "support/clicks.rs"]
 mod clicks;
+#[path = "support/drops.rs"]
+mod drops;
 #[path = "support/invented.rs"]
 mod invented;
 
 use clicks::click;
+use drops::drop_on;
 use invented::open_on;
 
 fn open(screen: Screen) -> (Harness<'static, App>, Arc<Invented>) {
@@ -74,6 +77,29 @@ fn the_last_project_opens_where_it_was_left() {
     assert_eq!(backend.asked().last().unwrap(), "open /projects/invented");
     assert_eq!(again.state().screen(), Screen::Feature);
     again.get_by_label("Feature 3");
+}
+
+#[test]
+fn the_form_of_a_sweep_is_as_it_was_left() {
+    let (mut harness, backend) = open(Screen::Steer);
+    for (field, value) in [("steps", 5.0), ("Random directions", 7.0)] {
+        harness.get_by_label(field).scroll_to_me();
+        harness.run_steps(3);
+        harness.get_by_label(field).set_value_accesskit(value);
+        harness.run_steps(4);
+    }
+    harness.run_steps(80);
+    drop(harness);
+    backend.was_left_in("/projects/invented", true);
+    let mut again = start(&backend);
+    assert_eq!(again.state().screen(), Screen::Steer);
+    click(&mut again, "Run the sweep");
+    let asked = backend.asked();
+    let swept = asked.iter().rfind(|one| one.starts_with("sweep"));
+    assert!(
+        swept.is_some_and(|one| one.ends_with("in 5 beside 7")),
+        "{asked:?}"
+    );
 }
 
 #[test]
@@ -208,27 +234,6 @@ fn the_dictionary_at_hand_is_switched_where_one_is() {
     assert_eq!(chosen.accesskit_node().value().as_deref(), Some("films"));
 }
 
-#[derive(Debug)]
-struct Dropped(PathBuf);
-
-impl egui::DroppedFile for Dropped {
-    fn path(&self) -> &Path {
-        &self.0
-    }
-
-    fn bytes(&self) -> Result<Vec<u8>, String> {
-        Err("nobody reads it here".to_owned())
-    }
-}
-
-fn drop_on(harness: &mut Harness<'static, App>, paths: &[&str]) {
-    for path in paths {
-        let file = Arc::new(Dropped(PathBuf::from(path)));
-        harness.input_mut().dropped_files.push(file);
-    }
-    harness.run_steps(6);
-}
-
 #[test]
 fn a_table_that_is_dropped_goes_straight_to_its_preview() {
     let (mut harness, backend) = open(Screen::Gallery);
@@ -245,6 +250,13 @@ fn a_table_that_is_dropped_goes_straight_to_its_preview() {
     drop_on(&mut harness, &["/data/sasrec.pt"]);
     assert_eq!(harness.state().screen(), Screen::Models);
     harness.get_by_label("Import a recommender");
+    drop_on(&mut harness, &["/data/tiny.gguf"]);
+    assert_eq!(harness.state().screen(), Screen::Models);
+    harness.get_by_label("Add a model");
+    drop_on(&mut harness, &["/data/maira-sae"]);
+    assert_eq!(harness.state().screen(), Screen::Train);
+    harness.get_by_label("From another tool");
+    assert_eq!(backend.asked().len(), 2);
     drop_on(&mut harness, &["/data/other-project"]);
     assert_eq!(backend.asked().last().unwrap(), "open /data/other-project");
 }

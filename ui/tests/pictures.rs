@@ -247,6 +247,43 @@ fn pictures_of_recommenders() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 #[test]
+fn pictures_of_what_comes_in_and_goes_out() -> Result<(), Box<dyn std::error::Error>> {
+    let import = [
+        Act::Click("Import a dictionary"),
+        Act::Click("Folder of dictionary"),
+        Act::Click("Chosen here"),
+        Act::Click("Import"),
+    ];
+    let bare = [
+        Act::Click("Import a dictionary"),
+        Act::Type("Dictionary", "/data/rec.safetensors"),
+        Act::Click("A harvest of the project"),
+    ];
+    let add = [
+        Act::Click("Add another model…"),
+        Act::Click("File of model"),
+    ];
+    let export = [
+        Act::Click("Export the dictionary"),
+        Act::Click("Choose export folder"),
+        Act::Click("Export"),
+    ];
+    for (name, screen, acts) in [
+        ("train-import", Screen::Train, &import[..]),
+        ("train-import-bare", Screen::Train, &bare),
+        ("models-add", Screen::Models, &add),
+        ("evaluate-export", Screen::Evaluate, &export),
+    ] {
+        let start = StartAt {
+            screen: Some(screen),
+            ..StartAt::default()
+        };
+        pictures(name, &start, acts)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn pictures_of_evaluation() -> Result<(), Box<dyn std::error::Error>> {
     let at = |dictionary: &str| StartAt {
         screen: Some(Screen::Evaluate),

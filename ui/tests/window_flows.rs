@@ -81,6 +81,12 @@ fn palette_table() -> Vec<(&'static str, Does)> {
         ("Previous feature", Shows("Feature 2")),
         ("Blind: hide the proposal", Leads("Review")),
         ("Train a dictionary", Leads("Train")),
+        ("Import a dictionary", Shows("From another tool")),
+        (
+            "Export a dictionary",
+            Shows("Export films for another tool"),
+        ),
+        ("Add a model", Shows("Kept in memory")),
         ("Train a recommender", Leads("Models")),
         ("Import a recommender", Leads("Models")),
         ("Concepts of a recommender", Leads("Gallery")),

@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use datasets::import::{Layout, LooksLike, looks_like};
+use models::Architecture;
 
 use crate::foreign_sae;
 use crate::model_registry;
@@ -31,13 +32,14 @@ pub(crate) fn recognise(paths: &[PathBuf]) -> Arrival {
             name: String::new(),
             kind: ArrivalKind::Nothing,
             said: format!(
-                "These are {} things; drop one at a time: a project, a folder of films, a table, or a \
-                 recommender's checkpoint",
+                "These are {} things; drop one at a time: a project, a folder of films, a table, a \
+                 dictionary, a model, or a recommender's checkpoint",
                 paths.len()
             ),
             folder: String::new(),
         };
     };
+    let path = foreign_sae::whole_of(path);
     let (kind, said) = told(path);
     let name = path.file_stem().unwrap_or(path.as_os_str());
     let name = artefact_name(&name.to_string_lossy());
@@ -78,9 +80,7 @@ fn told(path: &Path) -> (ArrivalKind, String) {
         return (ArrivalKind::Project, "a project".to_owned());
     }
     if is_dictionary(path) {
-        return nothing(format!(
-            "{file} holds a dictionary: \"fluoroscope sae import\" takes it into a project"
-        ));
+        return (ArrivalKind::Dictionary, "a dictionary".to_owned());
     }
     match looks_like(path) {
         Some(LooksLike::Films { n, is_more }) => {
@@ -109,12 +109,22 @@ fn told(path: &Path) -> (ArrivalKind, String) {
         Some(LooksLike::Film) => nothing(format!(
             "{file} is a single film; drop the folder it lies in to import its films"
         )),
-        None => of_model(path),
+        None => dictionaries_in(path).unwrap_or_else(|| of_model(path)),
     }
 }
 
 fn nothing(said: String) -> (ArrivalKind, String) {
     (ArrivalKind::Nothing, said)
+}
+
+/// A folder of several dictionaries, as expansion factors are published beside each other.
+fn dictionaries_in(path: &Path) -> Option<(ArrivalKind, String)> {
+    if !path.is_dir() {
+        return None;
+    }
+    let n = foreign_sae::find_dictionaries(path, "auto").ok()?.len();
+    let noun = if n == 1 { "dictionary" } else { "dictionaries" };
+    Some((ArrivalKind::Dictionary, format!("a folder of {n} {noun}")))
 }
 
 fn of_model(path: &Path) -> (ArrivalKind, String) {
@@ -123,16 +133,20 @@ fn of_model(path: &Path) -> (ArrivalKind, String) {
             ArrivalKind::Recommender,
             "a recommender's checkpoint".to_owned(),
         ),
-        Ok(_) => nothing(format!(
-            "{} is a model: \"fluoroscope model add\" takes it into a project",
-            path.display()
-        )),
+        Ok(Architecture::Llama) => (ArrivalKind::Model, "a language model".to_owned()),
+        Ok(_) => (ArrivalKind::Model, "a model".to_owned()),
+        // What is laid out as a model is told what it lacks.
+        Err(error) if is_like_a_model(path) => nothing(error.message),
         Err(_) => nothing(format!(
-            "{} is neither a project, nor films, a table, item histories or a recommender's \
-             checkpoint",
+            "{} is neither a project, nor films, a table, item histories, a dictionary, a model or \
+             a recommender's checkpoint",
             path.display()
         )),
     }
+}
+
+fn is_like_a_model(path: &Path) -> bool {
+    path.join("config.json").is_file() || path.extension().is_some_and(|ending| ending == "gguf")
 }
 
 /// Whether it is a dictionary of another tool. Files of tensors are told by the names in their heads,
@@ -187,9 +201,19 @@ mod tests {
         let checkpoint = one(&write("sasrec.pt", b"PK item_embedding.weight"));
         assert_eq!(checkpoint.kind, ArrivalKind::Recommender);
         let sae = one(&write("ae.pt", b"PK encoder.weight decoder.weight"));
-        assert!(sae.said.contains("sae import"), "{}", sae.said);
+        assert_eq!(sae.kind, ArrivalKind::Dictionary, "{}", sae.said);
         let model = one(&write("tiny.gguf", b"GGUF...."));
-        assert!(model.said.contains("model add"), "{}", model.said);
+        assert_eq!(model.kind, ArrivalKind::Model);
+        assert_eq!(model.said, "a language model");
+        let broken = one(&write("broken.gguf", b"GGML...."));
+        assert_eq!(broken.kind, ArrivalKind::Nothing);
+        assert!(broken.said.contains("does not begin with the letters GGUF"));
+        let config = write("other/config.json", br#"{"model_type": "bert"}"#);
+        // As every model of Hugging Face calls its weights.
+        write("other/model.safetensors", b"");
+        let foreign = one(config.parent().unwrap());
+        assert_eq!(foreign.kind, ArrivalKind::Nothing);
+        assert!(foreign.said.contains("found \"bert\""), "{}", foreign.said);
         let other = one(&write("song.mp3", b"ID3"));
         assert_eq!(other.kind, ArrivalKind::Nothing);
         assert!(one(&root.join("gone")).said.ends_with("is not there"));
@@ -198,5 +222,22 @@ mod tests {
         let project = root.join("project");
         crate::session::Session::create(&project).unwrap();
         assert_eq!(one(&project).kind, ArrivalKind::Project);
+    }
+
+    #[test]
+    fn dictionaries_are_told_by_their_folders_and_by_a_file_of_them() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let all = here.join("../../tests/fixtures/maira2_sae");
+        let told = recognise(std::slice::from_ref(&all));
+        assert_eq!(told.kind, ArrivalKind::Dictionary);
+        assert_eq!(told.said, "a folder of 3 dictionaries");
+        assert_eq!(told.name, "maira2_sae");
+        let one = all.join("ef1");
+        let told = recognise(std::slice::from_ref(&one));
+        assert_eq!(told.kind, ArrivalKind::Dictionary);
+        let by_file = recognise(&[one.join("ae.pt")]);
+        assert_eq!(by_file, told);
+        let model = here.join("../../assets/phantom-vlm");
+        assert_eq!(recognise(&[model]).kind, ArrivalKind::Model);
     }
 }

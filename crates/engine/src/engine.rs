@@ -2,6 +2,7 @@
 
 mod ablation;
 mod concepts;
+mod exchange;
 mod gallery;
 mod preferences;
 mod recommenders;

@@ -8,6 +8,16 @@ use schema::HookPoint;
 
 use crate::error::{EngineError, Result};
 
+/// Files of dictionaries that say little without the others of their folder.
+const PARTS: [&str; 6] = [
+    "ae.pt",
+    "ae.safetensors",
+    "cfg.json",
+    "config.json",
+    "sae.safetensors",
+    "sae_weights.safetensors",
+];
+
 /// How a dictionary is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ForeignFormat {
@@ -20,6 +30,16 @@ pub(crate) enum ForeignFormat {
 }
 
 impl ForeignFormat {
+    /// All, by name.
+    const ALL: [Self; 6] = [
+        Self::DictionaryLearning,
+        Self::GemmaScope,
+        Self::OpenAi,
+        Self::RecSae,
+        Self::Saelens,
+        Self::Sparsify,
+    ];
+
     /// Its name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -31,6 +51,12 @@ impl ForeignFormat {
             Self::Sparsify => "sparsify",
         }
     }
+}
+
+/// The formats that an import can be told, as the command line calls them; `auto` stands for
+/// whichever fits.
+pub fn sae_formats() -> [&'static str; 6] {
+    ForeignFormat::ALL.map(ForeignFormat::name)
 }
 
 /// Where one dictionary is.
@@ -202,20 +228,20 @@ fn hook_of(layer: usize, submodule: Option<&str>) -> HookPoint {
 pub(crate) fn find_dictionaries(path: &Path, format: &str) -> Result<Vec<ForeignPlace>> {
     let wanted = match format {
         "auto" => None,
-        "dictionary_learning" => Some(ForeignFormat::DictionaryLearning),
-        "gemma_scope" => Some(ForeignFormat::GemmaScope),
-        "openai" => Some(ForeignFormat::OpenAi),
-        "recsae" => Some(ForeignFormat::RecSae),
-        "saelens" => Some(ForeignFormat::Saelens),
-        "sparsify" => Some(ForeignFormat::Sparsify),
-        other => {
-            return Err(EngineError::request(format!(
-                "\"{other}\" is no format this version reads; expected auto, dictionary_learning, \
-                 gemma_scope, openai, recsae, saelens or sparsify"
-            )));
+        named => {
+            let mut all = ForeignFormat::ALL.into_iter();
+            let format = all.find(|format| format.name() == named);
+            Some(format.ok_or_else(|| {
+                EngineError::request(format!(
+                    "\"{named}\" is no format this version reads; expected auto, \
+                     dictionary_learning, gemma_scope, openai, recsae, saelens or sparsify"
+                ))
+            })?)
         }
     };
     let fits = |path: &Path| recognise(path).filter(|format| wanted.is_none_or(|w| w == *format));
+    let whole = Some(whole_of(path)).filter(|whole| fits(whole).is_some());
+    let path = whole.unwrap_or(path);
     if let Some(format) = fits(path) {
         return Ok(vec![ForeignPlace {
             part: None,
@@ -255,6 +281,20 @@ pub(crate) fn find_dictionaries(path: &Path, format: &str) -> Result<Vec<Foreign
     Ok(found)
 }
 
+/// The folder of a dictionary, of which one file is meant; else the path itself.
+pub(crate) fn whole_of(path: &Path) -> &Path {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let is_part = name.is_some_and(|name| PARTS.contains(&name));
+    let folder = path.parent().filter(|_| is_part && path.is_file());
+    // Without settings beside it a file is all there is.
+    let has_settings = |folder: &Path| {
+        let names = [folder::CONFIG_FILE, dictionary_learning::CONFIG_FILE];
+        names.iter().any(|name| folder.join(name).is_file())
+    };
+    let folder = folder.filter(|folder| is_dictionary_folder(folder) && has_settings(folder));
+    folder.unwrap_or(path)
+}
+
 /// Whether a folder is laid out as another tool's dictionary.
 pub(crate) fn is_dictionary_folder(path: &Path) -> bool {
     path.is_dir() && recognise(path).is_some()
@@ -276,13 +316,19 @@ fn recognise(path: &Path) -> Option<ForeignFormat> {
         Some(ForeignFormat::Saelens)
     } else if path.join(folder::CONFIG_FILE).is_file() {
         Some(ForeignFormat::Sparsify)
-    } else if dictionary_learning::weight_file(path).is_some()
+    } else if dictionary_learning::weight_file(path).is_some_and(|file| !is_of_any_model(&file))
         || is_run_config(&path.join(dictionary_learning::CONFIG_FILE))
     {
         Some(ForeignFormat::DictionaryLearning)
     } else {
         None
     }
+}
+
+/// Whether weights have the name that those of every model have: then the settings beside tell.
+fn is_of_any_model(file: &Path) -> bool {
+    file.file_name()
+        .is_some_and(|name| name == "model.safetensors")
 }
 
 /// Whether a file is the settings of a `dictionary_learning` run.

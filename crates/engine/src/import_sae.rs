@@ -29,7 +29,7 @@ pub struct SaeImportRequest {
     pub name: String,
     /// Folder of one dictionary, or of several in sub-folders.
     pub path: PathBuf,
-    /// `auto`, `dictionary_learning`, `recsae` or `sparsify`.
+    /// One of [`crate::sae_formats`], or `auto`.
     pub format: String,
     /// A harvest of the project that it reads; else model and dataset are given.
     pub harvest: Option<String>,
@@ -58,6 +58,16 @@ pub struct ImportedTable {
     pub n_rows: usize,
     /// Rows that became proposals; the others repeat what an earlier file says of the feature.
     pub n_proposals: usize,
+}
+
+impl ImportedTable {
+    /// What came of it.
+    pub fn sentence(&self) -> String {
+        format!(
+            "{} proposals to review from the {} rows of {}",
+            self.n_proposals, self.n_rows, self.file
+        )
+    }
 }
 
 /// One dictionary that was imported.
@@ -89,6 +99,23 @@ pub struct ImportedSae {
     pub notes: Vec<String>,
 }
 
+impl ImportedSae {
+    /// What it is, where it reads, and its figures there.
+    pub fn sentence(&self) -> String {
+        format!(
+            "Imported {}: {} of {} features, width {}, at {} (harvest {}), FVU {:.3}, L0 {:.1}",
+            self.name,
+            self.class,
+            self.n_features,
+            self.d_model,
+            self.hook,
+            self.harvest,
+            self.evaluation.fvu,
+            self.evaluation.l0
+        )
+    }
+}
+
 /// What an import came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SaeImport {
@@ -96,6 +123,28 @@ pub struct SaeImport {
     pub dictionaries: Vec<ImportedSae>,
     /// Files that were left out.
     pub skipped: Vec<Skipped>,
+}
+
+impl SaeImport {
+    /// What came in, and how many files were left out, in one line.
+    pub fn sentence(&self) -> String {
+        let brought = match self.dictionaries.as_slice() {
+            [one] => one.sentence(),
+            several => {
+                let names: Vec<&str> = several.iter().map(|one| one.name.as_str()).collect();
+                format!(
+                    "Imported {} dictionaries: {}",
+                    several.len(),
+                    names.join(", ")
+                )
+            }
+        };
+        match self.skipped.len() {
+            0 => brought,
+            1 => format!("{brought}; 1 file was left out"),
+            n => format!("{brought}; {n} files were left out"),
+        }
+    }
 }
 
 /// A dictionary that was read and may be kept.

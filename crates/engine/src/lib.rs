@@ -120,6 +120,7 @@ pub use evaluate_sae::{
 pub use explanation_source::ExplanationSource;
 pub use explanations::{ExplainRequest, ScoreMethod};
 pub use export_features::{ExportedFeatures, FeatureFormat, parse_feature_format};
+pub use foreign_sae::sae_formats;
 pub use gallery::{QueryTime, parse_state, query_times};
 pub use harvest::{HarvestOutcome, HarvestRequest};
 pub use import_sae::{ImportedSae, ImportedTable, SaeImport, SaeImportRequest};
@@ -131,7 +132,7 @@ pub use locate_sae::{LayerCandidate, LayerTest, LocateRequest};
 pub use located::{LocatedReport, LocatedSentence};
 pub use loose_sae::{
     EncodeAnswer, EncodeRequest, ExportAnswer, ExportRequest, LooseTrained, LooseTraining,
-    encode_file, export_sae, train_on_file,
+    encode_file, export_sae, sae_export_formats, train_on_file,
 };
 pub use memory::peak_memory;
 pub use models::AttributionMethod as TraceMethod;
@@ -147,7 +148,9 @@ pub use sae::variants_of;
 pub use session::Session;
 pub use steer::parse_edit;
 pub use steering_effect::SteeringEffect;
-pub use steering_experiment::{MeasuredOutcome, RankedItem, SteeredDictionary, SteeringExperiment};
+pub use steering_experiment::{
+    MeasuredOutcome, RankedItem, SteeredDictionary, SteeredFeature, SteeringExperiment,
+};
 pub use trace_to_image::{InsideShares, TraceRequest, TraceScore, TraceView, parse_method};
 pub use train_recommender::{RecommenderCurve, TrainRecommenderRequest, TrainedRecommenderView};
 pub use train_sae::{DictionaryEvaluation, sae_config_from_toml};

@@ -217,8 +217,13 @@ pub(crate) fn check_output(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The formats that an export can be told.
+pub fn sae_export_formats() -> [&'static str; 3] {
+    ExportFormat::ALL.map(ExportFormat::name)
+}
+
 /// What is to be exported.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportRequest {
     /// Folder or file of a dictionary, or its name in the project.
     pub sae: String,
@@ -242,6 +247,21 @@ pub struct ExportAnswer {
     pub largest_value: f32,
     /// Rows compared.
     pub n_rows: usize,
+}
+
+impl ExportAnswer {
+    /// Where it was written, and what reading it back gave.
+    pub fn sentence(&self, out: &Path) -> String {
+        format!(
+            "Written to {} as {}; read back, reconstructions of {} rows differ by {:.1e} at most, of \
+             values up to {:.1}",
+            out.display(),
+            self.rule,
+            self.n_rows,
+            self.largest_difference,
+            self.largest_value
+        )
+    }
 }
 
 /// Rows that an export is tried on.

@@ -12,6 +12,7 @@ use store::{ArtefactKind, Project, blake3_of_file};
 
 use crate::error::{EngineError, Result};
 use crate::evaluate_ranking::check_catalogue;
+use crate::jobs::JobContext;
 use crate::run_recommender::{RecommenderFile, load_recommender};
 use crate::session::Session;
 use crate::views::ModelView;
@@ -178,11 +179,20 @@ pub(crate) fn weight_files(architecture: Architecture, path: &Path) -> Result<Ve
 
 /// BLAKE3 of one file; of several, of their names and hashes.
 fn hash_of(files: &[PathBuf]) -> Result<String> {
+    hash_watched(files, &JobContext::silent())
+}
+
+/// As [`hash_of`]; says which file it is at, and stops between two.
+fn hash_watched(files: &[PathBuf], job: &JobContext) -> Result<String> {
+    let n_files = files.len() as u64;
     if let [only] = files {
+        job.report("Hashing the files", 0, n_files, "files");
         return Ok(blake3_of_file(only)?.0);
     }
     let mut lines = String::new();
-    for file in files {
+    for (done, file) in (0..).zip(files) {
+        job.check_cancelled()?;
+        job.report("Hashing the files", done, n_files, "files");
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         lines.push_str(&name);
         lines.push(' ');
@@ -337,6 +347,20 @@ impl Session {
     /// # Errors
     /// When the path is no model this version can load, or the name is taken.
     pub fn add_model(&self, name: &str, path: &Path, coding: Option<&str>) -> Result<ModelView> {
+        self.add_model_watched(name, path, coding, &JobContext::silent())
+    }
+
+    /// As [`Session::add_model`]; says how far it has come.
+    ///
+    /// # Errors
+    /// As [`Session::add_model`], and when it was stopped.
+    pub fn add_model_watched(
+        &self,
+        name: &str,
+        path: &Path,
+        coding: Option<&str>,
+        job: &JobContext,
+    ) -> Result<ModelView> {
         if recognise(path)?.is_recommender() {
             if let Some(coding) = coding {
                 return Err(EngineError::request(format!(
@@ -351,7 +375,9 @@ impl Session {
             .canonicalize()
             .map_err(|error| EngineError::request(format!("{}: {error}", path.display())))?;
         let files = weight_files(architecture, &path)?;
-        let hash = hash_of(&files)?;
+        let hash = hash_watched(&files, job)?;
+        job.check_cancelled()?;
+        job.report("Loading the model", 0, 0, "");
         let as_coded = coding.map(coding_named).transpose()?;
         let model = load_architecture(architecture, &path, (name, &hash), as_coded)?;
         let record = ModelRecord {

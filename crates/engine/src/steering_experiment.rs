@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use schema::{HookPoint, SteeringMode, SteeringSpec, StrengthUnit};
+use schema::{FeatureId, HookPoint, SteeringMode, SteeringSpec, StrengthUnit};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{EngineError, Result};
@@ -41,6 +41,10 @@ pub struct SteeringExperiment {
     pub dictionary: SteeredDictionary,
     /// What was asked.
     pub request: SteerRequest,
+    /// What the features that are changed are called, in the order of the request; empty in files of
+    /// before that was written.
+    #[serde(default)]
+    pub features: Vec<SteeredFeature>,
     /// What came of it.
     pub outcome: MeasuredOutcome,
     /// The sweep, where one was run.
@@ -60,6 +64,28 @@ pub struct SteeredDictionary {
     pub hook: HookPoint,
     /// Dataset that the sample is of.
     pub dataset: String,
+}
+
+/// What one changed feature is called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SteeredFeature {
+    /// Its number in the dictionary.
+    pub feature: FeatureId,
+    /// The label that reviewers approved; empty where there is none.
+    pub label: String,
+    /// The newest explanation, which nobody need have reviewed; empty where there is none.
+    pub explanation: String,
+}
+
+impl SteeredFeature {
+    /// The label, else what is proposed and that it is no more than that.
+    fn words(&self) -> String {
+        match (self.label.as_str(), self.explanation.as_str()) {
+            ("", "") => "no label".to_owned(),
+            ("", proposed) => format!("{proposed} (proposed)"),
+            (label, _) => label.to_owned(),
+        }
+    }
 }
 
 /// One item of a ranked list.
@@ -173,6 +199,13 @@ impl Session {
             Some(view) => view.clone(),
             None => self.steer(&export.request, job)?,
         };
+        let labels = self.labels(&export.request.sae)?;
+        let features = view.request.edits.iter().map(|edit| SteeredFeature {
+            feature: edit.feature,
+            label: labels.label(edit.feature),
+            explanation: labels.proposal(edit.feature),
+        });
+        let features = features.collect();
         Ok(SteeringExperiment {
             format: FORMAT.to_owned(),
             version: VERSION,
@@ -188,6 +221,7 @@ impl Session {
                 dataset: indexed.harvest.dataset.clone(),
             },
             request: view.request,
+            features,
             outcome: view.outcome.into(),
             sweep: export.sweep.clone(),
         })
@@ -260,14 +294,20 @@ fn written(experiment: &SteeringExperiment) -> Result<String> {
         experiment.at,
         experiment.made_by
     );
+    let called = |feature: FeatureId| {
+        let mut features = experiment.features.iter();
+        let found = features.find(|one| one.feature == feature);
+        found.map_or_else(String::new, SteeredFeature::words)
+    };
     let changed = experiment.request.edits.iter().map(|edit| {
         vec![
             Cell::Number(edit.feature.to_string()),
+            Cell::Text(called(edit.feature)),
             Cell::Text(done_to(edit)),
             Cell::Text(edit.scope.to_string()),
         ]
     });
-    let changed = table(&["#Feature", "What is done", "Positions"], changed);
+    let changed = table(&["#Feature", "Label", "What is done", "Positions"], changed);
     let mut body = section("What is changed", &changed);
     body += &section("Before and after", &outcome(&experiment.outcome));
     if let Some(sweep) = &experiment.sweep {

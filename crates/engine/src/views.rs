@@ -53,7 +53,9 @@ pub use items::{
     HistoryRequest, HistoryTicket, HistoryView, ItemEffects, ItemView, PopularityView,
     SameRecommendation,
 };
-pub use models::{AddRecommenderRequest, ModelEntry, RecommenderRecord, UnfinishedRecommender};
+pub use models::{
+    AddModelRequest, AddRecommenderRequest, ModelEntry, RecommenderRecord, UnfinishedRecommender,
+};
 pub use preferences::{FILM_MEGABYTES, Preferences, PreferredDevice};
 pub use report::{
     Axis, Chart, ChartShape, ChartValue, DictionaryReport, EvaluationPlan, ExplanationScore,
@@ -196,6 +198,8 @@ pub enum Event {
     Ablated(JobId, Box<Result<AblationView, String>>),
     /// The answer to a sweep against a bias that was asked for as this job.
     Debiased(JobId, Box<Result<DebiasView, String>>),
+    /// What an import of dictionaries that was asked for as this job brought.
+    DictionariesImported(JobId, Box<crate::SaeImport>),
     /// A model asked for was read: its name, and what it is.
     ModelRead(String, Box<Result<ModelView, String>>),
     /// A report of a dictionary asked for, or one that was just measured: its name, and the report.
@@ -252,8 +256,16 @@ pub enum PathPurpose {
     SecondTable,
     /// A folder of interactions.
     InteractionsFolder,
-    /// A model.
+    /// A file of a model.
     Model,
+    /// The folder of a model.
+    ModelFolder,
+    /// A file of a dictionary that is to be imported.
+    Dictionary,
+    /// The folder of a dictionary, or of several, that are to be imported.
+    DictionaryFolder,
+    /// The folder that a dictionary is exported into.
+    ExportedDictionary,
     /// A recommender's checkpoint.
     Recommender,
     /// A language model that explains and judges.

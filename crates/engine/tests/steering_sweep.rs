@@ -13,7 +13,9 @@ use engine::{
     HarvestRequest, JobContext, MeasuredOutcome, Observer, Progress, Session, SteeringExperiment,
     TrainRecommenderRequest,
 };
-use schema::{FeatureId, PositionScope, SaeConfig, SteeringMode, SteeringSpec, StrengthUnit};
+use schema::{
+    FeatureId, PositionScope, ReviewState, SaeConfig, SteeringMode, SteeringSpec, StrengthUnit,
+};
 
 const FILMS: &str = "films";
 const WRITTEN: &str = "written";
@@ -280,6 +282,12 @@ fn written(session: &Session, folder: &Path, (alone, view): (&SteerRequest, &Swe
         session.export_steering(&export(part), &file, &job).unwrap();
         std::fs::read(&file).unwrap()
     };
+    let feature = alone.edits[0].feature;
+    let label = "Kerley <B> lines";
+    let edited = ReviewState::Edited;
+    session
+        .decide(&alone.sae, feature, edited, label, "Ada")
+        .unwrap();
     let bytes = write(SteeringPart::Json, "e.json");
     let read: SteeringExperiment = serde_json::from_slice(&bytes).unwrap();
     assert_eq!(read.version, 1);
@@ -290,6 +298,8 @@ fn written(session: &Session, folder: &Path, (alone, view): (&SteerRequest, &Swe
     assert_eq!(read.sweep.as_ref().unwrap().points.len(), view.points.len());
     assert_eq!(read.request, *alone);
     assert_eq!(read.dictionary.blake3, view.sae_hash);
+    assert_eq!(read.features[0].feature, feature);
+    assert_eq!(read.features[0].label, label);
     let MeasuredOutcome::Report { after, gained, .. } = &read.outcome else {
         unreachable!("films have reports")
     };
@@ -300,6 +310,7 @@ fn written(session: &Session, folder: &Path, (alone, view): (&SteerRequest, &Swe
         "Research use, not for diagnosis",
         &view.sae_hash,
         "Share of words changed",
+        "Kerley &lt;B&gt; lines",
         "<polygon",
     ] {
         assert!(page.contains(part), "{part}");

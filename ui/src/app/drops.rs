@@ -85,10 +85,24 @@ impl App {
 
     /// Goes to the form that imports it, and asks for the preview.
     fn import(&mut self, arrival: &Arrival) {
-        if arrival.kind == ArrivalKind::Recommender {
-            self.screens.models.import_path(&arrival.path);
-            self.screen = Screen::Models;
-            return;
+        match arrival.kind {
+            ArrivalKind::Recommender => {
+                self.screens.models.import_path(&arrival.path);
+                self.screen = Screen::Models;
+                return;
+            }
+            ArrivalKind::Model => {
+                self.screens.models.add_path(&arrival.path, &arrival.name);
+                self.screen = Screen::Models;
+                return;
+            }
+            ArrivalKind::Dictionary => {
+                let train = &mut self.screens.train;
+                train.import_path(&arrival.path, &arrival.name);
+                self.screen = Screen::Train;
+                return;
+            }
+            _ => {}
         }
         let request = self.screens.data.import(arrival);
         self.commands.send(Command::PreviewImport(request));
@@ -126,15 +140,18 @@ impl App {
 
     fn drop_hint(&self) -> String {
         let Some(arrival) = &self.drops.seen else {
-            return "Drop a project to open it; a folder of films, a table, item histories or a \
-                    recommender's checkpoint to import it"
+            return "Drop a project to open it; a folder of films, a table, item histories, a \
+                    dictionary, a model or a recommender's checkpoint to import it"
                 .to_owned();
         };
         let Arrival { name, said, .. } = arrival;
         match arrival.kind {
             ArrivalKind::Nothing => said.clone(),
             ArrivalKind::Project => format!("Drop to open the project {name}"),
-            ArrivalKind::Recommender if self.seen.project.is_some() => {
+            ArrivalKind::Model if self.seen.project.is_some() => {
+                format!("Drop to add {name}, {said}")
+            }
+            ArrivalKind::Recommender | ArrivalKind::Dictionary if self.seen.project.is_some() => {
                 format!("Drop to import {name}, {said}")
             }
             _ if self.seen.project.is_some() => {

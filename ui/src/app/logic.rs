@@ -470,6 +470,7 @@ impl App {
                 backend.pause(job, paused);
                 Ok(())
             }
+            Command::Exchange(asked) => self.exchange(asked),
             Command::SetPreferences(wanted) => backend.set_preferences(*wanted),
             Command::Explain(request) => backend.explain(*request).map(drop),
             Command::SetReviewer(name) => {

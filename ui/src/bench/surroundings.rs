@@ -43,7 +43,7 @@ impl Surroundings for Invented {
     }
 }
 
-/// What a path is by its ending: `project`, `films`, a table or a checkpoint.
+/// What a path is by its ending: `project`, `films`, `sae`, a table, a model or a checkpoint.
 fn arrival(paths: &[String]) -> Arrival {
     let path = match paths {
         [path] => path.clone(),
@@ -61,6 +61,8 @@ fn arrival(paths: &[String]) -> Arrival {
             "a table of interactions",
         ),
         "pt" => (ArrivalKind::Recommender, "a recommender's checkpoint"),
+        "sae" => (ArrivalKind::Dictionary, "a dictionary"),
+        "gguf" => (ArrivalKind::Model, "a language model"),
         "" => (
             ArrivalKind::Nothing,
             "These are 2 things; drop one at a time",

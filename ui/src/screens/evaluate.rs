@@ -1,5 +1,6 @@
 //! Evaluate: how good a dictionary is, beside its baselines, and the files of its report.
 
+pub(crate) mod export;
 mod metrics;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use crate::backend::Answer;
 use crate::commands::{Command, EvaluationCommand, Screen};
 use crate::jobs_bar::progress_text;
 use crate::screens::Panel;
+use crate::screens::evaluate::export::ExportForm;
 use crate::screens::start::{card, field_label_ui};
 use crate::screens::train::live::accent_ui;
 use crate::tokens::{self, GRID};
@@ -46,6 +48,7 @@ pub(crate) struct EvaluateScreen {
     running: Option<(JobId, String)>,
     /// What the file that is being chosen is for.
     saving: Option<(String, ReportPart)>,
+    pub(crate) export: ExportForm,
 }
 
 impl EvaluateScreen {
@@ -58,6 +61,14 @@ impl EvaluateScreen {
     pub(crate) fn show(&mut self, name: String) {
         self.chosen = Some(name);
         (self.beside, self.against) = (None, None);
+    }
+
+    /// Shows the form that exports a dictionary.
+    pub(crate) fn show_export(&mut self, name: Option<String>) {
+        if let Some(name) = name {
+            self.show(name);
+        }
+        self.export.is_open = true;
     }
 
     /// Whether a report that is shown is still on its way.
@@ -180,6 +191,14 @@ impl EvaluateScreen {
                     self.save(ctx, sae, ReportPart::Table);
                 }
             });
+            let is_open = self.export.is_open;
+            let button = egui::Button::selectable(is_open, "Export…").frame_when_inactive(true);
+            let button = ui.add(button).on_hover_text(
+                "Writes the dictionary itself for SAELens, dictionary_learning or sparsify",
+            );
+            if button.accessible_name("Export the dictionary").clicked() {
+                self.export.is_open = !is_open;
+            }
         });
     }
 
@@ -390,6 +409,9 @@ impl Panel for EvaluateScreen {
                 card(ui, |ui| {
                     self.head_ui(ctx, ui, (&sae, report.map(|report| &**report)));
                 });
+                if self.export.is_open {
+                    self.export.ui(ctx, ui, &sae);
+                }
                 match &read {
                     None => {
                         notice::weak_ui(ui, "Reading what was measured…");
@@ -422,8 +444,12 @@ impl Panel for EvaluateScreen {
                     read.answer = Some(answer.clone());
                 }
             }
-            Event::JobEnded(id, _) => {
+            Event::JobEnded(id, end) => {
                 self.running.take_if(|(job, _)| job == id);
+                self.export.ended(*id, end);
+            }
+            Event::PathChosen(PathPurpose::ExportedDictionary, Some(path)) => {
+                self.export.take_path(path);
             }
             Event::PathChosen(
                 PathPurpose::ReportPage

@@ -1,6 +1,7 @@
-//! Models: what the project has, what each was trained on and how that went, and the training and
-//! import of recommenders.
+//! Models: what the project has, what each was trained on and how that went, the training and import
+//! of recommenders, and the adding of other models.
 
+mod add;
 mod curves;
 mod detail;
 mod form;
@@ -19,8 +20,9 @@ use engine::views::{
 
 use crate::app_context::AppContext;
 use crate::backend::Answer;
-use crate::commands::{Command, Screen};
+use crate::commands::{Command, ExchangeCommand, Screen};
 use crate::screens::Panel;
+use crate::screens::models::add::AddForm;
 use crate::screens::models::form::TrainForm;
 use crate::screens::models::import::ImportForm;
 use crate::widgets::notice;
@@ -41,6 +43,8 @@ enum Chosen {
     /// The form that begins a training.
     Form,
     Import,
+    /// The form that adds a model that is no recommender.
+    Add,
 }
 
 /// What the engine last said of models, kept for one revision.
@@ -61,6 +65,7 @@ pub(crate) struct ModelsScreen {
     /// The training that the form asked for, until it is begun.
     asked: Option<String>,
     import: ImportForm,
+    pub(crate) add: AddForm,
     /// The last curves seen of trainings, by model: what stays of one that was stopped.
     live: BTreeMap<String, Arc<Vec<RecommenderCurve>>>,
 }
@@ -110,6 +115,18 @@ impl ModelsScreen {
         self.chosen = Chosen::Import;
     }
 
+    /// Shows the form that adds a model.
+    pub(crate) fn show_add(&mut self) {
+        self.chosen = Chosen::Add;
+    }
+
+    /// Shows the form that adds a model, on a file or folder.
+    pub(crate) fn add_path(&mut self, path: &str, name: &str) {
+        self.add = AddForm::default();
+        self.add.take_path(path, name);
+        self.chosen = Chosen::Add;
+    }
+
     fn refresh(&mut self, ctx: &AppContext<'_>) {
         let is_old = |lists: &Lists| lists.revision != ctx.revision;
         if self.lists.as_ref().is_none_or(is_old) {
@@ -136,6 +153,12 @@ impl ModelsScreen {
         {
             self.chosen = Chosen::Model(name.to_owned());
             self.import = ImportForm::default();
+        }
+        if let Some(name) = self.add.asked_for()
+            && known.entry(name).is_some()
+        {
+            self.chosen = Chosen::Model(name.to_owned());
+            self.add = AddForm::default();
         }
         // A refused one leaves the form as it is.
         if let Some(name) = self.asked.take_if(|name| has_training(name)) {
@@ -172,6 +195,7 @@ impl ModelsScreen {
                 }
             }
             Chosen::Import => self.import.ui(ctx, ui, known),
+            Chosen::Add => self.add.ui(ctx, ui, known),
             Chosen::Training(name) => {
                 let curves = self.live.get(&name).map(Arc::as_ref);
                 let curves = curves.map_or(&[][..], Vec::as_slice);
@@ -192,9 +216,12 @@ impl ModelsScreen {
                 ui,
                 "No model yet",
                 "Models of the project appear here with their shapes and hook points. Train a \
-                 recommender on item histories, or import one; add other models with \"fluoroscope \
-                 model add\".",
+                 recommender on item histories, or import one; add a language model or a \
+                 vision-language model from its file or folder.",
                 |ui| {
+                    if ui.button("Add a model").clicked() {
+                        ctx.send(Command::Exchange(ExchangeCommand::ShowAddModel));
+                    }
                     if ui.button("Train a recommender").clicked() {
                         ctx.send(Command::NewRecommender);
                     }
@@ -273,8 +300,14 @@ impl Panel for ModelsScreen {
                 self.models.insert(name.clone(), Some((**answer).clone()));
             }
             Event::PathChosen(PathPurpose::Recommender, Some(path)) => self.import.take_path(path),
+            Event::PathChosen(PathPurpose::Model | PathPurpose::ModelFolder, Some(path)) => {
+                self.add.take_chosen(path);
+            }
             // An import that failed can be asked for again.
-            Event::JobEnded(..) => self.import.ended(),
+            Event::JobEnded(id, end) => {
+                self.import.ended();
+                self.add.ended(*id, end);
+            }
             _ => {}
         }
     }

@@ -134,8 +134,8 @@ impl StartScreen {
             });
             notice::weak_ui(
                 ui,
-                "You can also drop a project, a folder of films, a table, item histories or a \
-                 recommender's checkpoint on this window.",
+                "You can also drop a project, a folder of films, a table, item histories, a dictionary, \
+                 a model or a recommender's checkpoint on this window.",
             );
         });
     }
@@ -263,6 +263,51 @@ pub(crate) fn path_row_ui(
             ctx.send(Command::ChoosePath(purpose));
         }
     });
+}
+
+/// Width from which the buttons stand beside the field of a path.
+const BUTTONS_BESIDE: f32 = 560.0;
+
+/// A labelled field for a path that may be a folder or a file, with a button for each.
+pub(crate) fn folder_or_file_ui(
+    ctx: &AppContext<'_>,
+    ui: &mut Ui,
+    name: &str,
+    path: &mut String,
+    purposes: [PathPurpose; 2],
+) {
+    let is_wide = ui.available_width() >= BUTTONS_BESIDE;
+    ui.horizontal(|ui| {
+        let label = field_label_ui(ui, name);
+        let room = if is_wide { 140.0 } else { GRID };
+        let width = (ui.available_width() - room).max(80.0);
+        ui.add(egui::TextEdit::singleline(path).desired_width(width))
+            .labelled_by(label.id);
+        if is_wide {
+            folder_and_file_ui(ctx, ui, name, purposes);
+        }
+    });
+    if !is_wide {
+        ui.horizontal(|ui| {
+            field_label_ui(ui, "");
+            folder_and_file_ui(ctx, ui, name, purposes);
+        });
+    }
+}
+
+fn folder_and_file_ui(
+    ctx: &AppContext<'_>,
+    ui: &mut Ui,
+    name: &str,
+    [folder, file]: [PathPurpose; 2],
+) {
+    for (text, purpose) in [("Folder…", folder), ("File…", file)] {
+        let button = ui.button(text);
+        let said = format!("{} of {}", text.trim_end_matches('…'), name.to_lowercase());
+        if button.accessible_name(said).clicked() {
+            ctx.send(Command::ChoosePath(purpose));
+        }
+    }
 }
 
 /// The name of a field, in a column of its own.

@@ -149,6 +149,7 @@ impl SteerScreen {
             knobs: knobs.map(|knob| (knob.feature, knob.strength)).collect(),
             mode: self.setup.mode,
             scope: self.setup.scope,
+            sweep: self.sweep.form(),
         })
     }
 
@@ -166,6 +167,7 @@ impl SteerScreen {
             sample: Sample::new(remembered.sample),
             history: History::begin(setup.clone()),
             setup,
+            sweep: DoseResponse::of(remembered.sweep),
             ..Self::of(&remembered.dictionary)
         };
     }

@@ -2,6 +2,8 @@
 
 mod dictionary;
 mod forecast;
+pub(crate) mod import;
+mod imported;
 pub(crate) mod live;
 mod recipes;
 mod runs;
@@ -9,26 +11,42 @@ pub(crate) mod setup;
 
 use std::collections::BTreeMap;
 
-use egui::{RichText, ScrollArea, Ui};
-use engine::views::{Event, JobEnd, JobView, ModelView, Revision, RunRequest, RunView};
+use egui::{RichText, ScrollArea, Ui, Vec2};
+use engine::SaeImport;
+use engine::views::{
+    Event, JobEnd, JobView, ModelView, PathPurpose, Revision, RunRequest, RunView,
+};
 use schema::HookPoint;
 
 use crate::app_context::AppContext;
 use crate::backend::Answer;
-use crate::commands::{Command, Screen};
+use crate::commands::{Command, ExchangeCommand, Screen};
 use crate::screens::Panel;
 use crate::screens::start::card;
 use crate::screens::train::forecast::Forecasting;
+use crate::screens::train::import::ImportForm;
 use crate::screens::train::live::Curves;
 use crate::screens::train::setup::{Setup, step_ui};
 use crate::tokens::{self, GRID};
 use crate::widgets::notice;
 use crate::widgets::split::{Edge, Extent, split_ui};
 
+/// How a new dictionary comes about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Source {
+    #[default]
+    Trained,
+    Imported,
+}
+
 /// State of the training screen.
 #[derive(Default)]
 pub(crate) struct TrainScreen {
     setup: Setup,
+    source: Source,
+    pub(crate) import: ImportForm,
+    /// What the last import brought.
+    imported: Option<Box<SaeImport>>,
     /// Names of the models, as of a revision.
     names: Option<(Revision, Vec<String>)>,
     /// Models that were read; `None` while one is on its way.
@@ -46,6 +64,24 @@ impl TrainScreen {
     pub(crate) fn train_on(&mut self, model: String, hook: HookPoint) {
         self.setup.model = Some(model);
         self.setup.hook = Some(hook);
+        self.source = Source::Trained;
+    }
+
+    /// Shows the steps to a dictionary that is trained here.
+    pub(crate) fn show_training(&mut self) {
+        self.source = Source::Trained;
+    }
+
+    /// Shows the form that imports dictionaries.
+    pub(crate) fn show_import(&mut self) {
+        self.source = Source::Imported;
+    }
+
+    /// Shows the form that imports dictionaries, on a file or folder.
+    pub(crate) fn import_path(&mut self, path: &str, name: &str) {
+        self.import = ImportForm::default();
+        self.import.take_path(path, name);
+        self.source = Source::Imported;
     }
 
     fn names(&mut self, ctx: &AppContext<'_>) -> Vec<String> {
@@ -62,9 +98,9 @@ impl TrainScreen {
         names
     }
 
-    /// The chosen model, asked for if it was not yet.
-    fn model(&mut self, ctx: &AppContext<'_>) -> Option<Answer<ModelView>> {
-        let name = self.setup.model.clone()?;
+    /// A model, asked for if it was not yet.
+    fn model(&mut self, ctx: &AppContext<'_>, name: Option<String>) -> Option<Answer<ModelView>> {
+        let name = name?;
         if let Some(known) = self.models.get(&name) {
             return known.clone();
         }
@@ -74,7 +110,7 @@ impl TrainScreen {
     }
 
     fn steps_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, names: &[String]) {
-        let model = self.model(ctx);
+        let model = self.model(ctx, self.setup.model.clone());
         let view = model.as_ref().and_then(|model| model.as_ref().ok());
         self.setup.choose_missing(names, view, ctx.datasets);
         self.setup.source_ui(ctx, ui, (names, model.as_ref()));
@@ -82,6 +118,31 @@ impl TrainScreen {
             return;
         }
         card(ui, |ui| self.setup.dictionary_ui(ui));
+    }
+
+    /// Which of the two a new dictionary is to be, and the steps to it.
+    fn left_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, names: &[String]) {
+        ui.horizontal(|ui| {
+            let width = (ui.available_width() - GRID) / 2.0;
+            for (text, source) in [
+                ("Train a dictionary", Source::Trained),
+                ("Import a dictionary", Source::Imported),
+            ] {
+                let button = egui::Button::selectable(self.source == source, text);
+                let button = button.frame_when_inactive(true);
+                if ui.add_sized(Vec2::new(width, 28.0), button).clicked() {
+                    self.source = source;
+                }
+            }
+        });
+        match self.source {
+            Source::Trained => self.steps_ui(ctx, ui, names),
+            Source::Imported => {
+                let asked = self.import.asks_for().map(str::to_owned);
+                let model = self.model(ctx, asked);
+                self.import.ui(ctx, ui, (names, model.as_ref()));
+            }
+        }
     }
 
     /// Forecast and start.
@@ -177,13 +238,19 @@ impl Panel for TrainScreen {
             return;
         }
         let names = self.names(ctx);
-        if names.is_empty() && ctx.runs.is_empty() {
+        if names.is_empty() && ctx.runs.is_empty() && self.source == Source::Trained {
             notice::empty_ui(
                 ui,
                 "No model yet",
-                "A dictionary is trained on the activations of a model. Add one with \"fluoroscope \
-                 model add\", or build the demo project, which brings two.",
+                "A dictionary is trained on the activations of a model. Add one here, or build the \
+                 demo project on Start, which brings two.",
                 |ui| {
+                    if ui.button("Add a model").clicked() {
+                        ctx.send(Command::Exchange(ExchangeCommand::ShowAddModel));
+                    }
+                    if ui.button("Import a dictionary").clicked() {
+                        ctx.send(Command::Exchange(ExchangeCommand::ShowImport));
+                    }
                     if ui.button("Go to Start").clicked() {
                         ctx.send(Command::Show(Screen::Start));
                     }
@@ -204,7 +271,7 @@ impl Panel for TrainScreen {
                 ScrollArea::vertical()
                     .id_salt("train steps")
                     .auto_shrink(false)
-                    .show(ui, |ui| self.steps_ui(ctx, ui, &names));
+                    .show(ui, |ui| self.left_ui(ctx, ui, &names));
             },
         );
         egui::CentralPanel::no_frame().show(ui, |ui| {
@@ -223,8 +290,21 @@ impl Panel for TrainScreen {
             }
             Event::Forecast(id, answer) => self.forecast.take(*id, answer),
             Event::Curve(name, curve) => self.curves.take(name, curve),
+            Event::PathChosen(
+                PathPurpose::Dictionary | PathPurpose::DictionaryFolder,
+                Some(path),
+            ) => {
+                self.import.take_chosen(path);
+            }
+            Event::DictionariesImported(id, imported) if self.import.is_of(*id) => {
+                let first = imported.dictionaries.first();
+                self.chosen = first.map(|one| one.name.clone());
+                self.imported = Some(imported.clone());
+                self.import.imported();
+            }
             Event::JobEnded(id, end) => {
                 self.forecast.ended(*id);
+                self.import.ended(*id);
                 if !matches!(end, JobEnd::Finished(text) if text.is_empty()) {
                     self.curves.refresh();
                 }
@@ -236,6 +316,11 @@ impl Panel for TrainScreen {
 
 impl TrainScreen {
     fn right_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
+        if self.source == Source::Imported {
+            imported::ui(ctx, ui, self.imported.as_deref());
+            card(ui, |ui| runs::ui(ctx, ui, &mut self.chosen));
+            return;
+        }
         let making = ctx.jobs.iter().find(|job| job.dictionary().is_some());
         if let Some(run) = self.shown(ctx) {
             let job = making.filter(|job| job.subject == run.name);

@@ -19,6 +19,10 @@ pub enum ArrivalKind {
     },
     /// A recommender's checkpoint.
     Recommender,
+    /// A dictionary of another tool, or a folder of several.
+    Dictionary,
+    /// A model that is no recommender.
+    Model,
     /// Nothing here; what is said of it tells why.
     Nothing,
 }

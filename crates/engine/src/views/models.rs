@@ -51,6 +51,17 @@ pub struct UnfinishedRecommender {
     pub has_checkpoint: bool,
 }
 
+/// A model outside the project that is to be added; its files stay where they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddModelRequest {
+    /// Name of the new model.
+    pub name: String,
+    /// A GGUF file or the folder of a model.
+    pub path: String,
+    /// How its matrices are kept in memory: f32, f16, bf16, q8 or q4; empty for as they are stored.
+    pub weights: String,
+}
+
 /// A recommender's checkpoint that is to be taken into the project.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddRecommenderRequest {

@@ -91,7 +91,11 @@ impl ImportForm {
                 (form.source, form.folder) = (Source::Radiographs, path);
             }
             // None of them is a dataset.
-            ArrivalKind::Project | ArrivalKind::Recommender | ArrivalKind::Nothing => {}
+            ArrivalKind::Project
+            | ArrivalKind::Recommender
+            | ArrivalKind::Dictionary
+            | ArrivalKind::Model
+            | ArrivalKind::Nothing => {}
         }
         form
     }

@@ -16,6 +16,7 @@ pub(super) fn ui(ui: &mut Ui, known: &Known<'_>, chosen: &mut Chosen) {
     for (text, target) in [
         ("Train a recommender…", Chosen::Form),
         ("Import a recommender…", Chosen::Import),
+        ("Add another model…", Chosen::Add),
     ] {
         let is_on = *chosen == target;
         let size = Vec2::new(ui.available_width(), 28.0);

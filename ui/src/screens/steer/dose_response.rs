@@ -12,6 +12,7 @@ use crate::app_context::AppContext;
 use crate::backend::Answer;
 use crate::commands::Command;
 use crate::jobs_bar::progress_text;
+use crate::options::RememberedSweep;
 use crate::screens::start::{card, field_label_ui};
 use crate::screens::train::live::accent_ui;
 use crate::tokens::{self, GRID};
@@ -31,28 +32,30 @@ struct Swept {
 }
 
 /// State of this part of the screen.
+#[derive(Default)]
 pub(crate) struct DoseResponse {
-    range: SweepRange,
-    n_controls: u32,
+    /// What is asked for, kept from one start to the next.
+    form: RememberedSweep,
     waiting: Option<JobId>,
     answer: Option<Answer<Swept>>,
     /// The chart that is looked at.
     chosen: usize,
 }
 
-impl Default for DoseResponse {
-    fn default() -> Self {
+impl DoseResponse {
+    /// With a form as it was left.
+    pub(super) fn of(form: RememberedSweep) -> Self {
         Self {
-            range: SweepRange::default(),
-            n_controls: 3,
-            waiting: None,
-            answer: None,
-            chosen: 0,
+            form,
+            ..Self::default()
         }
     }
-}
 
-impl DoseResponse {
+    /// The form as it is, to be remembered.
+    pub(super) fn form(&self) -> RememberedSweep {
+        self.form
+    }
+
     /// Remembers which answer is wanted.
     pub(crate) fn waits_for(&mut self, job: JobId) {
         self.waiting = Some(job);
@@ -101,16 +104,18 @@ impl DoseResponse {
         ui.horizontal(|ui| {
             let label = field_label_ui(ui, "Strengths from");
             let field = |value| DragValue::new(value).speed(0.1).range(-50.0..=50.0);
-            ui.add(field(&mut self.range.from)).labelled_by(label.id);
+            ui.add(field(&mut self.form.range.from))
+                .labelled_by(label.id);
             let label = ui.label("to");
-            ui.add(field(&mut self.range.to)).labelled_by(label.id);
+            ui.add(field(&mut self.form.range.to)).labelled_by(label.id);
             let label = ui.label("steps");
-            let steps = DragValue::new(&mut self.range.steps).range(2..=SweepRange::MOST_STEPS);
+            let steps =
+                DragValue::new(&mut self.form.range.steps).range(2..=SweepRange::MOST_STEPS);
             ui.add(steps).labelled_by(label.id);
         });
         ui.horizontal(|ui| {
             let label = field_label_ui(ui, "Random directions");
-            let field = DragValue::new(&mut self.n_controls).range(0..=20);
+            let field = DragValue::new(&mut self.form.n_controls).range(0..=20);
             ui.add(field)
                 .labelled_by(label.id)
                 .on_hover_text("Each is changed by the same length at every position");
@@ -126,7 +131,10 @@ impl DoseResponse {
         } else if edits.iter().any(|edit| edit.mode == SteeringMode::Ablate) {
             Some("To ablate has no strength to sweep: add, clamp or scale.".to_owned())
         } else {
-            self.range.fault().map(|fault| number::capitalised(&fault))
+            self.form
+                .range
+                .fault()
+                .map(|fault| number::capitalised(&fault))
         };
         let can_ask = fault.is_none() && self.waiting.is_none();
         ui.add_enabled_ui(can_ask, |ui| {
@@ -135,8 +143,8 @@ impl DoseResponse {
             {
                 ctx.send(Command::Sweep(Box::new(SweepRequest {
                     steer,
-                    range: self.range,
-                    n_controls: self.n_controls,
+                    range: self.form.range,
+                    n_controls: self.form.n_controls,
                     seed: 0,
                 })));
             }

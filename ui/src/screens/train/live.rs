@@ -8,7 +8,7 @@ use engine::views::{JobView, RunState, RunView, TrainingCurve};
 use schema::{KeptMetric, KeptReport, StepReport};
 
 use crate::app_context::AppContext;
-use crate::commands::Command;
+use crate::commands::{Command, ExchangeCommand};
 use crate::screens::train::recipes::variant_name;
 use crate::screens::train::runs;
 use crate::screens::train::setup::hook_in_words;
@@ -269,6 +269,18 @@ fn buttons_ui(ctx: &AppContext<'_>, ui: &mut Ui, run: &RunView, job: Option<&Job
             if discard {
                 ctx.send(Command::DiscardRun(run.name.clone()));
             }
+        }
+    }
+    if matches!(run.state, RunState::Ready | RunState::Trained) {
+        let export = ui.button("Export…").on_hover_text(
+            "Writes the dictionary for SAELens, dictionary_learning or sparsify, on Evaluate",
+        );
+        if export
+            .accessible_name(format!("Export {}", run.name))
+            .clicked()
+        {
+            let asked = ExchangeCommand::ShowExport(Some(run.name.clone()));
+            ctx.send(Command::Exchange(asked));
         }
     }
 }
