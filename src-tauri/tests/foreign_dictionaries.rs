@@ -92,6 +92,11 @@ fn a_published_folder_is_imported_in_one_command() {
         ],
     );
     let dictionaries = imported["dictionaries"].as_array().unwrap();
+    // What is kept is what was read.
+    for one in dictionaries {
+        assert_eq!(one["read_back"]["largest_difference"], 0.0, "{one}");
+        assert!(one["read_back"]["largest_value"].as_f64().unwrap() > 0.0);
+    }
     let figures: Vec<_> = dictionaries
         .iter()
         .map(|one| {

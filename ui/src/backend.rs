@@ -523,7 +523,10 @@ fn dialog(purpose: PathPurpose) -> Option<std::path::PathBuf> {
         PathPurpose::Demo => dialog.set_title("Folder of the demo project").pick_folder(),
         PathPurpose::ImagesFolder => dialog.set_title("Folder of images").pick_folder(),
         PathPurpose::InteractionsFolder => dialog.set_title("Folder of interactions").pick_folder(),
-        PathPurpose::TableFile | PathPurpose::SecondTable => dialog
+        PathPurpose::PhrasesFolder => dialog
+            .set_title("Folder with lists of phrases")
+            .pick_folder(),
+        PathPurpose::TableFile | PathPurpose::SecondTable | PathPurpose::FindingsTable => dialog
             .set_title("Table")
             .add_filter("Tables", &["csv", "tsv", "txt"])
             .pick_file(),

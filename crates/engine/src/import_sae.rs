@@ -16,6 +16,7 @@ use crate::import_explanations::proposal;
 use crate::jobs::JobContext;
 use crate::locate_sae::{LayerTest, TestedSae, misfit};
 use crate::model_registry::to_json;
+use crate::read_back::ReadBack;
 use crate::session::Session;
 use crate::train_sae::{EVALUATION, harvest_hash};
 
@@ -89,6 +90,8 @@ pub struct ImportedSae {
     pub harvest: String,
     /// On every row of that harvest.
     pub evaluation: SaeEvaluation,
+    /// How far what is kept differs from what was read.
+    pub read_back: ReadBack,
     /// Proposals to review.
     pub n_proposals: usize,
     /// Where they came from.
@@ -103,7 +106,7 @@ impl ImportedSae {
     /// What it is, where it reads, and its figures there.
     pub fn sentence(&self) -> String {
         format!(
-            "Imported {}: {} of {} features, width {}, at {} (harvest {}), FVU {:.3}, L0 {:.1}",
+            "Imported {}: {} of {} features, width {}, at {} (harvest {}), FVU {:.3}, L0 {:.1}; {}",
             self.name,
             self.class,
             self.n_features,
@@ -111,7 +114,8 @@ impl ImportedSae {
             self.hook,
             self.harvest,
             self.evaluation.fvu,
-            self.evaluation.l0
+            self.evaluation.l0,
+            self.read_back.sentence()
         )
     }
 }
@@ -390,6 +394,8 @@ impl Session {
         });
         let artefact = self.project.begin(ArtefactKind::Sae, &foreign.name)?;
         sae::formats::folder::save(artefact.folder(), &foreign.sae, &provenance)?;
+        let (again, _) = sae::formats::folder::load(artefact.folder())?;
+        let read_back = ReadBack::of(&foreign.sae, &again)?;
         artefact.write(EVALUATION, &to_json(&evaluation)?)?;
         let mut notes = foreign.notes;
         if let Some(expected) = foreign.expected
@@ -408,6 +414,7 @@ impl Session {
             hook,
             harvest: harvest.to_owned(),
             evaluation: evaluation.all,
+            read_back,
             n_proposals: candidate.explanations.len(),
             tables: candidate.tables,
             layer_test: candidate.test,

@@ -67,6 +67,7 @@ mod packet;
 mod packet_answers;
 mod presets;
 mod project_views;
+mod read_back;
 mod recommender_runs;
 mod reconstructed_loss;
 mod recover_planted;
@@ -138,6 +139,7 @@ pub use memory::peak_memory;
 pub use models::AttributionMethod as TraceMethod;
 pub use packet::{PacketRequest, WrittenPacket};
 pub use presets::{Preset, check_settings, over_steps, preset, presets};
+pub use read_back::ReadBack;
 pub use recommender_runs::{
     RecommenderPreset, RecommenderSetting, SettingValue, check_recommender, recommender_presets,
 };

@@ -13,6 +13,7 @@ use store::HarvestReader;
 use crate::error::{EngineError, Result};
 use crate::foreign_sae::{ForeignSae, find_dictionaries};
 use crate::jobs::JobContext;
+use crate::read_back::ReadBack;
 use crate::session::Session;
 use crate::train_sae::{note_run, remove_checkpoints, sae_config_from_toml, train_in};
 
@@ -240,32 +241,22 @@ pub struct ExportRequest {
 pub struct ExportAnswer {
     /// The rule's name in the written files.
     pub rule: String,
-    /// Largest difference between the reconstructions of the dictionary and of what was written
-    /// and read back, on [`ExportAnswer::n_rows`] rows.
-    pub largest_difference: f32,
-    /// The largest reconstructed value, to compare it with.
-    pub largest_value: f32,
-    /// Rows compared.
-    pub n_rows: usize,
+    /// What reading the files back gave.
+    #[serde(flatten)]
+    pub read_back: ReadBack,
 }
 
 impl ExportAnswer {
     /// Where it was written, and what reading it back gave.
     pub fn sentence(&self, out: &Path) -> String {
         format!(
-            "Written to {} as {}; read back, reconstructions of {} rows differ by {:.1e} at most, of \
-             values up to {:.1}",
+            "Written to {} as {}; {}",
             out.display(),
             self.rule,
-            self.n_rows,
-            self.largest_difference,
-            self.largest_value
+            self.read_back.sentence()
         )
     }
 }
-
-/// Rows that an export is tried on.
-const TRIED: usize = 256;
 
 /// Writes a dictionary for another tool, reads it back and compares both.
 ///
@@ -295,14 +286,9 @@ pub fn export_sae(session: Option<&Session>, request: &ExportRequest) -> Result<
     let sae = open_dictionary(session, &request.sae, request.k)?;
     let facts = facts_of(session, &request.sae);
     let again = sae::formats::export::export(format, &request.out, &sae, &facts)?;
-    let rows = rows_to_try(&sae);
-    let (ours, theirs) = (sae.reconstruct(&rows)?, again.reconstruct(&rows)?);
-    let most = |values: &mut dyn Iterator<Item = f32>| values.fold(0_f32, f32::max);
     Ok(ExportAnswer {
         rule: again.sparsity().name().to_owned(),
-        largest_difference: most(&mut ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs())),
-        largest_value: most(&mut ours.iter().map(|value| value.abs())),
-        n_rows: TRIED,
+        read_back: ReadBack::of(&sae, &again)?,
     })
 }
 
@@ -326,25 +312,6 @@ fn facts_of(session: Option<&Session>, name: &str) -> ExportFacts {
         },
         model: Some(manifest.model),
     })
-}
-
-/// Rows about `b_dec` along sums of directions, so that features of every rule are active.
-fn rows_to_try(sae: &SparseAutoencoder) -> Vec<f32> {
-    let (d, n) = (sae.d_model(), sae.n_features() as u32);
-    let mut rows = Vec::with_capacity(TRIED * d);
-    for row in 0..TRIED as u32 {
-        let start = rows.len();
-        rows.extend_from_slice(sae.b_dec());
-        // Fixed strides through the features; co-prime to most numbers of them.
-        for i in 0..8_u32 {
-            let feature = (row.wrapping_mul(7919) + i.wrapping_mul(104_729)) % n;
-            let strength = 0.5 + i as f32;
-            for (value, w) in rows[start..].iter_mut().zip(sae.decoder_row(feature)) {
-                *value += strength * w;
-            }
-        }
-    }
-    rows
 }
 
 /// A training on the rows of a file.

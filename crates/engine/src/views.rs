@@ -252,8 +252,12 @@ pub enum PathPurpose {
     ImagesFolder,
     /// A table.
     TableFile,
-    /// A second table that belongs to the first: boxes, findings.
+    /// A second table that belongs to the first: boxes, item titles.
     SecondTable,
+    /// A table of findings.
+    FindingsTable,
+    /// A folder with lists of phrases by which findings are read in reports.
+    PhrasesFolder,
     /// A folder of interactions.
     InteractionsFolder,
     /// A file of a model.

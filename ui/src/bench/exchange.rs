@@ -12,6 +12,13 @@ use schema::{HarvestManifest, HookPoint, JobId, SaeEvaluation, Skipped};
 use super::invented::Invented;
 use crate::backend::{Answer, Exchange};
 
+/// What reading an invented dictionary back gave.
+const READ_BACK: engine::ReadBack = engine::ReadBack {
+    largest_difference: 1.2e-6,
+    largest_value: 7.4,
+    n_rows: 256,
+};
+
 impl Exchange for Invented {
     fn harvests(&self) -> Answer<Arc<Vec<HarvestManifest>>> {
         let harvest = |name: &str, hook, d_model| HarvestManifest {
@@ -73,9 +80,7 @@ impl Exchange for Invented {
         let job = JobId(37);
         let answer = engine::ExportAnswer {
             rule: "topk".to_owned(),
-            largest_difference: 1.2e-6,
-            largest_value: 7.4,
-            n_rows: 256,
+            read_back: READ_BACK,
         };
         let said = answer.sentence(&request.out);
         self.send(Event::JobEnded(job, JobEnd::Finished(said)));
@@ -134,6 +139,7 @@ fn imported(request: &SaeImportRequest) -> SaeImport {
                 n_features: 2048,
                 n_rows: 51_200,
             },
+            read_back: READ_BACK,
             n_proposals: 1990,
             tables: vec![ImportedTable {
                 file: "interpretations.parquet".to_owned(),

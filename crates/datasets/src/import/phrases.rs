@@ -501,8 +501,8 @@ mod tests {
                 };
                 let said = lists.said(report).get(ours).copied();
                 let truth = record.has_finding(theirs);
-                affirmed.add(truth, said == Some(Said::Affirmed));
-                mentioned.add(truth, said.is_some());
+                affirmed.add((truth, said == Some(Said::Affirmed)));
+                mentioned.add((truth, said.is_some()));
             }
             let [recall, precision, f1] = affirmed.figures();
             let alone = mentioned.figures()[2];
@@ -522,7 +522,7 @@ mod tests {
     }
 
     impl Counts {
-        fn add(&mut self, truth: bool, said: bool) {
+        fn add(&mut self, (truth, said): (bool, bool)) {
             self.both += u32::from(truth && said);
             self.missed += u32::from(truth && !said);
             self.wrong += u32::from(!truth && said);

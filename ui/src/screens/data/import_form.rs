@@ -7,7 +7,7 @@ use schema::DatasetKind;
 use super::interactions_form::{InteractionsForm, Paths};
 use crate::app_context::AppContext;
 use crate::commands::Command;
-use crate::screens::start::{card, field_label_ui, path_row_ui};
+use crate::screens::start::{card, field_label_ui, folder_or_file_ui, path_row_ui};
 use crate::tokens;
 use crate::widgets::notice::{self, section_ui, weak_ui};
 use crate::widgets::number;
@@ -40,7 +40,10 @@ pub(crate) struct ImportForm {
     folder: String,
     table: String,
     columns: String,
+    /// Boxes or item titles.
     extra: String,
+    /// Table of findings, or folder of phrases.
+    labels: String,
     interactions: InteractionsForm,
     count: u32,
     seed: u64,
@@ -59,6 +62,7 @@ impl Default for ImportForm {
             table: String::new(),
             columns: String::new(),
             extra: String::new(),
+            labels: String::new(),
             interactions: InteractionsForm::default(),
             count: 1000,
             seed: 0,
@@ -121,6 +125,10 @@ impl ImportForm {
             ) => self.folder.clone_from(path),
             Event::PathChosen(PathPurpose::TableFile, Some(path)) => self.table.clone_from(path),
             Event::PathChosen(PathPurpose::SecondTable, Some(path)) => self.extra.clone_from(path),
+            Event::PathChosen(
+                PathPurpose::FindingsTable | PathPurpose::PhrasesFolder,
+                Some(path),
+            ) => self.labels.clone_from(path),
             // A preview that was stopped or that failed is no longer on its way.
             Event::JobEnded(..) => self.waiting = false,
             Event::ImportPreview(preview) => {
@@ -140,14 +148,14 @@ impl ImportForm {
                 images: text(&self.folder),
                 table: text(&self.table),
                 columns: text(&self.columns),
-                labels: String::new(),
+                labels: text(&self.labels),
                 boxes: text(&self.extra),
             },
             Source::Reports => ImportRequest::Reports {
                 name,
                 table: text(&self.table),
                 columns: text(&self.columns),
-                labels: text(&self.extra),
+                labels: text(&self.labels),
             },
             Source::Interactions => ImportRequest::Interactions(
                 self.interactions
@@ -210,6 +218,7 @@ impl ImportForm {
                 );
                 path_row_ui(ctx, ui, "Table", &mut self.table, PathPurpose::TableFile);
                 text_row_ui(ui, "Columns", &mut self.columns, columns_hint);
+                self.findings_ui(ctx, ui);
                 path_row_ui(
                     ctx,
                     ui,
@@ -221,13 +230,7 @@ impl ImportForm {
             Source::Reports => {
                 path_row_ui(ctx, ui, "Table", &mut self.table, PathPurpose::TableFile);
                 text_row_ui(ui, "Columns", &mut self.columns, columns_hint);
-                path_row_ui(
-                    ctx,
-                    ui,
-                    "Findings table",
-                    &mut self.extra,
-                    PathPurpose::SecondTable,
-                );
+                self.findings_ui(ctx, ui);
             }
             Source::Interactions => {
                 let mut paths = Paths {
@@ -250,6 +253,17 @@ impl ImportForm {
                 });
             }
         }
+    }
+
+    /// Where findings come from, if not from the table.
+    fn findings_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
+        let purposes = [PathPurpose::PhrasesFolder, PathPurpose::FindingsTable];
+        folder_or_file_ui(ctx, ui, "Findings", &mut self.labels, purposes);
+        weak_ui(
+            ui,
+            "A table of findings, or a folder with lists of phrases by which they are read in the \
+             reports; empty where the table above has them.",
+        );
     }
 
     fn buttons_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {

@@ -60,6 +60,7 @@ fn dictionary_ui(ctx: &AppContext<'_>, ui: &mut Ui, one: &ImportedSae) {
             figure_ui(ui, name, value);
         }
     });
+    notice::weak_ui(ui, number::capitalised(&one.read_back.sentence()));
     for table in &one.tables {
         notice::weak_ui(ui, number::capitalised(&table.sentence()));
     }
