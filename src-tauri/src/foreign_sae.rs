@@ -65,6 +65,7 @@ fn import_lines(imported: &SaeImport) -> String {
         for note in &one.notes {
             lines += &format!("  Note: {note}\n");
         }
+        lines += &format!("  Its gallery: fluoroscope features index {}\n", one.name);
     }
     for skipped in &imported.skipped {
         lines += &format!("Left out {}: {}\n", skipped.place, skipped.reason);

@@ -568,6 +568,7 @@ fn list_features(
         .take(count)
         .map(|&id| session.feature_card(sae, id))
         .collect::<Result<Vec<_>>>()?;
-    let lines = text::cards(&cards);
-    Ok(Answer::new(json!({ "features": cards }), lines))
+    let lines = text::first_cards(&cards, ids.len());
+    let json = json!({ "features": cards, "n_features": ids.len() });
+    Ok(Answer::new(json, lines))
 }

@@ -35,7 +35,16 @@ use crate::arguments::{Arguments, BenchCommand, Command, Device};
 const WRONG_REQUEST: u8 = 2;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            if let Some(problem) = open_window::misspelt(&error) {
+                terminal::complain(&problem);
+                return ExitCode::from(WRONG_REQUEST);
+            }
+            error.exit();
+        }
+    };
     match run(&arguments) {
         Ok(code) => code,
         Err(error) => {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::CommandFactory as _;
 use engine::{Engine, EngineError, Result};
 
 use crate::arguments::{Arguments, WindowArguments};
@@ -16,14 +17,31 @@ const DEMO_FOLDER: &str = "fluoroscope-demo";
 /// The project that a command line without a command names.
 pub(crate) fn given(arguments: &Arguments) -> Result<Option<&Path>> {
     match arguments.path.as_deref() {
-        Some(path) if !path.exists() => Err(EngineError::request(format!(
-            "\"{}\" is neither a command nor a project's folder or file; fluoroscope --help lists \
-             the commands",
-            path.display()
-        ))),
+        Some(path) if !path.exists() => Err(EngineError::request(neither(path))),
         Some(path) => Ok(Some(path)),
         None => Ok(arguments.project.as_deref()),
     }
+}
+
+fn neither(word: &Path) -> String {
+    format!(
+        "\"{}\" is neither a command nor a project's folder or file; fluoroscope --help lists the \
+         commands",
+        word.display()
+    )
+}
+
+/// What to say where more follows on a first word that is no command: clap takes it for a project and
+/// complains of what follows.
+pub(crate) fn misspelt(error: &clap::Error) -> Option<String> {
+    let word = std::env::args_os().nth(1)?;
+    let text = word.to_string_lossy();
+    let is_command = Arguments::command()
+        .find_subcommand(text.as_ref())
+        .is_some();
+    let path = Path::new(&word);
+    let is_wrong = error.kind() == clap::error::ErrorKind::UnknownArgument;
+    (is_wrong && !is_command && !text.starts_with('-') && !path.exists()).then(|| neither(path))
 }
 
 /// Opens the window on `project`, on the current folder if that is one, or on the start screen.

@@ -11,7 +11,7 @@ use engine::views::{
     ImportPreview, ItemView, ModelView, RunState, RunView, SampleView, TokenView,
 };
 use engine::{ConceptRecovery, ConfirmedAssociations, DictionaryEvaluation};
-use schema::{ExampleRef, FeatureId, HarvestManifest};
+use schema::{ExampleRef, FeatureId, HarvestManifest, ReviewState};
 use serde_json::{Value, json};
 
 /// What a command has to say.
@@ -199,15 +199,20 @@ pub(crate) fn dictionaries(views: &[DictionaryView]) -> String {
     views
         .iter()
         .map(|view| {
+            let live = if view.indexed {
+                format!("{} live", view.n_live)
+            } else {
+                "no gallery yet".to_owned()
+            };
             format!(
-                "{}  {} features at {} of {}, FVU {:.3}, L0 {:.1}, {} live, {} reviewed\n",
+                "{}  {} features at {} of {}, FVU {:.3}, L0 {:.1}, {}, {} reviewed\n",
                 view.name,
                 view.n_features,
                 view.hook,
                 view.model,
                 view.fvu,
                 view.l0,
-                view.n_live,
+                live,
                 view.n_reviewed
             )
         })
@@ -300,12 +305,25 @@ pub(crate) fn cards(cards: &[FeatureCard]) -> String {
             } else {
                 &card.label
             };
+            let state = match card.state {
+                ReviewState::Unseen if !caption.is_empty() => "Proposed".to_owned(),
+                state => format!("{state:?}"),
+            };
             format!(
-                "{:>6}  density {:.5}  max {:>8.3}  {:?}  {caption}\n",
-                card.feature, card.density, card.max_activation, card.state
+                "{:>6}  density {:.5}  max {:>8.3}  {state}  {caption}\n",
+                card.feature, card.density, card.max_activation
             )
         })
         .collect()
+}
+
+/// The first of so many features, and how to see the others.
+pub(crate) fn first_cards(first: &[FeatureCard], n: usize) -> String {
+    let mut lines = cards(first);
+    if first.len() < n {
+        lines += &format!("{} of {n} features; --count {n} lists all\n", first.len());
+    }
+    lines
 }
 
 /// Everything about one feature.

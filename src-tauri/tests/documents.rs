@@ -29,6 +29,7 @@ const ELSEWHERE: &[(&str, &str)] = &[("docs/data.md", "src-tauri/tests/interacti
 /// How many blocks of each page are not run, and why.
 const NOT_RUN: &[(&str, usize, &str)] = &[
     ("README.md", 1, "builds the program and opens the window"),
+    ("docs/data.md", 1, "needs lists of phrases of another tool"),
     (
         "docs/dictionaries.md",
         4,

@@ -10,6 +10,9 @@ use crate::keys::{self, Action, KeyMap};
 use crate::tokens;
 use crate::widgets::{notice, number};
 
+/// Height of the list, where the window has room for it.
+const LIST_HEIGHT: f32 = 440.0;
+
 /// Something the palette offers.
 #[derive(Debug, Clone)]
 struct Hit {
@@ -155,8 +158,12 @@ impl Palette {
         }
         let keys = keys::of(ui.ctx());
         let mut run = None;
+        // A dialog is as high as what it held before: without a height of its own the list would stay
+        // as low as the line that says that it searches.
+        let height = (ui.ctx().content_rect().height() * 0.6).min(LIST_HEIGHT);
         ScrollArea::vertical()
-            .max_height(440.0)
+            .min_scrolled_height(height)
+            .max_height(height)
             .auto_shrink([false, true])
             .show(ui, |ui| {
                 ui.spacing_mut().item_spacing.y = 2.0;

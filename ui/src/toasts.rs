@@ -55,6 +55,11 @@ impl Toasts {
         self.toasts.retain(|toast| toast.id != id);
     }
 
+    /// Forgets what went wrong before, since something else was opened.
+    pub(crate) fn forget_errors(&mut self) {
+        self.toasts.retain(|toast| toast.level != Level::Error);
+    }
+
     /// Forgets what was shown long enough.
     pub(crate) fn begin_frame(&mut self, ui: &Ui) {
         let now = ui.input(|input| input.time);

@@ -101,7 +101,7 @@ fn gained_and_lost_are_rows_of_chips() {
     harness.get_by_label("Gained: left effusion");
     harness.get_by_label("Gained: nodule");
     harness.get_by_label("Lost");
-    harness.get_by_label("no finding");
+    harness.get_by_label("none");
 }
 
 #[test]

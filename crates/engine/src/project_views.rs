@@ -83,6 +83,7 @@ impl Session {
                 .map(|image| [image.width, image.height]),
             report: record.report.clone(),
             findings: record.findings.clone(),
+            facts: record.facts.clone(),
             boxes: record.boxes.clone(),
             further: record.further.iter().map(Into::into).collect(),
             items: record

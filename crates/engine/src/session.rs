@@ -136,6 +136,13 @@ impl Session {
         if let Some(known) = lock(&self.indexes).get(sae) {
             return Ok(Arc::clone(known));
         }
+        let is_finished = |kind| self.project.is_finished(kind, sae);
+        if is_finished(ArtefactKind::Sae) && !is_finished(ArtefactKind::Features) {
+            return Err(EngineError::request(format!(
+                "{sae} has no gallery yet; build it in the window's Train, or with \"fluoroscope \
+                 features index {sae}\""
+            )));
+        }
         let opened = Arc::new(IndexedDictionary::open(self, sae)?);
         lock(&self.indexes).insert(sae.to_owned(), Arc::clone(&opened));
         Ok(opened)

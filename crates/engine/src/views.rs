@@ -18,6 +18,7 @@ mod steering;
 mod studies;
 mod training;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use schema::{
@@ -492,6 +493,8 @@ pub struct SampleView {
     pub report: Option<Report>,
     /// Findings present, where the source says.
     pub findings: Option<Vec<String>>,
+    /// What else the source says, by name: view, age, sex, labels of another scheme.
+    pub facts: BTreeMap<String, String>,
     /// Findings marked on the film.
     pub boxes: Vec<FindingBox>,
     /// Films that hang beside it: other views, then earlier studies, the latest first.

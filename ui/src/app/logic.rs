@@ -67,6 +67,7 @@ impl App {
                     self.picture = None;
                     self.refresh();
                     if let Some(project) = &self.seen.project {
+                        self.toasts.forget_errors();
                         for notice in &project.notices {
                             self.toasts.push(Level::Warning, notice);
                         }

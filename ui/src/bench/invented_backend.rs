@@ -1,5 +1,6 @@
 //! The window's door of the invented project.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -121,6 +122,11 @@ impl Backend for Invented {
                 ..Report::default()
             }),
             findings: (kind == ExampleKind::Film).then(|| vec!["effusion".to_owned()]),
+            facts: if kind == ExampleKind::Film {
+                [("view".to_owned(), "PA".to_owned())].into()
+            } else {
+                BTreeMap::new()
+            },
             boxes: studies::boxes(kind),
             further: studies::further(kind, sample),
             items: if kind == ExampleKind::History {

@@ -114,7 +114,7 @@ impl StartScreen {
     fn open_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
         card(ui, |ui| {
             ui.label(RichText::new("Open or make a project").font(tokens::title_font()));
-            path_row_ui(
+            let entered = path_row_ui(
                 ctx,
                 ui,
                 "Project folder",
@@ -124,7 +124,7 @@ impl StartScreen {
             ui.horizontal(|ui| {
                 let folder = self.project_folder.trim();
                 ui.add_enabled_ui(!folder.is_empty(), |ui| {
-                    if ui.button("Open project").clicked() {
+                    if ui.button("Open project").clicked() || entered {
                         ctx.send(Command::OpenProject(folder.to_owned()));
                     }
                     if ui.button("New project").clicked() {
@@ -242,18 +242,19 @@ pub(crate) fn card(ui: &mut Ui, contents: impl FnOnce(&mut Ui)) {
         });
 }
 
-/// A labelled field for a path, with a button that opens the file dialog.
+/// A labelled field for a path, with a button that opens the file dialog; whether Enter ended it.
 pub(crate) fn path_row_ui(
     ctx: &AppContext<'_>,
     ui: &mut Ui,
     name: &str,
     path: &mut String,
     purpose: PathPurpose,
-) {
+) -> bool {
     ui.horizontal(|ui| {
         let label = field_label_ui(ui, name);
         let width = (ui.available_width() - 84.0).max(80.0);
-        ui.add(egui::TextEdit::singleline(path).desired_width(width))
+        let field = ui
+            .add(egui::TextEdit::singleline(path).desired_width(width))
             .labelled_by(label.id);
         if ui
             .button("Choose…")
@@ -262,7 +263,9 @@ pub(crate) fn path_row_ui(
         {
             ctx.send(Command::ChoosePath(purpose));
         }
-    });
+        field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter))
+    })
+    .inner
 }
 
 /// Width from which the buttons stand beside the field of a path.

@@ -95,6 +95,8 @@ pub(crate) struct FilmViewer {
     /// Sources of boxes that are not drawn.
     hidden: Vec<BoxSource>,
     keyboard: Keyboard,
+    /// Whether the wheel scrolls what is around the film, and zooms with Ctrl only.
+    scrolls_past: bool,
     zoom: f32,
     pan: Vec2,
     /// Where the film was drawn last.
@@ -110,6 +112,7 @@ impl Default for FilmViewer {
             inverted: false,
             hidden: Vec::new(),
             keyboard: Keyboard::Mine,
+            scrolls_past: false,
             zoom: 1.0,
             pan: Vec2::ZERO,
             drawn: None,
@@ -179,7 +182,7 @@ impl FilmViewer {
         }
         marks::paint_boxes(&painter, rect, film, (subject, &self.hidden));
         self.paint_edges(&painter, rect, film);
-        self.paint_notes(&painter, rect, subject);
+        self.paint_notes(&painter, rect, (subject, !ctx.heat.visible()));
         if self.zoom > 1.05 {
             self.paint_overview(ctx, ui, rect, film, subject);
         }
@@ -189,6 +192,14 @@ impl FilmViewer {
     pub(crate) fn deaf() -> Self {
         Self {
             keyboard: Keyboard::Another,
+            ..Self::default()
+        }
+    }
+
+    /// A viewer in a column that is scrolled.
+    pub(crate) fn in_a_column() -> Self {
+        Self {
+            scrolls_past: true,
             ..Self::default()
         }
     }
@@ -323,6 +334,7 @@ impl FilmViewer {
         if let Some(pos) = response.hover_pos() {
             let (scroll, pinch) =
                 ui.input(|input| (input.smooth_scroll_delta().y, input.zoom_delta()));
+            let scroll = if self.scrolls_past { 0.0 } else { scroll };
             let factor = (scroll * 0.005).exp() * pinch;
             if factor != 1.0 {
                 self.zoom_at(rect, pos, factor);

@@ -145,7 +145,17 @@ fn words_ui(ctx: &AppContext<'_>, ui: &mut Ui, record: &SampleView) {
         };
         item_strip_ui(ctx, ui, &record.items, &style);
     }
-    if record.findings.is_none() && record.report.is_none() && record.items.is_empty() {
+    if !record.facts.is_empty() {
+        section_ui(ui, "From the source");
+        for (name, value) in &record.facts {
+            weak_ui(ui, format!("{}: {value}", number::capitalised(name)));
+        }
+    }
+    let says_nothing = record.findings.is_none()
+        && record.report.is_none()
+        && record.items.is_empty()
+        && record.facts.is_empty();
+    if says_nothing {
         weak_ui(ui, "The source says nothing more about this film");
     }
 }

@@ -36,6 +36,8 @@ struct Running {
 pub(super) struct Detection {
     /// The feature whose label is tested next.
     feature: u32,
+    /// The feature that was proposed last: what the user chose instead stays.
+    proposed: Option<FeatureId>,
     /// Seed of the next test of a feature.
     seed: u64,
     running: Option<Running>,
@@ -48,8 +50,9 @@ pub(super) struct Detection {
 impl Detection {
     /// Proposes a feature, unless a test is running.
     pub(super) fn propose(&mut self, feature: FeatureId) {
-        if self.running.is_none() && self.result.is_none() {
+        if self.running.is_none() && self.result.is_none() && self.proposed != Some(feature) {
             self.feature = feature.0;
+            self.proposed = Some(feature);
         }
     }
 

@@ -213,18 +213,22 @@ fn add_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, (setup, add): (&mut Setu
             .accessible_name("Add this feature")
             .on_hover_text("Enter")
             .clicked();
-        if entered || clicked {
-            let n = ctx.dictionary(sae).map_or(0, |view| view.n_features);
-            if let Ok(number) = add.trim().parse::<u32>()
-                && number < n
-            {
-                let feature = FeatureId(number);
-                if setup.knobs.iter().all(|knob| knob.feature != feature) {
-                    let strength = 0.0;
-                    setup.knobs.push(Knob { feature, strength });
-                }
-                add.clear();
+        let n = ctx.dictionary(sae).map_or(0, |view| view.n_features);
+        let wanted = add.trim();
+        if !wanted.is_empty() && wanted.parse::<u32>().map_or(true, |number| number >= n) {
+            let text = format!("{sae} has features 0 to {}", n.saturating_sub(1));
+            ui.label(RichText::new(text).color(tokens::of(ui).error));
+        }
+        if (entered || clicked)
+            && let Ok(number) = add.trim().parse::<u32>()
+            && number < n
+        {
+            let feature = FeatureId(number);
+            if setup.knobs.iter().all(|knob| knob.feature != feature) {
+                let strength = 0.0;
+                setup.knobs.push(Knob { feature, strength });
             }
+            add.clear();
         }
     });
 }

@@ -85,6 +85,10 @@ fn view_ui(
             if *reads_findings {
                 findings_ui(ui, "Gained", gained);
                 findings_ui(ui, "Lost", lost);
+                weak_ui(
+                    ui,
+                    "Findings are compared by name: one that only changes its side is not listed",
+                );
             } else {
                 weak_ui(
                     ui,
@@ -151,7 +155,7 @@ fn findings_ui(ui: &mut Ui, name: &str, findings: &[String]) {
     ui.horizontal_wrapped(|ui| {
         field_label_ui(ui, name);
         if findings.is_empty() {
-            weak_ui(ui, "no finding");
+            weak_ui(ui, "none");
         }
         for finding in findings {
             let words = words_of(finding);

@@ -18,11 +18,16 @@ const TOOLS: f32 = 72.0;
 const HIGHEST: f32 = 1.25;
 
 /// The chosen sample and what is known of it.
-#[derive(Default)]
 pub(super) struct Sample {
     pub(super) number: u32,
     kept: Option<(Revision, String, u32, Answer<Arc<SampleView>>)>,
     viewer: FilmViewer,
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        Self::new(0)
+    }
 }
 
 impl Sample {
@@ -30,7 +35,9 @@ impl Sample {
     pub(super) fn new(number: u32) -> Self {
         Self {
             number,
-            ..Self::default()
+            kept: None,
+            // Below it stand the sweep and the experiments.
+            viewer: FilmViewer::in_a_column(),
         }
     }
 

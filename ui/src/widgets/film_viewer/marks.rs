@@ -124,7 +124,10 @@ pub(super) fn paint_heat(
     {
         painter.image(texture.id(), place, example::WHOLE, tokens::UNTINTED);
     }
-    paint_legend(ctx, &ui.painter_at(rect), rect, heat);
+    // A scale beside a film without colours would be read as "no activation".
+    if ctx.heat.visible() {
+        paint_legend(ctx, &ui.painter_at(rect), rect, heat);
+    }
 }
 
 /// Lines of equal activation, dark underneath so that they are seen on bright bone.

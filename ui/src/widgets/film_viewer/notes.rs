@@ -10,22 +10,51 @@ use crate::widgets::{example, notice};
 
 /// Width of a film below which its notes are put above each other.
 const NARROW: f32 = 420.0;
+/// Width of a letter of the notes, on average.
+const LETTER: f32 = 7.0;
 /// Height of the line that says the window.
 const FOOT: f32 = 22.0;
 
 impl FilmViewer {
     /// Name, window, zoom, badges and the safety line.
-    pub(super) fn paint_notes(&self, painter: &egui::Painter, rect: Rect, subject: &Subject<'_>) {
-        // On a narrow film name and badges share the top, and the safety line stands over the window.
+    pub(super) fn paint_notes(
+        &self,
+        painter: &egui::Painter,
+        rect: Rect,
+        (subject, is_heat_hidden): (&Subject<'_>, bool),
+    ) {
+        let badges = self.badges(subject.heat.is_some() && is_heat_hidden);
+        // On a narrow film, or with much to say, name and badges share the top; on a narrow one the
+        // safety line stands over the window.
         let (mut left, mut right, mut foot) = (rect, rect, rect);
-        if rect.width() < NARROW {
+        let letters = subject.name.chars().count() + badges.chars().count();
+        if rect.width() < (letters as f32 * LETTER + 4.0 * GRID).max(NARROW) {
             let middle = rect.center().x;
             left = rect.with_max_x(middle);
             right = rect.with_min_x(middle);
+        }
+        if rect.width() < NARROW {
             foot = rect.with_max_y(rect.bottom() - FOOT);
         }
         notice::film_text(painter, left, Align2::LEFT_TOP, subject.name);
         notice::film_text(painter, foot, Align2::CENTER_BOTTOM, notice::SAFETY);
+        if !badges.is_empty() {
+            notice::film_text(painter, right, Align2::RIGHT_TOP, &badges);
+        }
+        if let Some(window) = &self.window {
+            let function = match window.function {
+                VoiFunction::Linear => "",
+                VoiFunction::LinearExact => "  exact",
+                VoiFunction::Sigmoid => "  sigmoid",
+                VoiFunction::Table(_) => "  table",
+            };
+            let text = format!("C {:.0}  W {:.0}{function}", window.centre, window.width);
+            notice::film_text(painter, rect, Align2::LEFT_BOTTOM, &text);
+        }
+    }
+
+    /// What must be said of how the film is shown.
+    fn badges(&self, is_heat_hidden: bool) -> String {
         let mut badges: Vec<String> = Vec::new();
         if let Some(shown) = &self.shown {
             badges.extend(shown.film.badges.iter().cloned());
@@ -46,19 +75,10 @@ impl FilmViewer {
         if self.zoom > 1.0 {
             badges.push(format!("zoomed {:.1}x", self.zoom));
         }
-        if !badges.is_empty() {
-            notice::film_text(painter, right, Align2::RIGHT_TOP, &badges.join(" · "));
+        if is_heat_hidden {
+            badges.push("heatmap hidden".to_owned());
         }
-        if let Some(window) = &self.window {
-            let function = match window.function {
-                VoiFunction::Linear => "",
-                VoiFunction::LinearExact => "  exact",
-                VoiFunction::Sigmoid => "  sigmoid",
-                VoiFunction::Table(_) => "  table",
-            };
-            let text = format!("C {:.0}  W {:.0}{function}", window.centre, window.width);
-            notice::film_text(painter, rect, Align2::LEFT_BOTTOM, &text);
-        }
+        badges.join(" · ")
     }
 
     /// Where the sides of the film point to in the patient, as far as the file says so.
