@@ -23,7 +23,7 @@ use crate::keys::{self, Action};
 use crate::screens::Panel;
 use crate::screens::feature_page::examples::Examples;
 use crate::screens::feature_page::judgement::Judgement;
-use crate::screens::feature_page::large::LargeExample;
+use crate::screens::feature_page::large::{LargeExample, large_height};
 use crate::screens::feature_page::score::ScoreEvidence;
 use crate::screens::gallery::card::card_title;
 use crate::tokens::{self, GRID};
@@ -119,7 +119,7 @@ impl FeatureScreen {
                     ExampleKind::Text => ui.available_height() * 0.6,
                     ExampleKind::History => ui.available_height() * 0.34,
                 },
-                range: 96.0..=(ui.available_height() - 120.0).max(97.0),
+                range: 96.0..=(ui.available_height() - large_height(page.kind)).max(97.0),
             },
             |ui| {
                 examples::rows_ui(ctx, ui, Examples::of_page(page), &mut self.chosen);

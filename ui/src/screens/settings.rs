@@ -16,6 +16,8 @@ use key_table::KeyTable;
 
 /// Width of the page.
 const WIDTH: f32 = 1120.0;
+/// Width from which the cards stand in two columns.
+const TWO_COLUMNS: f32 = 880.0;
 
 /// State of the settings screen.
 #[derive(Default)]
@@ -310,9 +312,20 @@ impl Panel for SettingsScreen {
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
             let width = ui.available_width().min(WIDTH);
             let margin = (ui.available_width() - width) / 2.0;
-            ui.horizontal_top(|ui| {
-                ui.add_space(margin);
-                let half = (width - GRID * 2.0) / 2.0;
+            // Where two columns have no room, one stands below the other.
+            let is_narrow = width < TWO_COLUMNS;
+            let layout = if is_narrow {
+                egui::Layout::top_down(egui::Align::Min)
+            } else {
+                egui::Layout::left_to_right(egui::Align::Min)
+            };
+            ui.with_layout(layout, |ui| {
+                let half = if is_narrow {
+                    width
+                } else {
+                    ui.add_space(margin);
+                    (width - GRID * 2.0) / 2.0
+                };
                 ui.spacing_mut().item_spacing.x = GRID * 2.0;
                 ui.vertical(|ui| {
                     ui.set_width(half);

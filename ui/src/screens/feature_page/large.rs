@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use egui::{ScrollArea, Ui};
-use engine::views::{Event, ExampleContent, ExampleView, Revision, SampleView};
+use engine::views::{Event, ExampleContent, ExampleKind, ExampleView, Revision, SampleView};
 use schema::FeatureId;
 
 use super::example_name;
@@ -16,6 +16,15 @@ use crate::widgets::example::FilmPlace;
 use crate::widgets::film_viewer::{BoxLayer, BoxSource, FilmViewer, Heat, Subject};
 use crate::widgets::hanging::{Hanging, Study};
 use crate::widgets::{notice, token_text};
+
+/// Height that the large example keeps, however much is asked for the rows below it: a film has its
+/// tools above it, in up to three lines.
+pub(crate) fn large_height(kind: ExampleKind) -> f32 {
+    match kind {
+        ExampleKind::Film => 280.0,
+        _ => 120.0,
+    }
+}
 
 /// State of the large example of a screen.
 pub(crate) struct LargeExample {

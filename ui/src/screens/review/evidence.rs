@@ -8,7 +8,7 @@ use super::examples_of;
 use crate::app_context::AppContext;
 use crate::keys::{self, Action};
 use crate::screens::feature_page::examples;
-use crate::screens::feature_page::large::LargeExample;
+use crate::screens::feature_page::large::{LargeExample, large_height};
 use crate::tokens::GRID;
 use crate::widgets::split::{Edge, Extent, split_ui};
 use crate::widgets::{histogram, notice, number};
@@ -71,7 +71,7 @@ pub(super) fn ui(
                 ExampleKind::Text => height * 0.6,
                 ExampleKind::History => height * 0.4,
             },
-            range: 96.0..=(height - 120.0).max(97.0),
+            range: 96.0..=(height - large_height(item.kind)).max(97.0),
         },
         |ui| examples::rows_ui(ctx, ui, shown, chosen),
     );
