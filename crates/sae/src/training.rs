@@ -103,7 +103,7 @@ pub struct RunSpec<'a> {
     pub initial: SaeParts,
     /// Where it keeps its checkpoints.
     pub checkpoint: Option<&'a CheckpointPlan>,
-    /// The card that does its steps, where [`kept_on_cpu`](crate::kept_on_cpu) has nothing against
+    /// The card that does its steps, where [`kept_on_cpu`] has nothing against
     /// it; `None` for the kernels of the CPU.
     pub device: Option<TrainingDevice>,
     /// Steps after which it stops for now, with a checkpoint; `None` for all of them.
