@@ -1,5 +1,6 @@
 //! Turns the command line into the window's options and opens it on a project.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -56,8 +57,12 @@ pub(crate) fn open(arguments: &Arguments, project: Option<&Path>) -> Result<Exit
     });
     let here = Path::new(".");
     let given = project.or_else(|| engine::Session::is_project(here).then_some(here));
+    let mut problem = None;
     if let Some(dir) = given {
-        engine.open_project(dir)?;
+        match engine.open_project(dir) {
+            Err(error) if is_from_desktop(dir) => problem = Some(error.message),
+            opened => opened?,
+        }
     }
     // A picture shows what was asked for, whoever sat here before.
     let reopen = given.is_none() && arguments.window.screenshot.is_none();
@@ -75,6 +80,7 @@ pub(crate) fn open(arguments: &Arguments, project: Option<&Path>) -> Result<Exit
         start,
         demo_folder: engine::free_folder(DEMO_FOLDER),
         reopen,
+        problem,
         screenshot,
     };
     let shown: window::Shown = if arguments.window.measure {
@@ -85,6 +91,16 @@ pub(crate) fn open(arguments: &Arguments, project: Option<&Path>) -> Result<Exit
     window::open(&engine, &waker, options, shown)
         .map_err(|error| EngineError::other(format!("{error:#}")))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a project's file was opened from the desktop, where nobody reads what goes to a terminal:
+/// what is wrong with it must then be told in the window.
+fn is_from_desktop(path: &Path) -> bool {
+    let has_display = cfg!(any(windows, target_os = "macos"))
+        || ["DISPLAY", "WAYLAND_DISPLAY"]
+            .iter()
+            .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    engine::Session::is_link(path) && has_display && !std::io::stderr().is_terminal()
 }
 
 fn start_at(given: &WindowArguments) -> Result<ui::StartAt> {

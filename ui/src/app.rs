@@ -173,6 +173,9 @@ impl App {
             ctx.set_zoom_factor(app.look.scale);
         }
         app.refresh();
+        if let Some(problem) = options.problem {
+            app.toasts.push(crate::toasts::Level::Error, problem);
+        }
         if options.reopen {
             app.reopen();
         }

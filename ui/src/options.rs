@@ -57,6 +57,8 @@ pub struct Options {
     pub demo_folder: String,
     /// Whether the project that was open last opens again, unless the user wants to start on Start.
     pub reopen: bool,
+    /// What went wrong before the window opened, to be told in it.
+    pub problem: Option<String>,
     /// Takes one picture, then closes the window.
     pub screenshot: Option<ScreenshotSink>,
 }

@@ -47,6 +47,20 @@ fn start(backend: &Arc<Invented>) -> Harness<'static, App> {
     harness
 }
 
+#[test]
+fn a_project_that_could_not_be_opened_from_the_desktop_is_told_in_the_window() {
+    let options = Options {
+        problem: Some("p is open in another Fluoroscope; close it there first".to_owned()),
+        ..Options::default()
+    };
+    let backend: Arc<Invented> = Arc::new(Invented::new(20));
+    let mut harness = Harness::builder()
+        .with_size([1280.0, 800.0])
+        .build_eframe(move |cc| App::new(&cc.egui_ctx, backend, &Waker::default(), options));
+    harness.run_steps(3);
+    harness.get_by_label_contains("open in another Fluoroscope");
+}
+
 fn press(harness: &mut Harness<'static, App>, modifiers: Modifiers, key: Key) {
     harness.key_press_modifiers(modifiers, key);
     harness.run_steps(4);

@@ -46,6 +46,11 @@ impl Session {
         Project::is_project(dir)
     }
 
+    /// Whether the path is a file by which a desktop opens a project; it may be damaged.
+    pub fn is_link(path: &Path) -> bool {
+        Project::is_link(path)
+    }
+
     /// Makes an empty project.
     ///
     /// # Errors

@@ -11,6 +11,9 @@ pub(crate) fn command(dir: &Path, arguments: &[&str]) -> Command {
         .args(arguments)
         .current_dir(dir)
         .env("XDG_CONFIG_HOME", dir.join("config"))
+        // A project's file that cannot be opened is told in a window where there is a display.
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
         .stdin(Stdio::null());
     command
 }
