@@ -58,7 +58,7 @@ fn a_project_that_could_not_be_opened_from_the_desktop_is_told_in_the_window() {
         .with_size([1280.0, 800.0])
         .build_eframe(move |cc| App::new(&cc.egui_ctx, backend, &Waker::default(), options));
     harness.run_steps(3);
-    harness.get_by_label_contains("open in another Fluoroscope");
+    harness.get_by_label("p is open in another Fluoroscope; close it there first");
 }
 
 fn press(harness: &mut Harness<'static, App>, modifiers: Modifiers, key: Key) {
