@@ -8,7 +8,8 @@ use engine::views::{
     ExplanationsView, MeanView, PlantedNamesView, ScoreTotalsView, ScoredFeatureView,
 };
 use engine::{
-    EngineError, ExplainRequest, ExplanationSource, JobContext, Result, ScoreMethod, Session,
+    BELONGS_FROM, EngineError, ExplainRequest, ExplanationSource, JobContext, Result, ScoreMethod,
+    Session,
 };
 use serde_json::json;
 
@@ -179,7 +180,7 @@ fn planted_lines(planted: &PlantedNamesView) -> String {
     };
     let named = planted.findings.iter().filter(|one| one.is_named).count();
     let mut lines = format!(
-        "\nPlanted findings: {} of {} features that belong to one (F1 from 0.6) have it named{share}; \
+        "\nPlanted findings: {} of {} features that belong to one (F1 from {BELONGS_FROM}) have it named{share}; \
          {named} of {} findings are named by the feature that goes with them best\n",
         planted.n_named, planted.n_belonging, planted.n_findings
     );

@@ -8,15 +8,12 @@ use engine::views::{
     SweepRange, SweepRequest, SweepView,
 };
 use engine::{EngineError, JobContext, Result, Session};
-use schema::{PositionScope, SteeringSpec, StrengthUnit};
+use schema::{PositionScope, STEERING_CAUTION, SteeringSpec, StrengthUnit};
 use serde_json::json;
 
 use crate::ablation::steering_mode;
 use crate::arguments::SteerArguments;
 use crate::text::{self, Answer};
-
-/// Beyond so many times its highest activation a feature is steered with a warning.
-const CAUTION: f32 = 4.0;
 
 /// Steers one sample, once or at many strengths.
 pub(crate) fn steer(
@@ -38,12 +35,12 @@ pub(crate) fn steer(
     let beyond: Vec<String> = request
         .edits
         .iter()
-        .filter(|edit| edit.unit == StrengthUnit::Max && edit.strength.abs() > CAUTION)
+        .filter(|edit| edit.unit == StrengthUnit::Max && edit.strength.abs() > STEERING_CAUTION)
         .map(|edit| format!("{} at {:.1} times", edit.feature, edit.strength))
         .collect();
     if !beyond.is_empty() {
         job.warn(format!(
-            "feature {} its highest activation: beyond {CAUTION:.0} times models mostly write \
+            "feature {} its highest activation: beyond {STEERING_CAUTION:.0} times models mostly write \
              nothing of sense",
             beyond.join(", ")
         ));

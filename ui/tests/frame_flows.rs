@@ -35,11 +35,15 @@ fn open(screen: Screen) -> (Harness<'static, App>, Arc<Invented>) {
 
 /// The window as a double click on its icon opens it.
 fn start(backend: &Arc<Invented>) -> Harness<'static, App> {
-    let door: Arc<Invented> = Arc::clone(backend);
     let options = Options {
         reopen: true,
         ..Options::default()
     };
+    start_with(backend, options)
+}
+
+fn start_with(backend: &Arc<Invented>, options: Options) -> Harness<'static, App> {
+    let door: Arc<Invented> = Arc::clone(backend);
     let mut harness = Harness::builder()
         .with_size([1280.0, 800.0])
         .build_eframe(move |cc| App::new(&cc.egui_ctx, door, &Waker::default(), options));
@@ -53,11 +57,7 @@ fn a_project_that_could_not_be_opened_from_the_desktop_is_told_in_the_window() {
         problem: Some("p is open in another Fluoroscope; close it there first".to_owned()),
         ..Options::default()
     };
-    let backend: Arc<Invented> = Arc::new(Invented::new(20));
-    let mut harness = Harness::builder()
-        .with_size([1280.0, 800.0])
-        .build_eframe(move |cc| App::new(&cc.egui_ctx, backend, &Waker::default(), options));
-    harness.run_steps(3);
+    let harness = start_with(&Arc::new(Invented::new(20)), options);
     harness.get_by_label("p is open in another Fluoroscope; close it there first");
 }
 

@@ -11,7 +11,7 @@ use sae::{InMemorySource, RunSpec, TrainingDevice, train_together};
 use schema::{SaeConfig, SaeOptimiser, SaeRecipe, SaeVariant};
 use serde::Serialize;
 
-use crate::device::{device, training_card};
+use crate::device::training_card;
 use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
 
@@ -123,7 +123,7 @@ pub struct SpeedsOfTraining {
 }
 
 /// Times trainings on the batches in `input`, a file with tensors `x_576` and `x_64` of
-/// `[n_batches, 4096, width]`, or on random rows; on the CPU, and then on the card where there is one
+/// `[n_batches, 4096, width]`, or on random rows; on the CPU, and before that on the card where there is one
 /// that can.
 ///
 /// # Errors
@@ -136,17 +136,10 @@ pub fn bench_sae(input: Option<&str>, job: &JobContext) -> Result<SpeedsOfTraini
             Some(file) => batches(file, preset.d_model)?,
             None => random_rows(2 * BATCH as usize * preset.d_model),
         };
-        let config = preset.config();
-        if let Some(card) = training_card(&config) {
-            let on_cpu = time(preset, rows.clone(), None, job)?;
-            let on_card = SpeedOfTraining {
-                device: device().name,
-                ..time(preset, rows, Some(card), job)?
-            };
-            speeds.extend([on_cpu, on_card]);
-        } else {
-            speeds.push(time(preset, rows, None, job)?);
+        if let Some(card) = training_card(&preset.config()) {
+            speeds.push(time(preset, rows.clone(), Some(card), job)?);
         }
+        speeds.push(time(preset, rows, None, job)?);
     }
     let product_rate = limits::product_rate(9);
     for speed in &mut speeds {
@@ -204,6 +197,9 @@ fn time(
     job: &JobContext,
 ) -> Result<SpeedOfTraining> {
     let config = preset.config();
+    let name = device
+        .as_ref()
+        .map_or("CPU".to_owned(), |_| crate::device::device().name);
     let run = RunSpec {
         initial: sae::initial_weights(&config, preset.d_model)?,
         config: &config,
@@ -236,7 +232,7 @@ fn time(
     later.sort_by(f64::total_cmp);
     Ok(SpeedOfTraining {
         name: preset.name,
-        device: "CPU".to_owned(),
+        device: name,
         batch_rows: preset.batch,
         d_model: preset.d_model,
         n_features: preset.n_features,

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use schema::{Explanation, FeatureId};
 use store::{ArtefactId, ArtefactKind, Durability, write_atomically};
 
+pub use self::naming::BELONGS_FROM;
 pub use self::request::{ExplainRequest, ScoreMethod};
 
 use self::prompts::Prompts;

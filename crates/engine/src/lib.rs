@@ -119,7 +119,7 @@ pub use evaluate_sae::{
     WithInterval,
 };
 pub use explanation_source::ExplanationSource;
-pub use explanations::{ExplainRequest, ScoreMethod};
+pub use explanations::{BELONGS_FROM, ExplainRequest, ScoreMethod};
 pub use export_features::{ExportedFeatures, FeatureFormat, parse_feature_format};
 pub use foreign_sae::sae_formats;
 pub use gallery::{QueryTime, parse_state, query_times};

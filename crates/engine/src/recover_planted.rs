@@ -267,7 +267,11 @@ fn harvest_views(
 }
 
 /// For each name, which units have it.
-fn truth_of(names: &[String], n_units: usize, has: impl Fn(usize, &str) -> bool) -> Vec<Vec<bool>> {
+pub(crate) fn truth_of(
+    names: &[String],
+    n_units: usize,
+    has: impl Fn(usize, &str) -> bool,
+) -> Vec<Vec<bool>> {
     names
         .iter()
         .map(|name| (0..n_units).map(|unit| has(unit, name)).collect())

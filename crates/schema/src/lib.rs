@@ -30,7 +30,9 @@ pub use review::{
     normalised,
 };
 pub use sae_config::{InputScaling, L0Penalty, SaeConfig, SaeOptimiser, SaeRecipe, SaeVariant};
-pub use steering::{PositionScope, SteeringMode, SteeringSpec, StrengthUnit, UnknownScope};
+pub use steering::{
+    PositionScope, STEERING_CAUTION, SteeringMode, SteeringSpec, StrengthUnit, UnknownScope,
+};
 pub use study::{FilmRole, FurtherFilm};
 pub use train_metrics::{KeptMetric, KeptReport, SaeEvaluation, StepReport};
 pub use window::{VoiFunction, VoiTable, Window};

@@ -33,6 +33,10 @@ pub enum StrengthUnit {
     Absolute,
 }
 
+/// Beyond so many times its observed maximum a feature is steered with a warning: models then mostly
+/// write nothing of sense.
+pub const STEERING_CAUTION: f32 = 4.0;
+
 /// Which positions are changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

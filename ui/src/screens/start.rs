@@ -268,6 +268,15 @@ pub(crate) fn path_row_ui(
     .inner
 }
 
+/// The last part of a path, without those of the endings that it has, one after another.
+pub(crate) fn name_of<'a>(path: &'a str, endings: &[&str]) -> &'a str {
+    let file = path.trim_end_matches(['/', '\\']);
+    let file = file.rsplit(['/', '\\']).next().unwrap_or(file);
+    endings.iter().fold(file, |name, ending| {
+        name.strip_suffix(ending).unwrap_or(name)
+    })
+}
+
 /// Width from which the buttons stand beside the field of a path.
 const BUTTONS_BESIDE: f32 = 560.0;
 

@@ -109,7 +109,7 @@ const DENIED_AROUND: [&str; 13] = [
 ];
 
 /// Phrases that name an organ and no change of it; they count with a word of [`CHANGED`] only.
-const OF_HEART: [&str; 8] = [
+const OF_ORGAN: [&str; 12] = [
     "the heart",
     "heart size",
     "cardiac size",
@@ -118,10 +118,6 @@ const OF_HEART: [&str; 8] = [
     "cardiac silhouette",
     "cardiomediastinum",
     "contour",
-];
-
-/// Phrases after which an organ's change must be told, too.
-const OF_MEDIASTINUM: [&str; 4] = [
     "mediastinum",
     "mediastinal configuration",
     "mediastinal silhouette",
@@ -249,7 +245,7 @@ impl Phrases {
                 continue;
             }
             let phrase = clause[from..to].trim();
-            let names_organ = OF_HEART.contains(&phrase) || OF_MEDIASTINUM.contains(&phrase);
+            let names_organ = OF_ORGAN.contains(&phrase);
             if names_organ && !CHANGED.iter().any(|word| has(clause, word)) {
                 // "The heart is normal" denies; "the heart" alone says nothing.
                 if DENIED_AROUND.iter().any(|cue| has(clause, cue)) {

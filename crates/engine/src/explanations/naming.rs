@@ -8,11 +8,12 @@ use schema::{FeatureId, Split};
 
 use crate::error::Result;
 use crate::indexed::IndexedDictionary;
+use crate::recover_planted::truth_of;
 use crate::session::Session;
 use crate::views::{ExplanationsView, NamedFindingView, PlantedNamesView};
 
 /// A feature belongs to a planted finding from this F1 on, on patients of no training.
-const BELONGS_FROM: f64 = 0.6;
+pub const BELONGS_FROM: f64 = 0.6;
 
 /// The samples of one side: their place among its samples, and by finding which of them have it.
 struct Side {
@@ -66,10 +67,9 @@ impl Session {
                 .collect();
             Side {
                 place: samples.iter().map(|(at, _)| *at).zip(0..).collect(),
-                truth: findings
-                    .iter()
-                    .map(|name| samples.iter().map(|(_, r)| r.has_finding(name)).collect())
-                    .collect(),
+                truth: truth_of(findings, samples.len(), |unit, name| {
+                    samples[unit].1.has_finding(name)
+                }),
             }
         };
         let sides = [side(true), side(false)];

@@ -96,7 +96,11 @@ impl Batch<'_> {
         };
         let codes = Codes::of(&encode(input, &weights.w_enc, &weights.b_enc)?, scope)?;
         let levels = self.levels()?;
-        let (weighted, error, losses) = self.decode(&codes, &levels, &centred)?;
+        let parts = levels
+            .iter()
+            .map(|level| codes.narrow(level))
+            .collect::<Result<Vec<_>>>()?;
+        let (weighted, error, losses) = self.decode(&levels, &parts, &centred)?;
         let sums = [
             losses,
             total(&error.sqr()?)?,
@@ -121,7 +125,7 @@ impl Batch<'_> {
             ..BatchLoss::default()
         };
         let scale = 2.0 / n_rows as f64;
-        let mut back = self.back(&codes, &levels, (&weighted, scale), input)?;
+        let mut back = self.back((&levels, &parts), (&weighted, scale), input)?;
         let direct = (weighted[0].sum(0)? * scale)?;
         if let Some((auxk, of_dead)) = self.auxiliary(&dead, &error, sums[2], input)? {
             loss.auxk = auxk;
@@ -169,17 +173,16 @@ impl Batch<'_> {
     /// all features; and the weighted sum of squares.
     fn decode(
         &self,
-        codes: &Codes,
         levels: &[Level],
+        parts: &[Codes],
         centred: &Tensor,
     ) -> Result<(Vec<Tensor>, Tensor, Tensor)> {
         let mut error = centred.neg()?;
         let mut weighted = Vec::with_capacity(levels.len());
         let mut losses = Vec::with_capacity(levels.len());
-        for level in levels {
-            let values = codes.narrow(level)?.values;
+        for (level, codes) in levels.iter().zip(parts) {
             let w_dec = self.weights.w_dec.narrow(0, level.start, level.len)?;
-            error = (error + values.matmul(&w_dec)?)?;
+            error = (error + codes.values.matmul(&w_dec)?)?;
             losses.push((total(&error.sqr()?)? * level.weight)?);
             weighted.push((&error * level.weight)?);
         }
@@ -192,16 +195,15 @@ impl Batch<'_> {
     /// The way back of the reconstruction, level by level.
     fn back(
         &self,
-        codes: &Codes,
-        levels: &[Level],
+        (levels, codes): (&[Level], &[Codes]),
         (weighted, scale): (&[Tensor], f64),
         input: &Tensor,
     ) -> Result<Back> {
         let mut parts = Vec::with_capacity(levels.len());
-        for (level, weighted) in levels.iter().zip(weighted) {
+        for ((level, codes), weighted) in levels.iter().zip(codes).zip(weighted) {
             let w_dec = self.weights.w_dec.narrow(0, level.start, level.len)?;
             let of_decoded = (weighted * scale)?;
-            parts.push(codes.narrow(level)?.back(&of_decoded, &w_dec, input)?);
+            parts.push(codes.back(&of_decoded, &w_dec, input)?);
         }
         let joined = |of: fn(&Back) -> &Tensor| {
             let parts: Vec<&Tensor> = parts.iter().map(of).collect();

@@ -7,7 +7,7 @@ use schema::JobId;
 use super::Known;
 use crate::app_context::AppContext;
 use crate::commands::{Command, ExchangeCommand};
-use crate::screens::start::{card, field_label_ui, folder_or_file_ui};
+use crate::screens::start::{card, field_label_ui, folder_or_file_ui, name_of};
 use crate::screens::train::live::{accent_ui, stage_text};
 use crate::tokens;
 use crate::widgets::notice;
@@ -50,10 +50,7 @@ impl AddForm {
 
     /// As [`AddForm::take_path`], with a name from the path.
     pub(super) fn take_chosen(&mut self, path: &str) {
-        let file = path.trim_end_matches(['/', '\\']);
-        let file = file.rsplit(['/', '\\']).next().unwrap_or(file);
-        let name = file.strip_suffix(".gguf").unwrap_or(file);
-        self.take_path(path, name);
+        self.take_path(path, name_of(path, &[".gguf"]));
     }
 
     /// Remembers the job that adds the model.

@@ -2,16 +2,13 @@
 
 use egui::{ComboBox, DragValue, RichText, Ui};
 use engine::views::ExampleKind;
-use schema::{FeatureId, HookPoint, PositionScope, SteeringMode};
+use schema::{FeatureId, HookPoint, PositionScope, STEERING_CAUTION, SteeringMode};
 
 use super::setup::{Knob, MAX_FEATURES, Setup};
 use crate::app_context::AppContext;
 use crate::screens::gallery::card::card_title;
 use crate::tokens;
 use crate::widgets::notice;
-
-/// Strengths beyond this many observed maxima are marked.
-const CAUTION: f32 = 4.0;
 /// Hard stop of the sliders.
 const STOP: f32 = 8.0;
 
@@ -270,7 +267,7 @@ fn knob_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, knob: &mut Knob) -> (bo
         }
     });
     ui.add_space(10.0);
-    if knob.strength.abs() > CAUTION {
+    if knob.strength.abs() > STEERING_CAUTION {
         let text = "Caution: beyond 4x the model leaves what it has ever seen";
         ui.label(RichText::new(text).color(tokens::of(ui).warning));
     }
@@ -284,10 +281,10 @@ fn paint_scale(ui: &Ui, slider: egui::Rect, width: f32) {
     // The slider's handle stays within its rail, so the ends of the scale are half a handle in.
     let inset = slider.height() / 2.5;
     for (value, text, colour) in [
-        (-CAUTION, "-4x", theme.warning),
+        (-STEERING_CAUTION, "-4x", theme.warning),
         (0.0, "0", theme.text_weak),
         (1.0, "1x", theme.text_weak),
-        (CAUTION, "4x", theme.warning),
+        (STEERING_CAUTION, "4x", theme.warning),
     ] {
         let share = (value + STOP) / (2.0 * STOP);
         let x = slider.left() + inset + (width - 2.0 * inset) * share;

@@ -12,7 +12,7 @@ use schema::{HarvestManifest, HookPoint, JobId};
 use crate::app_context::AppContext;
 use crate::backend::Answer;
 use crate::commands::{Command, ExchangeCommand, Screen};
-use crate::screens::start::{card, field_label_ui, folder_or_file_ui};
+use crate::screens::start::{card, field_label_ui, folder_or_file_ui, name_of};
 use crate::screens::train::live::{accent_ui, stage_text};
 use crate::screens::train::setup::hook_in_words;
 use crate::tokens::{self, GRID};
@@ -114,11 +114,7 @@ impl ImportForm {
 
     /// As [`ImportForm::take_path`], with a name from the path.
     pub(super) fn take_chosen(&mut self, path: &str) {
-        let file = path.trim_end_matches(['/', '\\']);
-        let file = file.rsplit(['/', '\\']).next().unwrap_or(file);
-        let name = file.strip_suffix(".safetensors").unwrap_or(file);
-        let name = name.strip_suffix(".pt").unwrap_or(name);
-        self.take_path(path, name);
+        self.take_path(path, name_of(path, &[".safetensors", ".pt"]));
     }
 
     /// Remembers the job that imports.
