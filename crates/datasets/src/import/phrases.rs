@@ -169,6 +169,11 @@ impl PhraseLists {
         } else {
             folder
         };
+        let expected = "expected a table of findings, or a folder with lists of phrases, \
+                        mention/NAME.txt";
+        if folder.is_dir() && !root.join("mention").is_dir() {
+            return Err(ImportError::nothing(folder, expected));
+        }
         let mut mentions = lists(&root.join("mention"))?;
         mentions.remove(NO_FINDING);
         let mut unmentions = if root.join("unmention").is_dir() {
@@ -186,11 +191,7 @@ impl PhraseLists {
             })
             .collect();
         if findings.is_empty() {
-            return Err(ImportError::nothing(
-                folder,
-                "expected a table of findings, or a folder with lists of phrases, mention/NAME.txt"
-                    .to_owned(),
-            ));
+            return Err(ImportError::nothing(folder, expected));
         }
         Ok(Self {
             path: folder.to_owned(),
@@ -426,7 +427,7 @@ mod tests {
     fn a_folder_without_phrases_is_refused_in_a_sentence() {
         let folder = tempfile::tempdir().unwrap();
         let error = PhraseLists::read(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("mention"), "{error}");
+        assert!(error.contains("mention/NAME.txt"), "{error}");
         fs::create_dir(folder.path().join("mention")).unwrap();
         let error = PhraseLists::read(folder.path()).unwrap_err().to_string();
         assert!(error.contains("mention/NAME.txt"), "{error}");
