@@ -31,6 +31,13 @@ fn native_options(
     }
 }
 
+/// Where films are put through their window, as the environment asks.
+fn film_drawing() -> anyhow::Result<ui::FilmDrawing> {
+    let asked = std::env::var("FLUOROSCOPE_FILMS").unwrap_or_default();
+    ui::FilmDrawing::named(&asked)
+        .map_err(|problem| anyhow::anyhow!("FLUOROSCOPE_FILMS: {problem}"))
+}
+
 /// The application as the window shows it.
 pub(crate) type Shown = fn(ui::App) -> Box<dyn eframe::App>;
 
@@ -44,6 +51,7 @@ pub(crate) fn open(
     options: ui::Options,
     shown: Shown,
 ) -> anyhow::Result<()> {
+    let drawing = film_drawing()?;
     let size = ui::window_size(&**engine, &options.start);
     let maximized = options.start.size.is_none() && ui::window_was_maximized(&**engine);
     // The options are used by the first renderer that gets as far as making the application.
@@ -61,6 +69,7 @@ pub(crate) fn open(
                     .unwrap_or_else(std::sync::PoisonError::into_inner)
                     .take()
                     .unwrap_or_default();
+                ui::draw_films_on_card(cc, drawing);
                 Ok(shown(ui::App::new(&cc.egui_ctx, engine, &waker, options)))
             }),
         );

@@ -5,6 +5,7 @@ mod app_context;
 pub mod backend;
 pub mod bench;
 mod commands;
+mod film_card;
 mod film_textures;
 mod fonts;
 mod jobs_bar;
@@ -25,6 +26,7 @@ pub use backend::{
     Backend, Evaluations, Exchange, Galleries, Sending, Steering, Studies, Surroundings,
 };
 pub use commands::Screen;
+pub use film_card::{FilmDrawing, draw_films_on_card};
 pub use options::{Options, Screenshot, ScreenshotSink, StartAt, Waker};
 
 /// Whether the window filled the screen last time.

@@ -92,6 +92,13 @@ impl Invented {
         }
     }
 
+    /// The same, with large films of `side` pixels a side.
+    #[must_use]
+    pub fn with_films_of(mut self, side: u32) -> Self {
+        self.film_side = side;
+        self
+    }
+
     /// A film of this side, as one that was decoded before.
     pub(super) fn film_of(&self, side: u32) -> FilmState {
         let mut films = self.films.lock().unwrap_or_else(PoisonError::into_inner);

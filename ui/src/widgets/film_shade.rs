@@ -6,13 +6,18 @@ use schema::Window;
 
 use crate::tokens;
 
-/// The grey of each stored value through `window`, then inversion if asked.
-fn table(window: &Window, inverted: bool) -> Vec<Color32> {
-    window
-        .greys()
-        .into_iter()
-        .map(|level| tokens::grey(if inverted { 255 - level } else { level }))
-        .collect()
+/// Number of stored values that a film of 16 bits can have.
+const N_VALUES: usize = 1 << 16;
+
+/// `[65536]`: the grey of each stored value through `window`, then inversion if asked.
+pub(crate) fn greys(window: &Window, inverted: bool) -> Vec<u8> {
+    let mut greys = window.greys();
+    if inverted {
+        for level in &mut greys {
+            *level = 255 - *level;
+        }
+    }
+    greys
 }
 
 /// A film at one size: all its pixels, or its halves.
@@ -21,6 +26,19 @@ pub(crate) struct Level<'a> {
     pub(crate) width: u32,
     pub(crate) height: u32,
     deep: &'a [u16],
+}
+
+impl Level<'_> {
+    /// Whether it has as many pixels as it says.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.deep.len() == self.width as usize * self.height as usize && !self.deep.is_empty()
+    }
+
+    /// The stored values of rows `first..until`, both within a whole level.
+    pub(crate) fn rows(&self, first: u32, until: u32) -> &[u16] {
+        let at = |row: u32| row as usize * self.width as usize;
+        self.deep.get(at(first)..at(until)).unwrap_or_default()
+    }
 }
 
 /// The sizes of a film, the largest first.
@@ -55,14 +73,16 @@ pub(crate) fn level(film: &FilmPixels, pixels: f32) -> (usize, Level<'_>) {
 /// Left, top, right and bottom of a part, in pixels of a level.
 pub(crate) type Part = [u32; 4];
 
-/// A part of a film through `window`; a pixel of background where the film is not what it says.
-pub(crate) fn shade(level: Level<'_>, part: Part, window: &Window, inverted: bool) -> ColorImage {
+/// A part of a film through a table of `[65536]` greys; a pixel of background where the film is
+/// not what it says.
+pub(crate) fn shade(level: Level<'_>, part: Part, greys: &[u8]) -> ColorImage {
     let [left, top, right, bottom] = part.map(|edge| edge as usize);
     let (width, height) = (level.width as usize, level.height as usize);
-    if level.deep.len() != width * height || right > width || bottom > height || left >= right {
+    let fits = level.is_whole() && right <= width && bottom <= height && left < right;
+    if !fits || greys.len() != N_VALUES {
         return ColorImage::filled([1, 1], tokens::FILM_BACKGROUND);
     }
-    let table = table(window, inverted);
+    let table: Vec<Color32> = greys.iter().map(|&level| tokens::grey(level)).collect();
     let mut pixels = Vec::with_capacity((right - left) * bottom.saturating_sub(top));
     for row in level.deep.chunks_exact(width).take(bottom).skip(top) {
         let greys = row[left..right]
@@ -97,7 +117,11 @@ mod tests {
         };
         let window = Window::between(400.0, 3000.0, "test");
         let expected = reference.to_u8(&window);
-        let shaded = shade(level(64, 64, &values), [0, 0, 64, 64], &window, false);
+        let shaded = shade(
+            level(64, 64, &values),
+            [0, 0, 64, 64],
+            &greys(&window, false),
+        );
         let difference = shaded
             .pixels
             .iter()
@@ -113,7 +137,11 @@ mod tests {
             function: schema::VoiFunction::Sigmoid,
             ..Window::between(0.0, 99.0, "test")
         };
-        let image = shade(level(3, 1, &[0, 50, 100]), [0, 0, 3, 1], &window, false);
+        let image = shade(
+            level(3, 1, &[0, 50, 100]),
+            [0, 0, 3, 1],
+            &greys(&window, false),
+        );
         let expected = [0.0, 50.0, 100.0_f32]
             .map(|x| 255.0 / (1.0 + (-4.0 * (x - window.centre) / window.width).exp()));
         for (pixel, expected) in image.pixels.iter().zip(expected) {
@@ -129,7 +157,7 @@ mod tests {
     #[test]
     fn inverting_turns_black_into_white() {
         let window = Window::between(0.0, 100.0, "test");
-        let image = shade(level(2, 1, &[0, 100]), [0, 0, 2, 1], &window, true);
+        let image = shade(level(2, 1, &[0, 100]), [0, 0, 2, 1], &greys(&window, true));
         assert_eq!(image.pixels[0], tokens::grey(255));
         assert_eq!(image.pixels[1], tokens::grey(0));
     }
@@ -138,15 +166,15 @@ mod tests {
     fn a_part_is_the_part_of_the_whole() {
         let values: Vec<u16> = (0..60).collect();
         let window = Window::between(0.0, 59.0, "test");
-        let whole = shade(level(10, 6, &values), [0, 0, 10, 6], &window, false);
-        let part = shade(level(10, 6, &values), [3, 1, 8, 5], &window, false);
+        let whole = shade(level(10, 6, &values), [0, 0, 10, 6], &greys(&window, false));
+        let part = shade(level(10, 6, &values), [3, 1, 8, 5], &greys(&window, false));
         assert_eq!(part.size, [5, 4]);
         for y in 0..4 {
             for x in 0..5 {
                 assert_eq!(part[(x, y)], whole[(x + 3, y + 1)]);
             }
         }
-        let beyond = shade(level(10, 6, &values), [3, 1, 11, 5], &window, false);
+        let beyond = shade(level(10, 6, &values), [3, 1, 11, 5], &greys(&window, false));
         assert_eq!(beyond.size, [1, 1]);
     }
 

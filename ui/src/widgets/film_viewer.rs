@@ -10,10 +10,7 @@ mod windowing;
 
 use std::sync::Arc;
 
-use egui::{
-    Align2, Key, PointerButton, Pos2, Rect, Response, Role, Sense, TextureOptions, Ui, Vec2,
-    WidgetInfo,
-};
+use egui::{Align2, Key, PointerButton, Pos2, Rect, Response, Role, Sense, Ui, Vec2, WidgetInfo};
 use engine::views::{FilmSize, FilmState};
 use schema::{FindingBox, PatchGrid, Window};
 
@@ -140,7 +137,7 @@ impl FilmViewer {
 
     /// The film alone, in all the space that is left.
     pub(crate) fn film_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, subject: &Subject<'_>) {
-        let problem = self.load(ctx, ui, subject);
+        let problem = self.load(ctx, subject);
         let size = ui.available_size().max(Vec2::splat(120.0));
         let (rect, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
         let label = format!("Radiograph {}. {}", subject.name, notice::SAFETY);
@@ -154,18 +151,13 @@ impl FilmViewer {
             self.keys(ui);
         }
         let film = self.film_rect(rect, subject.size);
-        self.refresh_texture(ui, rect, film);
+        self.refresh_picture(ui, rect, film);
         self.drawn = Some(rect.intersect(film));
         let painter = ui.painter_at(rect);
         painter.rect_filled(rect, tokens::RADIUS, tokens::FILM_BACKGROUND);
         match (&self.shown, &problem) {
             (Some(shown), None) => {
-                painter.image(
-                    shown.texture.id(),
-                    shown.place(film),
-                    example::WHOLE,
-                    tokens::UNTINTED,
-                );
+                shown.paint(&painter, rect, film);
             }
             (_, Some(problem)) => notice::film_text(&painter, rect, Align2::CENTER_CENTER, problem),
             (None, None) => {
@@ -256,7 +248,7 @@ impl FilmViewer {
     }
 
     /// Takes the film from the engine; a sentence when it cannot be read.
-    fn load(&mut self, ctx: &AppContext<'_>, ui: &Ui, subject: &Subject<'_>) -> Option<String> {
+    fn load(&mut self, ctx: &AppContext<'_>, subject: &Subject<'_>) -> Option<String> {
         if let Some(shown) = &self.shown
             && shown.is_of(subject.place)
         {
@@ -270,18 +262,13 @@ impl FilmViewer {
             }
             FilmState::Failed(reason) => Some(reason),
             FilmState::Ready(film) => {
-                let texture = ui.ctx().load_texture(
-                    "film",
-                    egui::ColorImage::default(),
-                    TextureOptions::LINEAR,
-                );
                 match film.windows.first() {
                     Some(window) => self.choose(window.clone()),
                     None => return Some("This film has no pixels".to_owned()),
                 }
                 self.inverted = false;
                 self.reset_view();
-                self.shown = Some(Shown::new(subject.place, film, texture));
+                self.shown = Some(Shown::new(subject.place, film));
                 None
             }
         }

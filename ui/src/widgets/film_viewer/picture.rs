@@ -1,13 +1,16 @@
-//! The film as a texture: the part that is on the screen, as fine as the screen is.
+//! The film through its window: by the card, or as a texture of the part that is on the screen,
+//! as fine as the screen is.
 
 use std::sync::Arc;
 
-use egui::{Rect, TextureHandle, TextureOptions, Ui, Vec2};
+use egui::{Painter, Rect, TextureHandle, TextureOptions, Ui, Vec2};
 use engine::views::FilmPixels;
 use schema::Window;
 
 use super::FilmViewer;
-use crate::widgets::example::FilmPlace;
+use crate::film_card::{self, CardFilm, Drawing};
+use crate::tokens;
+use crate::widgets::example::{self, FilmPlace};
 use crate::widgets::film_shade::{self, Part};
 
 /// The film as it is on the screen now.
@@ -17,70 +20,159 @@ pub(super) struct Shown {
     /// Which film of the sample.
     number: u32,
     pub(super) film: Arc<FilmPixels>,
-    /// The part of the film that is on the screen, no finer than the screen is.
-    pub(super) texture: TextureHandle,
-    /// What `texture` was made with.
-    made_with: Option<Made>,
-    /// The whole film, small; made when it is needed.
-    pub(super) small: Option<(TextureHandle, (Window, bool))>,
+    /// The window and inversion that it is shown with now.
+    through: Option<Through>,
+    /// Number of windows it was shown through.
+    n_windows: u64,
+    on_screen: OnScreen,
+    /// The whole film, small; made when it is needed, with the number of its window.
+    pub(super) small: Option<(TextureHandle, u64)>,
+}
+
+/// A window and an inversion with the greys that they come to.
+struct Through {
+    window: Window,
+    inverted: bool,
+    greys: Arc<Vec<u8>>,
+}
+
+/// What draws the film.
+enum OnScreen {
+    Nothing,
+    /// The processor: the part of the film that is on the screen, no finer than the screen is.
+    Texture(TextureHandle, Made),
+    /// The card: the film itself, and which of its sizes is wanted.
+    Card(Arc<CardFilm>, usize),
 }
 
 /// What the texture of a film is made with.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 struct Made {
-    window: Window,
-    inverted: bool,
+    /// Number of the window.
+    window: u64,
     /// Which size of the film.
     level: usize,
     part: Part,
 }
 
 impl FilmViewer {
-    /// Puts the part of the film that is on the screen through the window, at the size that the
-    /// screen shows: what this costs goes with the screen, not with the film.
-    pub(super) fn refresh_texture(&mut self, ui: &Ui, rect: Rect, film: Rect) {
+    /// Makes the film ready to be drawn in `rect`, through its window. What this costs goes with
+    /// the screen, not with the film.
+    pub(super) fn refresh_picture(&mut self, ui: &Ui, rect: Rect, film: Rect) {
         let (Some(shown), Some(window)) = (&mut self.shown, &self.window) else {
             return;
         };
+        shown.look_through(window, self.inverted);
         let across = film.width() * ui.ctx().pixels_per_point();
         let (at, level) = film_shade::level(&shown.film, across);
-        let wanted = Made {
-            window: window.clone(),
-            inverted: self.inverted,
-            level: at,
-            part: part_of(rect.intersect(film), film, [level.width, level.height]),
-        };
-        if shown.made_with.as_ref() != Some(&wanted) {
-            let image = film_shade::shade(level, wanted.part, window, self.inverted);
-            shown.texture.set(image, TextureOptions::LINEAR);
-            shown.made_with = Some(wanted);
+        if film_card::draws(ui.ctx(), shown.film.width.max(shown.film.height)) {
+            shown.put_on_card(at);
+        } else {
+            let part = part_of(rect.intersect(film), film, [level.width, level.height]);
+            shown.make_texture(ui.ctx(), at, part);
         }
-        let whole = (window.clone(), self.inverted);
-        let is_made = shown.small.as_ref().is_some_and(|small| small.1 == whole);
-        if self.zoom > 1.05
-            && !is_made
-            && let Some(level) = film_shade::levels(&shown.film).last()
-        {
-            let part = [0, 0, level.width, level.height];
-            let image = film_shade::shade(level, part, window, self.inverted);
-            let texture = ui
-                .ctx()
-                .load_texture("small film", image, TextureOptions::LINEAR);
-            shown.small = Some((texture, whole));
+        if self.zoom > 1.05 {
+            shown.make_small(ui.ctx());
         }
     }
 }
 
 impl Shown {
-    pub(super) fn new(place: FilmPlace<'_>, film: Arc<FilmPixels>, texture: TextureHandle) -> Self {
+    pub(super) fn new(place: FilmPlace<'_>, film: Arc<FilmPixels>) -> Self {
         Self {
             dataset: place.dataset.to_owned(),
             sample: place.sample,
             number: place.film,
             film,
-            texture,
-            made_with: None,
+            through: None,
+            n_windows: 0,
+            on_screen: OnScreen::Nothing,
             small: None,
+        }
+    }
+
+    /// Reckons the greys of a window, where it is another one than before.
+    fn look_through(&mut self, window: &Window, inverted: bool) {
+        let is_same = |through: &Through| through.window == *window && through.inverted == inverted;
+        if self.through.as_ref().is_some_and(is_same) {
+            return;
+        }
+        self.through = Some(Through {
+            window: window.clone(),
+            inverted,
+            greys: Arc::new(film_shade::greys(window, inverted)),
+        });
+        self.n_windows += 1;
+    }
+
+    fn put_on_card(&mut self, size: usize) {
+        if let OnScreen::Card(_, wanted) = &mut self.on_screen {
+            *wanted = size;
+        } else {
+            self.on_screen = OnScreen::Card(CardFilm::new(Arc::clone(&self.film)), size);
+        }
+    }
+
+    fn make_texture(&mut self, ctx: &egui::Context, size: usize, part: Part) {
+        let wanted = Made {
+            window: self.n_windows,
+            level: size,
+            part,
+        };
+        let (Some(through), Some(level)) =
+            (&self.through, film_shade::levels(&self.film).nth(size))
+        else {
+            return;
+        };
+        match &mut self.on_screen {
+            OnScreen::Texture(_, made) if *made == wanted => {}
+            OnScreen::Texture(texture, made) => {
+                let image = film_shade::shade(level, part, &through.greys);
+                texture.set(image, TextureOptions::LINEAR);
+                *made = wanted;
+            }
+            OnScreen::Nothing | OnScreen::Card(..) => {
+                let image = film_shade::shade(level, part, &through.greys);
+                let texture = ctx.load_texture("film", image, TextureOptions::LINEAR);
+                self.on_screen = OnScreen::Texture(texture, wanted);
+            }
+        }
+    }
+
+    fn make_small(&mut self, ctx: &egui::Context) {
+        let is_made = self
+            .small
+            .as_ref()
+            .is_some_and(|(_, of)| *of == self.n_windows);
+        if let (false, Some(through), Some(level)) = (
+            is_made,
+            &self.through,
+            film_shade::levels(&self.film).last(),
+        ) {
+            let part = [0, 0, level.width, level.height];
+            let image = film_shade::shade(level, part, &through.greys);
+            let texture = ctx.load_texture("small film", image, TextureOptions::LINEAR);
+            self.small = Some((texture, self.n_windows));
+        }
+    }
+
+    /// Draws it, with all of the film in `film` and what is seen in `rect`.
+    pub(super) fn paint(&self, painter: &Painter, rect: Rect, film: Rect) {
+        match (&self.on_screen, &self.through) {
+            (OnScreen::Texture(texture, made), _) => {
+                let place = self.place(made, film);
+                painter.image(texture.id(), place, example::WHOLE, tokens::UNTINTED);
+            }
+            (OnScreen::Card(card, size), Some(through)) => {
+                let drawing = Drawing {
+                    place: film,
+                    size: *size,
+                    greys: Arc::clone(&through.greys),
+                    greys_version: self.n_windows,
+                };
+                card.paint(painter, rect, drawing);
+            }
+            _ => {}
         }
     }
 
@@ -89,11 +181,8 @@ impl Shown {
         self.dataset == place.dataset && self.sample == place.sample && self.number == place.film
     }
 
-    /// Where the part that `texture` holds lies, with the film in `film`.
-    pub(super) fn place(&self, film: Rect) -> Rect {
-        let Some(made) = &self.made_with else {
-            return film;
-        };
+    /// Where the part that a texture holds lies, with the film in `film`.
+    fn place(&self, made: &Made, film: Rect) -> Rect {
         let Some(level) = film_shade::levels(&self.film).nth(made.level) else {
             return film;
         };

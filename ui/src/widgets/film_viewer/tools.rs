@@ -17,7 +17,7 @@ impl FilmViewer {
         subject: &Subject<'_>,
         tools: impl FnOnce(&mut Ui),
     ) {
-        self.load(ctx, ui, subject);
+        self.load(ctx, subject);
         let map = keys::of(ui.ctx());
         ui.horizontal_wrapped(|ui| {
             self.presets_ui(ui);
