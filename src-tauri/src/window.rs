@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use engine::Engine;
 
+use crate::terminal;
+
 /// Renderers in the order in which they are tried.
 fn renderers() -> [eframe::Renderer; 2] {
     if cfg!(any(windows, target_os = "macos")) {
@@ -69,7 +71,10 @@ pub(crate) fn open(
                     .unwrap_or_else(std::sync::PoisonError::into_inner)
                     .take()
                     .unwrap_or_default();
-                ui::draw_films_on_card(cc, drawing);
+                let by_card = ui::draw_films_on_card(cc, drawing);
+                if drawing == ui::FilmDrawing::Card && !by_card {
+                    terminal::complain("no card here draws films: the processor does");
+                }
                 Ok(shown(ui::App::new(&cc.egui_ctx, engine, &waker, options)))
             }),
         );

@@ -8,6 +8,7 @@ mod gl_films;
 mod sizes;
 mod wgpu_films;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use eframe::{egui_glow, egui_wgpu};
@@ -98,6 +99,7 @@ impl FilmCard {
 pub(crate) struct CardFilm {
     film: Arc<FilmPixels>,
     held: Mutex<Held>,
+    refused: AtomicBool,
 }
 
 /// What of a film the card holds.
@@ -127,7 +129,17 @@ impl CardFilm {
         Arc::new(Self {
             film,
             held: Mutex::default(),
+            refused: AtomicBool::new(false),
         })
+    }
+
+    /// Whether the card took nothing of the film, e.g. for want of room.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    fn refuse(&self) {
+        self.refused.store(true, Ordering::Relaxed);
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {

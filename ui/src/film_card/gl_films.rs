@@ -107,7 +107,8 @@ impl Films {
         self.refresh_greys(&mut held.greys, drawing);
         let drawn = held.sizes.step(&film.film, drawing.size, self);
         let (Some(drawn), Some((greys, _))) = (drawn, &held.greys) else {
-            return Uploaded::All;
+            film.refuse();
+            return Uploaded::Partly;
         };
         let place = placement(
             drawing.place,
@@ -177,6 +178,12 @@ impl Films {
         let gl = &self.gl;
         // SAFETY: the context is the current one; no pixels are read, as none are given.
         unsafe {
+            // Faults of others are not taken for one of ours; a lost context has faults for ever.
+            for _ in 0..8 {
+                if gl.get_error() == glow::NO_ERROR {
+                    break;
+                }
+            }
             let texture = gl.create_texture().ok()?;
             gl.bind_texture(glow::TEXTURE_2D, Some(texture));
             for (what, how) in [

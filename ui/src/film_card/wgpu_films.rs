@@ -242,6 +242,8 @@ impl CallbackTrait for Callback {
         let film = &self.film.film;
         let Some(drawn) = held.sizes.step(film, self.drawing.size, &uploads) else {
             held.group = None;
+            self.film.refuse();
+            self.again.request_repaint();
             return Vec::new();
         };
         if drawn.uploaded == Uploaded::Partly {

@@ -25,6 +25,7 @@ pub(super) struct Shown {
     /// Number of windows it was shown through.
     n_windows: u64,
     on_screen: OnScreen,
+    refused: bool,
     /// The whole film, small; made when it is needed, with the number of its window.
     pub(super) small: Option<(TextureHandle, u64)>,
 }
@@ -65,10 +66,12 @@ impl FilmViewer {
         shown.look_through(window, self.inverted);
         let across = film.width() * ui.ctx().pixels_per_point();
         let (at, level) = film_shade::level(&shown.film, across);
-        if film_card::draws(ui.ctx(), shown.film.width.max(shown.film.height)) {
+        let size = [level.width, level.height];
+        let by_card = film_card::draws(ui.ctx(), shown.film.width.max(shown.film.height));
+        if by_card && !shown.is_refused() {
             shown.put_on_card(at);
         } else {
-            let part = part_of(rect.intersect(film), film, [level.width, level.height]);
+            let part = part_of(rect.intersect(film), film, size);
             shown.make_texture(ui.ctx(), at, part);
         }
         if self.zoom > 1.05 {
@@ -87,6 +90,7 @@ impl Shown {
             through: None,
             n_windows: 0,
             on_screen: OnScreen::Nothing,
+            refused: false,
             small: None,
         }
     }
@@ -103,6 +107,14 @@ impl Shown {
             greys: Arc::new(film_shade::greys(window, inverted)),
         });
         self.n_windows += 1;
+    }
+
+    /// Whether the card took nothing of the film; it is not asked again.
+    fn is_refused(&mut self) -> bool {
+        if let OnScreen::Card(film, _) = &self.on_screen {
+            self.refused |= film.is_refused();
+        }
+        self.refused
     }
 
     fn put_on_card(&mut self, size: usize) {
