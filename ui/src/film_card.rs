@@ -149,8 +149,9 @@ impl CardFilm {
     /// Draws the part of the film that lies in `seen`.
     pub(crate) fn paint(self: &Arc<Self>, painter: &Painter, seen: Rect, drawing: Drawing) {
         let ctx = painter.ctx();
+        // A pixel around it, as the viewport is rounded; the shader leaves out what is no film.
         let rect = seen
-            .intersect(drawing.place)
+            .intersect(drawing.place.expand(1.0 / ctx.pixels_per_point()))
             .intersect(painter.clip_rect())
             .intersect(ctx.content_rect());
         let Some(card) = ctx.data(|data| data.get_temp::<FilmCard>(Id::NULL)) else {

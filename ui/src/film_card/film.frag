@@ -15,7 +15,7 @@ float grey(ivec2 at) {
 void main() {
     vec2 pixel = vec2(gl_FragCoord.x, float(u_extent.z) - gl_FragCoord.y);
     vec2 at = (pixel - u_place.xy) * u_place.zw;
-    if (at.x < 0.0 || at.y < 0.0 || at.x > float(u_extent.x) || at.y > float(u_extent.y)) {
+    if (at.x < 0.0 || at.y < 0.0 || at.x >= float(u_extent.x) || at.y >= float(u_extent.y)) {
         discard;
     }
     vec2 low = floor(at - 0.5);

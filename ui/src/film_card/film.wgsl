@@ -32,7 +32,7 @@ fn light(level: f32) -> f32 {
 fn shade(@builtin(position) pixel: vec4<f32>) -> @location(0) vec4<f32> {
     let at = (pixel.xy - film.place.xy) * film.place.zw;
     let extent = vec2<f32>(film.extent.xy);
-    if any(at < vec2<f32>(0.0)) || any(at > extent) {
+    if any(at < vec2<f32>(0.0)) || any(at >= extent) {
         discard;
     }
     let low = floor(at - 0.5);
