@@ -14,6 +14,7 @@ mod installation;
 mod loose_sae;
 mod measured_window;
 mod open_window;
+mod opening;
 mod packet;
 mod report;
 mod review;
