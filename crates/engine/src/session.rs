@@ -82,9 +82,10 @@ impl Session {
     /// Where another process has the project open: that what is read is as of now, and what cannot
     /// be read meanwhile, a sentence each. Empty otherwise.
     pub fn reading_notes(&self) -> Vec<String> {
-        let Some(pid) = self.project.open_elsewhere() else {
+        if !self.project.is_read_only() {
             return Vec::new();
-        };
+        }
+        let pid = self.project.open_in_process();
         let process = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
         let first = format!(
             "{} is open in another Fluoroscope{process}; this is read from it as it is now",

@@ -183,10 +183,14 @@ impl Project {
         })
     }
 
-    /// Where the project was opened only to read: who has it open, if that could be read.
-    pub fn open_elsewhere(&self) -> Option<Option<u32>> {
-        let reading = self.reading.as_ref()?;
-        Some(reading.holder().pid())
+    /// Whether the project was opened only to read, beside another process.
+    pub fn is_read_only(&self) -> bool {
+        self.reading.is_some()
+    }
+
+    /// Id of the process that has a project open that was opened only to read, where it is known.
+    pub fn open_in_process(&self) -> Option<u32> {
+        self.reading.as_ref()?.holder().pid()
     }
 
     /// Refuses what would write while another process has the project open.

@@ -16,10 +16,11 @@ pub(crate) struct Reading {
 impl Reading {
     /// Makes the folder, for this user alone.
     pub(crate) fn of(holder: Holder) -> Result<Self> {
+        let prefix = "fluoroscope-reading-";
         let copies = tempfile::Builder::new()
-            .prefix("fluoroscope-reading-")
+            .prefix(prefix)
             .tempdir()
-            .at(&std::env::temp_dir())?;
+            .at(&tempfile::env::temp_dir().join(prefix))?;
         Ok(Self { holder, copies })
     }
 

@@ -68,7 +68,8 @@ fn an_open_project_is_read_as_it_is_and_nothing_in_it_is_written() {
     let before = files(dir.path());
 
     let read = Project::open_to_read(dir.path()).unwrap();
-    assert_eq!(read.open_elsewhere(), Some(Some(std::process::id())));
+    assert!(read.is_read_only() && !open.is_read_only());
+    assert_eq!(read.open_in_process(), Some(std::process::id()));
     assert_eq!(read.review("s", FeatureId(3)).unwrap().text, "nodule");
     assert_eq!(read.explanations("s", FeatureId(5)).unwrap(), [explained]);
     assert_eq!(read.setting("reviewer").unwrap().as_deref(), Some("Ada"));
