@@ -67,6 +67,7 @@ pub struct Invented {
     state: Mutex<State>,
 }
 
+    pub(super) choosing: Arc<Mutex<super::gallery::Choosing>>,
 impl Invented {
     /// Keeps what was chosen; a language model over https is refused, as the engine does.
     pub(super) fn set_invented_preferences(&self, wanted: Preferences) -> Answer<()> {
@@ -91,6 +92,7 @@ impl Invented {
             state: Mutex::default(),
         }
     }
+            choosing: Arc::default(),
 
     /// A film of this side, as one that was decoded before.
     pub(super) fn film_of(&self, side: u32) -> FilmState {
