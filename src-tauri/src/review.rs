@@ -120,6 +120,7 @@ fn queue(arguments: &QueueArguments, session: &Session) -> Result<Answer> {
             For::Adjudicate => QueueKind::Adjudicate,
         },
         order: match arguments.order {
+            Order::Clearest => QueueOrder::Clearest,
             Order::Score => QueueOrder::LowestScore,
             Order::Disagreement => QueueOrder::Disagreement,
             Order::Density => QueueOrder::Density,
@@ -151,7 +152,7 @@ fn queue(arguments: &QueueArguments, session: &Session) -> Result<Answer> {
     if let Some(n) = progress.n_conflicts {
         lines += &format!(", {n} in conflict");
     }
-    lines.push('\n');
+    lines += &format!("\n{}\n", progress.scope.sentence());
     for case in &cases {
         lines += &format!(
             "{:>6}  feature {}  {}\n",

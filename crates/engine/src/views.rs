@@ -64,7 +64,7 @@ pub use report::{
 };
 pub use review::{
     AgreementFigures, AgreementReport, DetectionResult, DetectionTest, Disagreement, Estimate,
-    ModelAgreement, PairAgreement, QueueKind, QueueOrder, QueueRequest, QueuedCase,
+    ModelAgreement, PairAgreement, QueueKind, QueueOrder, QueueRequest, QueueScope, QueuedCase,
     RepeatAgreement, ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress,
     TextFigures, TrapFigures,
 };

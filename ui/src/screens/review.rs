@@ -467,6 +467,9 @@ impl ReviewScreen {
                 self.asks_name = true;
                 self.name = Some(ctx.reviewer.to_owned());
             }
+            if let Some((_, Ok(progress))) = &self.progress {
+                setup::scope_ui(ui, progress);
+            }
         });
         if self.tab == ReviewTab::Queue {
             ui.horizontal(|ui| {
