@@ -8,7 +8,7 @@ use engine::{
     TrainRecommenderRequest,
 };
 use schema::FeatureId;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::ablation;
 use crate::arguments::{
@@ -531,14 +531,7 @@ fn run_features(command: &FeaturesCommand, session: &Session, job: &JobContext) 
             let index = session.find_sample(&dataset, sample)?;
             let firing = session.firing_on(sae, index)?;
             let lines = text::firing(&firing);
-            let rows: Vec<Value> = firing
-                .iter()
-                .map(|(feature, caption, at)| {
-                    json!({ "feature": feature, "caption": caption,
-                            "activation": at.activation, "position": at.position })
-                })
-                .collect();
-            Ok(Answer::new(json!({ "features": rows }), lines))
+            Ok(Answer::new(json!({ "features": firing }), lines))
         }
         FeaturesCommand::Associations { sae } => {
             let confirmed = session.confirmed_associations(sae, job)?;

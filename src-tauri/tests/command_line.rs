@@ -475,6 +475,14 @@ fn beside_a_window(at: &Path, feature: &str) {
         let told = format!("(process {}); this is read", std::process::id());
         assert!(errors.contains(&told), "{words:?}: {errors}");
     }
+    let firing = json(
+        at,
+        &["features", "firing", "d", "--sample", "0", "--project", "p"],
+    );
+    let first = &firing["features"][0];
+    let number = first["position"].as_u64().unwrap() + 1;
+    let place = first["place"].as_str().unwrap();
+    assert!(place.starts_with(&format!("item {number}: ")), "{place}");
     let shown = json(at, &["features", "show", "d", feature, "--project", "p"]);
     assert!(shown.to_string().contains("a moment ago"), "{shown}");
     let decide = ["review", "decide", "d", "--feature", feature];
