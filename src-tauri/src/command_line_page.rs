@@ -313,6 +313,18 @@ fn every_command_has_an_example_that_is_understood() {
 }
 
 #[test]
+fn the_help_on_a_terminal_has_no_marks_of_code() {
+    let mut waiting = vec![crate::arguments::plain(Arguments::command())];
+    while let Some(mut command) = waiting.pop() {
+        for help in [command.render_help(), command.render_long_help()] {
+            let help = help.to_string();
+            assert!(!help.contains('`'), "{}: {help}", command.get_name());
+        }
+        waiting.extend(command.get_subcommands().cloned());
+    }
+}
+
+#[test]
 fn a_shells_text_is_read_as_words() {
     let text = "a 'b c' \"d\" # e\nfor D in x; do\n  fluoroscope f \\\n g; done && h > i";
     let read = commands(text);
