@@ -33,7 +33,7 @@ use crate::tokens;
 use crate::widgets::film_viewer::FilmViewer;
 use crate::widgets::located_report::ReportFilm;
 use crate::widgets::notice;
-use crate::widgets::split::{Edge, Extent, split_ui};
+use crate::widgets::split::{Edge, beside, split_ui};
 
 /// On whom the change is looked at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -378,22 +378,14 @@ impl Panel for SteerScreen {
         if self.dictionary.as_ref() != Some(&current) {
             *self = Self::of(&current);
         }
-        split_ui(
-            ctx,
-            ui,
-            (Edge::Left, "steer controls"),
-            Extent {
-                default: 400.0,
-                range: 320.0..=560.0,
-            },
-            |ui| {
-                ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-                    self.chooser_ui(ui, &steerable, &current);
-                    self.reach_ui(ctx, ui, &current);
-                    self.controls_ui(ctx, ui, &current);
-                });
-            },
-        );
+        let (controls, extent) = beside(ui, "steer controls", 400.0);
+        split_ui(ctx, ui, (Edge::Left, &controls), extent, |ui| {
+            ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+                self.chooser_ui(ui, &steerable, &current);
+                self.reach_ui(ctx, ui, &current);
+                self.controls_ui(ctx, ui, &current);
+            });
+        });
         egui::CentralPanel::no_frame().show(ui, |ui| match self.reach {
             Reach::OneSample => self.results_ui(ctx, ui, &current),
             Reach::AllUsers => ablation::ui(ctx, ui, &mut self.all_users),
