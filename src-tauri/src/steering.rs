@@ -31,6 +31,7 @@ pub(crate) fn steer(
         sae: arguments.sae.clone(),
         sample: session.find_sample(&dataset, &arguments.sample)?,
         edits: edits(arguments)?,
+        control: false,
     };
     let beyond: Vec<String> = request
         .edits
