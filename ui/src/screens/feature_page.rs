@@ -27,7 +27,7 @@ use crate::screens::feature_page::large::{LargeExample, large_height};
 use crate::screens::feature_page::score::ScoreEvidence;
 use crate::screens::gallery::card::card_title;
 use crate::tokens::{self, GRID};
-use crate::widgets::split::{Edge, Extent, beside, split_ui};
+use crate::widgets::split::{Edge, Extent, LESS, beside, split_ui};
 use crate::widgets::{chip, notice, number};
 
 /// State of the feature page.
@@ -84,7 +84,7 @@ impl FeatureScreen {
             page,
             examples::chosen(Examples::of_page(page), self.chosen),
         );
-        let (side, extent) = beside(ui, "feature side", 400.0);
+        let (side, extent) = beside(ui, "feature side", (400.0, LESS));
         split_ui(ctx, ui, (Edge::Right, &side), extent, |ui| {
             ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
                 self.judgement.ui(ctx, ui, sae, page);

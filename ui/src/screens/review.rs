@@ -27,7 +27,7 @@ use crate::screens::review::item::AtWork;
 use crate::screens::review::judgement::Act;
 use crate::screens::review::sitting::Sitting;
 use crate::tokens::{self, GRID};
-use crate::widgets::split::{Edge, beside, split_ui};
+use crate::widgets::split::{Edge, LESS, beside, split_ui};
 use crate::widgets::{chip, notice, number};
 
 /// Least seconds between two times that what is half done is kept.
@@ -359,7 +359,7 @@ impl ReviewScreen {
         };
         evidence::keys(ui, &at_work.item, &mut self.chosen);
         at_work.look(self.chosen, ctx.heat, &self.large);
-        let (side, extent) = beside(ui, "review side", 408.0);
+        let (side, extent) = beside(ui, "review side", (408.0, LESS));
         split_ui(ctx, ui, (Edge::Right, &side), extent, |ui| {
             egui::ScrollArea::vertical()
                 .id_salt("judgement")

@@ -33,7 +33,7 @@ use crate::tokens;
 use crate::widgets::film_viewer::FilmViewer;
 use crate::widgets::located_report::ReportFilm;
 use crate::widgets::notice;
-use crate::widgets::split::{Edge, beside, split_ui};
+use crate::widgets::split::{Edge, HALF, beside, split_ui};
 
 /// On whom the change is looked at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -392,7 +392,7 @@ impl Panel for SteerScreen {
         if self.dictionary.as_ref() != Some(&current) {
             *self = Self::of(&current);
         }
-        let (controls, extent) = beside(ui, "steer controls", 400.0);
+        let (controls, extent) = beside(ui, "steer controls", (400.0, HALF));
         split_ui(ctx, ui, (Edge::Left, &controls), extent, |ui| {
             ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
                 self.chooser_ui(ui, &steerable, &current);
