@@ -21,6 +21,10 @@ A command ends with status 0 when it did what was asked, 2 when the request was 
 sentence that says what is and what was expected, and 1 for anything else; `project check` ends with \
 1 when it finds damage.
 Results go to standard output, progress and warnings to standard error.
+A command that only reads its \
+project works while a window has it open, as the project is then, and a note says so; one that \
+writes is refused, and so are `project check` and `project backup`, which need a project that keeps \
+still.
 ";
 
 fn root() -> &'static Path {
