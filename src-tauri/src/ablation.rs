@@ -6,7 +6,7 @@ use engine::views::{
     AblationRequest, AblationView, Bias, ConceptItems, DebiasRequest, DebiasView, ListFigures,
 };
 use engine::{EngineError, JobContext, Result, Session};
-use schema::{Split, SteeringMode};
+use schema::{Split, SteeringMode, signed};
 use serde_json::json;
 
 use crate::arguments::{AblateArguments, DebiasArguments, Mode};
@@ -104,8 +104,13 @@ pub(crate) fn debias(
 fn percent(change: &engine::WithInterval) -> String {
     let value = 100.0 * change.value;
     match change.interval {
-        Some([low, high]) => format!("{value:+.1} % [{:+.1}, {:+.1}]", 100.0 * low, 100.0 * high),
-        None => format!("{value:+.1} %"),
+        Some([low, high]) => format!(
+            "{} % [{}, {}]",
+            signed(value, 1),
+            signed(100.0 * low, 1),
+            signed(100.0 * high, 1)
+        ),
+        None => format!("{} %", signed(value, 1)),
     }
 }
 
@@ -171,7 +176,7 @@ fn debias_lines(view: &DebiasView) -> String {
     let features: Vec<String> = view
         .features
         .iter()
-        .map(|one| format!("{} ({:+.4})", one.feature, one.effect))
+        .map(|one| format!("{} ({})", one.feature, signed(one.effect, 4)))
         .collect();
     let mut lines = format!("features, and what each adds: {}\n", features.join(", "));
     for (name, of) in [("dev", 0), ("test", 1), ("random, dev", 2)] {

@@ -16,7 +16,7 @@ mod steering;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 pub(crate) use ablation::{AblateArguments, DebiasArguments};
 pub(crate) use bench::BenchCommand;
@@ -62,6 +62,42 @@ pub(crate) struct Arguments {
     pub(crate) device: Option<Device>,
     #[command(flatten)]
     pub(crate) window: WindowArguments,
+}
+
+/// Reads the command line; an error holds what is to be said.
+pub(crate) fn parse() -> Result<Arguments, clap::Error> {
+    let matches = plain(Arguments::command()).try_get_matches()?;
+    Arguments::from_arg_matches(&matches)
+}
+
+/// The command with texts as a terminal shows them: names of code are marked for the documents only.
+pub(crate) fn plain(command: clap::Command) -> clap::Command {
+    let without = |text: &clap::builder::StyledStr| text.to_string().replace('`', "");
+    let (about, long) = (
+        command.get_about().map(without),
+        command.get_long_about().map(without),
+    );
+    let mut command = command.mut_args(|argument| {
+        let (help, long) = (
+            argument.get_help().map(without),
+            argument.get_long_help().map(without),
+        );
+        let argument = match help {
+            Some(help) => argument.help(help),
+            None => argument,
+        };
+        match long {
+            Some(long) => argument.long_help(long),
+            None => argument,
+        }
+    });
+    if let Some(about) = about {
+        command = command.about(about);
+    }
+    if let Some(long) = long {
+        command = command.long_about(long);
+    }
+    command.mut_subcommands(plain)
 }
 
 /// Devices a user may name.

@@ -38,6 +38,7 @@ pub(crate) fn ui(n_features: u32, project: Option<&Path>) -> Result<String> {
         Session::open(project)?;
     }
     let dragged = ::ui::bench::film_drag_times(FILM_SIDE).map_err(EngineError::other)?;
+    let filtered = ::ui::bench::filter_frame_times(n_features).map_err(EngineError::other)?;
     Ok([
         line(
             format!("Gallery of {n_features} features while scrolling"),
@@ -46,6 +47,10 @@ pub(crate) fn ui(n_features: u32, project: Option<&Path>) -> Result<String> {
         line(
             format!("The same beside the scatter of {n_features} features"),
             ::ui::bench::scatter_frame_times(n_features),
+        ),
+        line(
+            format!("The same while the filter of {n_features} features changes every tenth frame"),
+            filtered,
         ),
         line(
             "Feature page, another feature every fifth frame".to_owned(),
@@ -91,7 +96,8 @@ pub(crate) fn steer(project: &Path) -> Result<String> {
     Ok(lines.collect())
 }
 
-/// What a filter or an order of all features costs, once, when it is chosen.
+/// What a filter or an order of all features costs, once, when it is chosen; of a wide dictionary
+/// beside the frames.
 fn queries(n_features: u32) -> String {
     let each: Vec<String> = engine::query_times(n_features)
         .into_iter()

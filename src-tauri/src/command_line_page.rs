@@ -21,6 +21,10 @@ A command ends with status 0 when it did what was asked, 2 when the request was 
 sentence that says what is and what was expected, and 1 for anything else; `project check` ends with \
 1 when it finds damage.
 Results go to standard output, progress and warnings to standard error.
+A command that only reads its \
+project works while a window has it open, as the project is then, and a note says so; one that \
+writes is refused, and so are `project check` and `project backup`, which need a project that keeps \
+still.
 ";
 
 fn root() -> &'static Path {
@@ -309,6 +313,18 @@ fn every_command_has_an_example_that_is_understood() {
                 panic!("{}\n{error}", words.join(" "));
             }
         }
+    }
+}
+
+#[test]
+fn the_help_on_a_terminal_has_no_marks_of_code() {
+    let mut waiting = vec![crate::arguments::plain(Arguments::command())];
+    while let Some(mut command) = waiting.pop() {
+        for help in [command.render_help(), command.render_long_help()] {
+            let help = help.to_string();
+            assert!(!help.contains('`'), "{}: {help}", command.get_name());
+        }
+        waiting.extend(command.get_subcommands().cloned());
     }
 }
 

@@ -203,7 +203,7 @@ fn mean(mean: Option<MeanView>) -> String {
             value,
             interval: Some([low, high]),
         }) => format!("{value:.3} ({low:.3}-{high:.3})"),
-        Some(MeanView { value, .. }) => format!("{value:.3}"),
+        Some(MeanView { value, .. }) => schema::rounded(value, 3),
         None => "-".to_owned(),
     }
 }

@@ -8,17 +8,19 @@ use engine::{
     TrainRecommenderRequest,
 };
 use schema::FeatureId;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::ablation;
 use crate::arguments::{
     Arch, BenchCommand, Command, DatasetCommand, FeaturesCommand, HarvestCommand,
     InteractionsArguments, ModelCommand, PhantomKind, ProjectCommand, SaeCommand,
 };
+use crate::opening;
 use crate::text::{self, Answer};
 
 /// Runs a command in the project that `--project` or the current folder names.
 pub(crate) fn run(command: &Command, project: Option<&Path>, job: &JobContext) -> Result<Answer> {
+    let open = || opening::open(project, opening::only_reads(command));
     match command {
         Command::Demo { dir, seed, .. } => {
             let dir = dir
@@ -27,26 +29,26 @@ pub(crate) fn run(command: &Command, project: Option<&Path>, job: &JobContext) -
             let (_, report) = engine::demo::build(&dir, *seed, job)?;
             Ok(text::demo(&report))
         }
-        Command::Project(command) => run_project(command, project, job),
-        Command::Dataset(command) => run_dataset(command, &open(project)?, job),
+        Command::Project(command) => run_project(command, &open, job),
+        Command::Dataset(command) => run_dataset(command, &open()?, job),
         Command::Model(ModelCommand::Run(arguments)) => {
-            let session = project.map(Session::open).transpose()?;
+            let session = project.map(opening::open_reading).transpose()?;
             crate::run::run(arguments, session.as_ref(), job)
         }
         Command::Model(ModelCommand::Inspect { path, weights }) => {
             let estimate = engine::inspect_model(path, weights.as_deref())?;
             Ok(Answer::new(json!(estimate), text::memory(&estimate)))
         }
-        Command::Model(command) => run_model(command, &open(project)?, job),
-        Command::Harvest(command) => run_harvest(command, &open(project)?, job),
-        Command::Sae(command) => run_sae(command, project, job),
-        Command::Features(command) => run_features(command, &open(project)?, job),
-        Command::Explain(command) => crate::concepts::explain(command, &open(project)?, job),
-        Command::Review(command) => crate::review::run(command, &open(project)?, job),
-        Command::Steer(arguments) => crate::steering::steer(arguments, &open(project)?, job),
-        Command::Ablate(arguments) => ablation::ablate(arguments, &open(project)?, job),
-        Command::Debias(arguments) => ablation::debias(arguments, &open(project)?, job),
-        Command::Report(arguments) => crate::report::report(arguments, &open(project)?, job),
+        Command::Model(command) => run_model(command, &open()?, job),
+        Command::Harvest(command) => run_harvest(command, &open()?, job),
+        Command::Sae(command) => run_sae(command, project, &open, job),
+        Command::Features(command) => run_features(command, &open()?, job),
+        Command::Explain(command) => crate::concepts::explain(command, &open()?, job),
+        Command::Review(command) => crate::review::run(command, &open()?, job),
+        Command::Steer(arguments) => crate::steering::steer(arguments, &open()?, job),
+        Command::Ablate(arguments) => ablation::ablate(arguments, &open()?, job),
+        Command::Debias(arguments) => ablation::debias(arguments, &open()?, job),
+        Command::Report(arguments) => crate::report::report(arguments, &open()?, job),
         Command::About => crate::installation::about(),
         Command::Bench(BenchCommand::Sae { input }) => {
             let speeds = engine::bench_sae(input.as_deref(), job)?;
@@ -64,25 +66,9 @@ pub(crate) fn run(command: &Command, project: Option<&Path>, job: &JobContext) -
     }
 }
 
-/// Opens the project that was named, or the current folder.
-fn open(project: Option<&Path>) -> Result<Session> {
-    if let Some(dir) = project {
-        return Session::open(dir);
-    }
-    // By its whole name, which messages then give instead of a mere dot.
-    let dir = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    if !Session::is_project(&dir) {
-        return Err(EngineError::request(
-            "the current folder is no project; name one with --project DIR, or make one with \
-             fluoroscope project new DIR",
-        ));
-    }
-    Session::open(&dir)
-}
-
 fn run_project(
     command: &ProjectCommand,
-    project: Option<&Path>,
+    open: &dyn Fn() -> Result<Session>,
     job: &JobContext,
 ) -> Result<Answer> {
     match command {
@@ -94,7 +80,7 @@ fn run_project(
             ))
         }
         ProjectCommand::Info => {
-            let session = open(project)?;
+            let session = open()?;
             let value = json!({
                 "project": session.root(),
                 "datasets": session.dataset_views()?,
@@ -104,7 +90,7 @@ fn run_project(
             Ok(Answer::new(value.clone(), text::project_info(&value)))
         }
         ProjectCommand::Check => {
-            let session = open(project)?;
+            let session = open()?;
             let (n_files, faults) = session.check(job)?;
             let lines: Vec<String> = faults
                 .iter()
@@ -122,7 +108,7 @@ fn run_project(
             Ok(answer)
         }
         ProjectCommand::Backup { file } => {
-            open(project)?.backup(file, job)?;
+            open()?.backup(file, job)?;
             Ok(Answer::new(
                 json!({ "backup": file }),
                 format!("Wrote {}\n", file.display()),
@@ -403,7 +389,12 @@ fn run_harvest(command: &HarvestCommand, session: &Session, job: &JobContext) ->
 }
 
 /// What works without a project, and what needs one.
-fn run_sae(command: &SaeCommand, project: Option<&Path>, job: &JobContext) -> Result<Answer> {
+fn run_sae(
+    command: &SaeCommand,
+    project: Option<&Path>,
+    open: &dyn Fn() -> Result<Session>,
+    job: &JobContext,
+) -> Result<Answer> {
     match command {
         SaeCommand::Presets => Ok(crate::train_sae::presets()),
         SaeCommand::Train(arguments) if arguments.input.is_some() => {
@@ -439,7 +430,7 @@ fn run_sae(command: &SaeCommand, project: Option<&Path>, job: &JobContext) -> Re
             };
             crate::loose_sae::export(&request, project)
         }
-        command => run_sae_here(command, &open(project)?, job),
+        command => run_sae_here(command, &open()?, job),
     }
 }
 
@@ -540,14 +531,7 @@ fn run_features(command: &FeaturesCommand, session: &Session, job: &JobContext) 
             let index = session.find_sample(&dataset, sample)?;
             let firing = session.firing_on(sae, index)?;
             let lines = text::firing(&firing);
-            let rows: Vec<Value> = firing
-                .iter()
-                .map(|(feature, caption, at)| {
-                    json!({ "feature": feature, "caption": caption,
-                            "activation": at.activation, "position": at.position })
-                })
-                .collect();
-            Ok(Answer::new(json!({ "features": rows }), lines))
+            Ok(Answer::new(json!({ "features": firing }), lines))
         }
         FeaturesCommand::Associations { sae } => {
             let confirmed = session.confirmed_associations(sae, job)?;

@@ -33,7 +33,7 @@ fn session_of(sae: &str, project: Option<&Path>) -> Result<Option<Session>> {
         Some(folder) => Some(folder),
         None => (is_name && Session::is_project(&current)).then_some(current.as_path()),
     };
-    folder.map(Session::open).transpose()
+    folder.map(crate::opening::open_reading).transpose()
 }
 
 /// Writes a dictionary for another tool.

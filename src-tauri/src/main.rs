@@ -14,6 +14,7 @@ mod installation;
 mod loose_sae;
 mod measured_window;
 mod open_window;
+mod opening;
 mod packet;
 mod report;
 mod review;
@@ -26,7 +27,6 @@ mod window;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use engine::{DeviceChoice, ErrorKind};
 
 use crate::arguments::{Arguments, BenchCommand, Command, Device};
@@ -35,7 +35,7 @@ use crate::arguments::{Arguments, BenchCommand, Command, Device};
 const WRONG_REQUEST: u8 = 2;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match arguments::parse() {
         Ok(arguments) => arguments,
         Err(error) => {
             if let Some(problem) = open_window::misspelt(&error) {

@@ -12,7 +12,7 @@ use engine::views::{
 use engine::{
     DecisionRequest, EngineError, ImportedDecisions, JobContext, Recorded, Result, Session,
 };
-use schema::{CaseRole, FeatureId, ReviewMode};
+use schema::{CaseRole, FeatureId, ReviewMode, rounded};
 use serde_json::json;
 
 use crate::arguments::{
@@ -120,6 +120,7 @@ fn queue(arguments: &QueueArguments, session: &Session) -> Result<Answer> {
             For::Adjudicate => QueueKind::Adjudicate,
         },
         order: match arguments.order {
+            Order::Clearest => QueueOrder::Clearest,
             Order::Score => QueueOrder::LowestScore,
             Order::Disagreement => QueueOrder::Disagreement,
             Order::Density => QueueOrder::Density,
@@ -151,7 +152,7 @@ fn queue(arguments: &QueueArguments, session: &Session) -> Result<Answer> {
     if let Some(n) = progress.n_conflicts {
         lines += &format!(", {n} in conflict");
     }
-    lines.push('\n');
+    lines += &format!("\n{}\n", progress.scope.sentence());
     for case in &cases {
         lines += &format!(
             "{:>6}  feature {}  {}\n",
@@ -187,8 +188,13 @@ fn imported_lines(imported: &ImportedDecisions) -> String {
 fn value(estimate: &Estimate) -> String {
     match (estimate.value, estimate.interval) {
         (None, _) => "not defined".to_owned(),
-        (Some(value), Some([low, high])) => format!("{value:.3} ({low:.3} to {high:.3})"),
-        (Some(value), None) => format!("{value:.3}"),
+        (Some(value), Some([low, high])) => format!(
+            "{} ({} to {})",
+            rounded(value, 3),
+            rounded(low, 3),
+            rounded(high, 3)
+        ),
+        (Some(value), None) => rounded(value, 3),
     }
 }
 

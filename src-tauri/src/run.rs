@@ -22,7 +22,7 @@ pub(crate) fn run(
     let here = session.is_none() && !std::path::Path::new(&arguments.model).exists();
     let current = std::env::current_dir().unwrap_or_default();
     let opened = (here && Session::is_project(&current))
-        .then(|| Session::open(&current))
+        .then(|| crate::opening::open_reading(&current))
         .transpose()?;
     let session = session.or(opened.as_ref());
     if arguments.histories.is_some() || arguments.users.is_some() {

@@ -31,6 +31,7 @@ pub(crate) fn steer(
         sae: arguments.sae.clone(),
         sample: session.find_sample(&dataset, &arguments.sample)?,
         edits: edits(arguments)?,
+        control: false,
     };
     let beyond: Vec<String> = request
         .edits
@@ -188,7 +189,7 @@ fn sweep_lines(view: &SweepView) -> String {
     }
     let mut rows = vec![heads];
     for (at, point) in view.points.iter().enumerate() {
-        let mut row = vec![format!("{:.2}", point.strength)];
+        let mut row = vec![schema::rounded(f64::from(point.strength), 2)];
         for chart in &charts {
             for series in &chart.series {
                 row.push(value_of(series.values.get(at).copied().flatten()));

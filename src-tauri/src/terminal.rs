@@ -24,6 +24,18 @@ pub(crate) fn complain(sentence: &str) {
     writeln!(stderr, "fluoroscope: {sentence}").ok();
 }
 
+/// Prints on standard error what the user should know, which is no error.
+pub(crate) fn note(sentence: &str) {
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "note: {sentence}").ok();
+}
+
+/// Prints on standard error how far a training has come.
+fn tell(line: &str) {
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "{line}").ok();
+}
+
 /// A context whose progress goes to standard error and that Ctrl-C stops.
 pub(crate) fn job_context() -> Result<JobContext> {
     let cancel = Arc::new(AtomicBool::new(false));
@@ -103,7 +115,7 @@ impl Observer for Terminal {
             _ => String::new(),
         };
         let epoch = curve.loss.len();
-        complain(&format!("{stage}epoch {epoch}: loss {loss:.4}{dev}"));
+        tell(&format!("{stage}epoch {epoch}: loss {loss:.4}{dev}"));
     }
 
     fn kept(&self, points: &[KeptReport]) {
@@ -122,11 +134,11 @@ impl Observer for Terminal {
             KeptMetric::NdcgKept => "of NDCG@10 is kept",
         };
         let share = 100.0 * point.share;
-        complain(&format!("after step {}: {share:.1} % {what}", point.step));
+        tell(&format!("after step {}: {share:.1} % {what}", point.step));
     }
 
     fn warning(&self, message: String) {
-        complain(&format!("note: {message}"));
+        note(&message);
     }
 }
 

@@ -7,11 +7,11 @@
 
 use engine::demo::DemoReport;
 use engine::views::{
-    DatasetView, DictionaryView, ExampleContent, ExampleView, FeatureCard, FeaturePage,
+    DatasetView, DictionaryView, ExampleContent, ExampleView, FeatureCard, FeaturePage, FiringView,
     ImportPreview, ItemView, ModelView, RunState, RunView, SampleView, TokenView,
 };
 use engine::{ConceptRecovery, ConfirmedAssociations, DictionaryEvaluation};
-use schema::{ExampleRef, FeatureId, HarvestManifest, ReviewState};
+use schema::{HarvestManifest, ReviewState, rounded};
 use serde_json::{Value, json};
 
 /// What a command has to say.
@@ -68,14 +68,14 @@ pub(crate) fn demo(report: &DemoReport) -> Answer {
     lines += "                         feature  gained  random direction  others changed  random direction    lost  random direction\n";
     for (name, effect) in &report.steering {
         lines += &format!(
-            "  {name:<22} {:>7}  {:>6.2}  {:>16.2}  {:>14.1}  {:>16.1}  {:>6.2}  {:>16.2}\n",
+            "  {name:<22} {:>7}  {:>6}  {:>16}  {:>14}  {:>16}  {:>6}  {:>16}\n",
             effect.feature,
-            effect.gained,
-            effect.random_gained,
-            effect.others_changed,
-            effect.random_others_changed,
-            effect.lost,
-            effect.random_lost
+            rounded(effect.gained, 2),
+            rounded(effect.random_gained, 2),
+            rounded(effect.others_changed, 1),
+            rounded(effect.random_others_changed, 1),
+            rounded(effect.lost, 2),
+            rounded(effect.random_lost, 2)
         );
     }
     lines.push('\n');
@@ -346,11 +346,11 @@ pub(crate) fn feature(page: &FeaturePage) -> String {
     }
     for association in page.associations.iter().take(8) {
         lines += &format!(
-            "  {:<28} log odds {:>6.2} [{:.2}, {:.2}]  AUROC {:.3}  q {:.2e}\n",
+            "  {:<28} log odds {:>6} [{}, {}]  AUROC {:.3}  q {:.2e}\n",
             association.name,
-            association.log_odds,
-            association.interval[0],
-            association.interval[1],
+            rounded(f64::from(association.log_odds), 2),
+            rounded(f64::from(association.interval[0]), 2),
+            rounded(f64::from(association.interval[1]), 2),
             association.auroc,
             association.q
         );
@@ -501,13 +501,15 @@ pub(crate) fn harvests(harvests: &[HarvestManifest]) -> String {
 }
 
 /// Features that fire on a sample, strongest first.
-pub(crate) fn firing(firing: &[(FeatureId, String, ExampleRef)]) -> String {
+pub(crate) fn firing(firing: &[FiringView]) -> String {
+    let width = |one: &FiringView| one.place.chars().count();
+    let width = firing.iter().map(width).max().unwrap_or(0);
     firing
         .iter()
-        .map(|(feature, caption, at)| {
+        .map(|one| {
             format!(
-                "{feature:>6}  {:8.3} at {:<5} {caption}\n",
-                at.activation, at.position
+                "{:>6}  {:8.3} at {:<width$}  {}\n",
+                one.feature, one.activation, one.place, one.caption
             )
         })
         .collect()
@@ -542,7 +544,10 @@ pub(crate) fn trace(view: &engine::TraceView) -> String {
         .take(5)
         .map(|(patch, value)| {
             let (row, column) = (patch / columns, patch % columns);
-            format!("row {row}, column {column}: {value:.4}\n")
+            format!(
+                "row {row}, column {column}: {}\n",
+                rounded(f64::from(*value), 4)
+            )
         })
         .collect();
     format!(

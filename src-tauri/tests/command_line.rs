@@ -12,8 +12,8 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::Engine;
 use engine::views::{Event, SteerRequest};
+use engine::{DecisionRequest, Engine, Session};
 use executable::{command, run};
 use folders::copy_folder;
 use serde_json::Value;
@@ -436,6 +436,70 @@ fn a_decision_is_in_the_journal_and_steering_changes_a_ranking() {
     assert_eq!(twice, steered);
     same_in_the_window(&at.join("p"), &steered);
     swept(at, &feature);
+    beside_a_window(at, &feature);
+}
+
+/// While this process has the project open, commands that read it work on it as it is now, and
+/// commands that write are refused.
+fn beside_a_window(at: &Path, feature: &str) {
+    let window = Session::open(&at.join("p")).unwrap();
+    let decision = DecisionRequest {
+        feature: schema::FeatureId(feature.parse().unwrap()),
+        state: schema::ReviewState::Edited,
+        text: "a moment ago".to_owned(),
+        reviewer: "Ada".to_owned(),
+        ..DecisionRequest::default()
+    };
+    window.record("d", &decision).unwrap();
+    let before = tree(&at.join("p"));
+    for words in [
+        &["project", "info"][..],
+        &["dataset", "list"],
+        &["model", "list"],
+        &["harvest", "list"],
+        &["sae", "list"],
+        &["explain", "list"],
+        &["features", "list", "d"],
+        &["features", "show", "d", feature],
+        &["features", "firing", "d", "--sample", "0"],
+        &["review", "queue", "d"],
+        &["review", "agreement", "d"],
+        &["steer", "d", "--sample", "0", "--feature", feature],
+    ] {
+        let output = run(at, &[words, &["--project", "p"]].concat());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {errors}");
+        // No run of explanations was made.
+        let lists_nothing = words[0] == "explain";
+        assert!(lists_nothing || !output.stdout.is_empty(), "{words:?}");
+        let told = format!("(process {}); this is read", std::process::id());
+        assert!(errors.contains(&told), "{words:?}: {errors}");
+    }
+    let firing = json(
+        at,
+        &["features", "firing", "d", "--sample", "0", "--project", "p"],
+    );
+    let first = &firing["features"][0];
+    let number = first["position"].as_u64().unwrap() + 1;
+    let place = first["place"].as_str().unwrap();
+    assert!(place.starts_with(&format!("item {number}: ")), "{place}");
+    let shown = json(at, &["features", "show", "d", feature, "--project", "p"]);
+    assert!(shown.to_string().contains("a moment ago"), "{shown}");
+    let decide = ["review", "decide", "d", "--feature", feature];
+    for words in [
+        &[&decide[..], &["--state", "rejected"]].concat()[..],
+        &["features", "index", "d"],
+        &["explain", "propose", "d"],
+        &["project", "check"],
+    ] {
+        let words = [words, &["--project", "p"]].concat();
+        refused(
+            at,
+            &words,
+            &["open in another Fluoroscope", "close it there"],
+        );
+    }
+    assert!(before == tree(&at.join("p")), "reading changed the project");
 }
 
 /// A sweep prints every strength beside random directions and writes a line per run.

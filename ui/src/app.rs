@@ -27,6 +27,7 @@ use crate::screens::data::DataScreen;
 use crate::screens::evaluate::EvaluateScreen;
 use crate::screens::feature_page::FeatureScreen;
 use crate::screens::gallery::GalleryScreen;
+use crate::screens::gallery::pane::Pane;
 use crate::screens::models::ModelsScreen;
 use crate::screens::review::ReviewScreen;
 use crate::screens::settings::SettingsScreen;
@@ -199,7 +200,8 @@ impl App {
         let waits = screens.steer.is_waiting()
             || screens.feature.large.history.is_waiting()
             || screens.review.large.history.is_waiting()
-            || screens.evaluate.is_waiting();
+            || screens.evaluate.is_waiting()
+            || screens.gallery.panes.iter().any(Pane::is_filtering);
         self.films.n_loading() > 0 || waits || !self.seen.jobs.is_empty()
     }
 
@@ -226,6 +228,16 @@ impl App {
     /// Opens the scatter beside the cards, for benchmarks.
     pub(crate) fn show_scatter(&mut self) {
         self.screens.gallery.panes[0].plot = Some(engine::views::FeaturePlot::Activity);
+    }
+
+    /// Filter and order of the cards, for benchmarks.
+    pub(crate) fn gallery_query(&mut self) -> &mut engine::views::FeatureQuery {
+        &mut self.screens.gallery.panes[0].query
+    }
+
+    /// Whether cards of an earlier filter are shown still, for benchmarks.
+    pub(crate) fn gallery_is_filtering(&self) -> bool {
+        self.screens.gallery.panes[0].is_filtering()
     }
 
     /// Queues a command as a panel does, for benchmarks.

@@ -144,6 +144,36 @@ pub fn scatter_frame_times(n_features: u32) -> FrameTimes {
     FrameTimes::of(n_features, times.collect())
 }
 
+/// Changes filter and order every tenth frame while it scrolls, and measures every frame. Features are
+/// chosen on another thread, as the engine does it; what that takes is no part of a frame.
+///
+/// # Errors
+/// When the cards of the last filter never came.
+pub fn filter_frame_times(n_features: u32) -> Result<FrameTimes, String> {
+    let at = StartAt {
+        screen: Some(Screen::Gallery),
+        ..StartAt::default()
+    };
+    let mut bench = Bench::open(Invented::new(n_features), at);
+    let mut times = Vec::with_capacity(N_FRAMES);
+    for frame in 0..N_FRAMES {
+        if frame % 10 == 0 {
+            let query = bench.app.gallery_query();
+            let text = ["effusion", "12", "costophrenic", ""][frame / 10 % 4];
+            text.clone_into(&mut query.text);
+        }
+        times.push(bench.frame(wheel()));
+    }
+    let asked = Instant::now();
+    while bench.app.gallery_is_filtering() {
+        if asked.elapsed().as_secs() > 10 {
+            return Err("the gallery still filters after ten seconds".to_owned());
+        }
+        bench.frame(Vec::new());
+    }
+    Ok(FrameTimes::of(n_features, times))
+}
+
 /// One frame: logic, layout, painting and tessellation; how many milliseconds it took.
 fn frame(ctx: &egui::Context, app: &mut App, input: RawInput) -> f64 {
     let began = Instant::now();
@@ -251,6 +281,8 @@ mod tests {
         assert!(times.p50_ms > 0.05, "{times:?}");
         let scatter = scatter_frame_times(200_000);
         assert!(scatter.p50_ms > 0.05, "{scatter:?}");
+        let filtered = filter_frame_times(30_000).unwrap();
+        assert!(filtered.p50_ms > 0.05, "{filtered:?}");
         assert!(feature_page_times(200).p50_ms > 0.05);
         let drag = film_drag_times(600).unwrap();
         assert!(drag.p50_ms > 0.05 && drag.p50_ms <= drag.p95_ms, "{drag:?}");

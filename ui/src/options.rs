@@ -118,6 +118,8 @@ pub(crate) struct RememberedSteering {
     pub(crate) knobs: Vec<(FeatureId, f32)>,
     pub(crate) mode: SteeringMode,
     pub(crate) scope: PositionScope,
+    /// Whether a random direction stands beside what the features do.
+    pub(crate) control: bool,
     pub(crate) sweep: RememberedSweep,
 }
 
@@ -246,6 +248,7 @@ mod tests {
                 from: 2,
                 to: Some(9),
             },
+            control: true,
             sweep: RememberedSweep {
                 n_controls: 7,
                 ..RememberedSweep::default()

@@ -1,10 +1,11 @@
-//! One file per place in the rail.
+//! One file per place in the rail, and what their forms share.
 
 pub(crate) mod data;
 pub(crate) mod evaluate;
 pub(crate) mod feature_page;
 pub(crate) mod gallery;
 pub(crate) mod models;
+pub(crate) mod own_job;
 pub(crate) mod review;
 pub(crate) mod settings;
 pub(crate) mod start;

@@ -84,6 +84,99 @@ fn a_dictionary_that_is_dropped_fills_the_form_and_comes_in() {
 }
 
 #[test]
+fn a_form_is_left_by_its_button_and_by_escape_and_keeps_what_was_typed() {
+    for (screen, opens, title, field) in [
+        (Screen::Data, "Import data…", "Import data", "Images folder"),
+        (
+            Screen::Train,
+            "Import a dictionary",
+            "From another tool",
+            "Dictionary",
+        ),
+        (
+            Screen::Models,
+            "Add another model…",
+            "Kept in memory",
+            "Model",
+        ),
+        (
+            Screen::Evaluate,
+            "Export the dictionary",
+            "Export films for another tool",
+            "Export folder",
+        ),
+    ] {
+        let (mut harness, backend) = open(screen);
+        for by_key in [false, true] {
+            click(&mut harness, opens);
+            harness.get_by_label(title);
+            type_over(&mut harness, field, "/data/x");
+            if by_key {
+                harness.key_press(egui::Key::Escape);
+                harness.run_steps(4);
+            } else {
+                click(&mut harness, "Cancel");
+            }
+            let is_left = harness.query_by_label(title).is_none();
+            assert!(is_left, "{title}, by key: {by_key}");
+        }
+        click(&mut harness, opens);
+        assert_eq!(value(&harness, field), "/data/x");
+        // A training is forecast unasked.
+        let asked = backend.asked();
+        let is_forecast = |one: &String| one.starts_with("forecast");
+        assert!(asked.iter().all(is_forecast), "{title}: {asked:?}");
+    }
+}
+
+#[test]
+fn a_menu_that_is_open_takes_escape_for_itself() {
+    let (mut harness, _) = open(Screen::Models);
+    click(&mut harness, "Add another model…");
+    click(&mut harness, "Coding in memory");
+    harness.get_by_label("q8");
+    harness.key_press(egui::Key::Escape);
+    harness.run_steps(4);
+    assert!(harness.query_by_label("q8").is_none());
+    harness.get_by_label("Kept in memory");
+}
+
+#[test]
+fn a_running_import_is_cancelled_from_its_form() {
+    let (mut harness, backend) = open(Screen::Train);
+    backend.take_time();
+    drop_on(&mut harness, &["/data/maira-sae"]);
+    click(&mut harness, "Import");
+    assert!(harness.query_by_label("Import").is_none());
+    click(&mut harness, "Cancel the import");
+    assert_eq!(backend.asked().last().unwrap(), "cancel 36");
+    // It can be asked for again, with what was typed.
+    harness.get_by_label("Import");
+    assert_eq!(value(&harness, "Name"), "maira-sae");
+
+    drop_on(&mut harness, &["/data/tiny.gguf"]);
+    click(&mut harness, "Add");
+    click(&mut harness, "Cancel the adding of the model");
+    assert_eq!(backend.asked().last().unwrap(), "cancel 35");
+    harness.get_by_label("Add");
+}
+
+#[test]
+fn a_running_import_of_data_is_cancelled_from_its_form() {
+    let (mut harness, backend) = open(Screen::Data);
+    backend.take_time();
+    click(&mut harness, "Import data…");
+    type_over(&mut harness, "Name", "chest");
+    type_over(&mut harness, "Images folder", "/data/films");
+    click(&mut harness, "Preview");
+    click(&mut harness, "Import");
+    assert!(harness.query_by_label("Preview").is_none());
+    click(&mut harness, "Cancel the import");
+    assert_eq!(backend.asked(), ["preview", "import", "cancel 3"]);
+    harness.get_by_label("Preview");
+}
+
+#[test]
 fn a_hook_point_and_a_harvest_can_be_chosen() {
     let (mut harness, backend) = open(Screen::Train);
     click(&mut harness, "Import a dictionary");

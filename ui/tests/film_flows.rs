@@ -171,6 +171,36 @@ fn boxes_of_the_dataset_and_of_the_model_are_layers_of_their_own() {
 }
 
 #[test]
+fn in_large_type_the_film_has_more_room_than_what_stands_beside_it() {
+    let backend = Arc::new(Invented::new(2_000));
+    // On Steer the film of the sample stands among the controls.
+    for (screen, control, width) in [
+        (Screen::Feature, "Accept", 300.0),
+        (Screen::Steer, "Strength of feature 3", 200.0),
+    ] {
+        let start = StartAt {
+            screen: Some(screen),
+            dictionary: Some("films".to_owned()),
+            feature: Some(3),
+            ..StartAt::default()
+        };
+        // What is left of 1280 x 800 at 175 %.
+        let harness = open_on(&backend, [731.0, 457.0], start);
+        let film = harness.query_all_by_label_contains(SAFETY).next().unwrap();
+        assert!(film.rect().width() > width, "{:?}", film.rect());
+        let control = harness
+            .query_all_by_label_contains(control)
+            .next()
+            .unwrap()
+            .rect();
+        assert!(
+            control.min.x >= 0.0 && control.max.x <= 731.0,
+            "{control:?}"
+        );
+    }
+}
+
+#[test]
 fn the_films_of_a_study_hang_side_by_side() {
     let mut harness = sample(3);
     let (lateral, before) = ("Lateral · films-0003-lateral", "Prior, the study before ·");

@@ -65,6 +65,46 @@ fn filters_leave_what_they_say() {
 }
 
 #[test]
+fn old_cards_stay_until_the_newest_filter_is_answered() {
+    let (mut harness, backend) = open("reports");
+    harness.get_by_label("600 of 600 features");
+    assert!(harness.query_by_label("filtering …").is_none());
+    backend.hold_choices();
+    choose(&mut harness, "Finding, left", "mass · 300");
+    harness.get_by_label("filtering …");
+    harness.get_by_label("600 of 600 features");
+    choose(&mut harness, "Group, left", "Group 1 · 150");
+    harness.get_by_label("filtering …");
+    // The answer to the finding alone comes after that to both, and is not shown.
+    backend.let_choices_go();
+    harness.run_steps(3);
+    harness.get_by_label("75 of 600 features");
+    assert!(harness.query_by_label("filtering …").is_none());
+}
+
+#[test]
+fn many_features_are_chosen_beside_the_frames() {
+    let backend = Arc::new(Invented::new(30_000));
+    let start = StartAt {
+        screen: Some(Screen::Gallery),
+        ..StartAt::default()
+    };
+    let mut harness = open_on(&backend, [1600.0, 900.0], start);
+    let comes = |harness: &mut Harness<'static, App>, label: &str| {
+        let began = std::time::Instant::now();
+        while harness.query_by_label(label).is_none() {
+            assert!(began.elapsed().as_secs() < 20, "{label} does not come");
+            harness.run_steps(1);
+        }
+    };
+    comes(&mut harness, "30\u{a0}000 of 30\u{a0}000 features");
+    harness.get_by_label("Filter text, left").focus();
+    harness.run_steps(2);
+    harness.get_by_label("Filter text, left").type_text("29999");
+    comes(&mut harness, "1 of 30\u{a0}000 features");
+}
+
+#[test]
 fn a_rectangle_on_the_scatter_filters_and_can_be_taken_away() {
     let (mut harness, backend) = open("films");
     click(&mut harness, "Scatter");

@@ -12,6 +12,13 @@ use egui_kittest::kittest::Queryable as _;
 use ui::bench::Invented;
 use ui::{App, Options, Screen, StartAt, Waker};
 
+/// Sizes of windows, in points; the last is what is left of the first at 175 %.
+const SIZES: [([f32; 2], &str); 3] = [
+    ([1280.0, 800.0], "1280"),
+    ([1920.0, 1080.0], "1920"),
+    ([731.0, 457.0], "731"),
+];
+
 /// What is done before a picture is taken.
 #[derive(Clone, Copy)]
 enum Act {
@@ -98,7 +105,7 @@ fn pictures(name: &str, start: &StartAt, acts: &[Act]) -> Result<(), Box<dyn std
         return Ok(());
     };
     for (light, theme) in [(false, "dark"), (true, "light")] {
-        for (size, size_name) in [([1280.0, 800.0], "1280"), ([1920.0, 1080.0], "1920")] {
+        for (size, size_name) in SIZES {
             let start = StartAt {
                 light: Some(light),
                 ..start.clone()
@@ -174,7 +181,7 @@ fn pictures_of_every_screen() -> Result<(), Box<dyn std::error::Error>> {
         return Ok(());
     };
     for (light, theme) in [(false, "dark"), (true, "light")] {
-        for (size, size_name) in [([1280.0, 800.0], "1280"), ([1920.0, 1080.0], "1920")] {
+        for (size, size_name) in SIZES {
             for (name, screen, start) in shots() {
                 let keys: &[(egui::Modifiers, egui::Key)] = match name {
                     "keys" => &[(egui::Modifiers::NONE, egui::Key::Questionmark)],

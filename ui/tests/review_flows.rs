@@ -5,9 +5,10 @@ use std::sync::Arc;
 use egui::{Key, Modifiers};
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
+use engine::views::QueueOrder;
 use schema::{ReviewMode, ReviewState};
 use ui::bench::Invented;
-use ui::{App, Screen, StartAt};
+use ui::{App, Backend as _, Screen, StartAt};
 
 #[path = "support/clicks.rs"]
 mod clicks;
@@ -62,6 +63,20 @@ fn the_name_is_asked_once_and_a_project_goes_on_where_it_was() {
     harness.get_by_label("Reviewer: Ada");
     harness.get_by_label("Feature 14");
     harness.get_by_label_contains("1 of 40 done");
+}
+
+#[test]
+fn the_queue_begins_with_the_clearest_and_says_what_it_counts() {
+    let (mut harness, backend) = begun("films");
+    harness.get_by_label_contains("0 of 40 done");
+    harness.get_by_label(
+        "38 features with a proposed label and 2 checks · not here: 31 without a proposal, 4 never \
+         active",
+    );
+    harness.get_by_label("Queue order");
+    press(&mut harness, Key::A);
+    let place = backend.review_place("films").unwrap().unwrap();
+    assert_eq!(place.queue.order, QueueOrder::Clearest);
 }
 
 #[test]

@@ -293,3 +293,22 @@ fn after_a_restart_one_button_runs_what_was_left() {
     harness.get_by_label("After: Small left pleural effusion.");
     assert!(!has(&harness, "Not computed yet"));
 }
+
+#[test]
+fn a_random_direction_stands_beside_the_features_where_that_is_wanted() {
+    let (mut harness, backend) = open("films");
+    slide(&mut harness, 2.0);
+    assert!(harness.query_by_label("Random direction").is_none());
+    click(&mut harness, "Beside a random direction");
+    harness.run_steps(4);
+    let asked = backend.asked();
+    assert!(
+        asked.last().unwrap().ends_with("beside a random direction"),
+        "{asked:?}"
+    );
+    harness.get_by_label("Random direction");
+    harness.get_by_label("Random: lost: nodule");
+    click(&mut harness, "Beside a random direction");
+    harness.run_steps(4);
+    assert!(harness.query_by_label("Random direction").is_none());
+}

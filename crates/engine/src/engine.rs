@@ -13,6 +13,7 @@ mod studies;
 mod surroundings;
 mod training;
 
+pub use gallery::CHOSEN_AT_ONCE;
 pub use preferences::choose_hardware;
 
 use std::collections::BTreeMap;
@@ -53,6 +54,7 @@ struct Shared {
     latest_trace: AtomicU64,
     latest_history: AtomicU64,
     latest_search: AtomicU64,
+    choices: gallery::Choices,
     /// Held by the job that trains: one at a time, or all would be slow.
     training: Mutex<()>,
 }
@@ -100,6 +102,7 @@ pub struct Engine {
     steering: Worker,
     reading: Worker,
     searching: Worker,
+    choosing: Worker,
     films: FilmCache,
     pictures: PictureCache,
     events: Receiver<Event>,
@@ -150,6 +153,7 @@ impl Engine {
             latest_trace: AtomicU64::new(0),
             latest_history: AtomicU64::new(0),
             latest_search: AtomicU64::new(0),
+            choices: gallery::Choices::default(),
             training: Mutex::default(),
         });
         let ready = || -> Box<dyn Fn() + Send + Sync> {
@@ -164,6 +168,7 @@ impl Engine {
             steering: Worker::new("steering")?,
             reading: Worker::new("reading")?,
             searching: Worker::new("search")?,
+            choosing: Worker::new("gallery")?,
             films,
             pictures: PictureCache::new(ready())?,
             events,

@@ -15,7 +15,9 @@ use schema::{ExampleRef, FeatureId, FeatureSummary, HookPoint, ReviewState};
 use crate::error::{EngineError, Result};
 use crate::indexed::{IndexedDictionary, item_view};
 use crate::session::Session;
-use crate::views::{ExampleKind, ExampleView, FeatureCard, FeaturePage, ItemEffects, WritesView};
+use crate::views::{
+    ExampleKind, ExampleView, FeatureCard, FeaturePage, FiringView, ItemEffects, WritesView,
+};
 
 pub use bench::{QueryTime, query_times};
 pub(crate) use known::GalleryCache;
@@ -134,11 +136,7 @@ impl Session {
     ///
     /// # Errors
     /// When the dictionary does not exist or has no index.
-    pub fn firing_on(
-        &self,
-        sae: &str,
-        sample: u32,
-    ) -> Result<Vec<(FeatureId, String, ExampleRef)>> {
+    pub fn firing_on(&self, sae: &str, sample: u32) -> Result<Vec<FiringView>> {
         let indexed = self.indexed(sae)?;
         let labels = self.labels(sae)?;
         let mut best: std::collections::BTreeMap<u32, ExampleRef> =
@@ -160,9 +158,15 @@ impl Session {
         }
         let mut firing: Vec<_> = best
             .into_iter()
-            .map(|(id, at)| (FeatureId(id), labels.caption(FeatureId(id)), at))
+            .map(|(id, at)| FiringView {
+                feature: FeatureId(id),
+                caption: labels.caption(FeatureId(id)),
+                activation: at.activation,
+                position: at.position,
+                place: indexed.place_in_words(sample, at.position),
+            })
             .collect();
-        firing.sort_by(|a, b| b.2.activation.total_cmp(&a.2.activation));
+        firing.sort_by(|a, b| b.activation.total_cmp(&a.activation));
         Ok(firing)
     }
 

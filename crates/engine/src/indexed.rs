@@ -272,6 +272,47 @@ impl IndexedDictionary {
         })
     }
 
+    /// A position of a sample as a person names it, counted from 1: `row 3 of 14, column 9 of 14`,
+    /// `token 12: effusion`, `item 4: Dark chocolate`.
+    pub(crate) fn place_in_words(&self, sample: u32, position: u32) -> String {
+        let number = position + 1;
+        let known = self.sidecar(sample);
+        match self.kind {
+            ExampleKind::Film => match known.and_then(|known| known.grid) {
+                Some(grid) if grid.columns > 0 => format!(
+                    "row {} of {}, column {} of {}",
+                    position / grid.columns + 1,
+                    grid.rows,
+                    position % grid.columns + 1,
+                    grid.columns
+                ),
+                _ => format!("position {number}"),
+            },
+            ExampleKind::Text => {
+                let text = known.and_then(|known| known.texts.get(position as usize));
+                let text = text.map_or("", |text| text.trim());
+                if text.is_empty() {
+                    format!("token {number}")
+                } else {
+                    format!("token {number}: {}", text.replace(['\n', '\r'], " "))
+                }
+            }
+            ExampleKind::History => {
+                let record = self.dataset.records.get(sample as usize);
+                let item = record
+                    .map(crate::harvest::training_items)
+                    .and_then(|items| items.get(position as usize));
+                match item {
+                    Some(&item) => {
+                        let title = item_view(&self.dataset, item, 0.0).title;
+                        format!("item {number}: {title}")
+                    }
+                    None => format!("item {number}"),
+                }
+            }
+        }
+    }
+
     /// Positions of a sample on which the feature is active, ascending, each with its highest
     /// activation: a harvest may have read a position in several contexts.
     pub(crate) fn active_positions(&self, feature: FeatureId, sample: u32) -> Vec<(u32, f32)> {

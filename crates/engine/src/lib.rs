@@ -111,7 +111,7 @@ pub use decision_stream::StreamedDecisions;
 pub use decisions::{DecisionRequest, Recorded};
 pub use device::{DeviceChoice, DeviceView, device};
 pub use dictionary_report::ReportFiles;
-pub use engine::{Engine, choose_hardware};
+pub use engine::{CHOSEN_AT_ONCE, Engine, choose_hardware};
 pub use error::{EngineError, ErrorKind, Result};
 pub use evaluate_ranking::RankingReport;
 pub use evaluate_sae::{

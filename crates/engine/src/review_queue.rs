@@ -29,9 +29,14 @@ use crate::labels::Labels;
 use crate::review_plan::{Candidate, Case, Controls, generator, plan};
 use crate::session::Session;
 use crate::views::{
-    QueueKind, QueueOrder, QueueRequest, QueuedCase, ReviewAnswer, ReviewDraft, ReviewItem,
-    ReviewPlace, ReviewProgress,
+    QueueKind, QueueOrder, QueueRequest, QueueScope, QueuedCase, ReviewAnswer, ReviewDraft,
+    ReviewItem, ReviewPlace, ReviewProgress,
 };
+
+/// A feature that is active on a smaller share of samples shows little.
+const LEAST_SPREAD: f32 = 0.01;
+/// One that is active on a larger share tells samples apart badly.
+const MOST_SPREAD: f32 = 0.5;
 
 /// A queue with its cases.
 #[derive(Debug)]
@@ -39,6 +44,7 @@ pub(crate) struct Queue {
     sae: String,
     request: QueueRequest,
     cases: Vec<Case>,
+    scope: QueueScope,
 }
 
 /// What is kept of a reviewer on a dictionary between sessions.
@@ -59,16 +65,18 @@ impl Session {
         {
             return Ok(known);
         }
+        let (cases, scope) = self.plan_queue(sae, request)?;
         let queue = Arc::new(Queue {
             sae: sae.to_owned(),
             request: request.clone(),
-            cases: self.plan_queue(sae, request)?,
+            cases,
+            scope,
         });
         self.keep_queue(&queue);
         Ok(queue)
     }
 
-    fn plan_queue(&self, sae: &str, request: &QueueRequest) -> Result<Vec<Case>> {
+    fn plan_queue(&self, sae: &str, request: &QueueRequest) -> Result<(Vec<Case>, QueueScope)> {
         if request.kind == QueueKind::SecondReader && request.order == QueueOrder::Disagreement {
             return Err(EngineError::request(
                 "a second reader is blind, and an order by disagreement would tell what others \
@@ -89,7 +97,8 @@ impl Session {
                 words: schema::normalised(&labels.proposal(feature)),
             })
             .collect();
-        order(&mut candidates, &labels, request, &parts);
+        let spread = &indexed.index.overview().sample_density;
+        order(&mut candidates, &labels, (request, spread), &parts);
         let role = match request.kind {
             QueueKind::Label => CaseRole::First,
             QueueKind::SecondReader => CaseRole::SecondReader,
@@ -102,7 +111,9 @@ impl Session {
         };
         let [seed, reviewer, hash] = parts;
         let mut rng = generator(&["controls", seed, reviewer, hash]);
-        Ok(plan(&candidates, role, controls, &mut rng))
+        let cases = plan(&candidates, role, controls, &mut rng);
+        let scope = scope(request.kind, candidates.len(), cases.len(), density);
+        Ok((cases, scope))
     }
 
     /// How far the reviewer is.
@@ -115,6 +126,7 @@ impl Session {
         let reviewer = named(&request.reviewer);
         let mut progress = ReviewProgress {
             n_cases: queue.cases.len() as u32,
+            scope: queue.scope.clone(),
             ..ReviewProgress::default()
         };
         let mut times = Vec::new();
@@ -418,14 +430,58 @@ fn eligible(labels: &Labels, request: &QueueRequest, density: &[f32]) -> Vec<Fea
     }
 }
 
-fn order(candidates: &mut [Candidate], labels: &Labels, request: &QueueRequest, parts: &[&str; 3]) {
+/// What a queue of so many features and cases counts and what not.
+fn scope(kind: QueueKind, n_features: usize, n_cases: usize, density: &[f32]) -> QueueScope {
+    let n_live = density.iter().filter(|density| **density > 0.0).count();
+    let is_label = kind == QueueKind::Label;
+    let left_out = |n: usize| if is_label { n as u32 } else { 0 };
+    QueueScope {
+        kind,
+        n_features: n_features as u32,
+        all_live: is_label && n_features == n_live,
+        n_checks: n_cases.saturating_sub(n_features) as u32,
+        n_without_proposal: left_out(n_live.saturating_sub(n_features)),
+        n_silent: left_out(density.len() - n_live),
+    }
+}
+
+/// How much there is to see of a feature that is active on this share of samples: enough and not
+/// everywhere before everywhere before nearly nowhere.
+fn rank_of_spread(share: f32) -> u8 {
+    if share < LEAST_SPREAD {
+        2
+    } else {
+        u8::from(share > MOST_SPREAD)
+    }
+}
+
+fn order(
+    candidates: &mut [Candidate],
+    labels: &Labels,
+    (request, spread): (&QueueRequest, &[f32]),
+    parts: &[&str; 3],
+) {
     use rand::seq::SliceRandom as _;
+    let scores = || -> BTreeMap<FeatureId, f64> {
+        let scored = |of: &Candidate| Some((of.feature, labels.score(of.feature)?));
+        candidates.iter().filter_map(scored).collect()
+    };
     match request.order {
+        QueueOrder::Clearest => {
+            let scores = scores();
+            let score = |of: &Candidate| scores.get(&of.feature).map_or(f64::NEG_INFINITY, |s| *s);
+            let rank = |of: &Candidate| {
+                rank_of_spread(spread.get(of.feature.0 as usize).copied().unwrap_or(0.0))
+            };
+            candidates.sort_by(|a, b| {
+                rank(a)
+                    .cmp(&rank(b))
+                    .then(score(b).total_cmp(&score(a)))
+                    .then(b.density.total_cmp(&a.density))
+            });
+        }
         QueueOrder::LowestScore => {
-            let scores: BTreeMap<FeatureId, f64> = candidates
-                .iter()
-                .filter_map(|candidate| Some((candidate.feature, labels.score(candidate.feature)?)))
-                .collect();
+            let scores = scores();
             let score = |of: &Candidate| scores.get(&of.feature).map_or(f64::INFINITY, |s| *s);
             candidates.sort_by(|a, b| score(a).total_cmp(&score(b)));
         }
@@ -530,4 +586,67 @@ fn median(values: &mut [u64]) -> Option<f64> {
 
 fn draft_name(case: Case) -> String {
     format!("{} {}", case.feature, case.role.word())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schema::{Explanation, MeasuredScore};
+
+    #[test]
+    fn the_clearest_features_come_before_those_that_are_everywhere_or_nearly_nowhere() {
+        let scored = |feature: u32, value: f64| Explanation {
+            feature: FeatureId(feature),
+            text: format!("proposal {feature}"),
+            score: Some(MeasuredScore {
+                method: "detection".to_owned(),
+                judge: "keywords".to_owned(),
+                value,
+                interval: None,
+                n_cases: 40,
+            }),
+            ..Explanation::default()
+        };
+        let explanations = vec![
+            scored(0, 0.99),
+            scored(1, 0.6),
+            scored(2, 0.9),
+            scored(3, 0.95),
+        ];
+        let labels = Labels::new(Vec::new(), explanations);
+        // Nearly silent, seen, seen, everywhere, seen without a score.
+        let spread = [0.002, 0.1, 0.02, 0.8, 0.3];
+        let mut candidates: Vec<Candidate> = (0..5)
+            .map(|feature| Candidate {
+                feature: FeatureId(feature),
+                density: spread[feature as usize],
+                words: String::new(),
+            })
+            .collect();
+        let request = QueueRequest::default();
+        let parts = ["0", "Ada", "hash"];
+        order(&mut candidates, &labels, (&request, &spread), &parts);
+        let order: Vec<u32> = candidates.iter().map(|one| one.feature.0).collect();
+        assert_eq!(order, [2, 1, 4, 3, 0]);
+    }
+
+    #[test]
+    fn the_scope_of_a_queue_says_what_it_counts_and_what_not() {
+        let density = [0.1, 0.0, 0.2, 0.3, 0.0, 0.0];
+        let told =
+            |kind, n_features, n_cases| scope(kind, n_features, n_cases, &density).sentence();
+        assert_eq!(
+            told(QueueKind::Label, 2, 3),
+            "2 features with a proposed label and 1 check · not here: 1 without a proposal, 3 never \
+             active"
+        );
+        assert_eq!(
+            told(QueueKind::Label, 3, 3),
+            "3 features that are ever active · not here: 3 never active"
+        );
+        assert_eq!(
+            told(QueueKind::SecondReader, 1, 3),
+            "1 feature that another reader decided on and 2 checks"
+        );
+    }
 }

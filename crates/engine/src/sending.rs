@@ -39,6 +39,8 @@ struct KeptConsent {
 }
 
 impl Session {
+    /// Does something with the allowed addresses, which are held meanwhile: what is read, changed and
+    /// written by it is so in one go.
     fn with_allowed<T>(&self, what: impl FnOnce(&mut Vec<Allowed>) -> T) -> Result<T> {
         let mut sending = lock(&self.sending);
         if sending.allowed.is_none() {
@@ -94,26 +96,29 @@ impl Session {
     /// # Errors
     /// When the project's settings cannot be written; nothing is allowed then.
     pub fn allow_sending(&self, shown: &SendingView) -> Result<()> {
-        let mut wanted = self.with_allowed(|allowed| allowed.clone())?;
-        // A job that runs by an earlier leave is ended by taking this one back, too.
-        let known = wanted
-            .iter()
-            .find(|one| one.consent.address == shown.address);
-        let permission = known.filter(|one| one.permission.stands()).map_or_else(
-            || Permission::new(&shown.address),
-            |one| one.permission.clone(),
-        );
-        wanted.retain(|one| one.consent.address != shown.address);
-        wanted.push(Allowed {
-            consent: SendingConsent {
-                address: shown.address.clone(),
-                at: store::utc_now(),
-                shown_blake3: store::blake3_of_bytes(shown.body.as_bytes()),
-            },
-            permission,
-        });
-        self.keep_allowed(&wanted)?;
-        self.with_allowed(|allowed| *allowed = wanted)
+        self.with_allowed(|allowed| {
+            let mut wanted = allowed.clone();
+            // A job that runs by an earlier leave is ended by taking this one back, too.
+            let known = wanted
+                .iter()
+                .find(|one| one.consent.address == shown.address);
+            let permission = known.filter(|one| one.permission.stands()).map_or_else(
+                || Permission::new(&shown.address),
+                |one| one.permission.clone(),
+            );
+            wanted.retain(|one| one.consent.address != shown.address);
+            wanted.push(Allowed {
+                consent: SendingConsent {
+                    address: shown.address.clone(),
+                    at: store::utc_now(),
+                    shown_blake3: store::blake3_of_bytes(shown.body.as_bytes()),
+                },
+                permission,
+            });
+            self.keep_allowed(&wanted)?;
+            *allowed = wanted;
+            Ok(())
+        })?
     }
 
     /// Takes the leave for an address back; a job that runs sends nothing more there.
@@ -121,20 +126,23 @@ impl Session {
     /// # Errors
     /// When the address was not allowed, or the settings cannot be written.
     pub fn revoke_sending(&self, address: &str) -> Result<()> {
-        let (gone, left): (Vec<Allowed>, Vec<Allowed>) = self
-            .with_allowed(|allowed| allowed.clone())?
-            .into_iter()
-            .partition(|one| one.consent.address == address);
-        if gone.is_empty() {
-            return Err(EngineError::request(format!(
-                "{address} is not allowed in this project"
-            )));
-        }
-        for one in &gone {
-            one.permission.take_back();
-        }
-        self.keep_allowed(&left)?;
-        self.with_allowed(|allowed| *allowed = left)
+        self.with_allowed(|allowed| {
+            let (gone, left): (Vec<Allowed>, Vec<Allowed>) = allowed
+                .iter()
+                .cloned()
+                .partition(|one| one.consent.address == address);
+            if gone.is_empty() {
+                return Err(EngineError::request(format!(
+                    "{address} is not allowed in this project"
+                )));
+            }
+            for one in &gone {
+                one.permission.take_back();
+            }
+            self.keep_allowed(&left)?;
+            *allowed = left;
+            Ok(())
+        })?
     }
 
     /// From now on other computers are asked if they are among these, each a name or number with or
@@ -332,6 +340,33 @@ mod tests {
         drop(session);
         let session = Session::open(folder.path()).unwrap();
         assert_eq!(session.sending_consents().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn leaves_that_are_given_at_once_are_all_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = Session::create(folder.path()).unwrap();
+        let address = |n: usize| format!("http://10.0.0.{n}/v1");
+        std::thread::scope(|scope| {
+            for n in 0..24 {
+                let session = &session;
+                scope.spawn(move || session.allow_sending(&shown(&address(n))).unwrap());
+            }
+        });
+        std::thread::scope(|scope| {
+            for n in 0..12 {
+                let session = &session;
+                scope.spawn(move || session.revoke_sending(&address(n)).unwrap());
+            }
+        });
+        drop(session);
+        let session = Session::open(folder.path()).unwrap();
+        let known = session.sending_consents().unwrap();
+        let mut left: Vec<String> = known.into_iter().map(|one| one.address).collect();
+        left.sort();
+        let mut expected: Vec<String> = (12..24).map(address).collect();
+        expected.sort();
+        assert_eq!(left, expected);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use schema::HarvestManifest;
-use store::{ArtefactKind, Dataset, Project, Record};
+use store::{ArtefactKind, Dataset, Project, Record, StoreError};
 
 use crate::error::{EngineError, Result};
 use crate::forecast::HarvestProbe;
@@ -65,6 +65,33 @@ impl Session {
     /// When the folder is no project, a newer version made it, or another process has it open.
     pub fn open(dir: &Path) -> Result<Self> {
         Ok(Self::with(Project::open(dir)?))
+    }
+
+    /// Opens a project for what only reads it: like [`Self::open`], but where another process has
+    /// it open, as it is now, and then whatever would write into it is refused.
+    ///
+    /// # Errors
+    /// When the folder is no project, or a newer version made it.
+    pub fn open_reading(dir: &Path) -> Result<Self> {
+        match Project::open(dir) {
+            Err(StoreError::Locked { .. }) => Ok(Self::with(Project::open_to_read(dir)?)),
+            other => Ok(Self::with(other?)),
+        }
+    }
+
+    /// Where another process has the project open: that what is read is as of now, and what cannot
+    /// be read meanwhile, a sentence each. Empty otherwise.
+    pub fn reading_notes(&self) -> Vec<String> {
+        if !self.project.is_read_only() {
+            return Vec::new();
+        }
+        let pid = self.project.open_in_process();
+        let process = pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
+        let first = format!(
+            "{} is open in another Fluoroscope{process}; this is read from it as it is now",
+            self.root().display()
+        );
+        [first].into_iter().chain(self.notices()).collect()
     }
 
     fn with(project: Project) -> Self {

@@ -25,7 +25,8 @@ const MAX_NEW_TOKENS: usize = 96;
 pub(crate) const N_RANKED: usize = 10;
 
 impl Session {
-    /// Runs the model on one sample without and with the changes.
+    /// Runs the model on one sample without and with the changes and, where the request says so, with
+    /// as much change along a random direction, the same one each time.
     ///
     /// # Errors
     /// When dictionary, sample or a feature do not exist, a strength is not finite, there are more
@@ -35,20 +36,38 @@ impl Session {
         let indexed = self.indexed(&request.sae)?;
         let edit = Arc::new(feature_edit(&indexed, &request.edits)?);
         let model = self.model(&indexed.harvest.model)?;
-        let outcome = match SteeredSample::prepare(&indexed, &model, request.sample)? {
+        let elsewhere = if request.control {
+            Some(crate::sweep::control_edit(&indexed, request)?)
+        } else {
+            None
+        };
+        let (outcome, control) = match SteeredSample::prepare(&indexed, &model, request.sample)? {
             SteeredSample::Prompt(prompt) => {
                 let before = prompt.report(None, job)?;
                 let after = prompt.report(Some(edit), job)?;
-                prompt.outcome(before, after)
+                let control = elsewhere
+                    .map(|edit| {
+                        let after = prompt.report(edit, job)?;
+                        Ok::<_, EngineError>(prompt.outcome(before.clone(), after))
+                    })
+                    .transpose()?;
+                (prompt.outcome(before, after), control)
             }
             SteeredSample::History(history) => {
                 let (before, after) = (history.scores(None)?, history.scores(Some(edit))?);
-                history.outcome(&before, &after)
+                let control = elsewhere
+                    .map(|edit| {
+                        let after = history.scores(edit)?;
+                        Ok::<_, EngineError>(history.outcome(&before, &after))
+                    })
+                    .transpose()?;
+                (history.outcome(&before, &after), control)
             }
         };
         Ok(SteerView {
             request: request.clone(),
             outcome,
+            control,
             milliseconds: began.elapsed().as_secs_f32() * 1e3,
         })
     }

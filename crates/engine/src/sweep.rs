@@ -16,7 +16,10 @@ use crate::indexed::IndexedDictionary;
 use crate::jobs::JobContext;
 use crate::session::Session;
 use crate::steer::{N_RANKED, SteeredHistory, SteeredPrompt, SteeredSample, feature_edit, rank_in};
-use crate::views::{FindingsEffect, RankingEffect, SweepPoint, SweepRequest, SweepRun, SweepView};
+use crate::views::{
+    FindingsEffect, RankingEffect, SteerRequest, SweepPoint, SweepRange, SweepRequest, SweepRun,
+    SweepView,
+};
 
 pub(crate) use table::csv;
 
@@ -24,6 +27,8 @@ pub(crate) use table::csv;
 const MOST_CONTROLS: u32 = 20;
 /// Items whose rise is measured, those that the features promote most.
 const N_PROMOTED: usize = 20;
+/// Seed of the one random direction that stands beside a single change.
+const CONTROL_SEED: u64 = 0;
 
 impl Session {
     /// Steers one sample at every strength asked for, and by as much, position by position, along
@@ -133,6 +138,34 @@ fn directions(indexed: &IndexedDictionary, request: &SweepRequest) -> Result<Vec
     let random = sae::random_dictionary(n, 1, request.seed, &mean)?;
     let rows = (0..n as u32).map(|row| random.decoder_row(row).to_vec());
     Ok(rows.collect())
+}
+
+/// As much change as a request asks for, along a random direction, forward where a sweep has it so;
+/// `None` where nothing is changed by construction.
+pub(crate) fn control_edit(
+    indexed: &Arc<IndexedDictionary>,
+    request: &SteerRequest,
+) -> Result<Option<Arc<dyn ActivationEdit>>> {
+    let beside = SweepRequest {
+        steer: request.clone(),
+        range: SweepRange::default(),
+        n_controls: 1,
+        seed: CONTROL_SEED,
+    };
+    let forward = feature_edit(indexed, &beside.edits_at(1.0))?.direction();
+    let Some(random) = directions(indexed, &beside)?.pop() else {
+        return Ok(None);
+    };
+    let adds_nothing =
+        |edit: &schema::SteeringSpec| edit.mode == SteeringMode::Add && edit.strength == 0.0;
+    if request.edits.iter().all(adds_nothing) {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(ElsewhereEdit {
+        features: feature_edit(indexed, &request.edits)?,
+        forward,
+        random,
+    })))
 }
 
 /// The change at one strength, of the features or along a random direction; `None` for a random

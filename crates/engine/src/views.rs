@@ -46,8 +46,8 @@ pub use explanations::{
 };
 pub use film_picture::{FilmBox, FilmColours, FilmLine, FilmPicture};
 pub use gallery::{
-    BestAssociation, FeatureCard, FeaturePlot, FeaturePoints, FeatureQuery, FeatureSort,
-    GalleryFacets, NestedView, PlotArea,
+    BestAssociation, ChoiceTicket, ChosenFeatures, FeatureCard, FeaturePlot, FeaturePoints,
+    FeatureQuery, FeatureSort, FiringView, GalleryFacets, NestedView, PlotArea,
 };
 pub use imports::{ImportPreview, ImportRequest, InteractionsRequest};
 pub use items::{
@@ -64,7 +64,7 @@ pub use report::{
 };
 pub use review::{
     AgreementFigures, AgreementReport, DetectionResult, DetectionTest, Disagreement, Estimate,
-    ModelAgreement, PairAgreement, QueueKind, QueueOrder, QueueRequest, QueuedCase,
+    ModelAgreement, PairAgreement, QueueKind, QueueOrder, QueueRequest, QueueScope, QueuedCase,
     RepeatAgreement, ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress,
     TextFigures, TrapFigures,
 };
@@ -211,6 +211,8 @@ pub enum Event {
     HistoryRead(HistoryTicket, Box<Result<HistoryView, String>>),
     /// A run of concepts asked for was read: its name, and what it holds.
     ConceptsRead(String, Result<Arc<ConceptPages>, String>),
+    /// The features that a gallery asked for, in order.
+    FeaturesChosen(ChoiceTicket, Result<Arc<Vec<FeatureId>>, String>),
     /// What a measured score rests on, asked for: the run, the feature, and the evidence.
     ScoreRead(String, FeatureId, Box<Result<ScoreEvidenceView, String>>),
     /// A request that asks another computer waits for leave: what it would send, and the request.

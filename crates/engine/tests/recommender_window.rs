@@ -207,6 +207,7 @@ fn score_at(session: &Session, feature: FeatureId, strength: f32, item: u32) -> 
             unit: StrengthUnit::Max,
             scope: PositionScope::All,
         }],
+        control: false,
     };
     let view = session.steer(&asked, &JobContext::silent()).unwrap();
     let SteerOutcome::Ranking { after, .. } = view.outcome else {

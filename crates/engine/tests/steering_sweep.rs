@@ -121,6 +121,7 @@ fn request(sae: &str, edits: Vec<SteeringSpec>) -> SweepRequest {
             sae: sae.to_owned(),
             sample: 1,
             edits,
+            control: false,
         },
         range: SweepRange {
             from: -4.0,
@@ -195,10 +196,36 @@ fn films_are_swept_stopped_written_and_kept() {
     assert_eq!(after, text_of(&far.features));
     // The same seed gives the same runs, another one other directions.
     assert_eq!(timeless(run(&session, &swept)), timeless(view.clone()));
+    beside_a_random_direction(&session, &swept);
     stopped(&session, &swept, &view);
     refused(&session, &swept);
     written(&session, dir.path(), (&alone, &view));
     kept(&session, one);
+}
+
+/// The random direction beside a single change is that of a sweep from seed 0, both ways.
+fn beside_a_random_direction(session: &Session, swept: &SweepRequest) {
+    let job = JobContext::silent();
+    let view = run(
+        session,
+        &SweepRequest {
+            n_controls: 1,
+            seed: 0,
+            ..swept.clone()
+        },
+    );
+    for point in [&view.points[0], &view.points[2], &view.points[4]] {
+        let mut alone = swept.steer.clone();
+        alone.edits[0].strength = point.strength;
+        assert_eq!(session.steer(&alone, &job).unwrap().control, None);
+        alone.control = true;
+        let steered = session.steer(&alone, &job).unwrap();
+        let Some(SteerOutcome::Text { before, after, .. }) = &steered.control else {
+            unreachable!("a control was asked for, and films have reports")
+        };
+        assert_eq!(before, text_of(&view.unsteered));
+        assert_eq!(after, text_of(&point.controls[0]), "{}", point.strength);
+    }
 }
 
 /// Stops a job once so many runs are reported.

@@ -2,6 +2,7 @@
 
 pub mod dataset;
 pub mod feature;
+pub mod figures;
 pub mod film;
 pub mod harvest;
 pub mod hook_point;
@@ -21,6 +22,7 @@ pub use feature::{
     Association, CofiringFeature, ExampleRef, Explanation, FeatureSummary, MeasuredScore,
     Neighbour, PublishedSource,
 };
+pub use figures::{rounded, signed};
 pub use film::{Film, FilmEdges, PatchGrid};
 pub use harvest::{HarvestManifest, PositionClass, RowRef};
 pub use hook_point::{HookPoint, UnknownHookPoint};

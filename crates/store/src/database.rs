@@ -7,18 +7,21 @@
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::AtPath as _;
+use crate::project_lock::Holder;
 use crate::{Result, StoreError};
 
 const FOLDER: &str = "db";
 const CACHE_BYTES: u64 = 64 << 20;
 /// A database that was closed a moment ago lets go of its lock in the background.
 const LOCK_ATTEMPTS: u32 = 100;
+/// How often a database that changes while it is copied is copied again.
+const COPY_ATTEMPTS: u32 = 40;
 
 /// One table of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +59,8 @@ impl Table {
 pub(crate) struct Database {
     path: PathBuf,
     sled: sled::Db,
+    /// Who has the project open, where this is a copy: then nothing is put into it.
+    holder: Option<Holder>,
 }
 
 impl Database {
@@ -80,6 +85,33 @@ impl Database {
         }
     }
 
+    /// Copies the database of the project in `root`, which another process has open, into the
+    /// folder `into`, and opens the copy. Where it cannot be copied it is empty, and a notice says
+    /// so: what the journal has is taken in as ever.
+    pub(crate) fn copy(root: &Path, into: &Path) -> Result<(Self, Option<String>)> {
+        let (from, to) = (root.join(FOLDER), into.join(FOLDER));
+        let what = match copy_at_rest(&from, &to).map_err(|error| error.to_string()) {
+            Ok(()) => match Self::try_open(&to) {
+                Ok(database) => return Ok((database, None)),
+                Err(what) => what,
+            },
+            Err(what) => what,
+        };
+        let to = into.join("made-anew");
+        let database = Self::try_open(&to).map_err(|what| Self::error(&to, &what))?;
+        let notice = format!(
+            "the database {} could not be read beside the process that has it open ({what}); \
+             decisions are shown, explanations, associations and settings are not",
+            from.display()
+        );
+        Ok((database, Some(notice)))
+    }
+
+    /// From now on nothing is put into this copy.
+    pub(crate) fn refuse_writing(&mut self, holder: &Holder) {
+        self.holder = Some(holder.clone());
+    }
+
     fn try_open(path: &Path) -> std::result::Result<Self, String> {
         let config = sled::Config::new()
             .path(path)
@@ -102,6 +134,7 @@ impl Database {
                     return Ok(Self {
                         path: path.to_owned(),
                         sled,
+                        holder: None,
                     });
                 }
                 Ok(Err(error)) => {
@@ -161,6 +194,9 @@ impl Database {
 
     /// Puts values under their keys, all of them or none.
     pub(crate) fn put<T: Serialize>(&self, table: Table, pairs: &[(Vec<u8>, T)]) -> Result<()> {
+        if let Some(holder) = &self.holder {
+            return Err(holder.refusal());
+        }
         let mut batch = sled::Batch::default();
         for (key, value) in pairs {
             let bytes = serde_json::to_vec(value)
@@ -203,6 +239,59 @@ impl Database {
             what: what.to_owned(),
         }
     }
+}
+
+/// Copies a folder that another process may be writing to: again and again, until no file changed
+/// meanwhile. After the last attempt the copy is as a killed process would have left the folder.
+fn copy_at_rest(from: &Path, to: &Path) -> std::io::Result<()> {
+    let mut attempt = 1;
+    loop {
+        if to.exists() {
+            fs::remove_dir_all(to)?;
+        }
+        let copied = files_in(from).and_then(|before| {
+            copy_files(from, to)?;
+            Ok(files_in(from)? == before)
+        });
+        match copied {
+            Ok(true) => return Ok(()),
+            Ok(false) if attempt == COPY_ATTEMPTS => return Ok(()),
+            Err(error) if attempt == COPY_ATTEMPTS => return Err(error),
+            // A file may go between listing and copying.
+            Ok(false) | Err(_) => {}
+        }
+        attempt += 1;
+        std::thread::sleep(Duration::from_millis(25));
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        if path.is_dir() {
+            copy_files(&path, &to.join(name))?;
+        } else {
+            fs::copy(&path, to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Path, size and time of change of each file below a folder, sorted.
+fn files_in(folder: &Path) -> std::io::Result<Vec<(PathBuf, u64, SystemTime)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let facts = fs::metadata(&path)?;
+        if facts.is_dir() {
+            found.extend(files_in(&path)?);
+        } else {
+            found.push((path, facts.len(), facts.modified()?));
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 fn is_locked(what: &str) -> bool {

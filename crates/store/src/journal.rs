@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::atomic_file::sync_folder_of;
 use crate::error::AtPath as _;
+use crate::project_lock::Holder;
 use crate::{Result, StoreError, blake3_of_bytes};
 
 /// What the first line has as the hash of the line before it.
@@ -60,6 +61,8 @@ pub(crate) struct Journal<T> {
     n_lines: u64,
     head: String,
     records: PhantomData<T>,
+    /// Who has the project open, where that is another process: then nothing is appended here.
+    holder: Option<Holder>,
 }
 
 /// Lines of a journal, and what the user should know of its end.
@@ -71,28 +74,45 @@ impl<T: Clone + Serialize + DeserializeOwned> Journal<T> {
     pub(crate) fn open(root: &Path, name: &str) -> Result<Opened<T>> {
         let path = root.join("journal").join(name);
         let bytes = read_or_empty(&path)?;
-        let whole = bytes
-            .iter()
-            .rposition(|&byte| byte == b'\n')
-            .map_or(0, |end| end + 1);
+        let whole = whole_lines(&bytes);
         let notice = if whole < bytes.len() {
             Some(set_torn_line_aside(&path, &bytes[whole..], whole as u64)?)
         } else {
             None
         };
-        let lines = read_lines::<T>(&bytes[..whole]);
+        let (journal, lines) = Self::of(path, &bytes[..whole]);
+        Ok((journal, lines, notice))
+    }
+
+    /// Reads the journal `name` of the project in `root`, which `holder` has open, as far as its
+    /// lines are whole: one may be written at this moment. Nothing can be appended to it.
+    pub(crate) fn read(
+        root: &Path,
+        name: &str,
+        holder: &Holder,
+    ) -> Result<(Self, Vec<JournalLine<T>>)> {
+        let path = root.join("journal").join(name);
+        let bytes = read_or_empty(&path)?;
+        let (mut journal, lines) = Self::of(path, &bytes[..whole_lines(&bytes)]);
+        journal.holder = Some(holder.clone());
+        Ok((journal, lines))
+    }
+
+    fn of(path: PathBuf, whole: &[u8]) -> (Self, Vec<JournalLine<T>>) {
+        let lines = read_lines::<T>(whole);
         let head = lines
             .last()
             .map_or_else(|| NOTHING_BEFORE.to_owned(), |line| line.hash.clone());
         let journal = Self {
             path,
             file: None,
-            bytes: whole as u64,
+            bytes: whole.len() as u64,
             n_lines: lines.len() as u64,
             head,
             records: PhantomData,
+            holder: None,
         };
-        Ok((journal, lines, notice))
+        (journal, lines)
     }
 
     /// Number of lines.
@@ -107,7 +127,8 @@ impl<T: Clone + Serialize + DeserializeOwned> Journal<T> {
 
     /// Hash of each line as it is on the disk.
     pub(crate) fn hashes(&self) -> Result<Vec<String>> {
-        let lines = read_lines::<T>(&read_or_empty(&self.path)?);
+        let bytes = read_or_empty(&self.path)?;
+        let lines = read_lines::<T>(&bytes[..whole_lines(&bytes)]);
         Ok(lines.into_iter().map(|line| line.hash).collect())
     }
 
@@ -118,6 +139,9 @@ impl<T: Clone + Serialize + DeserializeOwned> Journal<T> {
 
     /// Appends a record; it is on the disk when this returns.
     pub(crate) fn append(&mut self, record: &T) -> Result<Receipt> {
+        if let Some(holder) = &self.holder {
+            return Err(holder.refusal());
+        }
         let body = Body {
             line: self.n_lines,
             prev: self.head.clone(),
@@ -193,6 +217,14 @@ fn read_or_empty(path: &Path) -> Result<Vec<u8>> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
         other => other.at(path),
     }
+}
+
+/// Bytes up to the end of the last line that has one.
+fn whole_lines(bytes: &[u8]) -> usize {
+    bytes
+        .iter()
+        .rposition(|&byte| byte == b'\n')
+        .map_or(0, |end| end + 1)
 }
 
 fn set_torn_line_aside(path: &Path, torn: &[u8], whole: u64) -> Result<String> {

@@ -36,6 +36,15 @@ impl Ledger {
     /// Reads the ledger of the project in `root`, and adds artefacts whose job was killed after
     /// it had written `hashes.json` and before it had written the ledger.
     pub(crate) fn open(root: &Path) -> Result<Self> {
+        let mut ledger = Self::read(root)?;
+        if ledger.adopt(root)? {
+            ledger.write()?;
+        }
+        Ok(ledger)
+    }
+
+    /// Reads the ledger of the project in `root` as it is.
+    pub(crate) fn read(root: &Path) -> Result<Self> {
         let path = root.join("artefacts.jsonl");
         let bytes = match fs::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -51,9 +60,6 @@ impl Ledger {
                 Some(record) => ledger.records.push(record),
                 None => ledger.damaged.push(line.to_owned()),
             }
-        }
-        if ledger.adopt(root)? {
-            ledger.write()?;
         }
         Ok(ledger)
     }

@@ -48,6 +48,7 @@ mod project;
 mod project_check;
 mod project_link;
 mod project_lock;
+mod reading;
 mod reviews;
 mod shard_reader;
 mod shard_writer;

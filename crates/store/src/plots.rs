@@ -25,6 +25,7 @@ impl Project {
     /// # Errors
     /// When the name is none for a file, or the disk refuses.
     pub fn keep_plot(&self, name: &str, content: &[u8]) -> Result<()> {
+        self.writable()?;
         let place = self.plot_place(name)?;
         if let Some(folder) = place.parent() {
             fs::create_dir_all(folder).at(folder)?;

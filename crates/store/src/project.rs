@@ -12,7 +12,8 @@ use crate::draft::ArtefactDraft;
 use crate::error::AtPath as _;
 use crate::hashes::{ArtefactHashes, HASHES_FILE, hash_folder};
 use crate::ledger::{Ledger, folder_names};
-use crate::project_lock::ProjectLock;
+use crate::project_lock::{Holder, ProjectLock};
+use crate::reading::Reading;
 use crate::reviews::Reviews;
 use crate::thumbnails::Thumbnails;
 use crate::{Durability, ParentHash, Result, StoreError, hashes, project_link, write_atomically};
@@ -45,7 +46,8 @@ impl ProjectFile {
     }
 }
 
-/// An open project. One process at a time; shared by reference among its threads.
+/// An open project. One process at a time, beside others that only read; shared by reference among
+/// its threads.
 #[derive(Debug)]
 pub struct Project {
     root: PathBuf,
@@ -55,14 +57,17 @@ pub struct Project {
     pub(crate) reviews: Reviews,
     notices: Vec<String>,
     thumbnails: Thumbnails,
-    /// Last, so that it is dropped after the database.
-    _lock: ProjectLock,
+    /// These last, so that they are dropped after the database.
+    reading: Option<Reading>,
+    _lock: Option<ProjectLock>,
 }
 
 impl Drop for Project {
     /// An empty scratch folder is not left behind.
     fn drop(&mut self) {
-        fs::remove_dir(self.root.join(SCRATCH)).ok();
+        if self.reading.is_none() {
+            fs::remove_dir(self.root.join(SCRATCH)).ok();
+        }
     }
 }
 
@@ -150,8 +155,50 @@ impl Project {
             reviews,
             notices,
             thumbnails: Thumbnails::new(dir),
-            _lock: lock,
+            reading: None,
+            _lock: Some(lock),
         })
+    }
+
+    /// Opens a project as it is now, though another process has it open: nothing in its folder is
+    /// written, neither lock nor repair, and all that would write is refused. The database is a
+    /// copy in a folder for temporary files.
+    ///
+    /// # Errors
+    /// As [`Self::open`], but never [`StoreError::Locked`].
+    pub fn open_to_read(dir: &Path) -> Result<Self> {
+        let dir = &project_link::folder_of(dir)?;
+        read_project_file(dir)?;
+        let reading = Reading::of(Holder::of(dir))?;
+        let (reviews, notices) = Reviews::read(dir, reading.copies(), reading.holder())?;
+        Ok(Self {
+            root: dir.to_owned(),
+            ledger: Mutex::new(Ledger::read(dir)?),
+            known: Mutex::default(),
+            reviews,
+            notices,
+            thumbnails: Thumbnails::new(reading.copies()),
+            reading: Some(reading),
+            _lock: None,
+        })
+    }
+
+    /// Whether the project was opened only to read, beside another process.
+    pub fn is_read_only(&self) -> bool {
+        self.reading.is_some()
+    }
+
+    /// Id of the process that has a project open that was opened only to read, where it is known.
+    pub fn open_in_process(&self) -> Option<u32> {
+        self.reading.as_ref()?.holder().pid()
+    }
+
+    /// Refuses what would write while another process has the project open.
+    pub(crate) fn writable(&self) -> Result<()> {
+        match &self.reading {
+            None => Ok(()),
+            Some(reading) => Err(reading.holder().refusal()),
+        }
     }
 
     /// What was put right when the project was opened and the user should know, a sentence each.
@@ -277,6 +324,7 @@ impl Project {
         parents: &[ArtefactId],
         outside: &[PathBuf],
     ) -> Result<ArtefactHashes> {
+        self.writable()?;
         let id = ArtefactId::new(kind, name)?;
         let folder = self.dir_of(&id);
         let hashes = self.hash_artefact(&id, &folder, parents, outside)?;
@@ -297,6 +345,7 @@ impl Project {
     /// # Errors
     /// [`StoreError::BadName`]; [`StoreError::Io`].
     pub fn unseal(&self, kind: ArtefactKind, name: &str) -> Result<()> {
+        self.writable()?;
         let id = ArtefactId::new(kind, name)?;
         self.forget(&id)?;
         let path = self.dir_of(&id).join(HASHES_FILE);
@@ -312,6 +361,7 @@ impl Project {
     /// # Errors
     /// [`StoreError::Missing`]; [`StoreError::Io`].
     pub fn remove(&self, kind: ArtefactKind, name: &str) -> Result<()> {
+        self.writable()?;
         let id = ArtefactId::new(kind, name)?;
         let folder = self.dir_of(&id);
         if !folder.exists() && self.ledger().record(&id).is_none() {
@@ -342,6 +392,7 @@ impl Project {
 
     /// The folder for what is not finished; emptied when the project is opened.
     pub(crate) fn scratch(&self) -> Result<PathBuf> {
+        self.writable()?;
         let scratch = self.root.join(SCRATCH);
         fs::create_dir_all(&scratch).at(&scratch)?;
         Ok(scratch)

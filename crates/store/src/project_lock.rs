@@ -1,7 +1,7 @@
 //! One process per project: a lock that the operating system drops with the process.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::AtPath as _;
 use crate::{Result, StoreError};
@@ -9,6 +9,39 @@ use crate::{Result, StoreError};
 const LOCK_FILE: &str = ".lock";
 /// Apart from the lock file, because on Windows a locked file cannot be read by others.
 const HOLDER_FILE: &str = ".lock-holder";
+
+/// Who has the project open; all that writes is refused meanwhile.
+#[derive(Debug, Clone)]
+pub(crate) struct Holder {
+    dir: PathBuf,
+    pid: Option<u32>,
+}
+
+impl Holder {
+    /// Whoever was noted last in the project in `root`.
+    pub(crate) fn of(root: &Path) -> Self {
+        let pid = fs::read_to_string(root.join(HOLDER_FILE))
+            .ok()
+            .and_then(|text| text.trim().parse().ok());
+        Self {
+            dir: root.to_owned(),
+            pid,
+        }
+    }
+
+    /// Process id, where it could be read.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
+    /// Why nothing is written.
+    pub(crate) fn refusal(&self) -> StoreError {
+        StoreError::Locked {
+            dir: self.dir.clone(),
+            pid: self.pid,
+        }
+    }
+}
 
 /// Held for as long as the project is open. A lock left by a killed process is free again.
 #[derive(Debug)]
@@ -29,15 +62,7 @@ impl ProjectLock {
             .at(&path)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let pid = fs::read_to_string(&holder)
-                    .ok()
-                    .and_then(|text| text.trim().parse().ok());
-                return Err(StoreError::Locked {
-                    dir: root.to_owned(),
-                    pid,
-                });
-            }
+            Err(TryLockError::WouldBlock) => return Err(Holder::of(root).refusal()),
             Err(TryLockError::Error(error)) => return Err(error).at(&path),
         }
         fs::write(&holder, std::process::id().to_string()).at(&holder)?;

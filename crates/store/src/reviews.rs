@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,11 +10,16 @@ use schema::{Association, Decision, DetectionAnswers, Explanation, FeatureId, Re
 use serde::{Deserialize, Serialize};
 
 use crate::database::{Database, Table};
-use crate::datasets::{read_json_lines, to_json_lines};
+use crate::datasets::to_json_lines;
 use crate::error::AtPath as _;
 use crate::journal::{Journal, JournalLine, Receipt};
 use crate::standing::{Record, Standing, standing};
 use crate::{ArtefactKind, Durability, Project, Result, StoreError, write_atomically};
+
+mod kept;
+mod reading;
+
+pub(crate) use kept::DATABASE_LINES;
 
 /// File of a dictionary that decisions are bound to.
 const WEIGHTS: &str = "sae.safetensors";
@@ -23,23 +27,12 @@ const WEIGHTS: &str = "sae.safetensors";
 const DECISIONS: &str = "decisions.jsonl";
 /// The journal of detection tests.
 const DETECTIONS: &str = "detections.jsonl";
-/// Left by a restored backup until it was taken in.
-pub(crate) const DATABASE_LINES: &str = "database.jsonl";
 
 /// How far the journal was taken into the database.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct TakenIn {
     n_lines: u64,
     head: String,
-}
-
-/// One record of the database in a backup.
-#[derive(Debug, Serialize, Deserialize)]
-struct DatabaseLine {
-    table: String,
-    /// Hexadecimal.
-    key: String,
-    value: serde_json::Value,
 }
 
 /// The journal of detection tests, and what it says.
@@ -64,7 +57,27 @@ impl Reviews {
         let (detections, tests, torn_test) = Journal::open(root, DETECTIONS)?;
         let (database, damaged) = Database::open(root)?;
         let mut notices: Vec<String> = torn.into_iter().chain(torn_test).chain(damaged).collect();
-        for line in &lines {
+        let reviews = Self::of(
+            (journal, &lines),
+            (detections, tests),
+            database,
+            &mut notices,
+        );
+        notices.extend(reviews.follow(&lines)?);
+        reviews.take_in_backup(root)?;
+        Ok((reviews, notices))
+    }
+
+    fn of(
+        (journal, lines): (Journal<Decision>, &[JournalLine<Decision>]),
+        (detections, tests): (
+            Journal<DetectionAnswers>,
+            Vec<JournalLine<DetectionAnswers>>,
+        ),
+        database: Database,
+        notices: &mut Vec<String>,
+    ) -> Self {
+        for line in lines {
             if let Err(what) = &line.record {
                 notices.push(format!(
                     "line {} of {}: {what}; its decision is not shown",
@@ -82,7 +95,7 @@ impl Reviews {
                 ));
             }
         }
-        let reviews = Self {
+        Self {
             journal: Mutex::new(journal),
             detections: Mutex::new(Detections {
                 journal: detections,
@@ -92,14 +105,27 @@ impl Reviews {
                     .collect(),
             }),
             database,
-        };
-        notices.extend(reviews.follow(&lines)?);
-        reviews.take_in_backup(root)?;
-        Ok((reviews, notices))
+        }
     }
 
     /// Adds lines that the database lacks, or rebuilds its reviews if it contradicts the journal.
     fn follow(&self, lines: &[JournalLine<Decision>]) -> Result<Option<String>> {
+        if self.follows(lines)? {
+            return Ok(None);
+        }
+        let notice = self.set_lost_decisions_aside(lines)?;
+        self.rebuild(lines)?;
+        Ok(notice)
+    }
+
+    fn rebuild(&self, lines: &[JournalLine<Decision>]) -> Result<()> {
+        self.database.clear(Table::Reviews)?;
+        self.database.clear(Table::Journal)?;
+        self.take_in(lines)
+    }
+
+    /// Adds lines that the database lacks; false, and nothing is added, if it contradicts them.
+    fn follows(&self, lines: &[JournalLine<Decision>]) -> Result<bool> {
         let taken_in: TakenIn = self
             .database
             .get(Table::Journal, b"taken in")?
@@ -119,13 +145,8 @@ impl Reviews {
         };
         if complete {
             self.take_in(&lines[n_taken..])?;
-            return Ok(None);
         }
-        let notice = self.set_lost_decisions_aside(lines)?;
-        self.database.clear(Table::Reviews)?;
-        self.database.clear(Table::Journal)?;
-        self.take_in(lines)?;
-        Ok(notice)
+        Ok(complete)
     }
 
     fn take_in(&self, lines: &[JournalLine<Decision>]) -> Result<()> {
@@ -235,38 +256,6 @@ impl Reviews {
             found.push((self.database.path().to_owned(), error.to_string()));
         }
         Ok(found)
-    }
-
-    /// The records of the database that no other file holds, for a backup.
-    pub(crate) fn database_lines(&self) -> Result<Vec<u8>> {
-        let mut lines = Vec::new();
-        for table in Table::KEPT {
-            for (key, value) in self.database.scan(table, b"")? {
-                lines.push(DatabaseLine {
-                    table: table.name().to_owned(),
-                    key: to_hex(&key),
-                    value,
-                });
-            }
-        }
-        to_json_lines(&lines)
-    }
-
-    fn take_in_backup(&self, root: &Path) -> Result<()> {
-        let path = root.join(DATABASE_LINES);
-        if !path.is_file() {
-            return Ok(());
-        }
-        for line in read_json_lines::<DatabaseLine>(&path)? {
-            let table = Table::KEPT.into_iter().find(|t| t.name() == line.table);
-            let (Some(table), Some(key)) = (table, from_hex(&line.key)) else {
-                let what = format!("{} is no table, or {} no key", line.table, line.key);
-                return Err(StoreError::damaged(&path, what));
-            };
-            self.database.put(table, &[(key, line.value)])?;
-        }
-        self.database.flush()?;
-        fs::remove_file(&path).at(&path)
     }
 
     fn journal(&self) -> MutexGuard<'_, Journal<Decision>> {
@@ -665,23 +654,4 @@ fn review_key(decision: &Decision, line: u64) -> Vec<u8> {
     key.extend_from_slice(&decision.feature.0.to_be_bytes());
     key.extend_from_slice(&line.to_be_bytes());
     key
-}
-
-fn to_hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        // Writing to a string cannot fail.
-        write!(text, "{byte:02x}").ok();
-    }
-    text
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    if !text.is_ascii() || !text.len().is_multiple_of(2) {
-        return None;
-    }
-    (0..text.len())
-        .step_by(2)
-        .map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok())
-        .collect()
 }

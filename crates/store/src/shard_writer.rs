@@ -82,6 +82,7 @@ impl<'a> HarvestWriter<'a> {
     /// [`StoreError::Missing`] or [`StoreError::Unfinished`] if its model or dataset is;
     /// [`StoreError::Invalid`] if the dataset has other records than `dataset_hash` says.
     pub fn create_or_resume(project: &'a Project, manifest: HarvestManifest) -> Result<Self> {
+        project.writable()?;
         let id = ArtefactId::new(ArtefactKind::Harvest, &manifest.name)?;
         check_manifest(&manifest)?;
         let dataset = &manifest.dataset;

@@ -164,7 +164,7 @@ pub(crate) struct ConceptChoices {
 pub(crate) enum Conventions {
     /// Ours.
     Own,
-    /// `RecSAE`'s.
+    #[value(help = "RecSAE's")]
     Recsae,
 }
 

@@ -112,7 +112,7 @@ pub(crate) struct QueueArguments {
     #[arg(long, default_value = "")]
     pub(crate) reviewer: String,
     /// In which order features come.
-    #[arg(long, value_enum, default_value_t = Order::Score)]
+    #[arg(long, value_enum, default_value_t = Order::Clearest)]
     pub(crate) order: Order,
     /// When the proposal is shown.
     #[arg(long = "mode", value_enum, default_value_t = When::ProposalFirst)]
@@ -146,6 +146,8 @@ pub(crate) enum DecisionFormat {
 /// In which order features come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Order {
+    /// What shows most first: active on 1 to 50 % of the samples, best scored proposals at the top.
+    Clearest,
     /// Lowest score first.
     Score,
     /// Most distinct answers first.

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::backend::Answer;
-use crate::commands::{ExchangeCommand, Screen};
+use crate::commands::{Command, ExchangeCommand, Screen};
 
 impl App {
     /// Shows a form, or asks the engine for what one says.
@@ -32,13 +32,29 @@ impl App {
             }
             ExchangeCommand::Import(request) => backend
                 .import_sae(*request)
-                .map(|job| self.screens.train.import.waits_for(job)),
+                .map(|job| self.screens.train.import.job.waits_for(job)),
             ExchangeCommand::AddModel(request) => backend
                 .add_model(*request)
-                .map(|job| self.screens.models.add.waits_for(job)),
+                .map(|job| self.screens.models.add.job.waits_for(job)),
             ExchangeCommand::Export(request) => backend
                 .export_sae(*request)
-                .map(|job| self.screens.evaluate.export.waits_for(job)),
+                .map(|job| self.screens.evaluate.export.job.waits_for(job)),
+        }
+    }
+    /// Previews or imports data; the form learns of its job.
+    pub(super) fn ask_import(&mut self, asked: Command) -> Answer<()> {
+        match asked {
+            Command::PreviewImport(request) => {
+                let job = self.backend.preview_import(request);
+                self.screens.data.previews(job.as_ref().ok().copied());
+                job.map(drop)
+            }
+            Command::Import(request) => {
+                let job = self.backend.import(request)?;
+                self.screens.data.imports(job);
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 }

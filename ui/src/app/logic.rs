@@ -421,8 +421,7 @@ impl App {
             | Command::CloseProject => self.ask_project(command),
             Command::BuildDemo(dir) => backend.build_demo(&dir).map(drop),
             Command::ChoosePath(purpose) => backend.choose_path(purpose),
-            Command::PreviewImport(request) => backend.preview_import(request).map(drop),
-            Command::Import(request) => backend.import(request).map(drop),
+            Command::PreviewImport(_) | Command::Import(_) => self.ask_import(command),
             Command::ProposeLabels(sae) => backend.propose_keywords(&sae).map(drop),
             Command::Decide(_) if self.seen.reviewer.is_empty() => {
                 Err("A decision needs a name: write yours under Settings first".to_owned())

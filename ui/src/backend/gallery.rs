@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::Engine;
-use engine::views::{FeaturePlot, FeaturePoints, GalleryFacets};
+use engine::views::{ChosenFeatures, FeaturePlot, FeaturePoints, FeatureQuery, GalleryFacets};
 use schema::{FeatureId, JobId};
 
 use super::{Answer, sentence};
@@ -18,6 +18,12 @@ use super::{Answer, sentence};
     reason = "each method is documented where it is implemented"
 )]
 pub trait Galleries {
+    fn choose_features(
+        &self,
+        asker: &str,
+        sae: &str,
+        query: &FeatureQuery,
+    ) -> Answer<ChosenFeatures>;
     fn gallery_facets(&self, sae: &str) -> Answer<Arc<GalleryFacets>>;
     fn feature_points(&self, sae: &str, plot: FeaturePlot) -> Answer<Option<Arc<FeaturePoints>>>;
     fn map_directions(&self, sae: &str) -> Answer<JobId>;
@@ -26,6 +32,15 @@ pub trait Galleries {
 }
 
 impl Galleries for Engine {
+    fn choose_features(
+        &self,
+        asker: &str,
+        sae: &str,
+        query: &FeatureQuery,
+    ) -> Answer<ChosenFeatures> {
+        Self::choose_features(self, asker, sae, query).map_err(sentence)
+    }
+
     fn gallery_facets(&self, sae: &str) -> Answer<Arc<GalleryFacets>> {
         Self::gallery_facets(self, sae).map_err(sentence)
     }

@@ -80,6 +80,8 @@ fn concept(feature: u32) -> ConceptView {
     let is_mute = feature % 11 == 5;
     let known = |value: f64| (!is_mute).then_some(value);
     ConceptView {
+        n_left_out: 0,
+        not_explained: String::new(),
         feature: FeatureId(feature),
         n_active: 40 + feature as usize,
         explanation: match feature % 3 {

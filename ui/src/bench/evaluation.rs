@@ -147,8 +147,8 @@ fn measured(sae: &str) -> EvaluationReport {
 
 fn associations() -> Vec<FindingAssociation> {
     vec![FindingAssociation {
-        name: "effusion".to_owned(),
-        feature: 3,
+        name: "pleural effusion, left-sided".to_owned(),
+        feature: 11_874,
         auroc: 0.94,
         log_odds: 3.1,
         interval: [2.6, 3.7],

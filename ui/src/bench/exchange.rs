@@ -57,6 +57,9 @@ impl Exchange for Invented {
             or_none(&k.map(|k| k.to_string()))
         ));
         let job = JobId(36);
+        if self.runs_on(job, "Import a dictionary") {
+            return Ok(job);
+        }
         if request.name.starts_with("bad") {
             let why =
                 "ae.pt: it names \"os.system\", and a file of tensors names nothing that runs";
@@ -93,6 +96,9 @@ impl Exchange for Invented {
             request.name, request.path, request.weights
         ));
         let job = JobId(35);
+        if self.runs_on(job, "Add a model") {
+            return Ok(job);
+        }
         if request.name.starts_with("bad") {
             let why = format!("{}: the file ends before its tensors do", request.path);
             self.send(Event::JobEnded(job, JobEnd::Failed(why)));

@@ -1,13 +1,13 @@
 //! What an invented gallery is filtered and plotted by.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use engine::views::{
-    ControlView, DetectionView, Event, FeaturePlot, FeaturePoints, FeatureQuery, GalleryFacets,
-    MeanView, ScoreEvidenceView, ScoreSettingsView, ScoreTotalsView, ScoredFeatureView,
-    TestedPassageView,
+    ChoiceTicket, ChosenFeatures, ControlView, DetectionView, Event, FeaturePlot, FeaturePoints,
+    FeatureQuery, GalleryFacets, MeanView, ScoreEvidenceView, ScoreSettingsView, ScoreTotalsView,
+    ScoredFeatureView, TestedPassageView,
 };
 use schema::{Explanation, FeatureId, JobId, MeasuredScore};
 
@@ -17,7 +17,77 @@ use crate::backend::{Answer, Galleries};
 /// The only dictionary that has groups and kept evidence of scores.
 const GROUPED: &str = "reports";
 
+/// Requests for features that are not answered at once.
+#[derive(Default)]
+pub(super) struct Choosing {
+    /// Of each gallery, what it asked for last and every ticket before.
+    tickets: BTreeMap<String, u64>,
+    /// Answers that came from threads.
+    answers: Vec<Event>,
+    /// While answers are held back: what was asked for, oldest first.
+    held: Option<Vec<Event>>,
+}
+
+impl Invented {
+    /// From now on features are chosen later, when [`Invented::let_choices_go`] says so.
+    pub fn hold_choices(&self) {
+        self.choosing().held.get_or_insert_with(Vec::new);
+    }
+
+    /// Answers all that was asked for meanwhile, the newest first: the worst order.
+    pub fn let_choices_go(&self) {
+        let held = self.choosing().held.take().unwrap_or_default();
+        for event in held.into_iter().rev() {
+            self.send(event);
+        }
+    }
+
+    /// Answers that threads have ready.
+    pub(super) fn chosen(&self) -> Vec<Event> {
+        std::mem::take(&mut self.choosing().answers)
+    }
+
+    fn choosing(&self) -> MutexGuard<'_, Choosing> {
+        self.choosing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Galleries for Invented {
+    fn choose_features(
+        &self,
+        asker: &str,
+        sae: &str,
+        query: &FeatureQuery,
+    ) -> Answer<ChosenFeatures> {
+        let mut choosing = self.choosing();
+        let next = choosing.tickets.values().max().map_or(1, |last| last + 1);
+        choosing.tickets.insert(asker.to_owned(), next);
+        let ticket = ChoiceTicket(next);
+        let n_features = self.n_features;
+        if let Some(held) = &mut choosing.held {
+            let ids = Arc::new(ids_of(n_features, sae, query));
+            held.push(Event::FeaturesChosen(ticket, Ok(ids)));
+            return Ok(ChosenFeatures::Later(ticket));
+        }
+        drop(choosing);
+        if n_features <= engine::CHOSEN_AT_ONCE {
+            let ids = ids_of(n_features, sae, query);
+            return Ok(ChosenFeatures::Now(Arc::new(ids)));
+        }
+        let shared = Arc::clone(&self.choosing);
+        let (asker, sae, query) = (asker.to_owned(), sae.to_owned(), query.clone());
+        engine::Engine::aside("invented gallery", move || {
+            let ids = Arc::new(ids_of(n_features, &sae, &query));
+            let mut choosing = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            if choosing.tickets.get(&asker) == Some(&next) {
+                choosing
+                    .answers
+                    .push(Event::FeaturesChosen(ticket, Ok(ids)));
+            }
+        });
+        Ok(ChosenFeatures::Later(ticket))
+    }
+
     fn gallery_facets(&self, sae: &str) -> Answer<Arc<GalleryFacets>> {
         let n = self.n_features;
         Ok(Arc::new(GalleryFacets {
@@ -25,11 +95,7 @@ impl Galleries for Invented {
                 ("effusion".to_owned(), n.div_ceil(2)),
                 ("mass".to_owned(), n / 2),
             ],
-            groups: if sae == GROUPED {
-                vec![n / 4, n - n / 4]
-            } else {
-                Vec::new()
-            },
+            groups: groups_of(n, sae),
             n_scored: n.div_ceil(3),
         }))
     }
@@ -153,43 +219,51 @@ impl Invented {
     fn is_mapped(&self, sae: &str) -> bool {
         self.asked().contains(&format!("map {sae}"))
     }
+}
 
-    /// The features that pass a filter by text, score, finding, group and rectangle.
-    pub(super) fn invented_ids(&self, sae: &str, query: &FeatureQuery) -> Vec<FeatureId> {
-        let text = query.text.trim().to_lowercase();
-        let groups = self.gallery_facets(sae).map(|facets| facets.groups.clone());
-        let first = groups.ok().and_then(|groups| groups.first().copied());
-        let fires: Option<BTreeSet<u32>> = query.fires_on_sample.map(|sample| {
-            (0..self.n_features)
-                .filter(|id| (id + sample) % 5 == 0)
-                .collect()
-        });
-        (0..self.n_features)
-            .filter(|id| {
-                let best = if id % 2 == 0 { "effusion" } else { "mass" };
-                (text.is_empty() || is_mentioned(sae, *id, &text))
-                    && query.association.as_ref().is_none_or(|name| name == best)
-                    && query.score.is_none_or(|[low, high]| {
-                        score(*id).is_some_and(|score| {
-                            let value = score.value as f32;
-                            value >= low && value <= high
-                        })
-                    })
-                    && query
-                        .group
-                        .zip(first)
-                        .is_none_or(|(group, first)| (group == 0) == (*id < first))
-                    && query.area.is_none_or(|area| {
-                        let [x, y] = match area.plot {
-                            FeaturePlot::Activity => activity(*id),
-                            FeaturePlot::Directions => [mixed(*id, 7) - 0.5, mixed(*id, 8) - 0.5],
-                        };
-                        area.contains(x, y)
-                    })
-                    && fires.as_ref().is_none_or(|fires| fires.contains(id))
-            })
-            .map(FeatureId)
+/// The features that pass a filter by text, score, finding, group and rectangle.
+pub(super) fn ids_of(n_features: u32, sae: &str, query: &FeatureQuery) -> Vec<FeatureId> {
+    let text = query.text.trim().to_lowercase();
+    let first = groups_of(n_features, sae).first().copied();
+    let fires: Option<BTreeSet<u32>> = query.fires_on_sample.map(|sample| {
+        (0..n_features)
+            .filter(|id| (id + sample) % 5 == 0)
             .collect()
+    });
+    (0..n_features)
+        .filter(|id| {
+            let best = if id % 2 == 0 { "effusion" } else { "mass" };
+            (text.is_empty() || is_mentioned(sae, *id, &text))
+                && query.association.as_ref().is_none_or(|name| name == best)
+                && query.score.is_none_or(|[low, high]| {
+                    score(*id).is_some_and(|score| {
+                        let value = score.value as f32;
+                        value >= low && value <= high
+                    })
+                })
+                && query
+                    .group
+                    .zip(first)
+                    .is_none_or(|(group, first)| (group == 0) == (*id < first))
+                && query.area.is_none_or(|area| {
+                    let [x, y] = match area.plot {
+                        FeaturePlot::Activity => activity(*id),
+                        FeaturePlot::Directions => [mixed(*id, 7) - 0.5, mixed(*id, 8) - 0.5],
+                    };
+                    area.contains(x, y)
+                })
+                && fires.as_ref().is_none_or(|fires| fires.contains(id))
+        })
+        .map(FeatureId)
+        .collect()
+}
+
+/// Sizes of the groups of a Matryoshka dictionary.
+fn groups_of(n_features: u32, sae: &str) -> Vec<u32> {
+    if sae == GROUPED {
+        vec![n_features / 4, n_features - n_features / 4]
+    } else {
+        Vec::new()
     }
 }
 

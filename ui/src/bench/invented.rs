@@ -54,6 +54,8 @@ pub(crate) struct State {
     /// Addresses of other computers that were allowed.
     pub(crate) consents: Vec<engine::views::SendingConsent>,
     asked: Vec<String>,
+    /// Whether what is imported and added takes its time.
+    slow: bool,
 }
 
 /// A project with three invented dictionaries: `films`, `reports` and `histories`.
@@ -65,6 +67,7 @@ pub struct Invented {
     /// Films by their side, made once: a film is decoded away from the frame, too.
     films: Mutex<BTreeMap<u32, Arc<FilmPixels>>>,
     state: Mutex<State>,
+    pub(super) choosing: Arc<Mutex<super::gallery::Choosing>>,
 }
 
 impl Invented {
@@ -89,6 +92,7 @@ impl Invented {
             revision: AtomicU64::new(1),
             films: Mutex::default(),
             state: Mutex::default(),
+            choosing: Arc::default(),
         }
     }
 
@@ -121,6 +125,23 @@ impl Invented {
         self.revision.fetch_add(1, Ordering::AcqRel);
         let revision = Revision(self.revision.load(Ordering::Acquire));
         self.send(Event::Changed(revision));
+    }
+
+    /// From now on, imports and what is added run until they are cancelled.
+    pub fn take_time(&self) {
+        self.state().slow = true;
+    }
+
+    /// Whether the job runs on, and then is among those that run.
+    pub(super) fn runs_on(&self, job: JobId, title: &str) -> bool {
+        let mut state = self.state();
+        if state.slow {
+            state.jobs.push(JobView {
+                title: title.to_owned(),
+                ..demo_job(job)
+            });
+        }
+        state.slow
     }
 
     /// Decisions made, oldest first.

@@ -26,7 +26,9 @@ use crate::backend::{Answer, Backend};
 
 impl Backend for Invented {
     fn poll(&self) -> Vec<Event> {
-        std::mem::take(&mut self.state().events)
+        let mut events = self.chosen();
+        events.append(&mut self.state().events);
+        events
     }
 
     fn revision(&self) -> Revision {
@@ -188,6 +190,7 @@ impl Backend for Invented {
 
     fn import(&self, _request: ImportRequest) -> Answer<JobId> {
         self.note("import".to_owned());
+        self.runs_on(JobId(3), "Import");
         Ok(JobId(3))
     }
 
@@ -426,7 +429,8 @@ impl Backend for Invented {
     }
 
     fn feature_ids(&self, sae: &str, query: &FeatureQuery) -> Answer<Arc<Vec<FeatureId>>> {
-        Ok(Arc::new(self.invented_ids(sae, query)))
+        let ids = super::gallery::ids_of(self.n_features, sae, query);
+        Ok(Arc::new(ids))
     }
 
     fn feature_card(&self, sae: &str, feature: FeatureId) -> Answer<Arc<FeatureCard>> {

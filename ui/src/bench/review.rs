@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use engine::views::{
-    Event, QueueRequest, QueuedCase, ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace,
-    ReviewProgress,
+    Event, QueueRequest, QueueScope, QueuedCase, ReviewAnswer, ReviewDraft, ReviewItem,
+    ReviewPlace, ReviewProgress,
 };
 use schema::{Decision, FeatureId, ReviewMode, Shown};
 
@@ -48,6 +48,13 @@ impl Invented {
         let next = (0..N_CASES).find(|case| !self.is_done(sae, *case));
         ReviewProgress {
             n_cases: N_CASES,
+            scope: QueueScope {
+                n_features: N_CASES - 2,
+                n_checks: 2,
+                n_without_proposal: 31,
+                n_silent: 4,
+                ..QueueScope::default()
+            },
             n_done,
             by_state: by_state.into_iter().collect(),
             n_flagged: done.iter().filter(|decision| decision.flagged).count() as u32,

@@ -129,7 +129,7 @@ impl Invented {
         let number: Option<u32> = text.parse().ok();
         let fits = |feature: u32| number == Some(feature) || PROPOSAL.contains(text);
         let features = NAMES.iter().flat_map(|sae| {
-            self.invented_ids(sae, &query)
+            super::gallery::ids_of(self.n_features, sae, &query)
                 .into_iter()
                 .map(move |id| (*sae, id))
         });

@@ -22,8 +22,13 @@ impl Steering for Invented {
             PositionScope::All => String::new(),
             scope => format!(" at {scope}"),
         };
+        let beside = if request.control {
+            " beside a random direction"
+        } else {
+            ""
+        };
         self.note(format!(
-            "steer {} by {}{place}",
+            "steer {} by {}{place}{beside}",
             first.feature, first.strength
         ));
         let ticket = SteerTicket(7);
@@ -45,9 +50,11 @@ impl Steering for Invented {
                 lost: Vec::new(),
             }
         };
+        let control = request.control.then(|| elsewhere(&outcome));
         let view = SteerView {
             request,
             outcome,
+            control,
             milliseconds: 12.0,
         };
         self.send(Event::Steered(ticket, Box::new(Ok(view))));
@@ -88,6 +95,26 @@ impl Steering for Invented {
             export.part, export.name
         ));
         Ok(JobId(54))
+    }
+}
+
+/// What as much change along a random direction does: next to nothing.
+fn elsewhere(outcome: &SteerOutcome) -> SteerOutcome {
+    match outcome {
+        SteerOutcome::Text { before, .. } => SteerOutcome::Text {
+            located: [before, before].map(|text| LocatedReport::read(text, [SIDE, SIDE])),
+            before: before.clone(),
+            after: before.clone(),
+            reads_findings: true,
+            gained: Vec::new(),
+            lost: vec!["nodule".to_owned()],
+        },
+        SteerOutcome::Ranking { before, .. } => SteerOutcome::Ranking {
+            before: before.clone(),
+            after: before.clone(),
+            rank_before: (1..11).collect(),
+            target_rank: Some([14, 13]),
+        },
     }
 }
 

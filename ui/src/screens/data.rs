@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use egui::{RichText, Role, ScrollArea, Sense, Ui, Vec2, WidgetInfo};
 use engine::views::{Arrival, DatasetView, Event, ImportRequest, JobEnd};
-use schema::DatasetKind;
+use schema::{DatasetKind, JobId};
 
 use crate::app_context::AppContext;
 use crate::commands::{Command, Screen};
@@ -47,6 +47,16 @@ impl DataScreen {
         self.importing = true;
         self.form = ImportForm::of(arrival);
         self.form.preview()
+    }
+
+    /// A preview was asked for: its job, where it could be started.
+    pub(crate) fn previews(&mut self, job: Option<JobId>) {
+        self.form.previews(job);
+    }
+
+    /// Remembers the job that imports.
+    pub(crate) fn imports(&mut self, job: JobId) {
+        self.form.imports(job);
     }
 
     /// The dataset shown, or the first.
@@ -132,7 +142,7 @@ impl Panel for DataScreen {
         egui::CentralPanel::no_frame().show(ui, |ui| {
             ui.add_space(0.0);
             if self.importing {
-                self.form.ui(ctx, ui);
+                self.importing = !self.form.ui(ctx, ui);
                 return;
             }
             match self.current(ctx) {
@@ -156,6 +166,7 @@ impl Panel for DataScreen {
         match event {
             Event::ProjectChanged => *self = Self::default(),
             Event::JobEnded(_, JobEnd::Finished(_)) if self.importing => {
+                self.form.on_event(ctx, event);
                 if let Some(name) = self.form.asked_for().map(str::to_owned)
                     && ctx.dataset(&name).is_some()
                 {

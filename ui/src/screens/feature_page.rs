@@ -27,7 +27,7 @@ use crate::screens::feature_page::large::{LargeExample, large_height};
 use crate::screens::feature_page::score::ScoreEvidence;
 use crate::screens::gallery::card::card_title;
 use crate::tokens::{self, GRID};
-use crate::widgets::split::{Edge, Extent, split_ui};
+use crate::widgets::split::{Edge, Extent, LESS, beside, split_ui};
 use crate::widgets::{chip, notice, number};
 
 /// State of the feature page.
@@ -84,21 +84,13 @@ impl FeatureScreen {
             page,
             examples::chosen(Examples::of_page(page), self.chosen),
         );
-        split_ui(
-            ctx,
-            ui,
-            (Edge::Right, "feature side"),
-            Extent {
-                default: 400.0,
-                range: 320.0..=560.0,
-            },
-            |ui| {
-                ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-                    self.judgement.ui(ctx, ui, sae, page);
-                    evidence::ui(ctx, ui, (sae, page), &mut self.score);
-                });
-            },
-        );
+        let (side, extent) = beside(ui, "feature side", (400.0, LESS));
+        split_ui(ctx, ui, (Edge::Right, &side), extent, |ui| {
+            ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+                self.judgement.ui(ctx, ui, sae, page);
+                evidence::ui(ctx, ui, (sae, page), &mut self.score);
+            });
+        });
         split_ui(
             ctx,
             ui,

@@ -172,6 +172,7 @@ impl Panel for GalleryScreen {
     fn on_event(&mut self, ctx: &AppContext<'_>, event: &Event) {
         for pane in &mut self.panes {
             pane.concepts.on_event(event);
+            pane.on_event(event);
         }
         if matches!(event, Event::ProjectChanged) {
             let side_by_side = self.side_by_side;

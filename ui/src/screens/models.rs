@@ -194,8 +194,16 @@ impl ModelsScreen {
                     self.asked = Some(name);
                 }
             }
-            Chosen::Import => self.import.ui(ctx, ui, known),
-            Chosen::Add => self.add.ui(ctx, ui, known),
+            Chosen::Import => {
+                if self.import.ui(ctx, ui, known) {
+                    self.chosen = Chosen::First;
+                }
+            }
+            Chosen::Add => {
+                if self.add.ui(ctx, ui, known) {
+                    self.chosen = Chosen::First;
+                }
+            }
             Chosen::Training(name) => {
                 let curves = self.live.get(&name).map(Arc::as_ref);
                 let curves = curves.map_or(&[][..], Vec::as_slice);

@@ -27,7 +27,7 @@ use crate::screens::review::item::AtWork;
 use crate::screens::review::judgement::Act;
 use crate::screens::review::sitting::Sitting;
 use crate::tokens::{self, GRID};
-use crate::widgets::split::{Edge, Extent, split_ui};
+use crate::widgets::split::{Edge, LESS, beside, split_ui};
 use crate::widgets::{chip, notice, number};
 
 /// Least seconds between two times that what is half done is kept.
@@ -359,25 +359,17 @@ impl ReviewScreen {
         };
         evidence::keys(ui, &at_work.item, &mut self.chosen);
         at_work.look(self.chosen, ctx.heat, &self.large);
-        split_ui(
-            ctx,
-            ui,
-            (Edge::Right, "review side"),
-            Extent {
-                default: 408.0,
-                range: 320.0..=560.0,
-            },
-            |ui| {
-                egui::ScrollArea::vertical()
-                    .id_salt("judgement")
-                    .auto_shrink(false)
-                    .show(ui, |ui| {
-                        let asked = judgement::ui(ui, &mut at_work, self.sitting.asked());
-                        act = asked.or(act.take());
-                        evidence::figures_ui(ui, &at_work.item);
-                    });
-            },
-        );
+        let (side, extent) = beside(ui, "review side", (408.0, LESS));
+        split_ui(ctx, ui, (Edge::Right, &side), extent, |ui| {
+            egui::ScrollArea::vertical()
+                .id_salt("judgement")
+                .auto_shrink(false)
+                .show(ui, |ui| {
+                    let asked = judgement::ui(ui, &mut at_work, self.sitting.asked());
+                    act = asked.or(act.take());
+                    evidence::figures_ui(ui, &at_work.item);
+                });
+        });
         egui::CentralPanel::no_frame().show(ui, |ui| {
             let shown = (sae, &*at_work.item);
             evidence::ui(ctx, ui, shown, &mut self.large, &mut self.chosen);
@@ -475,6 +467,9 @@ impl ReviewScreen {
                     progress_ui(ui, progress);
                 }
             });
+            if let Some((_, Ok(progress))) = &self.progress {
+                setup::scope_ui(ui, progress);
+            }
         }
         ui.add_space(GRID / 2.0);
         if queue.mode == ReviewMode::Blind && self.queue.mode != ReviewMode::Blind {

@@ -33,7 +33,7 @@ use crate::tokens;
 use crate::widgets::film_viewer::FilmViewer;
 use crate::widgets::located_report::ReportFilm;
 use crate::widgets::notice;
-use crate::widgets::split::{Edge, Extent, split_ui};
+use crate::widgets::split::{Edge, HALF, beside, split_ui};
 
 /// On whom the change is looked at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub(crate) struct SteerScreen {
     history: History,
     add: String,
     reach: Reach,
+    /// Whether the same is done along a random direction, too.
+    control: bool,
     pub(crate) all_users: AllUsers,
     pub(crate) bias: BiasSweep,
     pub(crate) sweep: DoseResponse,
@@ -78,7 +80,10 @@ impl SteerScreen {
     /// Steers another dictionary, without sliders at first.
     pub(crate) fn use_dictionary(&mut self, sae: &str) {
         if self.dictionary.as_deref() != Some(sae) {
-            *self = Self::of(sae);
+            *self = Self {
+                control: self.control,
+                ..Self::of(sae)
+            };
         }
     }
 
@@ -149,6 +154,7 @@ impl SteerScreen {
             knobs: knobs.map(|knob| (knob.feature, knob.strength)).collect(),
             mode: self.setup.mode,
             scope: self.setup.scope,
+            control: self.control,
             sweep: self.sweep.form(),
         })
     }
@@ -165,6 +171,7 @@ impl SteerScreen {
         };
         *self = Self {
             sample: Sample::new(remembered.sample),
+            control: remembered.control,
             history: History::begin(setup.clone()),
             setup,
             sweep: DoseResponse::of(remembered.sweep),
@@ -198,6 +205,7 @@ impl SteerScreen {
             sae: self.dictionary.clone()?,
             sample: self.sample.number,
             edits: self.setup.edits(),
+            control: self.control,
         })
     }
 
@@ -248,7 +256,13 @@ impl SteerScreen {
         let mut changed = std::mem::take(&mut self.asks);
         // The sliders stay in sight above a film as wide as its card.
         let parts = (&mut self.setup, &mut self.add);
-        card(ui, |ui| changed |= knobs::ui(ctx, ui, sae, parts));
+        card(ui, |ui| {
+            changed |= knobs::ui(ctx, ui, sae, parts);
+            if is_one {
+                let control = ui.checkbox(&mut self.control, "Beside a random direction");
+                changed |= control.on_hover_text(outcome::CONTROL).changed();
+            }
+        });
         if is_one {
             card(ui, |ui| changed |= self.sample.ui(ctx, ui, sae));
         }
@@ -378,22 +392,14 @@ impl Panel for SteerScreen {
         if self.dictionary.as_ref() != Some(&current) {
             *self = Self::of(&current);
         }
-        split_ui(
-            ctx,
-            ui,
-            (Edge::Left, "steer controls"),
-            Extent {
-                default: 400.0,
-                range: 320.0..=560.0,
-            },
-            |ui| {
-                ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-                    self.chooser_ui(ui, &steerable, &current);
-                    self.reach_ui(ctx, ui, &current);
-                    self.controls_ui(ctx, ui, &current);
-                });
-            },
-        );
+        let (controls, extent) = beside(ui, "steer controls", (400.0, HALF));
+        split_ui(ctx, ui, (Edge::Left, &controls), extent, |ui| {
+            ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+                self.chooser_ui(ui, &steerable, &current);
+                self.reach_ui(ctx, ui, &current);
+                self.controls_ui(ctx, ui, &current);
+            });
+        });
         egui::CentralPanel::no_frame().show(ui, |ui| match self.reach {
             Reach::OneSample => self.results_ui(ctx, ui, &current),
             Reach::AllUsers => ablation::ui(ctx, ui, &mut self.all_users),

@@ -140,7 +140,9 @@ impl TrainScreen {
             Source::Imported => {
                 let asked = self.import.asks_for().map(str::to_owned);
                 let model = self.model(ctx, asked);
-                self.import.ui(ctx, ui, (names, model.as_ref()));
+                if self.import.ui(ctx, ui, (names, model.as_ref())) {
+                    self.source = Source::Trained;
+                }
             }
         }
     }
@@ -296,7 +298,7 @@ impl Panel for TrainScreen {
             ) => {
                 self.import.take_chosen(path);
             }
-            Event::DictionariesImported(id, imported) if self.import.is_of(*id) => {
+            Event::DictionariesImported(id, imported) if self.import.job.is(*id) => {
                 let first = imported.dictionaries.first();
                 self.chosen = first.map(|one| one.name.clone());
                 self.imported = Some(imported.clone());
@@ -304,7 +306,7 @@ impl Panel for TrainScreen {
             }
             Event::JobEnded(id, end) => {
                 self.forecast.ended(*id);
-                self.import.ended(*id);
+                self.import.job.ended(*id);
                 if !matches!(end, JobEnd::Finished(text) if text.is_empty()) {
                     self.curves.refresh();
                 }

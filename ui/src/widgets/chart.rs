@@ -200,10 +200,7 @@ fn rows(plot: &Plot<'_>, under: Option<Pos2>) -> Option<String> {
     let mut hovered = None;
     for (at, category) in plot.chart.categories.iter().enumerate() {
         let top = place.top() + at as f32 * (LANE * n_lanes + ROW_GAP) + ROW_GAP / 2.0;
-        let name = truncated(&plot.painter, category, plot.names - GRID, theme.text);
-        let y = top + LANE * n_lanes / 2.0 - name.size().y / 2.0;
-        let left = place.left() - GRID - name.size().x;
-        plot.painter.galley(Pos2::new(left, y), name, theme.text);
+        name(plot, category, top + LANE * n_lanes / 2.0);
         for (lane, (series, colour)) in plot.chart.series.iter().zip(plot.colours()).enumerate() {
             let Some(value) = series.values.get(at).copied().flatten() else {
                 continue;
@@ -218,6 +215,31 @@ fn rows(plot: &Plot<'_>, under: Option<Pos2>) -> Option<String> {
         }
     }
     hovered
+}
+
+/// The name of a row, left of it. Where there is no room for all of it, what follows its last comma,
+/// as the number of a feature, stays whole.
+fn name(plot: &Plot<'_>, category: &str, middle: f32) {
+    let colour = plot.theme.text;
+    let room = plot.names - GRID;
+    let width = |text: &str| {
+        let font = tokens::body_font();
+        let galley = plot.painter.layout_no_wrap(text.to_owned(), font, colour);
+        galley.size().x
+    };
+    let end = category.rfind(", ").filter(|_| width(category) > room);
+    let (start, end) = category.split_at(end.unwrap_or(category.len()));
+    let width_of_end = if end.is_empty() { 0.0 } else { width(end) };
+    let mut right = plot.place.left() - GRID;
+    for (text, room) in [(end, room), (start, room - width_of_end)] {
+        if text.is_empty() || room <= 0.0 {
+            continue;
+        }
+        let galley = truncated(&plot.painter, text, room, colour);
+        right -= galley.size().x;
+        let at = Pos2::new(right, middle - galley.size().y / 2.0);
+        plot.painter.galley(at, galley, colour);
+    }
 }
 
 fn mark(plot: &Plot<'_>, (mark, value): (Mark, &ChartValue), y: f32, colour: Color32) {

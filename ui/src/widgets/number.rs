@@ -18,13 +18,12 @@ pub(crate) fn percent(share: f32) -> String {
 
 /// An activation: two digits after the point, fewer when large.
 pub(crate) fn activation(value: f32) -> String {
-    if value.abs() >= 100.0 {
-        format!("{value:.0}")
-    } else if value.abs() >= 10.0 {
-        format!("{value:.1}")
-    } else {
-        format!("{value:.2}")
-    }
+    let digits = match value.abs() {
+        size if size >= 100.0 => 0,
+        size if size >= 10.0 => 1,
+        _ => 2,
+    };
+    schema::rounded(f64::from(value), digits)
 }
 
 /// A count with thin groups of three: `20 000`.
@@ -106,6 +105,7 @@ mod tests {
         assert_eq!(percent(0.0), "0 %");
         assert_eq!(activation(2.345_6), "2.35");
         assert_eq!(activation(314.1), "314");
+        assert_eq!(activation(-0.001), "0.00");
         assert_eq!(count(1_234_567), "1\u{a0}234\u{a0}567");
         assert_eq!(count(12), "12");
         assert_eq!(bytes(950_000), "950 kB");

@@ -26,6 +26,31 @@ pub(crate) struct Extent {
     pub(crate) range: RangeInclusive<f32>,
 }
 
+/// Share of a small room that a part with a film of its own takes the first time.
+pub(crate) const HALF: f32 = 0.5;
+/// The same of a part beside the film.
+pub(crate) const LESS: f32 = 0.4;
+/// Most that it takes of it.
+const MOST: f32 = 0.6;
+/// The least that its controls need.
+const LEAST: f32 = 256.0;
+
+/// Name and size of a part with controls and figures beside what a screen is about: `default` wide,
+/// and in a room that is small for that, as in large type, this share of it. That has a size and a name
+/// of its own, so that the part is as it was once there is room again.
+pub(crate) fn beside(ui: &Ui, name: &str, (default, share): (f32, f32)) -> (String, Extent) {
+    let room = ui.available_width();
+    if room >= 2.0 * default {
+        let range = 320.0..=560.0;
+        return (name.to_owned(), Extent { default, range });
+    }
+    let extent = Extent {
+        default: (room * share).max(LEAST),
+        range: LEAST..=(room * MOST).max(LEAST + 1.0),
+    };
+    (format!("{name}, little room"), extent)
+}
+
 /// Draws the part, unless the main panel has all the room; the rest of the screen follows as a central
 /// panel.
 pub(crate) fn split_ui(

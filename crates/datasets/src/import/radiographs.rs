@@ -279,6 +279,9 @@ impl<'a> Describer<'a> {
     }
 }
 
+/// Files named where none can be used.
+const NAMED: usize = 10;
+
 /// The import as far as it has come.
 #[derive(Default)]
 struct Draft {
@@ -300,12 +303,18 @@ impl Draft {
         match self.skipped.as_slice() {
             [] => otherwise.to_owned(),
             [only] => format!("{}: {}", only.place, only.reason),
-            [first, others @ ..] => format!(
-                "{}: {}; {} more like it",
-                first.place,
-                first.reason,
-                others.len()
-            ),
+            all => {
+                let each: Vec<String> = all
+                    .iter()
+                    .take(NAMED)
+                    .map(|one| format!("{}: {}", one.place, one.reason))
+                    .collect();
+                let each = each.join("; ");
+                match all.len().saturating_sub(NAMED) {
+                    0 => each,
+                    more => format!("{each}; and {more} more"),
+                }
+            }
         }
     }
 

@@ -40,6 +40,12 @@ impl Output<'_> {
             interval: score.and_then(|score| score.interval),
             n_unparsed: score.map_or(0, |score| score.n_unparsed),
             shuffled: shuffled.and_then(|score| score.value),
+            n_left_out: explained.map_or(0, |one| one.n_left_out),
+            not_explained: if scored.is_too_long {
+                "prompt too long".to_owned()
+            } else {
+                String::new()
+            },
         }
     }
 

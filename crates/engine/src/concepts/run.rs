@@ -263,6 +263,7 @@ impl Run<'_> {
                 scored.len()
             ));
         }
+        notes.extend(notes_on_length(scored));
         let n_lost = request
             .features
             .iter()
@@ -297,4 +298,30 @@ impl Run<'_> {
         }
         notes
     }
+}
+
+/// What did not fit into the context of a language model.
+fn notes_on_length(scored: &[Scored]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let n_too_long = scored.iter().filter(|one| one.is_too_long).count();
+    if n_too_long > 0 {
+        notes.push(format!(
+            "{n_too_long} of {} features are not explained: prompt too long",
+            scored.len()
+        ));
+    }
+    let left_out: Vec<usize> = scored
+        .iter()
+        .filter_map(|one| Some(one.explained.as_ref()?.n_left_out))
+        .filter(|&n| n > 0)
+        .collect();
+    if !left_out.is_empty() {
+        notes.push(format!(
+            "{} cases, the weakest first, were left out of the prompts of {} features, which were too \
+             long for the model with them",
+            left_out.iter().sum::<usize>(),
+            left_out.len()
+        ));
+    }
+    notes
 }

@@ -29,6 +29,8 @@ pub(super) struct Scored {
     pub(super) n_active: usize,
     pub(super) cases: ConceptCases,
     pub(super) explained: Option<Explained>,
+    /// Whether even the shortest prompt was longer than the model's context.
+    pub(super) is_too_long: bool,
     pub(super) said: Option<Said>,
     pub(super) confidence: Option<Confidence>,
 }
@@ -77,12 +79,7 @@ impl Asking<'_> {
             self.job.check_cancelled()?;
             self.job
                 .report(stage, all.len() as u64, chosen.len() as u64, "features");
-            let shown: Vec<_> = cases
-                .construction
-                .iter()
-                .map(|&row| set.shown(feature, row, self.rows))
-                .collect();
-            let explained = explainer.explain(FeatureId(feature), &shown)?;
+            let (explained, is_too_long) = self.explained(set, (feature, cases), explainer)?;
             let said = match (&explained, self.judge) {
                 (Some(explained), Some(judge)) => {
                     Some(self.judged(judge, set, (feature, cases), &explained.text)?)
@@ -94,11 +91,49 @@ impl Asking<'_> {
                 n_active: set.n_active(feature),
                 cases: cases.clone(),
                 explained,
+                is_too_long,
                 confidence: said.as_ref().map(confidence_of),
                 said,
             });
         }
         Ok(all)
+    }
+
+    /// An explanation, from fewer cases where a prompt is longer than the model's context: those on
+    /// which the feature is weakest go first, of equals the last. Whether it is too long even with one.
+    fn explained(
+        &self,
+        set: &FeatureSet,
+        (feature, cases): (u32, &ConceptCases),
+        explainer: &dyn Explainer<ShownCase>,
+    ) -> Result<(Option<Explained>, bool)> {
+        let mut rows = cases.construction.clone();
+        loop {
+            self.job.check_cancelled()?;
+            let shown: Vec<_> = rows
+                .iter()
+                .map(|&row| set.shown(feature, row, self.rows))
+                .collect();
+            match explainer.explain(FeatureId(feature), &shown) {
+                Err(ExplainError::PromptTooLong { .. }) => {
+                    let weakest = (0..rows.len())
+                        .rev()
+                        .min_by_key(|&at| set.level_on(feature, rows[at]));
+                    let Some(weakest) = weakest.filter(|_| rows.len() > 1) else {
+                        return Ok((None, true));
+                    };
+                    rows.remove(weakest);
+                }
+                explained => {
+                    let n_left_out = cases.construction.len() - rows.len();
+                    let explained = explained?.map(|one| Explained {
+                        n_left_out: one.n_left_out + n_left_out,
+                        ..one
+                    });
+                    return Ok((explained, false));
+                }
+            }
+        }
     }
 
     fn judged(
@@ -113,7 +148,11 @@ impl Asking<'_> {
             for &row in rows {
                 self.job.check_cancelled()?;
                 let case = set.shown(feature, row, self.rows).without_levels();
-                said.push(judge.predict(explanation, &case)?);
+                said.push(match judge.predict(explanation, &case) {
+                    // Counted as unread.
+                    Err(ExplainError::PromptTooLong { .. }) => None,
+                    prediction => prediction?,
+                });
             }
             Ok(said)
         };

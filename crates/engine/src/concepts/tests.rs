@@ -224,12 +224,22 @@ fn conventions_and_limits_are_kept() {
 /// answers.
 struct Scripted {
     left: Rc<Cell<usize>>,
+    /// Characters of the longest prompt that it reads, and of the longest one it was asked.
+    context: (usize, Rc<Cell<usize>>),
 }
 
 impl TextModel for Scripted {
     fn write(&self, chat: &Chat, _how: Writing) -> Result<String, ExplainError> {
         if self.left.get() == 0 {
             return Err(ExplainError::Stopped);
+        }
+        let (most, longest) = &self.context;
+        let length = chat.user.len();
+        longest.set(longest.get().max(length));
+        if length > *most {
+            return Err(ExplainError::PromptTooLong {
+                reason: format!("{length} characters"),
+            });
         }
         self.left.set(self.left.get() - 1);
         if let Some(description) = chat.user.strip_prefix("Description: ") {
@@ -268,10 +278,62 @@ fn run_scripted(folder: &Path, answers: usize) -> (crate::Result<ConceptsView>, 
     let mut load = |_: &str| {
         Ok(scripted_voice(Scripted {
             left: Rc::clone(&left),
+            context: (usize::MAX, Rc::default()),
         }))
     };
     let view = session.concepts_by(&request, &mut load, &JobContext::silent());
     (view, answers - left.get())
+}
+
+/// Runs in a fresh project with a model that reads prompts of so many characters; the results, and
+/// the longest prompt that explained or judged.
+fn run_with_context(most: usize) -> (ConceptsView, usize) {
+    let folder = project();
+    let session = Session::open(folder.path()).unwrap();
+    let path = PathBuf::from("scripted.gguf");
+    let request = ConceptRequest {
+        explain: ExplanationSource::Model(path.clone()),
+        judge: Some(ExplanationSource::Model(path)),
+        limit: Some(6),
+        most: 4,
+        ..ConceptRequest::new(SAE)
+    };
+    let longest: Rc<Cell<usize>> = Rc::default();
+    let mut load = |_: &str| {
+        Ok(scripted_voice(Scripted {
+            left: Rc::new(Cell::new(usize::MAX)),
+            context: (most, Rc::clone(&longest)),
+        }))
+    };
+    let view = session.concepts_by(&request, &mut load, &JobContext::silent());
+    (view.unwrap(), longest.get())
+}
+
+#[test]
+fn a_prompt_that_is_too_long_is_shortened_and_ends_no_run() {
+    let says = |view: &ConceptsView, part: &str| view.notes.iter().any(|note| note.contains(part));
+    let (whole, longest) = run_with_context(usize::MAX);
+    let explained = |view: &ConceptsView| {
+        let explained = view.concepts.iter();
+        explained.filter(|one| !one.explanation.is_empty()).count()
+    };
+    assert!(whole.concepts.iter().all(|one| one.n_left_out == 0));
+    assert!(!says(&whole, "left out of the prompts"));
+
+    let (shorter, _) = run_with_context(longest - 1);
+    assert_eq!(explained(&shorter), explained(&whole));
+    assert!(shorter.concepts.iter().any(|one| one.n_left_out > 0));
+    assert!(says(&shorter, "left out of the prompts"));
+
+    let (none, _) = run_with_context(10);
+    assert_eq!(explained(&none), 0);
+    let n = none.concepts.len();
+    assert!(says(
+        &none,
+        &format!("{n} of {n} features are not explained: prompt too long")
+    ));
+    assert_eq!(none.concepts[0].not_explained, "prompt too long");
+    assert_eq!(none.totals.n_scored, 0);
 }
 
 /// The files of the run without the times.

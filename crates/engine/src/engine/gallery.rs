@@ -1,13 +1,40 @@
 //! The door's part for galleries: what all features are chosen and plotted by.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 use schema::{FeatureId, JobId};
 
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::jobs::lock;
 use crate::session::Session;
-use crate::views::{Event, FeaturePlot, FeaturePoints, FeatureQuery, GalleryFacets};
+use crate::views::{
+    ChoiceTicket, ChosenFeatures, Event, FeaturePlot, FeaturePoints, FeatureQuery, GalleryFacets,
+};
+
+/// The widest dictionary whose features are chosen at once: that takes 3 ms at most.
+pub const CHOSEN_AT_ONCE: u32 = 20_000;
+
+/// Which request for features each gallery waits for.
+#[derive(Default)]
+pub(super) struct Choices(Mutex<(u64, BTreeMap<String, u64>)>);
+
+impl Choices {
+    /// A new request of the gallery `asker`, in place of the one it may still wait for.
+    fn ask(&self, asker: &str) -> ChoiceTicket {
+        let mut choices = lock(&self.0);
+        choices.0 += 1;
+        let ticket = choices.0;
+        choices.1.insert(asker.to_owned(), ticket);
+        ChoiceTicket(ticket)
+    }
+
+    /// Whether the gallery waits for this request still.
+    fn is_awaited(&self, asker: &str, ticket: ChoiceTicket) -> bool {
+        lock(&self.0).1.get(asker) == Some(&ticket.0)
+    }
+}
 
 impl Engine {
     /// The features a gallery shows, in order. May cost some milliseconds for a wide dictionary:
@@ -22,6 +49,41 @@ impl Engine {
             self.read_gallery(&session, sae);
         }
         Ok(Arc::new(session.known_feature_ids(sae, query)?))
+    }
+
+    /// The features that the gallery `asker` is to show: at once where the dictionary has few, else
+    /// by [`Event::FeaturesChosen`]; a newer request of the same gallery replaces this one. Top
+    /// words, item titles and findings are read as by [`Engine::feature_ids`].
+    ///
+    /// # Errors
+    /// When there is no such dictionary or it has no index.
+    pub fn choose_features(
+        &self,
+        asker: &str,
+        sae: &str,
+        query: &FeatureQuery,
+    ) -> Result<ChosenFeatures> {
+        let session = self.shared.session()?;
+        let ticket = self.shared.choices.ask(asker);
+        if session.indexed(sae)?.index.n_features() <= CHOSEN_AT_ONCE {
+            return Ok(ChosenFeatures::Now(self.feature_ids(sae, query)?));
+        }
+        if query.association.is_some() || !query.text.is_empty() {
+            self.read_gallery(&session, sae);
+        }
+        let shared = Arc::clone(&self.shared);
+        let (asker, sae, query) = (asker.to_owned(), sae.to_owned(), query.clone());
+        self.choosing.run(move || {
+            if !shared.choices.is_awaited(&asker, ticket) {
+                return;
+            }
+            let chosen = session.known_feature_ids(&sae, &query).map(Arc::new);
+            if shared.choices.is_awaited(&asker, ticket) {
+                let answer = chosen.map_err(|error| error.message);
+                shared.send(Event::FeaturesChosen(ticket, answer));
+            }
+        });
+        Ok(ChosenFeatures::Later(ticket))
     }
 
     /// What a gallery can be filtered by. Findings are read in the background at first; the revision
@@ -104,5 +166,24 @@ impl Engine {
             session.read_gallery(&sae).ok();
             shared.changed();
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gallery_waits_for_its_newest_request_alone() {
+        let choices = Choices::default();
+        let first = choices.ask("left");
+        let other = choices.ask("right");
+        assert!(choices.is_awaited("left", first));
+        let second = choices.ask("left");
+        assert!(second > first);
+        assert!(!choices.is_awaited("left", first));
+        assert!(choices.is_awaited("left", second));
+        assert!(choices.is_awaited("right", other));
+        assert!(!choices.is_awaited("right", second));
     }
 }

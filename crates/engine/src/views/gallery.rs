@@ -34,6 +34,35 @@ pub enum FeatureSort {
     Surprise,
 }
 
+/// Number of a request for features, ascending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChoiceTicket(pub u64);
+
+/// The features that a gallery asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChosenFeatures {
+    /// Of a dictionary of few features: in order, at once.
+    Now(Arc<Vec<FeatureId>>),
+    /// Of many: an [`Event::FeaturesChosen`](super::Event::FeaturesChosen) of this ticket follows,
+    /// unless the same gallery asks for others first.
+    Later(ChoiceTicket),
+}
+
+/// A feature that fires on a sample.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FiringView {
+    /// Which.
+    pub feature: FeatureId,
+    /// Its label, else its proposal; may be empty.
+    pub caption: String,
+    /// Its highest activation on the sample.
+    pub activation: f32,
+    /// Where that is, from 0.
+    pub position: u32,
+    /// The same in words, counted from 1: patch of a film, token of a text, item of a history.
+    pub place: String,
+}
+
 /// Which features a gallery shows, and in which order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

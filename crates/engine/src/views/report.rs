@@ -9,9 +9,9 @@ use crate::kept_evaluation::KeptEvaluation;
 /// of ten when small.
 pub fn figure(value: f64) -> String {
     match value.abs() {
-        size if size >= 100.0 => format!("{value:.1}"),
+        size if size >= 100.0 => schema::rounded(value, 1),
         size if size > 0.0 && size < 0.001 => format!("{value:.1e}"),
-        _ => format!("{value:.3}"),
+        _ => schema::rounded(value, 3),
     }
 }
 

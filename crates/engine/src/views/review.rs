@@ -24,8 +24,11 @@ pub enum QueueKind {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum QueueOrder {
-    /// Lowest score of the proposal first; features without a score last.
+    /// What shows most first: features active on 1 to 50 % of the samples, the best scored proposals
+    /// first; then those active on more samples, and last the nearly silent.
     #[default]
+    Clearest,
+    /// Lowest score of the proposal first; features without a score last.
     LowestScore,
     /// Most distinct answers of other readers and the proposal first.
     Disagreement,
@@ -60,11 +63,63 @@ pub struct QueueRequest {
     pub everything: bool,
 }
 
+/// What the cases of a queue are, and which features are not among them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct QueueScope {
+    /// What the queue is for.
+    pub kind: QueueKind,
+    /// Features of the queue.
+    pub n_features: u32,
+    /// Whether they are all that are ever active, with a proposal or without.
+    pub all_live: bool,
+    /// Cases beside them: features that come again, and proposals of other features.
+    pub n_checks: u32,
+    /// Features left out because nothing is proposed for them.
+    pub n_without_proposal: u32,
+    /// Features left out because they are active on no sample.
+    pub n_silent: u32,
+}
+
+impl QueueScope {
+    /// What the queue counts and what not, in one line.
+    ///
+    /// # Example
+    /// `142 features with a proposed label and 15 checks · not here: 40 without a proposal, 74 never
+    /// active`
+    pub fn sentence(&self) -> String {
+        let of = match (self.kind, self.all_live) {
+            (QueueKind::Label, true) => "that are ever active",
+            (QueueKind::Label, false) => "with a proposed label",
+            (QueueKind::SecondReader, _) => "that another reader decided on",
+            (QueueKind::Adjudicate, _) => "on which readers differ",
+        };
+        let noun = |n: u32, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
+        let mut text = format!("{} {of}", noun(self.n_features, "feature"));
+        if self.n_checks > 0 {
+            text = format!("{text} and {}", noun(self.n_checks, "check"));
+        }
+        let left_out: Vec<String> = [
+            (self.n_without_proposal, "without a proposal"),
+            (self.n_silent, "never active"),
+        ]
+        .into_iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, why)| format!("{n} {why}"))
+        .collect();
+        if !left_out.is_empty() {
+            text = format!("{text} · not here: {}", left_out.join(", "));
+        }
+        text
+    }
+}
+
 /// How far a reviewer is in a queue.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ReviewProgress {
     /// Cases of the queue.
     pub n_cases: u32,
+    /// What they are.
+    pub scope: QueueScope,
     /// Cases that the reviewer has decided or passed by.
     pub n_done: u32,
     /// How often the reviewer decided each state, controls included.

@@ -19,6 +19,9 @@ pub struct SteerRequest {
     pub sample: u32,
     /// Features and strengths, at most eight.
     pub edits: Vec<SteeringSpec>,
+    /// Whether the same is done along a random direction, too: what any push of that size does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub control: bool,
 }
 
 /// A change of features under a name.
@@ -41,6 +44,9 @@ pub struct SteerView {
     pub request: SteerRequest,
     /// What changed.
     pub outcome: SteerOutcome,
+    /// What changed by as much along a random direction, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control: Option<SteerOutcome>,
     /// Milliseconds the computation took.
     pub milliseconds: f32,
 }
@@ -354,6 +360,7 @@ mod tests {
                 sae: "films".to_owned(),
                 sample: 2,
                 edits,
+                control: false,
             },
             range: SweepRange::default(),
             n_controls: 3,

@@ -2,11 +2,12 @@
 
 use egui::{Grid, RichText, ScrollArea, Ui};
 use engine::views::{Arrival, ArrivalKind, Event, ImportPreview, ImportRequest, PathPurpose};
-use schema::DatasetKind;
+use schema::{DatasetKind, JobId};
 
 use super::interactions_form::{InteractionsForm, Paths};
 use crate::app_context::AppContext;
 use crate::commands::Command;
+use crate::screens::own_job::{self, OwnJob};
 use crate::screens::start::{card, field_label_ui, folder_or_file_ui, path_row_ui};
 use crate::tokens;
 use crate::widgets::notice::{self, section_ui, weak_ui};
@@ -47,10 +48,13 @@ pub(crate) struct ImportForm {
     interactions: InteractionsForm,
     count: u32,
     seed: u64,
+    /// Whether a preview was asked for and is not there yet, and its job.
     waiting: bool,
+    previewing: OwnJob,
     preview: Option<Result<ImportPreview, String>>,
     /// The dataset whose import was asked for.
     asked_for: Option<String>,
+    importing: OwnJob,
 }
 
 impl Default for ImportForm {
@@ -67,8 +71,10 @@ impl Default for ImportForm {
             count: 1000,
             seed: 0,
             waiting: false,
+            previewing: OwnJob::default(),
             preview: None,
             asked_for: None,
+            importing: OwnJob::default(),
         }
     }
 }
@@ -116,6 +122,19 @@ impl ImportForm {
         self.asked_for.as_deref()
     }
 
+    /// A preview was asked for: its job, where it could be started.
+    pub(crate) fn previews(&mut self, job: Option<JobId>) {
+        match job {
+            Some(job) => self.previewing.waits_for(job),
+            None => self.waiting = false,
+        }
+    }
+
+    /// Remembers the job that imports.
+    pub(crate) fn imports(&mut self, job: JobId) {
+        self.importing.waits_for(job);
+    }
+
     /// Paths that were chosen, and the preview that was asked for.
     pub(crate) fn on_event(&mut self, _ctx: &AppContext<'_>, event: &Event) {
         match event {
@@ -130,7 +149,12 @@ impl ImportForm {
                 Some(path),
             ) => self.labels.clone_from(path),
             // A preview that was stopped or that failed is no longer on its way.
-            Event::JobEnded(..) => self.waiting = false,
+            Event::JobEnded(job, _) => {
+                self.importing.ended(*job);
+                if self.previewing.ended(*job) {
+                    self.waiting = false;
+                }
+            }
             Event::ImportPreview(preview) => {
                 self.waiting = false;
                 self.preview = Some((**preview).clone());
@@ -174,8 +198,9 @@ impl ImportForm {
         }
     }
 
-    /// Draws the form and, below it, the preview.
-    pub(crate) fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
+    /// Draws the form and, below it, the preview; whether it was left.
+    pub(crate) fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) -> bool {
+        let mut left = own_job::is_left_by_key(ui);
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
             ui.set_max_width(ui.available_width().min(760.0));
             card(ui, |ui| {
@@ -191,10 +216,12 @@ impl ImportForm {
                     }
                 });
                 self.fields_ui(ctx, ui);
-                self.buttons_ui(ctx, ui);
+                left |= self.buttons_ui(ctx, ui);
             });
-            if self.waiting {
-                weak_ui(ui, "Reading… the bar below says how far it is");
+            let hint = "Nothing was written";
+            let previews = self.previewing.ui(ctx, ui, Some(("the preview", hint)));
+            if self.waiting && !previews {
+                weak_ui(ui, "Reading…");
             }
             match &self.preview {
                 Some(Ok(preview)) => preview_ui(ui, preview),
@@ -202,6 +229,11 @@ impl ImportForm {
                 None => {}
             }
         });
+        if left && self.waiting {
+            // Nobody waits for it any more.
+            self.previewing.cancel(ctx);
+        }
+        left
     }
 
     fn fields_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
@@ -266,7 +298,12 @@ impl ImportForm {
         );
     }
 
-    fn buttons_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
+    fn buttons_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) -> bool {
+        let hint = "Nothing is imported: it is all or nothing";
+        if self.importing.ui(ctx, ui, Some(("the import", hint))) {
+            return false;
+        }
+        let mut left = false;
         let request = self.request();
         let named = !self.name.trim().is_empty();
         ui.horizontal(|ui| {
@@ -286,10 +323,12 @@ impl ImportForm {
                 self.asked_for = Some(self.name.trim().to_owned());
                 ctx.send(Command::Import(request));
             }
+            left = own_job::leave_ui(ui);
             if !named {
                 weak_ui(ui, "Give the dataset a name to preview it");
             }
         });
+        left
     }
 }
 

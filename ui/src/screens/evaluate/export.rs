@@ -9,8 +9,9 @@ use schema::JobId;
 
 use crate::app_context::AppContext;
 use crate::commands::{Command, ExchangeCommand};
+use crate::screens::own_job::{self, OwnJob};
 use crate::screens::start::{card, field_label_ui, path_row_ui};
-use crate::screens::train::live::{accent_ui, stage_text};
+use crate::screens::train::live::accent_ui;
 use crate::tokens;
 use crate::widgets::notice;
 
@@ -37,18 +38,13 @@ pub(crate) struct ExportForm {
     format: usize,
     out: String,
     /// The job, and the dictionary that it writes.
-    waiting: Option<JobId>,
+    pub(crate) job: OwnJob,
     asked: String,
     /// How the last export ended, by dictionary.
     told: Option<(String, Result<String, String>)>,
 }
 
 impl ExportForm {
-    /// Remembers the job that writes.
-    pub(crate) fn waits_for(&mut self, job: JobId) {
-        self.waiting = Some(job);
-    }
-
     /// Takes a folder from the dialog.
     pub(super) fn take_path(&mut self, path: &str) {
         path.clone_into(&mut self.out);
@@ -56,7 +52,7 @@ impl ExportForm {
 
     /// A job is over: what came of the form's own is told.
     pub(super) fn ended(&mut self, job: JobId, end: &JobEnd) {
-        if self.waiting.take_if(|waiting| *waiting == job).is_none() {
+        if !self.job.ended(job) {
             return;
         }
         let said = match end {
@@ -69,6 +65,9 @@ impl ExportForm {
 
     /// Draws the form for one dictionary.
     pub(super) fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) {
+        if own_job::is_left_by_key(ui) {
+            self.is_open = false;
+        }
         card(ui, |ui| {
             let title = format!("Export {sae} for another tool");
             ui.label(RichText::new(title).font(tokens::title_font()));
@@ -91,13 +90,13 @@ impl ExportForm {
     }
 
     fn start_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) {
-        if let Some(job) = ctx.jobs.iter().find(|job| Some(job.id) == self.waiting) {
-            notice::weak_ui(ui, stage_text(job));
+        // It is done in seconds, and not stopped on the way.
+        if self.job.ui(ctx, ui, None) {
             return;
         }
         let out = self.out.trim();
         ui.horizontal(|ui| {
-            ui.add_enabled_ui(!out.is_empty() && self.waiting.is_none(), |ui| {
+            ui.add_enabled_ui(!out.is_empty() && !self.job.is_waiting(), |ui| {
                 if accent_ui(ui, "Export") {
                     let format = FORMATS.get(self.format).unwrap_or(&FORMATS[0]).0;
                     let request = Box::new(ExportRequest {
@@ -110,6 +109,9 @@ impl ExportForm {
                     ctx.send(Command::Exchange(ExchangeCommand::Export(request)));
                 }
             });
+            if own_job::leave_ui(ui) {
+                self.is_open = false;
+            }
             if out.is_empty() {
                 notice::weak_ui(ui, "Choose a new or empty folder first.");
             }

@@ -44,7 +44,7 @@ fn list_ui(
         let rank = i as u32 + 1;
         let style = RowStyle {
             rank,
-            value: &format!("{:+.2}", item.activation),
+            value: &schema::signed(f64::from(item.activation), 2),
             beside: Beside::Bar(item.activation / largest),
             has_picture,
             name: &format!("{name} {rank}"),

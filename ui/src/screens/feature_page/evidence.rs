@@ -178,7 +178,7 @@ fn association_row(ui: &mut Ui, association: &Association, noun: &str) {
     };
     let texts = [
         in_words(&association.name),
-        format!("{:+.1}", association.log_odds),
+        schema::signed(f64::from(association.log_odds), 1),
         format!("{:.2}", association.auroc),
         number::p_value(association.q),
         number::count(u64::from(association.n_with)),
@@ -197,9 +197,11 @@ fn association_row(ui: &mut Ui, association: &Association, noun: &str) {
         .collect();
     let [low, high] = association.interval;
     table::row_ui(ui, &cells).on_hover_text(format!(
-        "{}: log-odds {:+.2}, 95 % interval {low:+.2} to {high:+.2}; {} {noun} with it, {} without",
+        "{}: log-odds {}, 95 % interval {} to {}; {} {noun} with it, {} without",
         association.name,
-        association.log_odds,
+        schema::signed(f64::from(association.log_odds), 2),
+        schema::signed(f64::from(low), 2),
+        schema::signed(f64::from(high), 2),
         number::count(u64::from(association.n_with)),
         number::count(u64::from(association.n_without))
     ));
@@ -219,7 +221,7 @@ fn writes_ui(ui: &mut Ui, writes: &WritesView) {
     let entry = |entries: &[(String, f32)], i: usize| {
         entries.get(i).map_or_else(
             || (String::new(), String::new()),
-            |(text, score)| (format!("{score:+.2}"), text.trim().to_owned()),
+            |(text, score)| (schema::signed(f64::from(*score), 2), text.trim().to_owned()),
         )
     };
     for i in 0..n_rows.min(MAX_ROWS) {
@@ -356,7 +358,7 @@ fn evidence_ui(ui: &mut Ui, evidence: &[Association]) {
     ));
     for term in evidence.iter().take(MAX_ROWS) {
         let texts = [
-            format!("{:+.1}", term.log_odds),
+            schema::signed(f64::from(term.log_odds), 1),
             format!("{:.2}", term.auroc),
             number::p_value(term.q),
             number::count(u64::from(term.n_with)),

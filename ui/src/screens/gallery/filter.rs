@@ -65,6 +65,12 @@ impl Pane {
                 let text = RichText::new(text).color(tokens::of(ui).text_weak);
                 ui.add(egui::Label::new(text).extend());
             }
+            if self.is_filtering() {
+                let text = RichText::new("filtering …").color(tokens::of(ui).text_weak);
+                ui.add(egui::Label::new(text).extend()).on_hover_text(
+                    "The features below are those from before, until the new are found",
+                );
+            }
             let named = self.has_proposals || dictionary.n_reviewed > 0;
             if !named && ui.button("Propose labels").clicked() {
                 ctx.send(Command::ProposeLabels(dictionary.name.clone()));

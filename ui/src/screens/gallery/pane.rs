@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use egui::{Pos2, Rect, RichText, ScrollArea, Ui, Vec2};
 use engine::views::{
-    DictionaryView, ExampleKind, FeaturePlot, FeatureQuery, FeatureSort, GalleryFacets, Revision,
+    ChoiceTicket, ChosenFeatures, DictionaryView, Event, ExampleKind, FeaturePlot, FeatureQuery,
+    FeatureSort, GalleryFacets, Revision,
 };
 use schema::FeatureId;
 
@@ -31,11 +32,18 @@ pub(crate) fn first_query() -> FeatureQuery {
     }
 }
 
-/// The features to show, for one query and revision.
-pub(super) struct Listing {
+/// What was asked for last: features of one query and revision.
+struct Asked {
     sae: String,
     query: FeatureQuery,
     revision: Revision,
+    /// While the answer is on its way.
+    waits: Option<ChoiceTicket>,
+}
+
+/// The features to show: those asked for, or those before them until the answer is there.
+pub(super) struct Listing {
+    sae: String,
     pub(super) ids: Answer<Arc<Vec<FeatureId>>>,
 }
 
@@ -55,6 +63,7 @@ pub(crate) struct Pane {
     pub(crate) shows_concepts: bool,
     /// Concepts of the dictionary.
     pub(crate) concepts: Concepts,
+    asked: Option<Asked>,
     pub(super) listing: Option<Listing>,
     /// The plot beside the cards.
     pub(crate) plot: Option<FeaturePlot>,
@@ -77,6 +86,7 @@ impl Pane {
             has_proposals: false,
             shows_concepts: false,
             concepts: Concepts::new(side),
+            asked: None,
             listing: None,
             plot: None,
             drawn: Drawn::default(),
@@ -173,7 +183,9 @@ impl Pane {
             }
             Some(Ok(ids)) => self.cards_ui(ctx, ui, dictionary, &ids),
             Some(Err(problem)) => notice::error_ui(ui, &problem),
-            None => {}
+            None => {
+                notice::weak_ui(ui, "Choosing the features to show …");
+            }
         }
     }
 
@@ -248,21 +260,57 @@ impl Pane {
         }
     }
 
+    /// Whether the rows shown are those of an earlier filter still.
+    pub(crate) fn is_filtering(&self) -> bool {
+        self.asked
+            .as_ref()
+            .is_some_and(|asked| asked.waits.is_some())
+    }
+
+    /// Takes in the features that were asked for, unless others were asked for since.
+    pub(super) fn on_event(&mut self, event: &Event) {
+        if let Event::FeaturesChosen(ticket, answer) = event
+            && let Some(asked) = &mut self.asked
+            && asked.waits == Some(*ticket)
+        {
+            asked.waits = None;
+            self.listing = Some(Listing {
+                sae: asked.sae.clone(),
+                ids: answer.clone(),
+            });
+        }
+    }
+
     fn refresh(&mut self, ctx: &AppContext<'_>, sae: &str) {
-        let current = self.listing.as_ref().is_some_and(|listing| {
-            listing.sae == sae && listing.query == self.query && listing.revision == ctx.revision
+        let current = self.asked.as_ref().is_some_and(|asked| {
+            asked.sae == sae && asked.query == self.query && asked.revision == ctx.revision
         });
-        if !current {
-            let same = self
-                .listing
-                .as_ref()
-                .is_some_and(|listing| listing.sae == sae);
-            self.has_proposals &= same;
+        if current {
+            return;
+        }
+        if self
+            .listing
+            .as_ref()
+            .is_none_or(|listing| listing.sae != sae)
+        {
+            self.has_proposals = false;
+            self.listing = None;
+        }
+        let ids = match ctx.backend.choose_features(self.side, sae, &self.query) {
+            Ok(ChosenFeatures::Later(ticket)) => Err(ticket),
+            Ok(ChosenFeatures::Now(ids)) => Ok(Ok(ids)),
+            Err(problem) => Ok(Err(problem)),
+        };
+        self.asked = Some(Asked {
+            sae: sae.to_owned(),
+            query: self.query.clone(),
+            revision: ctx.revision,
+            waits: ids.as_ref().err().copied(),
+        });
+        if let Ok(ids) = ids {
             self.listing = Some(Listing {
                 sae: sae.to_owned(),
-                query: self.query.clone(),
-                revision: ctx.revision,
-                ids: ctx.backend.feature_ids(sae, &self.query),
+                ids,
             });
         }
     }

@@ -7,8 +7,9 @@ use schema::JobId;
 use super::Known;
 use crate::app_context::AppContext;
 use crate::commands::{Command, ExchangeCommand};
+use crate::screens::own_job::{self, OwnJob};
 use crate::screens::start::{card, field_label_ui, folder_or_file_ui, name_of};
-use crate::screens::train::live::{accent_ui, stage_text};
+use crate::screens::train::live::accent_ui;
 use crate::tokens;
 use crate::widgets::notice;
 
@@ -34,7 +35,7 @@ const CODINGS: [(&str, &str, &str); 6] = [
 #[derive(Default)]
 pub(crate) struct AddForm {
     request: AddModelRequest,
-    waiting: Option<JobId>,
+    pub(crate) job: OwnJob,
     /// The model that was asked for and is not there yet.
     asked: Option<String>,
 }
@@ -53,11 +54,6 @@ impl AddForm {
         self.take_path(path, name_of(path, &[".gguf"]));
     }
 
-    /// Remembers the job that adds the model.
-    pub(crate) fn waits_for(&mut self, job: JobId) {
-        self.waiting = Some(job);
-    }
-
     /// The model that was asked for.
     pub(super) fn asked_for(&self) -> Option<&str> {
         self.asked.as_deref()
@@ -65,14 +61,14 @@ impl AddForm {
 
     /// A job is over; one that failed can be asked for again.
     pub(super) fn ended(&mut self, job: JobId, end: &JobEnd) {
-        let own = self.waiting.take_if(|waiting| *waiting == job);
-        if own.is_some() && !matches!(end, JobEnd::Finished(_)) {
+        if self.job.ended(job) && !matches!(end, JobEnd::Finished(_)) {
             self.asked = None;
         }
     }
 
-    /// Draws the form.
-    pub(super) fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, known: &Known<'_>) {
+    /// Draws the form; whether it was left.
+    pub(super) fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, known: &Known<'_>) -> bool {
+        let mut left = own_job::is_left_by_key(ui);
         card(ui, |ui| {
             ui.label(RichText::new("Add a model").font(tokens::title_font()));
             notice::weak_ui(
@@ -90,8 +86,9 @@ impl AddForm {
                 ui.add(field.desired_width(width)).labelled_by(label.id);
             });
             self.coding_ui(ui);
-            self.start_ui(ctx, ui, known);
+            left |= self.start_ui(ctx, ui, known);
         });
+        left
     }
 
     fn coding_ui(&mut self, ui: &mut Ui) {
@@ -114,32 +111,36 @@ impl AddForm {
         });
     }
 
-    fn start_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, known: &Known<'_>) {
-        let job = ctx.jobs.iter().find(|job| Some(job.id) == self.waiting);
-        if let Some(job) = job {
-            notice::weak_ui(ui, stage_text(job));
-            return;
+    fn start_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, known: &Known<'_>) -> bool {
+        let cancel = ("the adding of the model", "No model is added");
+        if self.job.ui(ctx, ui, Some(cancel)) {
+            return false;
         }
         let name = self.request.name.trim().to_owned();
         let is_taken = known.is_taken(&name);
-        if is_taken && self.waiting.is_none() {
+        if is_taken && !self.job.is_waiting() {
             notice::warning_ui(ui, "There is a model of this name; choose another name");
         }
         let is_complete = !name.is_empty() && !self.request.path.trim().is_empty();
-        let can_ask = is_complete && !is_taken && self.waiting.is_none();
-        ui.add_enabled_ui(can_ask, |ui| {
-            if accent_ui(ui, "Add") {
-                self.request.name = name;
-                self.asked = Some(self.request.name.clone());
-                let request = Box::new(self.request.clone());
-                ctx.send(Command::Exchange(ExchangeCommand::AddModel(request)));
-            }
+        let can_ask = is_complete && !is_taken && !self.job.is_waiting();
+        let mut left = false;
+        ui.horizontal(|ui| {
+            ui.add_enabled_ui(can_ask, |ui| {
+                if accent_ui(ui, "Add") {
+                    self.request.name = name;
+                    self.asked = Some(self.request.name.clone());
+                    let request = Box::new(self.request.clone());
+                    ctx.send(Command::Exchange(ExchangeCommand::AddModel(request)));
+                }
+            });
+            left = own_job::leave_ui(ui);
         });
         notice::weak_ui(
             ui,
             "Its files are hashed and it is loaded once, which takes a while and its memory with a \
              large one.",
         );
+        left
     }
 }
 

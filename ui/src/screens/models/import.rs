@@ -7,6 +7,7 @@ use schema::DatasetKind;
 use super::Known;
 use crate::app_context::AppContext;
 use crate::commands::Command;
+use crate::screens::own_job;
 use crate::screens::start::{card, field_label_ui, path_row_ui};
 use crate::screens::train::live::accent_ui;
 use crate::tokens;
@@ -51,8 +52,9 @@ impl ImportForm {
         self.waiting = false;
     }
 
-    /// Draws the form.
-    pub(super) fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, known: &Known<'_>) {
+    /// Draws the form; whether it was left.
+    pub(super) fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, known: &Known<'_>) -> bool {
+        let mut left = own_job::is_left_by_key(ui);
         card(ui, |ui| {
             ui.label(RichText::new("Import a recommender").font(tokens::title_font()));
             notice::weak_ui(
@@ -82,8 +84,9 @@ impl ImportForm {
                     let hint = "As many as it has positions";
                     field_ui(ui, "History", &mut request.history_max, hint);
                 });
-            self.start_ui(ctx, ui, known);
+            left |= self.start_ui(ctx, ui, known);
         });
+        left
     }
 
     fn dataset_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
@@ -114,24 +117,30 @@ impl ImportForm {
         }
     }
 
-    fn start_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, known: &Known<'_>) {
+    fn start_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, known: &Known<'_>) -> bool {
         let name = self.request.name.trim().to_owned();
         let is_taken = known.is_taken(&name);
         if is_taken && !self.waiting {
             notice::warning_ui(ui, "There is a model of this name; choose another name");
         }
         let is_complete = !name.is_empty() && !self.request.path.trim().is_empty();
-        ui.add_enabled_ui(is_complete && !is_taken && !self.waiting, |ui| {
-            if accent_ui(ui, "Import") {
-                self.request.name = name;
-                self.waiting = true;
-                let request = Box::new(self.request.clone());
-                ctx.send(Command::ImportRecommender(request));
-            }
+        let can_ask = is_complete && !is_taken && !self.waiting;
+        let mut left = false;
+        ui.horizontal(|ui| {
+            ui.add_enabled_ui(can_ask, |ui| {
+                if accent_ui(ui, "Import") {
+                    self.request.name = name;
+                    self.waiting = true;
+                    let request = Box::new(self.request.clone());
+                    ctx.send(Command::ImportRecommender(request));
+                }
+            });
+            left = own_job::leave_ui(ui);
         });
         if self.waiting {
             notice::weak_ui(ui, "Reading the checkpoint…");
         }
+        left
     }
 }
 

@@ -1,13 +1,13 @@
 //! What comes before a review: who, which dictionary, which queue; and what an empty queue says.
 
 use egui::{ComboBox, RichText, Ui};
-use engine::views::{QueueKind, QueueOrder, QueueRequest};
+use engine::views::{QueueKind, QueueOrder, QueueRequest, ReviewProgress};
 use schema::ReviewMode;
 
 use crate::app_context::AppContext;
 use crate::commands::{Command, ReviewTab, Screen};
 use crate::tokens;
-use crate::widgets::{notice, reviewer_name};
+use crate::widgets::{notice, number, reviewer_name};
 
 /// Parts of the screen, their names and what they are for.
 pub(super) const TABS: [(ReviewTab, &str, &str); 4] = [
@@ -51,11 +51,19 @@ const KINDS: [(QueueKind, &str, &str); 3] = [
     ),
 ];
 
-const ORDERS: [(QueueOrder, &str, &str); 4] = [
+const ORDERS: [(QueueOrder, &str, &str); 5] = [
+    (
+        QueueOrder::Clearest,
+        "Clearest first",
+        "Features that are active on 1 to 50 % of the samples first, the best scored proposals at the \
+         top: there is enough to see, and it differs from sample to sample. Then those active nearly \
+         everywhere, and last the nearly silent",
+    ),
     (
         QueueOrder::LowestScore,
         "Lowest score first",
-        "Proposals that scored worst first, those without a score last",
+        "Proposals that scored worst first, those without a score last: finds bad labels soonest, and \
+         begins with features of which little is to be seen",
     ),
     (
         QueueOrder::Disagreement,
@@ -141,6 +149,27 @@ pub(super) fn queue_ui(ui: &mut Ui, queue: &mut QueueRequest) {
         ui.checkbox(&mut queue.everything, "All live")
             .on_hover_text("Also features without a proposal, where others have one");
     }
+}
+
+/// What the cases are that the progress counts, and which features are not among them.
+pub(super) fn scope_ui(ui: &mut Ui, progress: &ReviewProgress) {
+    let scope = &progress.scope;
+    if scope.n_features == 0 {
+        return;
+    }
+    let cases = number::counted(u64::from(progress.n_cases), ["case", "cases"]);
+    let mut hint = format!(
+        "The queue has {cases}: each feature once, and as checks some features a second time and some \
+         with another feature's label, so that it can be said how far you agree with yourself and \
+         what is accepted unread."
+    );
+    if scope.n_without_proposal > 0 {
+        hint.push_str(" Features without a proposal join with \"All live\".");
+    }
+    if scope.n_silent > 0 {
+        hint.push_str(" Features that are active on no sample show nothing to judge.");
+    }
+    notice::weak_cut_ui(ui, scope.sentence()).on_hover_text(hint);
 }
 
 /// The dictionary under review; another one, if it was chosen.

@@ -68,7 +68,7 @@ const FIGURES: [(&str, &str, Reads, bool); 7] = [
 
 /// A relative change, in percent with a sign.
 fn change(value: f64) -> String {
-    format!("{:+.1} %", value * 100.0).replace('-', "−")
+    format!("{} %", schema::signed(value * 100.0, 1)).replace('-', "−")
 }
 
 /// A relative change with its interval.
@@ -212,7 +212,7 @@ fn groups_ui(ui: &mut Ui, view: &AblationView) {
     let heads = ["", "Users", "Change of NDCG@10", "Share of the items"];
     row_ui(ui, &heads, &widths, theme.text_weak);
     for group in &view.groups {
-        let value = |value: f64| format!("{value:+.4}").replace('-', "−");
+        let value = |value: f64| schema::signed(value, 4).replace('-', "−");
         let cost = match group.change.interval {
             Some([low, high]) => format!(
                 "{} ({} to {})",
@@ -243,7 +243,7 @@ fn items_ui(ctx: &AppContext<'_>, ui: &mut Ui, view: &AblationView) {
         let rank = i as u32 + 1;
         let style = RowStyle {
             rank,
-            value: &format!("{:+.2}", item.activation),
+            value: &schema::signed(f64::from(item.activation), 2),
             beside: Beside::Bar(item.activation / largest),
             has_picture,
             name: &format!("Counted {rank}"),

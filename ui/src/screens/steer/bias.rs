@@ -338,8 +338,8 @@ fn features_ui(ctx: &AppContext<'_>, ui: &mut Ui, view: &DebiasView, chosen: usi
             notice::weak_cut_ui(
                 ui,
                 format!(
-                    "adds {:+.3} to a biased item over others · active on {} of users",
-                    feature.effect,
+                    "adds {} to a biased item over others · active on {} of users",
+                    schema::signed(feature.effect, 3),
                     number::percent(feature.density as f32)
                 ),
             );

@@ -1,6 +1,7 @@
 //! Before and after: two reports with their differences, or two ranked lists with moves.
 
 use egui::{RichText, Ui, Vec2};
+use engine::LocatedReport;
 use engine::views::{ItemView, SteerOutcome, SteerView};
 
 use super::presets::in_words;
@@ -14,6 +15,11 @@ use crate::widgets::item_row::{Beside, RowStyle, any_picture, item_row_ui};
 use crate::widgets::located_report::{self, ReportFilm};
 use crate::widgets::notice::{self, weak_ui};
 use crate::widgets::{chip, number, word_diff};
+
+/// What the random direction beside the features is for.
+pub(super) const CONTROL: &str = "The same sample changed at the same places by as much along a random direction: what any push of \
+     that size does. What the features do beyond it is theirs. It takes one run more, and a sweep \
+     tells more, with several directions at every strength";
 
 /// Draws what the last steering request changed; whether it is to be run.
 pub(crate) fn ui(
@@ -82,9 +88,22 @@ fn view_ui(
             lost,
             located,
         } => {
+            let control = match &view.control {
+                Some(SteerOutcome::Text {
+                    after,
+                    gained,
+                    lost,
+                    ..
+                }) => Some((after.as_str(), gained.as_slice(), lost.as_slice())),
+                _ => None,
+            };
             if *reads_findings {
                 findings_ui(ui, "Gained", gained);
                 findings_ui(ui, "Lost", lost);
+                if let Some((_, gained, lost)) = control {
+                    findings_ui(ui, RANDOM_GAINED, gained);
+                    findings_ui(ui, "Random: lost", lost);
+                }
                 weak_ui(
                     ui,
                     "Findings are compared by name: one that only changes its side is not listed",
@@ -95,29 +114,9 @@ fn view_ui(
                     "Findings are read from the reports of phantom films alone",
                 );
             }
-            ui.columns(2, |columns| {
-                for (i, (title, text, other)) in
-                    [("Before", before, after), ("After", after, before)]
-                        .into_iter()
-                        .enumerate()
-                {
-                    card(&mut columns[i], |ui| {
-                        ui.label(RichText::new(title).strong());
-                        if let (false, Some(film)) = (located[i].sentences.is_empty(), film) {
-                            ui.push_id(title, |ui| {
-                                located_report::ui(ctx, ui, &located[i], film, &mut viewers[i]);
-                            });
-                            return;
-                        }
-                        let side = word_diff::Side {
-                            text,
-                            other,
-                            after: i == 1,
-                        };
-                        word_diff::side_ui(ui, &side);
-                    });
-                }
-            });
+            let texts = [before.as_str(), after.as_str()];
+            let random = control.map(|(text, ..)| text);
+            reports_ui((ctx, ui), (texts, random), (located, film, viewers));
             if before == after {
                 weak_ui(ui, "The report is the same");
             }
@@ -132,22 +131,106 @@ fn view_ui(
                 let text = format!("The item the user really chose next: rank {from}, now {to}");
                 ui.label(text);
             }
-            ui.columns(2, |columns| {
-                card(&mut columns[0], |ui| {
-                    list_ui(ctx, ui, ("Before", before), None);
-                });
-                card(&mut columns[1], |ui| {
-                    list_ui(ctx, ui, ("After", after), Some(rank_before));
-                });
-            });
+            lists_ui(
+                (ctx, ui),
+                (before, after, rank_before),
+                view.control.as_ref(),
+            );
         }
     }
 }
 
+/// The reports before and after, and that along the random direction.
+fn reports_ui(
+    (ctx, ui): (&AppContext<'_>, &mut Ui),
+    ([before, after], random): ([&str; 2], Option<&str>),
+    (located, film, viewers): (
+        &[LocatedReport; 2],
+        Option<&ReportFilm<'_>>,
+        &mut [FilmViewer; 2],
+    ),
+) {
+    let n_columns = if random.is_some() { 3 } else { 2 };
+    ui.columns(n_columns, |columns| {
+        for (i, (title, text, other)) in [("Before", before, after), ("After", after, before)]
+            .into_iter()
+            .enumerate()
+        {
+            card(&mut columns[i], |ui| {
+                ui.label(RichText::new(title).strong());
+                if let (false, Some(film)) = (located[i].sentences.is_empty(), film) {
+                    ui.push_id(title, |ui| {
+                        located_report::ui(ctx, ui, &located[i], film, &mut viewers[i]);
+                    });
+                    return;
+                }
+                let side = word_diff::Side {
+                    text,
+                    other,
+                    after: i == 1,
+                };
+                word_diff::side_ui(ui, &side);
+            });
+        }
+        if let Some(text) = random {
+            card(&mut columns[2], |ui| {
+                ui.label(RichText::new(RANDOM).strong())
+                    .on_hover_text(CONTROL);
+                let side = word_diff::Side {
+                    text,
+                    other: before,
+                    after: true,
+                };
+                word_diff::side_ui(ui, &side);
+                if text == before {
+                    weak_ui(ui, "The report is the same");
+                }
+            });
+        }
+    });
+}
+
+/// The lists before and after, and that along the random direction.
+fn lists_ui(
+    (ctx, ui): (&AppContext<'_>, &mut Ui),
+    (before, after, rank_before): (&[ItemView], &[ItemView], &[u32]),
+    control: Option<&SteerOutcome>,
+) {
+    let random = match control {
+        Some(SteerOutcome::Ranking {
+            after,
+            rank_before,
+            target_rank,
+            ..
+        }) => Some((after.as_slice(), rank_before.as_slice(), target_rank)),
+        _ => None,
+    };
+    if let Some((.., Some([_, to]))) = random {
+        weak_ui(ui, format!("Along the random direction: rank {to}"));
+    }
+    let n_columns = if random.is_some() { 3 } else { 2 };
+    ui.columns(n_columns, |columns| {
+        card(&mut columns[0], |ui| {
+            list_ui(ctx, ui, ("Before", before), None);
+        });
+        card(&mut columns[1], |ui| {
+            list_ui(ctx, ui, ("After", after), Some(rank_before));
+        });
+        if let Some((items, ranks, _)) = random {
+            card(&mut columns[2], |ui| {
+                list_ui(ctx, ui, (RANDOM, items), Some(ranks));
+            });
+        }
+    });
+}
+
+const RANDOM: &str = "Random direction";
+const RANDOM_GAINED: &str = "Random: gained";
+
 /// Findings that the report states only after or only before, a chip each.
 fn findings_ui(ui: &mut Ui, name: &str, findings: &[String]) {
     let theme = tokens::of(ui);
-    let colour = if name == "Gained" {
+    let colour = if name == "Gained" || name == RANDOM_GAINED {
         theme.good
     } else {
         theme.error

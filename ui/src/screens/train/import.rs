@@ -7,13 +7,14 @@ use std::sync::Arc;
 use egui::{Checkbox, ComboBox, DragValue, RichText, Ui};
 use engine::SaeImportRequest;
 use engine::views::{DatasetView, ModelView, PathPurpose, Revision};
-use schema::{HarvestManifest, HookPoint, JobId};
+use schema::{HarvestManifest, HookPoint};
 
 use crate::app_context::AppContext;
 use crate::backend::Answer;
 use crate::commands::{Command, ExchangeCommand, Screen};
+use crate::screens::own_job::{self, OwnJob};
 use crate::screens::start::{card, field_label_ui, folder_or_file_ui, name_of};
-use crate::screens::train::live::{accent_ui, stage_text};
+use crate::screens::train::live::accent_ui;
 use crate::screens::train::setup::hook_in_words;
 use crate::tokens::{self, GRID};
 use crate::widgets::{notice, number};
@@ -79,7 +80,7 @@ pub(crate) struct ImportForm {
     every_block: bool,
     harvest: Option<String>,
     harvests: Option<(Revision, Answer<Arc<Vec<HarvestManifest>>>)>,
-    waiting: Option<JobId>,
+    pub(crate) job: OwnJob,
 }
 
 impl Default for ImportForm {
@@ -98,7 +99,7 @@ impl Default for ImportForm {
             every_block: false,
             harvest: None,
             harvests: None,
-            waiting: None,
+            job: OwnJob::default(),
         }
     }
 }
@@ -115,21 +116,6 @@ impl ImportForm {
     /// As [`ImportForm::take_path`], with a name from the path.
     pub(super) fn take_chosen(&mut self, path: &str) {
         self.take_path(path, name_of(path, &[".safetensors", ".pt"]));
-    }
-
-    /// Remembers the job that imports.
-    pub(crate) fn waits_for(&mut self, job: JobId) {
-        self.waiting = Some(job);
-    }
-
-    /// Whether this job is the form's.
-    pub(super) fn is_of(&self, job: JobId) -> bool {
-        self.waiting == Some(job)
-    }
-
-    /// A job is over.
-    pub(super) fn ended(&mut self, job: JobId) {
-        self.waiting.take_if(|waiting| *waiting == job);
     }
 
     /// What was asked for is there: the next one has other files and another name.
@@ -191,16 +177,18 @@ impl ImportForm {
         })
     }
 
-    /// Draws the form; `model` is what is known of the one that is asked for.
+    /// Draws the form; `model` is what is known of the one that is asked for. Whether it was left.
     pub(super) fn ui(
         &mut self,
         ctx: &AppContext<'_>,
         ui: &mut Ui,
         (names, model): (&[String], Option<&Answer<ModelView>>),
-    ) {
+    ) -> bool {
+        let mut left = own_job::is_left_by_key(ui);
         card(ui, |ui| self.files_ui(ctx, ui));
         card(ui, |ui| self.rows_ui(ctx, ui, (names, model)));
-        card(ui, |ui| self.start_ui(ctx, ui));
+        card(ui, |ui| left |= self.start_ui(ctx, ui));
+        left
     }
 
     fn files_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
@@ -455,16 +443,10 @@ impl ImportForm {
         );
     }
 
-    fn start_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) {
-        let job = ctx.jobs.iter().find(|job| Some(job.id) == self.waiting);
-        if let Some(job) = job {
-            notice::weak_ui(ui, stage_text(job));
-            let stop = ui.add_enabled(!job.stopping, egui::Button::new("Stop importing"));
-            let stop = stop.on_hover_text("Nothing is imported; rows that were recorded stay");
-            if stop.clicked() {
-                ctx.send(Command::CancelJob(job.id));
-            }
-            return;
+    fn start_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui) -> bool {
+        let hint = "Nothing is imported; rows that were recorded stay";
+        if self.job.ui(ctx, ui, Some(("the import", hint))) {
+            return false;
         }
         let name = self.name.trim();
         let is_taken = ctx.runs.iter().any(|run| run.name == name);
@@ -476,14 +458,18 @@ impl ImportForm {
         }
         let request = self
             .request()
-            .filter(|_| !is_taken && self.waiting.is_none());
-        ui.add_enabled_ui(request.is_some(), |ui| {
-            if accent_ui(ui, "Import")
-                && let Some(request) = request
-            {
-                let request = Box::new(request);
-                ctx.send(Command::Exchange(ExchangeCommand::Import(request)));
-            }
+            .filter(|_| !is_taken && !self.job.is_waiting());
+        let mut left = false;
+        ui.horizontal(|ui| {
+            ui.add_enabled_ui(request.is_some(), |ui| {
+                if accent_ui(ui, "Import")
+                    && let Some(request) = request
+                {
+                    let request = Box::new(request);
+                    ctx.send(Command::Exchange(ExchangeCommand::Import(request)));
+                }
+            });
+            left = own_job::leave_ui(ui);
         });
         if self.path.trim().is_empty() {
             notice::weak_ui(
@@ -497,6 +483,7 @@ impl ImportForm {
                  and nothing in it is run.",
             );
         }
+        left
     }
 }
 

@@ -420,3 +420,24 @@ fn the_indiana_table_ties_frontal_and_lateral_projections() {
             .all(|film| film.role == FilmRole::Lateral)
     );
 }
+
+#[test]
+fn where_no_film_can_be_used_each_is_named_up_to_ten() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = RadiographSource {
+        images: folder.path().to_owned(),
+        ..RadiographSource::default()
+    };
+    for n in 1..=12 {
+        // The mark of a DICOM file, and then nothing.
+        let mut bytes = vec![0_u8; 128];
+        bytes.extend_from_slice(b"DICM");
+        std::fs::write(folder.path().join(format!("bad{n:02}.dcm")), bytes).unwrap();
+        let said = import(&source).unwrap_err().to_string();
+        for named in 1..=n.min(10) {
+            assert!(said.contains(&format!("bad{named:02}.dcm: ")), "{said}");
+        }
+        assert!(!said.contains("bad11"), "{said}");
+        assert_eq!(said.contains(" more"), n > 10, "{said}");
+    }
+}

@@ -386,6 +386,8 @@ mod tests {
 
     fn concept(feature: u32, explanation: &str, confidence: Option<f64>) -> ConceptView {
         ConceptView {
+            n_left_out: 0,
+            not_explained: String::new(),
             feature: FeatureId(feature),
             n_active: 1,
             explanation: explanation.to_owned(),

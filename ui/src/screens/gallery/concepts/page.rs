@@ -170,7 +170,11 @@ fn terms_ui(ui: &mut Ui, terms: &[Association]) {
             ui,
             &[
                 Cell::left(&term.name, 0.4, theme.text),
-                Cell::right(&format!("{:+.1}", term.log_odds), 0.22, theme.text),
+                Cell::right(
+                    &schema::signed(f64::from(term.log_odds), 1),
+                    0.22,
+                    theme.text,
+                ),
                 Cell::right(&number::p_value(term.q), 0.2, theme.text),
                 Cell::right(&number::count(u64::from(term.n_with)), 0.18, theme.text),
             ],

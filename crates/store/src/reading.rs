@@ -1,0 +1,36 @@
+//! What a project that is only read has of its own: who has it open, and a folder for copies.
+
+use std::path::Path;
+
+use crate::Result;
+use crate::error::AtPath as _;
+use crate::project_lock::Holder;
+
+/// Kept for as long as the project is read; the folder goes with it.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    holder: Holder,
+    copies: tempfile::TempDir,
+}
+
+impl Reading {
+    /// Makes the folder, for this user alone.
+    pub(crate) fn of(holder: Holder) -> Result<Self> {
+        let prefix = "fluoroscope-reading-";
+        let copies = tempfile::Builder::new()
+            .prefix(prefix)
+            .tempdir()
+            .at(&tempfile::env::temp_dir().join(prefix))?;
+        Ok(Self { holder, copies })
+    }
+
+    /// Who has the project open.
+    pub(crate) fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// Folder outside the project for what is copied from it.
+    pub(crate) fn copies(&self) -> &Path {
+        self.copies.path()
+    }
+}
