@@ -12,7 +12,8 @@ for way in processor card; do
   XDG_CONFIG_HOME="$work/settings" FLUOROSCOPE_FILMS="$way" \
     xvfb-run -a -s "-screen 0 1280x800x24" "$fluoroscope" open "$project" --screen Feature \
     --dictionary "$3" --show-feature "$4" --theme dark --size 1280x800 --screenshot "$work/$way.png" \
-    2> >(tee "$work/said" >&2)
+    2>"$work/said"
+  cat "$work/said" >&2
   if grep -q "no card" "$work/said"; then
     exit 1
   fi

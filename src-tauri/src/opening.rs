@@ -42,10 +42,12 @@ pub(crate) fn only_reads(command: &Command) -> bool {
             command,
             ReviewCommand::Decide(_) | ReviewCommand::Import { .. }
         ),
-        Command::Steer(_) | Command::Ablate(_) | Command::Report(_) => true,
+        Command::Steer(_) | Command::Ablate(_) => true,
         Command::Demo { .. }
         | Command::Open { .. }
         | Command::Debias(_)
+        // A report measures what is not measured yet, and keeps it.
+        | Command::Report(_)
         | Command::About
         | Command::Bench(_) => false,
     }

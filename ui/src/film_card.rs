@@ -59,7 +59,7 @@ enum FilmCard {
 
 /// Lets the films of this window be drawn by its card, where that can be done; says whether.
 ///
-/// Where it cannot (no card, an old one, a shader that its driver refuses), the processor draws.
+/// Where it cannot (no card, an old OpenGL, a shader that its driver refuses), the processor draws.
 pub fn draw_films_on_card(cc: &eframe::CreationContext<'_>, drawing: FilmDrawing) -> bool {
     if drawing == FilmDrawing::Processor {
         return false;

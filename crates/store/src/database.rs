@@ -242,7 +242,7 @@ impl Database {
 }
 
 /// Copies a folder that another process may be writing to: again and again, until no file changed
-/// meanwhile. After the last attempt the copy is as a killed process would have left the folder.
+/// meanwhile.
 fn copy_at_rest(from: &Path, to: &Path) -> std::io::Result<()> {
     let mut attempt = 1;
     loop {
@@ -255,7 +255,9 @@ fn copy_at_rest(from: &Path, to: &Path) -> std::io::Result<()> {
         });
         match copied {
             Ok(true) => return Ok(()),
-            Ok(false) if attempt == COPY_ATTEMPTS => return Ok(()),
+            Ok(false) if attempt == COPY_ATTEMPTS => {
+                return Err(std::io::Error::other("it changed all the while"));
+            }
             Err(error) if attempt == COPY_ATTEMPTS => return Err(error),
             // A file may go between listing and copying.
             Ok(false) | Err(_) => {}

@@ -34,3 +34,21 @@ impl Reading {
         self.copies.path()
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn copies_are_for_this_user_alone() {
+        let project = tempfile::tempdir().unwrap();
+        let reading = Reading::of(Holder::of(project.path())).unwrap();
+        let mode = std::fs::metadata(reading.copies())
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+}

@@ -49,7 +49,7 @@ impl<T> Default for Sizes<T> {
 
 impl<T> Sizes<T> {
     /// Uploads what one frame may of the size `wanted`, and says what to draw: that size, else a
-    /// coarser one, else a finer one. `None` where the card takes nothing.
+    /// finer one that is there, else a coarser one. `None` where the card does not take the size.
     pub(super) fn step(
         &mut self,
         film: &FilmPixels,
@@ -58,7 +58,7 @@ impl<T> Sizes<T> {
     ) -> Option<Drawn<'_, T>> {
         let n_sizes = film_shade::levels(film).count();
         let wanted = wanted.min(n_sizes.saturating_sub(1));
-        if self.upload(film, wanted, BYTES_PER_FRAME, uploads) {
+        if self.upload(film, wanted, BYTES_PER_FRAME, uploads)? == Uploaded::All {
             let smallest = n_sizes - 1;
             self.parts
                 .retain(|part| part.size == wanted || part.size == smallest);
@@ -70,26 +70,25 @@ impl<T> Sizes<T> {
             .iter()
             .filter(whole)
             .map(|part| part.size)
-            .min_by_key(|&size| (size < wanted, size.abs_diff(wanted)));
+            .min_by_key(|&size| (size > wanted, size.abs_diff(wanted)));
         let stand_in = stand_in.or_else(|| {
             let smallest = n_sizes.checked_sub(1)?;
-            self.upload(film, smallest, usize::MAX, uploads)
-                .then_some(smallest)
+            self.upload(film, smallest, usize::MAX, uploads)?;
+            Some(smallest)
         })?;
         self.drawn(film, stand_in, Uploaded::Partly)
     }
 
-    /// Writes at most `bytes` of a size, at least one row; whether all of it is there now.
+    /// Writes at most `bytes` of a size, at least one row; how much of it is there now, or `None`
+    /// where the card takes nothing of it.
     fn upload(
         &mut self,
         film: &FilmPixels,
         size: usize,
         bytes: usize,
         uploads: &impl Uploads<Texture = T>,
-    ) -> bool {
-        let Some(level) = film_shade::levels(film).nth(size).filter(Level::is_whole) else {
-            return false;
-        };
+    ) -> Option<Uploaded> {
+        let level = film_shade::levels(film).nth(size).filter(Level::is_whole)?;
         let at = self.parts.iter().position(|part| part.size == size);
         let at = at.or_else(|| {
             self.parts.push(Part {
@@ -99,10 +98,8 @@ impl<T> Sizes<T> {
                 n_all: level.height,
             });
             Some(self.parts.len() - 1)
-        });
-        let Some(part) = at.and_then(|at| self.parts.get_mut(at)) else {
-            return false;
-        };
+        })?;
+        let part = self.parts.get_mut(at)?;
         let n_now = (bytes / (2 * level.width.max(1) as usize)).max(1) as u64;
         let until = (u64::from(part.n_rows) + n_now).min(u64::from(part.n_all)) as u32;
         if until > part.n_rows {
@@ -110,7 +107,12 @@ impl<T> Sizes<T> {
             uploads.write(&part.texture, level.width, part.n_rows, rows);
             part.n_rows = until;
         }
-        part.n_rows == part.n_all
+        let is_whole = part.n_rows == part.n_all;
+        Some(if is_whole {
+            Uploaded::All
+        } else {
+            Uploaded::Partly
+        })
     }
 
     fn drawn(&self, film: &FilmPixels, size: usize, uploaded: Uploaded) -> Option<Drawn<'_, T>> {
@@ -136,14 +138,17 @@ mod tests {
     #[derive(Default)]
     struct Memory {
         written: RefCell<Vec<(u32, u32, usize)>>,
-        refuses: bool,
+        /// Sizes wider than this are not taken.
+        room_for: Option<u32>,
     }
 
     impl Uploads for Memory {
         type Texture = u32;
 
         fn make(&self, width: u32, _height: u32) -> Option<u32> {
-            (!self.refuses).then_some(width)
+            self.room_for
+                .is_none_or(|most| width <= most)
+                .then_some(width)
         }
 
         fn write(&self, texture: &u32, width: u32, first: u32, rows: &[u16]) {
@@ -197,12 +202,28 @@ mod tests {
     }
 
     #[test]
-    fn a_card_without_room_draws_nothing() {
-        let film = crate::bench::film_of_side(600);
+    fn a_card_without_room_for_the_size_draws_nothing() {
+        let film = crate::bench::film_of_side(4096);
         let memory = Memory {
-            refuses: true,
+            room_for: Some(512),
             ..Memory::default()
         };
-        assert!(Sizes::default().step(&film, 0, &memory).is_none());
+        let mut sizes = Sizes::default();
+        assert!(sizes.step(&film, 3, &memory).is_some());
+        assert!(sizes.step(&film, 0, &memory).is_none());
+    }
+
+    #[test]
+    fn zooming_out_keeps_the_finer_size_until_the_coarser_is_there() {
+        let film = crate::bench::film_of_side(8192);
+        let memory = Memory::default();
+        let mut sizes = Sizes::default();
+        while sizes
+            .step(&film, 0, &memory)
+            .is_none_or(|drawn| drawn.uploaded == Uploaded::Partly)
+        {}
+        // 4,096 a side: 32 MB, in four frames.
+        let drawn = sizes.step(&film, 1, &memory).unwrap();
+        assert_eq!((drawn.width, drawn.uploaded), (8192, Uploaded::Partly));
     }
 }

@@ -165,9 +165,11 @@ impl Panel for DataScreen {
     fn on_event(&mut self, ctx: &AppContext<'_>, event: &Event) {
         match event {
             Event::ProjectChanged => *self = Self::default(),
-            Event::JobEnded(_, JobEnd::Finished(_)) if self.importing => {
+            Event::JobEnded(job, end) if self.form.is_importing(*job) => {
                 self.form.on_event(ctx, event);
-                if let Some(name) = self.form.asked_for().map(str::to_owned)
+                let name = self.form.take_asked_for();
+                if let (JobEnd::Finished(_), Some(name)) = (end, name)
+                    && self.importing
                     && ctx.dataset(&name).is_some()
                 {
                     self.show(name, 0);

@@ -64,9 +64,11 @@ impl OwnJob {
 }
 
 /// Whether Escape leaves the form; asked before the form is drawn, since a menu that hears the key
-/// too is open until then.
+/// too is open until then. With something over the form, the key is for that.
 pub(crate) fn is_left_by_key(ui: &Ui) -> bool {
-    !egui::Popup::is_any_open(ui.ctx()) && ui.input(|input| input.key_pressed(Key::Escape))
+    let is_under = egui::Popup::is_any_open(ui.ctx())
+        || ui.ctx().memory(|memory| memory.top_modal_layer().is_some());
+    !is_under && ui.input(|input| input.key_pressed(Key::Escape))
 }
 
 /// The button that leaves the form.

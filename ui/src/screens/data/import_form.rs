@@ -117,9 +117,14 @@ impl ImportForm {
         self.request()
     }
 
-    /// The dataset whose import was asked for.
-    pub(crate) fn asked_for(&self) -> Option<&str> {
-        self.asked_for.as_deref()
+    /// The dataset whose import was asked for, once: the job is over.
+    pub(crate) fn take_asked_for(&mut self) -> Option<String> {
+        self.asked_for.take()
+    }
+
+    /// Whether this job imports what the form asked for.
+    pub(crate) fn is_importing(&self, job: JobId) -> bool {
+        self.importing.is(job)
     }
 
     /// A preview was asked for: its job, where it could be started.
