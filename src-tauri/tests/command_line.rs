@@ -452,6 +452,7 @@ fn beside_a_window(at: &Path, feature: &str) {
     };
     window.record("d", &decision).unwrap();
     let before = tree(&at.join("p"));
+    let change = format!("{feature}=1.0");
     for words in [
         &["project", "info"][..],
         &["dataset", "list"],
@@ -464,7 +465,7 @@ fn beside_a_window(at: &Path, feature: &str) {
         &["features", "firing", "d", "--sample", "0"],
         &["review", "queue", "d"],
         &["review", "agreement", "d"],
-        &["steer", "d", "--sample", "0", "--feature", feature],
+        &["steer", "d", "--sample", "0", "--feature", &change],
     ] {
         let output = run(at, &[words, &["--project", "p"]].concat());
         let errors = String::from_utf8_lossy(&output.stderr);
