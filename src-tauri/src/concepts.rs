@@ -122,10 +122,11 @@ fn list(session: &Session) -> Result<Answer> {
         .into_iter()
         .chain(session.explanation_runs()?)
         .collect();
-    let mut lines = runs.join("\n");
-    if !runs.is_empty() {
-        lines.push('\n');
-    }
+    let lines = if runs.is_empty() {
+        "no run of explanations yet; explain features makes one\n".to_owned()
+    } else {
+        runs.join("\n") + "\n"
+    };
     Ok(Answer::new(json!({ "runs": runs }), lines))
 }
 
