@@ -17,8 +17,11 @@ impl Reading {
     /// Makes the folder, for this user alone.
     pub(crate) fn of(holder: Holder) -> Result<Self> {
         let prefix = "fluoroscope-reading-";
-        let copies = tempfile::Builder::new()
-            .prefix(prefix)
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(prefix);
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        let copies = builder
             .tempdir()
             .at(&tempfile::env::temp_dir().join(prefix))?;
         Ok(Self { holder, copies })
