@@ -82,11 +82,15 @@ pub fn draw_films_on_card(cc: &eframe::CreationContext<'_>, drawing: FilmDrawing
 
 /// Whether a film whose largest size has so many pixels along a side is drawn by the card.
 pub(crate) fn draws(ctx: &egui::Context, side: u32) -> bool {
-    let card = ctx.data(|data| data.get_temp::<FilmCard>(Id::NULL));
-    card.is_some_and(|card| side > 0 && side <= card.max_side())
+    FilmCard::of(ctx).is_some_and(|card| side > 0 && side <= card.max_side())
 }
 
 impl FilmCard {
+    /// What draws films in the window of `ctx`, if its card does.
+    fn of(ctx: &egui::Context) -> Option<Self> {
+        ctx.data(|data| data.get_temp(Id::NULL))
+    }
+
     fn max_side(&self) -> u32 {
         match self {
             Self::Gl(films) => films.max_side(),
@@ -154,7 +158,7 @@ impl CardFilm {
             .intersect(drawing.place.expand(1.0 / ctx.pixels_per_point()))
             .intersect(painter.clip_rect())
             .intersect(ctx.content_rect());
-        let Some(card) = ctx.data(|data| data.get_temp::<FilmCard>(Id::NULL)) else {
+        let Some(card) = FilmCard::of(ctx) else {
             return;
         };
         if !rect.is_positive() {

@@ -67,6 +67,7 @@ mod packet;
 mod packet_answers;
 mod presets;
 mod project_views;
+mod prompt_lengths;
 mod read_back;
 mod recommender_runs;
 mod reconstructed_loss;

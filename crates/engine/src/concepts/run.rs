@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::explanation_source::{ExplanationSource, drawn};
 use crate::jobs::JobContext;
 use crate::language_model::{AnswerBook, Remembering, Voices};
+use crate::prompt_lengths;
 use crate::session::Session;
 use crate::train_sae::random_control;
 use crate::views::{ConceptTotalsView, ConceptsView, YardstickView};
@@ -263,7 +264,11 @@ impl Run<'_> {
                 scored.len()
             ));
         }
-        notes.extend(notes_on_length(scored));
+        let lengths = scored.iter().map(|one| {
+            let n_left_out = one.explained.as_ref().map_or(0, |one| one.n_left_out);
+            (one.is_too_long, n_left_out)
+        });
+        notes.extend(prompt_lengths::notes("cases", lengths));
         let n_lost = request
             .features
             .iter()
@@ -298,30 +303,4 @@ impl Run<'_> {
         }
         notes
     }
-}
-
-/// What did not fit into the context of a language model.
-fn notes_on_length(scored: &[Scored]) -> Vec<String> {
-    let mut notes = Vec::new();
-    let n_too_long = scored.iter().filter(|one| one.is_too_long).count();
-    if n_too_long > 0 {
-        notes.push(format!(
-            "{n_too_long} of {} features are not explained: prompt too long",
-            scored.len()
-        ));
-    }
-    let left_out: Vec<usize> = scored
-        .iter()
-        .filter_map(|one| Some(one.explained.as_ref()?.n_left_out))
-        .filter(|&n| n > 0)
-        .collect();
-    if !left_out.is_empty() {
-        notes.push(format!(
-            "{} cases, the weakest first, were left out of the prompts of {} features, which were too \
-             long for the model with them",
-            left_out.iter().sum::<usize>(),
-            left_out.len()
-        ));
-    }
-    notes
 }

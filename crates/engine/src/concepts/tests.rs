@@ -263,17 +263,22 @@ impl TextModel for Scripted {
     }
 }
 
-/// Runs with the scripted model, which gives at most so many answers; returns those it gave.
-fn run_scripted(folder: &Path, answers: usize) -> (crate::Result<ConceptsView>, usize) {
-    let session = Session::open(folder).unwrap();
+/// What is asked of the scripted model, which explains and judges.
+fn scripted_request() -> ConceptRequest {
     let path = PathBuf::from("scripted.gguf");
-    let request = ConceptRequest {
+    ConceptRequest {
         explain: ExplanationSource::Model(path.clone()),
         judge: Some(ExplanationSource::Model(path)),
         limit: Some(6),
         most: 4,
         ..ConceptRequest::new(SAE)
-    };
+    }
+}
+
+/// Runs with the scripted model, which gives at most so many answers; returns those it gave.
+fn run_scripted(folder: &Path, answers: usize) -> (crate::Result<ConceptsView>, usize) {
+    let session = Session::open(folder).unwrap();
+    let request = scripted_request();
     let left = Rc::new(Cell::new(answers));
     let mut load = |_: &str| {
         Ok(scripted_voice(Scripted {
@@ -290,14 +295,7 @@ fn run_scripted(folder: &Path, answers: usize) -> (crate::Result<ConceptsView>, 
 fn run_with_context(most: usize) -> (ConceptsView, usize) {
     let folder = project();
     let session = Session::open(folder.path()).unwrap();
-    let path = PathBuf::from("scripted.gguf");
-    let request = ConceptRequest {
-        explain: ExplanationSource::Model(path.clone()),
-        judge: Some(ExplanationSource::Model(path)),
-        limit: Some(6),
-        most: 4,
-        ..ConceptRequest::new(SAE)
-    };
+    let request = scripted_request();
     let longest: Rc<Cell<usize>> = Rc::default();
     let mut load = |_: &str| {
         Ok(scripted_voice(Scripted {

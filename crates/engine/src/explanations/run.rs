@@ -21,13 +21,14 @@ use super::output::{feature_view, totals};
 use super::passages::{Chooser, PassageCases};
 use super::prompts::Prompts;
 use super::request::{ExplainRequest, RunRecord, ScoreMethod};
-use super::scoring::{Asking, Explains, Judges, Scored};
+use super::scoring::{Asking, Explains, Judges};
 use crate::error::{EngineError, Result};
 use crate::explanation_source::{ExplanationSource, drawn};
 use crate::indexed::IndexedDictionary;
 use crate::jobs::JobContext;
 use crate::kept_runs::read_json;
 use crate::language_model::{AnswerBook, Remembering, Voices};
+use crate::prompt_lengths;
 use crate::sending::Planned;
 use crate::session::Session;
 use crate::train_sae::random_control;
@@ -107,6 +108,10 @@ impl Run<'_> {
             .iter()
             .filter(|one| one.cases.is_divided_anew)
             .count();
+        let lengths = scored.iter().map(|one| {
+            let n_left_out = one.explained.as_ref().map_or(0, |one| one.n_left_out);
+            (one.is_too_long, n_left_out)
+        });
         Ok(ExplanationsView {
             name: self.name.clone(),
             sae: request.sae.clone(),
@@ -118,7 +123,10 @@ impl Run<'_> {
             notes: self
                 .notes(n_chosen, n_divided_anew, (&own, &controls))
                 .into_iter()
-                .chain(notes_on_length(&scored))
+                .chain(prompt_lengths::notes(
+                    "passages and worked examples",
+                    lengths,
+                ))
                 .collect(),
             totals: own,
             controls,
@@ -369,32 +377,6 @@ impl Run<'_> {
         }
         notes
     }
-}
-
-/// What did not fit into the context of a language model.
-fn notes_on_length(scored: &[Scored]) -> Vec<String> {
-    let mut notes = Vec::new();
-    let n_too_long = scored.iter().filter(|one| one.is_too_long).count();
-    if n_too_long > 0 {
-        notes.push(format!(
-            "{n_too_long} of {} features are not explained: prompt too long",
-            scored.len()
-        ));
-    }
-    let left_out: Vec<usize> = scored
-        .iter()
-        .filter_map(|one| Some(one.explained.as_ref()?.n_left_out))
-        .filter(|&n| n > 0)
-        .collect();
-    if !left_out.is_empty() {
-        notes.push(format!(
-            "{} passages and worked examples, the weakest first, were left out of the prompts of {} \
-             features, which were too long for the model with them",
-            left_out.iter().sum::<usize>(),
-            left_out.len()
-        ));
-    }
-    notes
 }
 
 /// So many features of a control, each the one not taken yet that is active about as often as a

@@ -184,7 +184,7 @@ pub struct ConceptView {
     /// Confidence of the explanation of another feature of like density on the same cases.
     pub shuffled: Option<f64>,
     /// Cases left out of the prompt, which was too long with them.
-    #[serde(default, skip_serializing_if = "is_none_left_out")]
+    #[serde(default, skip_serializing_if = "super::explanations::is_none_left_out")]
     pub n_left_out: usize,
     /// Why a language model was not asked for an explanation: `prompt too long`; else empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -250,12 +250,4 @@ pub struct ConceptPages {
     pub items: BTreeMap<u32, ItemView>,
     /// By user that is a test case: the last items before the recommended one, oldest first.
     pub histories: BTreeMap<u32, Vec<u32>>,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde hands the field by reference"
-)]
-fn is_none_left_out(n: &usize) -> bool {
-    *n == 0
 }

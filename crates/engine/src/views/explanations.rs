@@ -179,7 +179,7 @@ pub struct ScoredFeatureView {
     clippy::trivially_copy_pass_by_ref,
     reason = "serde hands the field by reference"
 )]
-fn is_none_left_out(n: &usize) -> bool {
+pub(super) fn is_none_left_out(n: &usize) -> bool {
     *n == 0
 }
 
