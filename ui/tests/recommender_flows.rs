@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use egui_kittest::Harness;
 use egui_kittest::kittest::Queryable as _;
+use engine::views::{Event, JobEnd};
+use schema::JobId;
 use ui::bench::Invented;
 use ui::{App, Screen, StartAt};
 
@@ -205,11 +207,19 @@ fn a_checkpoint_is_imported() {
     harness.get_by_label("Heads").type_text("4");
     harness.run_steps(4);
     click(&mut harness, "Import");
-    assert_eq!(
-        backend.asked(),
-        ["import chosen from /chosen as sasrec for histories, heads 4"]
-    );
-    harness.get_by_label("Reading the checkpoint…");
+    let asked = "import chosen from /chosen as sasrec for histories, heads 4";
+    assert_eq!(backend.asked(), [asked]);
+
+    // It waits for its own job alone; what failed can be asked for again.
+    let failed = || JobEnd::Failed("/chosen: the checkpoint has no item embeddings".to_owned());
+    backend.send(Event::JobEnded(JobId(33), failed()));
+    harness.run_steps(4);
+    click(&mut harness, "Import");
+    assert_eq!(backend.asked(), [asked]);
+    backend.send(Event::JobEnded(JobId(34), failed()));
+    harness.run_steps(4);
+    click(&mut harness, "Import");
+    assert_eq!(backend.asked(), [asked, asked]);
 }
 
 fn all_users() -> (Harness<'static, App>, Arc<Invented>) {

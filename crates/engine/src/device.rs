@@ -52,6 +52,13 @@ pub(crate) fn training_card(config: &SaeConfig) -> Option<TrainingDevice> {
     is_card.then(|| device.clone())
 }
 
+/// Says in a dictionary's provenance which card trained it, where one did.
+pub(crate) fn note_card(provenance: &mut serde_json::Value, config: &SaeConfig) {
+    if training_card(config).is_some() {
+        provenance["device"] = device().name.into();
+    }
+}
+
 /// Why a dictionary is trained on the CPU although there is a card; `None` where it is not so.
 pub(crate) fn left_from_card(config: &SaeConfig) -> Option<String> {
     let has_card = !chosen().device.is_cpu();

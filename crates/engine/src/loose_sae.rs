@@ -10,6 +10,7 @@ use schema::{HookPoint, SaeConfig, SaeRecipe, SaeVariant, StepReport};
 use serde::Serialize;
 use store::HarvestReader;
 
+use crate::device::{left_from_card, note_card};
 use crate::error::{EngineError, Result};
 use crate::foreign_sae::{ForeignSae, find_dictionaries};
 use crate::jobs::JobContext;
@@ -393,11 +394,15 @@ pub fn train_on_file(request: &LooseTraining, job: &JobContext) -> Result<LooseT
             said["target"] = serde_json::json!(request.target);
         }
     }
+    note_card(&mut provenance, &config);
     // Before anything is written.
     sae::check_start(&config, &initial, &source)
         .map_err(|error| EngineError::request(error.to_string()))?;
     if let Some(note) = sae::unreached_rate(&config) {
         job.warn(note);
+    }
+    if let Some(why) = left_from_card(&config) {
+        job.warn(why);
     }
     note_run(&request.out, &run)?;
     let (trained, last) = train_in(&request.out, &config, initial, &mut source, job)?;

@@ -11,7 +11,7 @@ use schema::{DatasetKind, SaeConfig, SaeEvaluation, SaeRecipe, Split, StepReport
 use serde::{Deserialize, Serialize};
 use store::{ArtefactId, ArtefactKind, Dataset, HarvestReader, blake3_of_bytes};
 
-use crate::device::{device, left_from_card, training_card};
+use crate::device::{left_from_card, note_card, training_card};
 use crate::early_stop;
 use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
@@ -114,9 +114,7 @@ impl Session {
                 "harvest_blake3": harvest_hash,
                 "config": config,
             });
-            if training_card(config).is_some() {
-                provenance["device"] = device().name.into();
-            }
+            note_card(&mut provenance, config);
             sae::formats::folder::save(folder, &trained.sae, &provenance)?;
             let evaluation = self.evaluate_rows(&trained.sae, &reader, config.seed, job)?;
             write(&folder.join(EVALUATION), &to_json(&evaluation)?)?;

@@ -452,7 +452,9 @@ impl App {
             Command::TrainRecommender(request) => backend.train_recommender(*request).map(drop),
             Command::ResumeRecommender(name) => backend.resume_recommender(&name).map(drop),
             Command::DiscardRecommender(name) => backend.discard_recommender(&name).map(drop),
-            Command::ImportRecommender(request) => backend.import_recommender(*request).map(drop),
+            Command::ImportRecommender(request) => backend
+                .import_recommender(*request)
+                .map(|job| self.screens.models.import.job.waits_for(job)),
             Command::Ablate(request) => backend.ablate(*request).map(|job| {
                 self.screens.steer.all_users.waits_for(job);
             }),

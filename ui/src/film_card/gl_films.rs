@@ -20,9 +20,18 @@ type GivenBack = Arc<Mutex<Vec<glow::Texture>>>;
 pub(super) struct Films {
     gl: Arc<glow::Context>,
     program: glow::Program,
+    uniforms: Uniforms,
     vertices: glow::VertexArray,
     max_side: u32,
     given_back: GivenBack,
+}
+
+/// Where the shader takes its arguments.
+struct Uniforms {
+    values: Option<glow::UniformLocation>,
+    greys: Option<glow::UniformLocation>,
+    place: Option<glow::UniformLocation>,
+    extent: Option<glow::UniformLocation>,
 }
 
 /// A texture that goes back when it is dropped.
@@ -74,6 +83,12 @@ impl Films {
             let max_side = gl.get_parameter_i32(glow::MAX_TEXTURE_SIZE);
             Some(Self {
                 gl: Arc::clone(gl),
+                uniforms: Uniforms {
+                    values: gl.get_uniform_location(program, "u_values"),
+                    greys: gl.get_uniform_location(program, "u_greys"),
+                    place: gl.get_uniform_location(program, "u_place"),
+                    extent: gl.get_uniform_location(program, "u_extent"),
+                },
                 program,
                 vertices,
                 max_side: u32::try_from(max_side).unwrap_or(0),
@@ -120,17 +135,16 @@ impl Films {
         // SAFETY: the context is the current one, as the window is being drawn; egui sets its own
         // state again afterwards.
         unsafe {
-            let uniform = |name| gl.get_uniform_location(self.program, name);
             gl.use_program(Some(self.program));
             gl.bind_vertex_array(Some(self.vertices));
             gl.active_texture(glow::TEXTURE1);
             gl.bind_texture(glow::TEXTURE_2D, Some(greys.texture));
             gl.active_texture(glow::TEXTURE0);
             gl.bind_texture(glow::TEXTURE_2D, Some(drawn.texture.texture));
-            gl.uniform_1_i32(uniform("u_values").as_ref(), 0);
-            gl.uniform_1_i32(uniform("u_greys").as_ref(), 1);
-            gl.uniform_4_f32_slice(uniform("u_place").as_ref(), &place);
-            gl.uniform_3_i32_slice(uniform("u_extent").as_ref(), &extent);
+            gl.uniform_1_i32(self.uniforms.values.as_ref(), 0);
+            gl.uniform_1_i32(self.uniforms.greys.as_ref(), 1);
+            gl.uniform_4_f32_slice(self.uniforms.place.as_ref(), &place);
+            gl.uniform_3_i32_slice(self.uniforms.extent.as_ref(), &extent);
             gl.draw_arrays(glow::TRIANGLES, 0, 3);
             gl.bind_vertex_array(None);
             gl.use_program(None);

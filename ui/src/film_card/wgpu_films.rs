@@ -1,6 +1,8 @@
 //! Films drawn through wgpu.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use eframe::egui_wgpu::{self, CallbackResources, CallbackTrait, ScreenDescriptor, wgpu};
 use egui::PaintCallbackInfo;
@@ -138,9 +140,23 @@ struct Queue<'a> {
     queue: &'a wgpu::Queue,
 }
 
+/// What `make` makes; `None` where the card has no room for it, which would else end the program.
+fn within_memory<T>(device: &wgpu::Device, make: impl FnOnce() -> T) -> Option<T> {
+    let scope = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let made = make();
+    // Outside a browser the answer is there at once.
+    let error = pin!(scope.pop()).poll(&mut Context::from_waker(Waker::noop()));
+    matches!(error, Poll::Ready(None)).then_some(made)
+}
+
 impl Queue<'_> {
-    fn texture(&self, width: u32, height: u32, format: wgpu::TextureFormat) -> wgpu::Texture {
-        self.device.create_texture(&wgpu::TextureDescriptor {
+    /// An empty texture; `None` for want of room.
+    fn texture(
+        &self,
+        (width, height): (u32, u32),
+        format: wgpu::TextureFormat,
+    ) -> Option<wgpu::Texture> {
+        let texture = wgpu::TextureDescriptor {
             label: Some("film"),
             size: extent(width, height),
             mip_level_count: 1,
@@ -149,7 +165,8 @@ impl Queue<'_> {
             format,
             usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
             view_formats: &[],
-        })
+        };
+        within_memory(self.device, || self.device.create_texture(&texture))
     }
 
     fn rows(&self, texture: &wgpu::Texture, (width, first): (u32, u32), row: usize, bytes: &[u8]) {
@@ -188,7 +205,7 @@ impl Uploads for Queue<'_> {
     type Texture = wgpu::Texture;
 
     fn make(&self, width: u32, height: u32) -> Option<wgpu::Texture> {
-        Some(self.texture(width, height, wgpu::TextureFormat::R16Uint))
+        self.texture((width, height), wgpu::TextureFormat::R16Uint)
     }
 
     fn write(&self, texture: &wgpu::Texture, width: u32, first: u32, rows: &[u16]) {
@@ -198,19 +215,66 @@ impl Uploads for Queue<'_> {
 }
 
 impl HeldFilm {
-    fn new(uploads: &Queue<'_>) -> Self {
-        Self {
+    /// Nothing of the film yet; `None` for want of room.
+    fn new(uploads: &Queue<'_>) -> Option<Self> {
+        let device = uploads.device;
+        let place = wgpu::BufferDescriptor {
+            label: Some("place of a film"),
+            size: 32,
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        };
+        let side = (TABLE_SIDE, TABLE_SIDE);
+        Some(Self {
             sizes: Sizes::default(),
-            greys: uploads.texture(TABLE_SIDE, TABLE_SIDE, wgpu::TextureFormat::R8Uint),
+            greys: uploads.texture(side, wgpu::TextureFormat::R8Uint)?,
             greys_version: None,
-            place: uploads.device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("place of a film"),
-                size: 32,
-                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
-                mapped_at_creation: false,
-            }),
+            place: within_memory(device, || device.create_buffer(&place))?,
             group: None,
+        })
+    }
+}
+
+impl Callback {
+    /// Brings to the card what is missing for this drawing; `None` for want of room.
+    fn upload(
+        &self,
+        pipeline: &Pipeline,
+        uploads: &Queue<'_>,
+        screen: &ScreenDescriptor,
+    ) -> Option<Uploaded> {
+        let mut held = self.film.held();
+        if !matches!(*held, Held::Wgpu(_)) {
+            *held = Held::Wgpu(HeldFilm::new(uploads)?);
         }
+        let Held::Wgpu(held) = &mut *held else {
+            return None;
+        };
+        if held.greys_version != Some(self.drawing.greys_version) {
+            let row = TABLE_SIDE as usize;
+            uploads.rows(&held.greys, (TABLE_SIDE, 0), row, &self.drawing.greys);
+            held.greys_version = Some(self.drawing.greys_version);
+        }
+        let drawn = held
+            .sizes
+            .step(&self.film.film, self.drawing.size, uploads)?;
+        let size = [drawn.width, drawn.height];
+        let place = placement(self.drawing.place, screen.pixels_per_point, size);
+        let takes_light = u32::from(pipeline.takes_light);
+        let extent = [drawn.width, drawn.height, takes_light, 0];
+        let queue = uploads.queue;
+        queue.write_buffer(&held.place, 0, bytemuck::cast_slice(&place));
+        queue.write_buffer(&held.place, 16, bytemuck::cast_slice(&extent));
+        if held
+            .group
+            .as_ref()
+            .is_none_or(|(size, _)| *size != drawn.size)
+        {
+            let textures = [drawn.texture, &held.greys];
+            let group = pipeline.group(uploads.device, &held.place, textures);
+            held.group = Some((drawn.size, group));
+        }
+        Some(drawn.uploaded)
     }
 }
 
@@ -227,45 +291,15 @@ impl CallbackTrait for Callback {
             return Vec::new();
         };
         let uploads = Queue { device, queue };
-        let mut held = self.film.held();
-        if !matches!(*held, Held::Wgpu(_)) {
-            *held = Held::Wgpu(HeldFilm::new(&uploads));
-        }
-        let Held::Wgpu(held) = &mut *held else {
-            return Vec::new();
-        };
-        if held.greys_version != Some(self.drawing.greys_version) {
-            let row = TABLE_SIDE as usize;
-            uploads.rows(&held.greys, (TABLE_SIDE, 0), row, &self.drawing.greys);
-            held.greys_version = Some(self.drawing.greys_version);
-        }
-        let film = &self.film.film;
-        let Some(drawn) = held.sizes.step(film, self.drawing.size, &uploads) else {
-            held.group = None;
+        // Uploads take room of their own, on their way.
+        let uploaded = within_memory(device, || self.upload(pipeline, &uploads, screen));
+        let uploaded = uploaded.flatten();
+        if uploaded.is_none() {
+            *self.film.held() = Held::Nothing;
             self.film.refuse();
-            self.again.request_repaint();
-            return Vec::new();
-        };
-        if drawn.uploaded == Uploaded::Partly {
-            self.again.request_repaint();
         }
-        let size = [drawn.width, drawn.height];
-        let place = placement(self.drawing.place, screen.pixels_per_point, size);
-        let extent = [
-            drawn.width,
-            drawn.height,
-            u32::from(pipeline.takes_light),
-            0,
-        ];
-        queue.write_buffer(&held.place, 0, bytemuck::cast_slice(&place));
-        queue.write_buffer(&held.place, 16, bytemuck::cast_slice(&extent));
-        if held
-            .group
-            .as_ref()
-            .is_none_or(|(size, _)| *size != drawn.size)
-        {
-            let group = pipeline.group(device, &held.place, [drawn.texture, &held.greys]);
-            held.group = Some((drawn.size, group));
+        if uploaded != Some(Uploaded::All) {
+            self.again.request_repaint();
         }
         Vec::new()
     }

@@ -64,7 +64,7 @@ pub(crate) struct ModelsScreen {
     form: TrainForm,
     /// The training that the form asked for, until it is begun.
     asked: Option<String>,
-    import: ImportForm,
+    pub(crate) import: ImportForm,
     pub(crate) add: AddForm,
     /// The last curves seen of trainings, by model: what stays of one that was stopped.
     live: BTreeMap<String, Arc<Vec<RecommenderCurve>>>,
@@ -313,7 +313,7 @@ impl Panel for ModelsScreen {
             }
             // An import that failed can be asked for again.
             Event::JobEnded(id, end) => {
-                self.import.ended();
+                self.import.ended(*id, end);
                 self.add.ended(*id, end);
             }
             _ => {}

@@ -224,8 +224,8 @@ fn conventions_and_limits_are_kept() {
 /// answers.
 struct Scripted {
     left: Rc<Cell<usize>>,
-    /// Characters of the longest prompt that it reads, and of the longest one it was asked.
-    context: (usize, Rc<Cell<usize>>),
+    /// Bytes of the longest chat that it reads.
+    context: usize,
 }
 
 impl TextModel for Scripted {
@@ -233,12 +233,10 @@ impl TextModel for Scripted {
         if self.left.get() == 0 {
             return Err(ExplainError::Stopped);
         }
-        let (most, longest) = &self.context;
-        let length = chat.user.len();
-        longest.set(longest.get().max(length));
-        if length > *most {
+        let length = chat.to_string().len();
+        if length > self.context {
             return Err(ExplainError::PromptTooLong {
-                reason: format!("{length} characters"),
+                reason: format!("{length} bytes"),
             });
         }
         self.left.set(self.left.get() - 1);
@@ -283,48 +281,58 @@ fn run_scripted(folder: &Path, answers: usize) -> (crate::Result<ConceptsView>, 
     let mut load = |_: &str| {
         Ok(scripted_voice(Scripted {
             left: Rc::clone(&left),
-            context: (usize::MAX, Rc::default()),
+            context: usize::MAX,
         }))
     };
     let view = session.concepts_by(&request, &mut load, &JobContext::silent());
     (view, answers - left.get())
 }
 
-/// Runs in a fresh project with a model that reads prompts of so many characters; the results, and
-/// the longest prompt that explained or judged.
-fn run_with_context(most: usize) -> (ConceptsView, usize) {
+/// Runs in a fresh project with a model that reads chats of so many bytes.
+fn run_with_context(context: usize) -> ConceptsView {
     let folder = project();
     let session = Session::open(folder.path()).unwrap();
     let request = scripted_request();
-    let longest: Rc<Cell<usize>> = Rc::default();
+    let left = Rc::new(Cell::new(usize::MAX));
     let mut load = |_: &str| {
         Ok(scripted_voice(Scripted {
-            left: Rc::new(Cell::new(usize::MAX)),
-            context: (most, Rc::clone(&longest)),
+            left: Rc::clone(&left),
+            context,
         }))
     };
     let view = session.concepts_by(&request, &mut load, &JobContext::silent());
-    (view.unwrap(), longest.get())
+    view.unwrap()
 }
 
 #[test]
 fn a_prompt_that_is_too_long_is_shortened_and_ends_no_run() {
     let says = |view: &ConceptsView, part: &str| view.notes.iter().any(|note| note.contains(part));
-    let (whole, longest) = run_with_context(usize::MAX);
-    let explained = |view: &ConceptsView| {
-        let explained = view.concepts.iter();
-        explained.filter(|one| !one.explanation.is_empty()).count()
-    };
+    let length = |concept: &ConceptView| concept.prompt.as_ref().map_or(0, String::len);
+    let whole = run_with_context(usize::MAX);
     assert!(whole.concepts.iter().all(|one| one.n_left_out == 0));
     assert!(!says(&whole, "left out of the prompts"));
 
-    let (shorter, _) = run_with_context(longest - 1);
-    assert_eq!(explained(&shorter), explained(&whole));
-    assert!(shorter.concepts.iter().any(|one| one.n_left_out > 0));
+    // One byte less than the longest prompt that has a case to spare.
+    let spare = whole.concepts.iter().filter(|one| one.cases.len() > 1);
+    let context = spare.map(length).max().unwrap() - 1;
+    let shorter = run_with_context(context);
     assert!(says(&shorter, "left out of the prompts"));
+    let mut n_shortened = 0;
+    for (one, before) in shorter.concepts.iter().zip(&whole.concepts) {
+        if length(before) <= context {
+            assert_eq!((&one.prompt, one.n_left_out), (&before.prompt, 0));
+        } else if before.cases.len() > 1 {
+            assert!(one.n_left_out > 0 && !one.explanation.is_empty());
+            assert!(length(one) <= context);
+            n_shortened += 1;
+        } else {
+            assert_eq!(one.not_explained, "prompt too long");
+        }
+    }
+    assert!(n_shortened > 0);
 
-    let (none, _) = run_with_context(10);
-    assert_eq!(explained(&none), 0);
+    let none = run_with_context(10);
+    assert!(none.concepts.iter().all(|one| one.explanation.is_empty()));
     let n = none.concepts.len();
     assert!(says(
         &none,

@@ -1,13 +1,13 @@
 //! The form that takes a recommender's checkpoint into the project.
 
 use egui::{RichText, Ui};
-use engine::views::{AddRecommenderRequest, PathPurpose};
-use schema::DatasetKind;
+use engine::views::{AddRecommenderRequest, JobEnd, PathPurpose};
+use schema::{DatasetKind, JobId};
 
 use super::Known;
 use crate::app_context::AppContext;
 use crate::commands::Command;
-use crate::screens::own_job;
+use crate::screens::own_job::{self, OwnJob};
 use crate::screens::start::{card, field_label_ui, path_row_ui};
 use crate::screens::train::live::accent_ui;
 use crate::tokens;
@@ -25,10 +25,11 @@ const ARCHITECTURES: [(&str, &str); 6] = [
 
 /// State of the form.
 #[derive(Default)]
-pub(super) struct ImportForm {
+pub(crate) struct ImportForm {
     request: AddRecommenderRequest,
-    /// Whether the import was asked for and has not ended.
-    waiting: bool,
+    pub(crate) job: OwnJob,
+    /// The model that was asked for and is not there yet.
+    asked: Option<String>,
 }
 
 impl ImportForm {
@@ -44,12 +45,14 @@ impl ImportForm {
 
     /// The model whose import was asked for.
     pub(super) fn asked_for(&self) -> Option<&str> {
-        self.waiting.then_some(self.request.name.as_str())
+        self.asked.as_deref()
     }
 
-    /// The import is over, one way or the other.
-    pub(super) fn ended(&mut self) {
-        self.waiting = false;
+    /// A job is over; an import that failed can be asked for again.
+    pub(super) fn ended(&mut self, job: JobId, end: &JobEnd) {
+        if self.job.ended(job) && !matches!(end, JobEnd::Finished(_)) {
+            self.asked = None;
+        }
     }
 
     /// Draws the form; whether it was left.
@@ -118,28 +121,28 @@ impl ImportForm {
     }
 
     fn start_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, known: &Known<'_>) -> bool {
+        if self.job.ui(ctx, ui, None) {
+            return false;
+        }
         let name = self.request.name.trim().to_owned();
         let is_taken = known.is_taken(&name);
-        if is_taken && !self.waiting {
+        if is_taken && !self.job.is_waiting() {
             notice::warning_ui(ui, "There is a model of this name; choose another name");
         }
         let is_complete = !name.is_empty() && !self.request.path.trim().is_empty();
-        let can_ask = is_complete && !is_taken && !self.waiting;
+        let can_ask = is_complete && !is_taken && !self.job.is_waiting();
         let mut left = false;
         ui.horizontal(|ui| {
             ui.add_enabled_ui(can_ask, |ui| {
                 if accent_ui(ui, "Import") {
                     self.request.name = name;
-                    self.waiting = true;
+                    self.asked = Some(self.request.name.clone());
                     let request = Box::new(self.request.clone());
                     ctx.send(Command::ImportRecommender(request));
                 }
             });
             left = own_job::leave_ui(ui);
         });
-        if self.waiting {
-            notice::weak_ui(ui, "Reading the checkpoint…");
-        }
         left
     }
 }
