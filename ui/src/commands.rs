@@ -250,6 +250,8 @@ pub(crate) enum Command {
     FiringOnSample(String, u32),
     ShowSample(String, u32),
     SteerFeature(String, FeatureId, Option<u32>),
+    /// Steers a sample of a dataset, with the sliders as they are where their dictionary reads it.
+    SteerSample(String, u32),
     Steer(SteerRequest),
     Trace(TraceRequest),
     Decide(DecisionRequest),

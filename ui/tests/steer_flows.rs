@@ -21,13 +21,16 @@ use clicks::click;
 use invented::open_on;
 
 fn open(dictionary: &str) -> (Harness<'static, App>, Arc<Invented>) {
-    let backend = Arc::new(Invented::new(200));
-    let start = StartAt {
+    open_at(StartAt {
         screen: Some(Screen::Steer),
         dictionary: Some(dictionary.to_owned()),
         feature: Some(3),
         ..StartAt::default()
-    };
+    })
+}
+
+fn open_at(start: StartAt) -> (Harness<'static, App>, Arc<Invented>) {
+    let backend = Arc::new(Invented::new(200));
     (open_on(&backend, [1280.0, 800.0], start), backend)
 }
 
@@ -85,6 +88,19 @@ fn positions_are_chosen_asked_for_and_said() {
     harness.get_by_label("Add 2.00x to feature 3; what is written, on sample 0");
     choose(&mut harness, "Positions changed", "positions by number");
     assert_eq!(backend.asked()[2], "steer 3 by 2 at 0..1");
+}
+
+#[test]
+fn the_film_that_is_looked_at_in_data_is_steered() {
+    let (mut harness, _) = open_at(StartAt {
+        screen: Some(Screen::Data),
+        dataset: Some("films".to_owned()),
+        sample: Some(7),
+        ..StartAt::default()
+    });
+    click(&mut harness, "Steer this sample");
+    assert_eq!(harness.state().screen(), Screen::Steer);
+    harness.get_by_label("Radiograph films-0007. Research use, not for diagnosis");
 }
 
 #[test]

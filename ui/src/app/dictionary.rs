@@ -65,4 +65,20 @@ impl App {
         self.screens.feature.open(sae, feature);
         self.screen = Screen::Feature;
     }
+
+    /// Steers a sample with the sliders as they are, where their dictionary reads its dataset, else
+    /// with the first dictionary that does.
+    pub(super) fn steer_sample(&mut self, dataset: &str, sample: u32) {
+        let on_it = self.seen.dictionaries.iter();
+        let on_it = on_it.filter(|view| view.dataset == dataset);
+        let mut names = on_it
+            .map(|view| view.name.clone())
+            .filter(|name| self.backend.can_steer(name));
+        let at_hand = self.screens.steer.dictionary();
+        let sae = names.clone().find(|name| Some(name.as_str()) == at_hand);
+        if let Some(sae) = sae.or_else(|| names.next()) {
+            self.screens.steer.steer_sample(&sae, sample);
+            self.screen = Screen::Steer;
+        }
+    }
 }

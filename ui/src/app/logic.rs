@@ -318,6 +318,7 @@ impl App {
                 self.screens.steer.add_feature(&sae, feature, sample);
                 self.screen = Screen::Steer;
             }
+            Command::SteerSample(dataset, sample) => self.steer_sample(&dataset, sample),
             Command::TrainOn(model, hook) => {
                 self.screens.train.train_on(model, hook);
                 self.screen = Screen::Train;

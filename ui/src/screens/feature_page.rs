@@ -250,8 +250,13 @@ fn header_ui(
             {
                 ctx.send(Command::ShowSample(dataset, example.sample));
             }
-            if ctx.backend.can_steer(sae) && ui.button("Steer this feature").clicked() {
-                let sample = card.top.first().map(|example| example.sample);
+            if ctx.backend.can_steer(sae)
+                && ui
+                    .button("Steer this feature")
+                    .on_hover_text("On the sample shown here, unless one is steered already")
+                    .clicked()
+            {
+                let sample = example.or(card.top.first()).map(|example| example.sample);
                 ctx.send(Command::SteerFeature(sae.to_owned(), card.feature, sample));
             }
             if page.kind == ExampleKind::History

@@ -106,6 +106,20 @@ impl SteerScreen {
         (self.result, self.waiting) = (None, None);
     }
 
+    /// The dictionary whose features are on the sliders.
+    pub(crate) fn dictionary(&self) -> Option<&str> {
+        self.dictionary.as_deref()
+    }
+
+    /// Steers another sample, with the sliders as they are; changes the dictionary if need be.
+    pub(crate) fn steer_sample(&mut self, sae: &str, sample: u32) {
+        self.use_dictionary(sae);
+        self.sample = Sample::new(sample);
+        self.reach = Reach::OneSample;
+        (self.result, self.waiting) = (None, None);
+        self.asks = true;
+    }
+
     /// Sets every slider.
     pub(crate) fn set_strength(&mut self, strength: f32) {
         for knob in &mut self.setup.knobs {
