@@ -31,13 +31,8 @@ pub(crate) fn packet(
         job,
     )?;
     let lines = format!(
-        "Wrote {} features with {} pictures to {} ({:.1} MB); open it in a browser, no network is \
-         needed. Take the saved answers back with: fluoroscope review import {} ANSWERS.json\n\
-         {SAFETY}\n",
-        written.features.len(),
-        written.n_pictures,
-        written.file.display(),
-        written.n_bytes as f64 / 1e6,
+        "{}. Take the saved answers back with: fluoroscope review import {} ANSWERS.json\n{SAFETY}\n",
+        written.sentence(),
         arguments.sae
     );
     Ok(Answer::new(json!(written), lines))

@@ -1,5 +1,6 @@
 //! The door to `engine`, as a trait, so that benchmarks and tests can stand behind the same door.
 
+mod decisions;
 mod evaluations;
 mod exchange;
 mod gallery;
@@ -23,6 +24,7 @@ use engine::views::{
 use engine::{ConceptRequest, Engine, ExplainRequest, TraceRequest, TrainRecommenderRequest};
 use schema::{Decision, FeatureId, JobId, ReviewState};
 
+pub use decisions::Decisions;
 pub use evaluations::Evaluations;
 pub use exchange::Exchange;
 pub use gallery::Galleries;
@@ -46,7 +48,7 @@ pub type Answer<T> = Result<T, String>;
     reason = "each method is documented where it is implemented"
 )]
 pub trait Backend:
-    Evaluations + Exchange + Galleries + Sending + Steering + Studies + Surroundings
+    Decisions + Evaluations + Exchange + Galleries + Sending + Steering + Studies + Surroundings
 {
     fn poll(&self) -> Vec<Event>;
     fn revision(&self) -> Revision;
@@ -567,5 +569,11 @@ fn dialog(purpose: PathPurpose) -> Option<std::path::PathBuf> {
         PathPurpose::ChartPng => save_as(dialog, "chart", "png"),
         // Not the sample's name: a file's name may be a patient's.
         PathPurpose::FilmPng => save_as(dialog, "film", "png"),
+        PathPurpose::DecisionsFile => dialog
+            .set_title("Decisions, or answers to a packet")
+            .add_filter("Decisions and answers", &["jsonl", "json"])
+            .pick_file(),
+        PathPurpose::HandedOutDecisions => save_as(dialog, "decisions", "jsonl"),
+        PathPurpose::PacketPage => save_as(dialog, "packet", "html"),
     }
 }

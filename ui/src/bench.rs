@@ -11,6 +11,7 @@ use crate::options::{Options, StartAt, Waker};
 
 mod ablation;
 mod concepts;
+mod decisions;
 mod evaluation;
 mod exchange;
 mod gallery;

@@ -10,8 +10,8 @@ use engine::views::{
     SweepRequest,
 };
 use engine::{
-    ConceptRequest, EvaluateRequest, ExplainRequest, ExportRequest, SaeImportRequest, TraceRequest,
-    TrainRecommenderRequest,
+    ConceptRequest, DecisionExchange, EvaluateRequest, ExplainRequest, ExportRequest,
+    SaeImportRequest, TraceRequest, TrainRecommenderRequest,
 };
 use schema::{FeatureId, HookPoint, JobId, ReviewState};
 use serde::{Deserialize, Serialize};
@@ -197,6 +197,12 @@ pub(crate) enum ExchangeCommand {
     /// Shows the form that adds a model.
     ShowAddModel,
     AddModel(Box<AddModelRequest>),
+    /// Takes decisions of readers elsewhere in, or hands something out to them.
+    Decisions {
+        sae: String,
+        what: DecisionExchange,
+        file: String,
+    },
 }
 
 /// One request of the user.

@@ -51,6 +51,32 @@ fn press(harness: &mut Harness<'static, App>, key: Key) {
 }
 
 #[test]
+fn decisions_come_from_readers_elsewhere_and_go_to_them() {
+    let (mut harness, backend) = begun("films");
+    click(&mut harness, "Agreement");
+    for button in [
+        "Write a packet…",
+        "Take decisions in…",
+        "Hand decisions out…",
+    ] {
+        click(&mut harness, button);
+    }
+    let asked: Vec<String> = backend
+        .asked()
+        .into_iter()
+        .filter(|asked| asked.starts_with("exchange decisions"))
+        .collect();
+    assert_eq!(
+        asked,
+        [
+            "exchange decisions on films, Packet { limit: 40, write_first: false }, /chosen",
+            "exchange decisions on films, TakeIn, /chosen",
+            "exchange decisions on films, HandOut, /chosen",
+        ]
+    );
+}
+
+#[test]
 fn the_name_is_asked_once_and_a_project_goes_on_where_it_was() {
     let (mut harness, backend) = begun("films");
     harness.get_by_label("Reviewer: Ada");

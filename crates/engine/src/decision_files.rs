@@ -45,6 +45,39 @@ pub struct ImportedDecisions {
     pub n_conflicts: u64,
 }
 
+impl ImportedDecisions {
+    /// What was done, in a sentence without full stop.
+    pub fn sentence(&self) -> String {
+        let readers = if self.readers.is_empty() {
+            "no reader".to_owned()
+        } else {
+            self.readers.join(", ")
+        };
+        format!(
+            "Took in {} of {} decisions of {readers}; {} were here already; readers differ on {} \
+             features",
+            self.n_new, self.n_records, self.n_known, self.n_conflicts
+        )
+    }
+}
+
+/// What goes between readers who work on different computers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DecisionExchange {
+    /// All decisions on a dictionary, into a file: JSON Lines, or a table where its name ends in
+    /// `.csv`.
+    HandOut,
+    /// Another reader's decisions, or the answers to a packet, from a file.
+    TakeIn,
+    /// A page with features to decide on in a browser.
+    Packet {
+        /// Features that nobody decided on, drawn for it.
+        limit: usize,
+        /// Whether the reader must write a label before the proposed one is shown.
+        write_first: bool,
+    },
+}
+
 /// What a record is known again by.
 type Identity = String;
 

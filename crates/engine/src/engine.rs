@@ -2,6 +2,7 @@
 
 mod ablation;
 mod concepts;
+mod decision_exchange;
 mod exchange;
 mod gallery;
 mod preferences;

@@ -107,7 +107,7 @@ pub use bench_models::{SpeedOfModel, SpeedsOfModel, bench_models};
 pub use bench_recommenders::{SpeedOfRecommender, bench_recommenders};
 pub use bench_sae::{SpeedOfTraining, SpeedsOfTraining, bench_sae};
 pub use concepts::{CaseChoice, ConceptRequest, LevelRule};
-pub use decision_files::{ForeignRecord, ImportedDecisions};
+pub use decision_files::{DecisionExchange, ForeignRecord, ImportedDecisions};
 pub use decision_stream::StreamedDecisions;
 pub use decisions::{DecisionRequest, Recorded};
 pub use device::{DeviceChoice, DeviceView, device};

@@ -64,6 +64,20 @@ pub struct WrittenPacket {
     pub n_bytes: usize,
 }
 
+impl WrittenPacket {
+    /// What was written, in a sentence without full stop.
+    pub fn sentence(&self) -> String {
+        format!(
+            "Wrote {} features with {} pictures to {} ({:.1} MB); open it in a browser, no network \
+             is needed",
+            self.features.len(),
+            self.n_pictures,
+            self.file.display(),
+            self.n_bytes as f64 / 1e6
+        )
+    }
+}
+
 /// What the page's script reads.
 #[derive(Serialize)]
 struct Packet<'a> {

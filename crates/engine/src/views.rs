@@ -299,6 +299,12 @@ pub enum PathPurpose {
     ChartPng,
     /// A file that a film is written into as PNG.
     FilmPng,
+    /// Decisions of a reader elsewhere, or the answers to a packet.
+    DecisionsFile,
+    /// A file that decisions are written into.
+    HandedOutDecisions,
+    /// A page that a packet is written into.
+    PacketPage,
 }
 
 /// A dataset in a list.

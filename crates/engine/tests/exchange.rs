@@ -39,7 +39,7 @@ fn open(root: &Path) -> Engine {
 fn wait(engine: &Engine, job: JobId) -> (JobEnd, Option<SaeImport>) {
     let began = Instant::now();
     let mut brought = None;
-    while began.elapsed() < Duration::from_mins(2) {
+    while began.elapsed() < Duration::from_mins(10) {
         for event in engine.poll() {
             match event {
                 Event::DictionariesImported(id, imported) if id == job => {

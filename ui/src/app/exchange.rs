@@ -36,6 +36,9 @@ impl App {
             ExchangeCommand::AddModel(request) => backend
                 .add_model(*request)
                 .map(|job| self.screens.models.add.job.waits_for(job)),
+            ExchangeCommand::Decisions { sae, what, file } => backend
+                .exchange_decisions(&sae, what, &file)
+                .map(|job| self.screens.review.elsewhere.job.waits_for(job)),
             ExchangeCommand::Export(request) => backend
                 .export_sae(*request)
                 .map(|job| self.screens.evaluate.export.job.waits_for(job)),

@@ -3,6 +3,7 @@
 mod agreement;
 mod detection;
 mod disagreements;
+mod elsewhere;
 mod evidence;
 mod item;
 mod judgement;
@@ -23,6 +24,7 @@ use crate::screens::feature_page::large::LargeExample;
 use crate::screens::review::agreement::Agreement;
 use crate::screens::review::detection::Detection;
 use crate::screens::review::disagreements::Disagreements;
+use crate::screens::review::elsewhere::Elsewhere;
 use crate::screens::review::item::AtWork;
 use crate::screens::review::judgement::Act;
 use crate::screens::review::sitting::Sitting;
@@ -55,6 +57,7 @@ pub(crate) struct ReviewScreen {
     pub(crate) large: LargeExample,
     sitting: Sitting,
     agreement: Agreement,
+    pub(crate) elsewhere: Elsewhere,
     disagreements: Disagreements,
     detection: Detection,
     name: Option<String>,
@@ -546,7 +549,7 @@ impl Panel for ReviewScreen {
                     self.settle(ctx, feature);
                 }
             }
-            ReviewTab::Agreement => self.agreement.ui(ctx, ui, &sae),
+            ReviewTab::Agreement => self.agreement.ui(ctx, ui, (&sae, &mut self.elsewhere)),
             ReviewTab::Detection => {
                 if let Some(at_work) = &self.at_work {
                     self.detection.propose(at_work.item.feature);
@@ -557,6 +560,9 @@ impl Panel for ReviewScreen {
     }
 
     fn on_event(&mut self, ctx: &AppContext<'_>, event: &Event) {
+        if self.elsewhere.on_event(ctx, event) {
+            self.agreement.measure_again();
+        }
         self.agreement.on_event(event);
         match event {
             Event::ProjectChanged => *self = Self::default(),

@@ -29,7 +29,7 @@ pub(crate) fn wait_for(harness: &mut Harness<'static, App>, part: &str) {
     let began = Instant::now();
     while harness.query_all_by_label_contains(part).next().is_none() {
         assert!(
-            began.elapsed() < Duration::from_mins(2),
+            began.elapsed() < Duration::from_mins(10),
             "\"{part}\" did not come"
         );
         std::thread::sleep(Duration::from_millis(5));

@@ -7,8 +7,9 @@ use engine::views::{AgreementFigures, AgreementReport, Estimate, Event, TrapFigu
 use crate::app_context::AppContext;
 use crate::backend::Answer;
 use crate::commands::{Command, ReviewCommand, ReviewTab};
+use crate::screens::review::elsewhere::Elsewhere;
 use crate::screens::start::card;
-use crate::tokens;
+use crate::tokens::{self, GRID};
 use crate::widgets::table::{self, Cell};
 use crate::widgets::{notice, number};
 
@@ -67,8 +68,18 @@ impl Agreement {
         }
     }
 
-    /// Draws the figures of a dictionary.
-    pub(super) fn ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str) {
+    /// The figures are old: decisions may have come in.
+    pub(super) fn measure_again(&mut self) {
+        self.is_old = true;
+    }
+
+    /// Draws the figures of a dictionary, and how decisions come and go.
+    pub(super) fn ui(
+        &mut self,
+        ctx: &AppContext<'_>,
+        ui: &mut Ui,
+        (sae, elsewhere): (&str, &mut Elsewhere),
+    ) {
         if self.asked.as_deref() != Some(sae) || (self.is_old && self.answer.is_some()) {
             self.asked = Some(sae.to_owned());
             self.answer = None;
@@ -76,22 +87,29 @@ impl Agreement {
             ctx.send(Command::Review(ReviewCommand::Agreement(sae.to_owned())));
         }
         match &self.answer {
-            Some(Ok(report)) if report.readers.is_empty() => notice::empty_ui(
-                ui,
-                "Nobody has decided yet",
-                "Here stands how far readers agree with each other, with the program and with \
-                 themselves, once there are decisions.",
-                |ui| {
-                    if ui.button("Go to the queue").clicked() {
-                        ctx.send(Command::ShowReview(ReviewTab::Queue));
-                    }
-                },
-            ),
+            Some(Ok(report)) if report.readers.is_empty() => {
+                elsewhere.ui(ctx, ui, sae);
+                notice::empty_ui(
+                    ui,
+                    "Nobody has decided yet",
+                    "Here stands how far readers agree with each other, with the program and with \
+                     themselves, once there are decisions.",
+                    |ui| {
+                        if ui.button("Go to the queue").clicked() {
+                            ctx.send(Command::ShowReview(ReviewTab::Queue));
+                        }
+                    },
+                );
+            }
             Some(Ok(report)) => {
                 ScrollArea::vertical()
                     .id_salt("agreement")
                     .auto_shrink(false)
-                    .show(ui, |ui| report_ui(ui, report));
+                    .show(ui, |ui| {
+                        report_ui(ui, report);
+                        ui.add_space(GRID);
+                        elsewhere.ui(ctx, ui, sae);
+                    });
             }
             Some(Err(problem)) => notice::error_ui(ui, problem),
             None => {
