@@ -28,7 +28,11 @@ const FIRST: &str = "docs/researchers.md";
 const ELSEWHERE: &[(&str, &str)] = &[("docs/data.md", "src-tauri/tests/interactions.rs")];
 /// How many blocks of each page are not run, and why.
 const NOT_RUN: &[(&str, usize, &str)] = &[
-    ("README.md", 2, "builds the program, opens the window, needs a download"),
+    (
+        "README.md",
+        2,
+        "builds the program, opens the window, needs a download",
+    ),
     ("docs/data.md", 1, "needs lists of phrases of another tool"),
     (
         "docs/dictionaries.md",

@@ -190,3 +190,20 @@ fn a_score_opens_to_its_passages_and_baselines() {
     click(&mut harness, "Hide what was tested");
     assert!(harness.query_by_label("right: judge 0.90").is_none());
 }
+
+#[test]
+fn a_reader_sees_no_figures_of_the_making_of_a_dictionary() {
+    let (mut harness, _) = open("reports");
+    let has_figures = |harness: &Harness<'static, App>| {
+        let mut found = harness.query_all_by_label_contains("FVU");
+        found.next().is_some()
+    };
+    assert!(has_figures(&harness));
+    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Comma);
+    harness.run_steps(4);
+    click(&mut harness, "Layout for a reader");
+    harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num5);
+    harness.run_steps(4);
+    harness.get_by_label("on reports");
+    assert!(!has_figures(&harness));
+}

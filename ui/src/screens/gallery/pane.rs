@@ -11,7 +11,7 @@ use schema::FeatureId;
 
 use crate::app_context::{AppContext, kind_name};
 use crate::backend::Answer;
-use crate::commands::Command;
+use crate::commands::{Command, Rail};
 use crate::screens::gallery::card;
 use crate::screens::gallery::concepts::Concepts;
 use crate::screens::gallery::filter;
@@ -215,7 +215,12 @@ impl Pane {
                 } else if view.indexed {
                     filter::explain_ui(ctx, ui, &view.name);
                 }
-                notice::weak_cut_ui(ui, facts(view)).on_hover_text(more_facts(view));
+                // Readers look at features, not at how their dictionary was made.
+                if ctx.look.rail == Rail::Reader {
+                    notice::weak_cut_ui(ui, format!("on {}", view.dataset));
+                } else {
+                    notice::weak_cut_ui(ui, facts(view)).on_hover_text(more_facts(view));
+                }
             }
         });
     }
