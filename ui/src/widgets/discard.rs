@@ -12,7 +12,7 @@ struct Asked {
 }
 
 fn id() -> Id {
-    Id::new("really discard")
+    Id::unique("really discard")
 }
 
 fn asked(ui: &Ui, name: &str) -> Option<Asked> {
