@@ -44,6 +44,7 @@ const NOT_RUN: &[(&str, usize, &str)] = &[
         3,
         "needs a graphics card or the CUDA compiler",
     ),
+    ("docs/heatmaps.md", 1, "compiles, and needs hours"),
     ("docs/installing.md", 4, "builds, and installs as root"),
     ("docs/labels.md", 2, "needs a language model"),
     ("docs/maira2.md", 1, "needs models that are not shipped"),
@@ -56,7 +57,7 @@ const NOT_RUN: &[(&str, usize, &str)] = &[
     ),
     (
         "docs/speed.md",
-        1,
+        2,
         "needs Python with the other tools, and models",
     ),
     ("docs/steering.md", 1, "builds the demo and compiles"),
@@ -120,6 +121,12 @@ fn what_is_not_run_is_known() {
         let text = std::fs::read_to_string(root().join(test)).unwrap();
         assert!(text.contains(page), "{test} does not name {page}");
     }
+}
+
+#[test]
+#[should_panic(expected = "without a mark")]
+fn commands_in_a_block_without_a_mark_are_refused() {
+    blocks_of("```text\ncargo build\n```\n```\nfluoroscope --help\n```\n");
 }
 
 #[test]

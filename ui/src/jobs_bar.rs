@@ -1,6 +1,6 @@
 //! The bar at the bottom: running jobs with stage, count, rate, time left and a stop button.
 
-use egui::{RichText, Ui};
+use egui::{RichText, ScrollArea, Ui};
 use engine::DeviceView;
 use engine::views::JobView;
 
@@ -10,12 +10,15 @@ use crate::tokens::{self, GRID, JOB_HEIGHT};
 use crate::widgets::number;
 use crate::words;
 
-/// Most jobs with a line of their own.
+/// Most lines that are seen at once; the others are scrolled to.
 const MAX_LINES: usize = 3;
+/// Height of the line that says how many jobs more there are.
+const MORE_HEIGHT: f32 = GRID * 2.5;
 
 /// Height of the bar for this many jobs.
 pub(crate) fn height(n_jobs: usize) -> f32 {
-    JOB_HEIGHT * n_jobs.clamp(1, MAX_LINES) as f32
+    let more = if n_jobs > MAX_LINES { MORE_HEIGHT } else { 0.0 };
+    JOB_HEIGHT * n_jobs.clamp(1, MAX_LINES) as f32 + more
 }
 
 /// Draws the bar; `done` is what was done last, with the number of its message; `sends` says that a
@@ -47,25 +50,37 @@ pub(crate) fn ui(
             });
         });
     }
-    for (i, job) in jobs.iter().take(MAX_LINES).enumerate() {
-        line(ui, |ui| {
-            job_ui(commands, ui, job);
-            if i == 0 {
-                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                    weak(ui, &device.name).on_hover_text(&device.reason);
-                    if sends {
-                        weak(ui, "a language model elsewhere may be asked  ·");
-                    }
-                    if let Some(done) = done {
-                        done_ui(commands, ui, done);
-                    }
-                });
-            }
-        });
+    let lines = |ui: &mut Ui| {
+        for (i, job) in jobs.iter().enumerate() {
+            line(ui, |ui| {
+                job_ui(commands, ui, job);
+                if i == 0 {
+                    ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                        weak(ui, &device.name).on_hover_text(&device.reason);
+                        if sends {
+                            weak(ui, "a language model elsewhere may be asked  ·");
+                        }
+                        if let Some(done) = done {
+                            done_ui(commands, ui, done);
+                        }
+                    });
+                }
+            });
+        }
+    };
+    if jobs.len() <= MAX_LINES {
+        lines(ui);
+        return;
     }
-    if jobs.len() > MAX_LINES {
-        weak(ui, &format!("and {} more", jobs.len() - MAX_LINES));
-    }
+    ScrollArea::vertical()
+        .id_salt("jobs")
+        .max_height(JOB_HEIGHT * MAX_LINES as f32)
+        .auto_shrink(false)
+        .show(ui, lines);
+    weak(
+        ui,
+        &format!("and {} more: scroll to them", jobs.len() - MAX_LINES),
+    );
 }
 
 fn line(ui: &mut Ui, contents: impl FnOnce(&mut Ui)) {

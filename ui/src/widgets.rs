@@ -4,6 +4,7 @@ pub(crate) mod chart;
 pub(crate) mod chip;
 pub(crate) mod colour_map;
 pub(crate) mod contours;
+pub(crate) mod discard;
 pub(crate) mod example;
 pub(crate) mod film_shade;
 pub(crate) mod film_viewer;

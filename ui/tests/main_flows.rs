@@ -52,6 +52,32 @@ fn one_click_builds_the_demo_and_its_job_can_be_stopped() {
 }
 
 #[test]
+fn jobs_beyond_the_third_are_scrolled_to_and_stopped() {
+    let (mut harness, backend) = open(Screen::Start, StartAt::default());
+    for _ in 0..5 {
+        backend.build_demo("/tmp/fluoroscope-demo").unwrap();
+    }
+    harness.run_steps(3);
+    let stop = "Stop Build the demo project";
+    assert_eq!(harness.query_all_by_label(stop).count(), 5);
+    let more = harness.get_by_label_contains("and 2 more").rect();
+    assert!(more.bottom() <= 800.0, "{more:?}");
+    let last = |harness: &Harness<'static, App>, click: bool| {
+        let last = harness.query_all_by_label(stop).nth(4).unwrap();
+        if click {
+            last.click();
+        } else {
+            last.scroll_to_me();
+        }
+    };
+    last(&harness, false);
+    harness.run_steps(4);
+    last(&harness, true);
+    harness.run_steps(3);
+    assert_eq!(backend.asked().last().unwrap(), "cancel 1");
+}
+
+#[test]
 fn a_job_can_wait_and_go_on() {
     let (mut harness, backend) = open(Screen::Start, StartAt::default());
     harness.get_by_label("Build the demo project").click();

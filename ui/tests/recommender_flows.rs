@@ -161,6 +161,9 @@ fn a_recommender_is_trained_paused_and_stopped() {
     click(&mut harness, "Resume");
     assert_eq!(backend.asked()[4], "resume histories-timirec");
     click(&mut harness, "Discard");
+    assert_eq!(backend.asked().len(), 5);
+    harness.get_by_label_contains("Really discard?");
+    click(&mut harness, "Discard");
     assert_eq!(backend.asked()[5], "discard histories-timirec");
     assert!(
         harness

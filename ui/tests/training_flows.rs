@@ -190,6 +190,12 @@ fn a_queued_run_can_only_be_taken_out() {
     harness.get_by_label("Run films-standard-k12, Queued");
     harness.get_by_label("Run films-standard-k8, Not begun");
     click(&mut harness, "Discard");
+    harness.get_by_label_contains("Really discard?");
+    click(&mut harness, "Keep");
+    assert!(harness.query_by_label_contains("Really discard?").is_none());
+    assert_eq!(asked(&backend).len(), 2);
+    click(&mut harness, "Discard");
+    click(&mut harness, "Discard");
     assert_eq!(asked(&backend)[2..], ["discard films-standard-k8"]);
 }
 
@@ -237,6 +243,19 @@ fn runs_are_compared_and_what_was_stopped_goes_on() {
     click(&mut harness, "Run films-stopped, Stopped at 1\u{a0}200");
     harness.get_by_label_contains("step 1\u{a0}200 is kept");
     click(&mut harness, "Resume");
+    // Escape and another run keep it.
+    click(&mut harness, "Discard");
+    harness.get_by_label_contains("Really discard?");
+    harness.key_press(egui::Key::Escape);
+    harness.run_steps(4);
+    assert!(harness.query_by_label("Keep").is_none());
+    click(&mut harness, "Discard");
+    harness.get_by_label("Keep");
+    click(&mut harness, "Run films-k16, Ready");
+    click(&mut harness, "Run films-stopped, Stopped at 1\u{a0}200");
+    assert!(harness.query_by_label("Keep").is_none());
+    assert_eq!(asked(&backend), ["resume films-stopped"]);
+    click(&mut harness, "Discard");
     click(&mut harness, "Discard");
     assert_eq!(
         asked(&backend),

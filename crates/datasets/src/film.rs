@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use image::{DynamicImage, ImageFormat, ImageReader};
 use schema::{Film, Window};
 
-use crate::dicom::{self, FilmFacts, Privacy, StudyStated};
+use crate::dicom::{self, BurnedIn, FilmFacts, Privacy, StudyStated};
 use crate::resize::shrink;
 
 /// Largest film that is read, in pixels: far beyond any detector, small enough for memory.
@@ -130,7 +130,10 @@ pub fn decode_film(bytes: &[u8], path: &Path) -> Result<LoadedFilm, FilmError> {
             facts: FilmFacts::default(),
             patient: None,
             study: None,
-            privacy: Privacy::default(),
+            privacy: Privacy {
+                burned_in: BurnedIn::PictureWithoutStatement,
+                ..Privacy::default()
+            },
         }),
         Some(Format::Dicom) => dicom::decode(bytes, path),
         None => Err(FilmError::UnknownFormat {

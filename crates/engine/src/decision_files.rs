@@ -12,6 +12,7 @@ use crate::labels::Labels;
 use crate::named_files::{check_input, write_output};
 use crate::packet_answers::are_answers;
 use crate::session::Session;
+use crate::views::SAFETY;
 
 /// A decision as it stands in another journal, or was made elsewhere.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -106,7 +107,9 @@ impl Session {
             .extension()
             .is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
         let text = if is_table {
-            table(&records)
+            // Decisions outlive their dictionary.
+            let view = self.dictionary_view(sae);
+            table(&records, view.map_or(SAFETY, |view| view.kind.safety()))
         } else {
             let mut text = String::new();
             for record in &records {
@@ -343,9 +346,10 @@ fn short(hash: &str) -> String {
 /// The columns of a table of decisions.
 const COLUMNS: &str = "line,at,reviewer,feature,state,text,proposed,proposed_by,role,mode,\
 wrote_first,confidence,flagged,seconds,examples,heatmap,window_changed,takes_back_line,from_file,\
-dictionary,dictionary_hash";
+dictionary,dictionary_hash,note";
 
-fn table(records: &[ForeignRecord]) -> String {
+/// A line per decision; `note` stands at the end of each.
+fn table(records: &[ForeignRecord], note: &str) -> String {
     let mut text = format!("{COLUMNS}\n");
     for record in records {
         let decision = &record.decision;
@@ -378,6 +382,7 @@ fn table(records: &[ForeignRecord]) -> String {
                 .unwrap_or_default(),
             decision.sae.clone(),
             decision.sae_hash.clone(),
+            note.to_owned(),
         ];
         let cells: Vec<String> = cells.iter().map(|cell| csv_cell(cell)).collect();
         text += &cells.join(",");
@@ -412,10 +417,12 @@ mod tests {
             },
             ..ForeignRecord::default()
         };
-        let table = table(&[record]);
+        let table = table(&[record], SAFETY);
+        assert!(table.ends_with(",\"Research use, not for diagnosis\"\n"));
         assert!(table.contains(",'=HYPERLINK(1),0,edited,\"mass, \"\"left\"\"\nupper\","));
         let columns = COLUMNS.split(',').count();
         let commas = table.replace("\"mass, \"\"left\"\"\nupper\"", "x");
+        let commas = commas.replace("\"Research use, not for diagnosis\"", "x");
         assert_eq!(commas.lines().nth(1).unwrap().split(',').count(), columns);
     }
 }

@@ -67,7 +67,8 @@ impl Session {
         });
         let mut suggestions = Map::new();
         if let Some(explanation) = self.labels(sae)?.explanation(feature) {
-            let score = explanation.source.as_ref().and_then(|source| source.score);
+            let published = explanation.source.as_ref().and_then(|source| source.score);
+            let score = published.or(explanation.score.as_ref().map(|score| score.value));
             suggestions.insert(
                 "label".to_owned(),
                 json!({ "value": explanation.text, "score": score, "agent": explanation.by }),

@@ -102,6 +102,12 @@ impl JobContext {
         self.cancel.load(Ordering::Relaxed)
     }
 
+    /// Whether the user has asked the job to stop, for the middle of a step: a paused job waits at
+    /// its end.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed)
+    }
+
     /// Call between steps. A step should take well under a second.
     ///
     /// # Errors

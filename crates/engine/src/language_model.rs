@@ -68,7 +68,7 @@ pub(crate) fn load_voice(
     job: &JobContext,
 ) -> Result<Voice> {
     if from.contains("://") {
-        return server::connect(from, permission);
+        return server::connect(from, permission, job);
     }
     local_model::load(Path::new(from), job)
 }

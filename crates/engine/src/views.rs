@@ -349,6 +349,16 @@ pub enum ExampleKind {
     History,
 }
 
+impl ExampleKind {
+    /// The safety line of what is written of such samples; empty for item histories.
+    pub(crate) fn safety(self) -> &'static str {
+        match self {
+            Self::Film | Self::Text => SAFETY,
+            Self::History => "",
+        }
+    }
+}
+
 /// A dictionary in a list.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DictionaryView {

@@ -186,8 +186,10 @@ fn files(session: &Session, folder: &Path) {
     for (name, hash) in &report.hashes {
         assert!(page.contains(name) && page.contains(hash), "{name}");
     }
+    let is_noted = |line: &str| line.ends_with(",\"Research use, not for diagnosis\"");
+    assert!(csv.lines().skip(1).all(is_noted));
     let n_columns = csv.lines().next().unwrap().split(',').count();
-    assert!(n_columns == 12 && csv.lines().count() > kept.report.metrics.len() + 10);
+    assert!(n_columns == 13 && csv.lines().count() > kept.report.metrics.len() + 10);
 
     single_parts(session, folder);
 }

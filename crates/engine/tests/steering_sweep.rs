@@ -353,6 +353,9 @@ fn written(session: &Session, folder: &Path, (alone, view): (&SteerRequest, &Swe
     let table = String::from_utf8(write(SteeringPart::Table, "e.csv")).unwrap();
     // Heading, the unsteered run, and every other.
     assert_eq!(table.lines().count(), 2 + 20);
+    assert!(table.lines().next().unwrap().ends_with(",report,note"));
+    let noted = ",\"Research use, not for diagnosis\"";
+    assert!(table.lines().skip(1).all(|line| line.ends_with(noted)));
     assert!(table.lines().nth(1).unwrap().starts_with(",unsteered,0,"));
     let charts = view.charts();
     let ids: Vec<&str> = charts.iter().map(|chart| chart.id.as_str()).collect();

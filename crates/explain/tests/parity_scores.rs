@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use explain::agreement::{Level, Ratings, Weighting};
-use explain::{Detection, F1Counts, auroc, auroc_interval, frequency_weighted};
+use explain::{Confidence, Detection, F1Counts, auroc, auroc_interval, frequency_weighted};
 use serde_json::Value;
 
 /// A file of the shared folder, or `None` if there is no such folder here.
@@ -174,6 +174,50 @@ fn f1_equals_the_reference() {
         compared += 1;
     }
     assert!(compared > 0);
+}
+
+/// A yes is a prediction of 10 and a no one of 0; what `RecSAE` calls precision is the specificity.
+#[test]
+fn confidence_equals_the_reference() {
+    let Some(fixture) = shared("fixtures/scores/recsae_confidence.json") else {
+        return;
+    };
+    let latents = fixture["latents"].as_array().unwrap();
+    for latent in latents {
+        let name = &latent["latent"];
+        let said = flags(&latent["llm_says_active"]);
+        let (mut activating, mut silent) = (Vec::new(), Vec::new());
+        for (activation, said) in latent["activation"].as_array().unwrap().iter().zip(said) {
+            let cases = if activation.as_f64().unwrap() > 0.0 {
+                &mut activating
+            } else {
+                &mut silent
+            };
+            cases.push(Some(if said { 10.0 } else { 0.0 }));
+        }
+        let score = Confidence::of(&activating, &silent);
+        let count = |key: &str| latent[key].as_f64().unwrap();
+        assert_eq!(score.n_unparsed, 0, "{name}");
+        let n: f64 = ["tp", "fp", "fn", "tn"].map(count).iter().sum();
+        assert_eq!(score.n_cases as f64, n, "{name}");
+        let close = |got: Option<f64>, expected: f64| {
+            let got = got.unwrap();
+            assert!((got - expected).abs() < 1e-12, "{name}: {got} {expected}");
+        };
+        close(score.value, count("accuracy"));
+        if latent["recall_defined"].as_bool().unwrap() {
+            close(score.recall, count("recall"));
+        } else {
+            assert_eq!(score.recall, None, "{name}");
+        }
+        let n_silent = count("tn") + count("fp");
+        if n_silent > 0.0 {
+            close(score.specificity, count("tn") / n_silent);
+        } else {
+            assert_eq!(score.specificity, None, "{name}");
+        }
+    }
+    assert!(latents.len() > 3);
 }
 
 /// Columns of a fixture, one list per reader, as rows of a table.

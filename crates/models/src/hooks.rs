@@ -84,6 +84,9 @@ pub struct Captured {
     pub values: Vec<f32>,
 }
 
+/// Says that a pass is no longer wanted, from whatever thread it is asked.
+pub(crate) type Stop = dyn Fn() -> bool + Send + Sync;
+
 /// The state of one hooked forward pass: models call [`HookRun::visit`] at every hook point.
 pub struct HookRun<'a> {
     spec: &'a HookSpec,
@@ -92,6 +95,7 @@ pub struct HookRun<'a> {
     kept: Option<(HookPoint, Option<Tensor>)>,
     /// Attention weights of each block of the decoder, averaged over heads, where they are watched.
     attention: Option<Vec<Vec<f32>>>,
+    stop: Option<&'a Stop>,
 }
 
 impl<'a> HookRun<'a> {
@@ -102,7 +106,14 @@ impl<'a> HookRun<'a> {
             captured: Vec::new(),
             kept: None,
             attention: None,
+            stop: None,
         }
+    }
+
+    /// Ends the pass at the first hook point at which `stop` says so.
+    pub(crate) fn stopping_when(mut self, stop: Option<&'a Stop>) -> Self {
+        self.stop = stop;
+        self
     }
 
     /// Keeps the activation at `hook` as a tensor.
@@ -150,13 +161,17 @@ impl<'a> HookRun<'a> {
     ///   be empty when no edit can apply (a pass without edits)
     ///
     /// # Errors
-    /// Fails when the tensor cannot be read back or rebuilt.
+    /// Fails when the tensor cannot be read back or rebuilt; [`ModelError::Cancelled`] when the pass
+    /// is no longer wanted.
     pub fn visit(
         &mut self,
         hook: HookPoint,
         activation: Tensor,
         positions: &[EditedPosition],
     ) -> Result<Tensor, ModelError> {
+        if self.stop.is_some_and(|stop| stop()) {
+            return Err(ModelError::Cancelled);
+        }
         if let Some((kept, tensor)) = &mut self.kept
             && *kept == hook
         {

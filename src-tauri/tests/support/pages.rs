@@ -18,34 +18,60 @@ pub(crate) fn root() -> PathBuf {
         .to_owned()
 }
 
+/// What a line of a page stands in.
+enum Within {
+    /// No block.
+    Text,
+    /// A block of shell commands.
+    Shell(Block),
+    /// A block of anything else, and whether it says of what.
+    Other { is_marked: bool },
+}
+
 /// The blocks of a page that are marked `sh`, or `sh norun` where they need a model, a download, a
-/// display or hours.
+/// display or hours. A block of commands without a mark is refused: nothing would check it.
 pub(crate) fn blocks_of(page: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
-    let mut block: Option<Block> = None;
+    let mut within = Within::Text;
     for line in page.lines() {
-        match (&mut block, line.trim_end()) {
-            (None, "```sh") => {
-                block = Some(Block {
-                    commands: String::new(),
-                    runs: true,
-                });
+        let line = line.trim_end();
+        within = match (within, line) {
+            (Within::Text, "```sh" | "```sh norun") => Within::Shell(Block {
+                commands: String::new(),
+                runs: line == "```sh",
+            }),
+            (Within::Text, _) => {
+                assert!(!line.starts_with("```sh"), "\"{line}\" is no known mark");
+                if line.starts_with("```") {
+                    let is_marked = line != "```";
+                    Within::Other { is_marked }
+                } else {
+                    Within::Text
+                }
             }
-            (None, "```sh norun") => {
-                block = Some(Block {
-                    commands: String::new(),
-                    runs: false,
-                });
+            (Within::Shell(block), "```") => {
+                blocks.push(block);
+                Within::Text
             }
-            (None, other) => assert!(!other.starts_with("```sh"), "\"{other}\" is no known mark"),
-            (Some(_), "```") => blocks.extend(block.take()),
-            (Some(open), text) => {
-                open.commands.push_str(text);
-                open.commands.push('\n');
+            (Within::Shell(mut block), _) => {
+                block.commands.push_str(line);
+                block.commands.push('\n');
+                Within::Shell(block)
             }
-        }
+            (Within::Other { .. }, "```") => Within::Text,
+            (Within::Other { is_marked }, _) => {
+                let is_command = ["fluoroscope ", "cargo "]
+                    .iter()
+                    .any(|program| line.trim_start().starts_with(program));
+                assert!(
+                    is_marked || !is_command,
+                    "\"{line}\" stands in a block without a mark: sh, sh norun or text"
+                );
+                Within::Other { is_marked }
+            }
+        };
     }
-    assert!(block.is_none(), "a block is not closed");
+    assert!(matches!(within, Within::Text), "a block is not closed");
     blocks
 }
 

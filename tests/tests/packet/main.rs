@@ -429,6 +429,8 @@ fn lines_and_folder(session: &Session, dir: &Path) {
     assert_eq!(score, &json!(0.75));
     assert_eq!(line["label"], json!(EVIL));
     let folder = dir.join("neuronpedia");
+    // What a killed export leaves over stops no other.
+    std::fs::create_dir_all(dir.join("neuronpedia.part/features")).unwrap();
     let same = export(&folder, FeatureFormat::Neuronpedia).unwrap();
     assert_eq!(same.n_features, done.n_features);
     let rows = |kind: &str| -> Vec<Value> {

@@ -99,13 +99,15 @@ pub(crate) enum BurnedIn {
     NotStated,
     /// Nothing, on a capture of a screen or a scan, which often has some.
     CaptureWithoutStatement,
+    /// Nothing, in a PNG or JPEG file, which has no place to say it.
+    PictureWithoutStatement,
     /// There is text that may identify the patient.
     Yes,
 }
 
 impl BurnedIn {
-    /// What every view and every page says beside the film. Captures that do not say are told of at
-    /// the import only: whole collections are of that kind.
+    /// What every view and every page says beside the film. Captures and pictures that do not say
+    /// are told of at the import only: whole collections are of that kind.
     pub(super) fn badge(self) -> Option<String> {
         (self == Self::Yes).then(|| "text burned in: may name the patient".to_owned())
     }

@@ -5,7 +5,7 @@ use crate::metric_views::metric_view;
 use crate::views::DictionaryReport;
 
 /// Names of the columns.
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "table",
     "name",
     "figure",
@@ -18,6 +18,7 @@ const COLUMNS: [&str; 12] = [
     "n",
     "of",
     "direction",
+    "note",
 ];
 
 /// A line.
@@ -38,6 +39,7 @@ struct Line {
 /// All figures with all their digits, as RFC 4180 has it but for line ends of one character.
 pub(super) fn csv(report: &DictionaryReport) -> String {
     let mut text = COLUMNS.join(",") + "\n";
+    let note = report.dictionary.kind.safety();
     let number = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
     for line in lines(report) {
         let [random, shuffled, raw] = line.baselines.map(number);
@@ -54,6 +56,7 @@ pub(super) fn csv(report: &DictionaryReport) -> String {
             line.n.map_or_else(String::new, |n| n.to_string()),
             line.of,
             line.direction,
+            note.to_owned(),
         ];
         text += &fields.map(|one| field(&one)).join(",");
         text.push('\n');

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use schema::FeatureId;
+use schema::{Explanation, FeatureId};
 use serde_json::{Value, json};
 
 use crate::error::{EngineError, Result};
@@ -25,6 +25,11 @@ const BATCH: usize = 1024;
 /// Strongest examples, and examples per band.
 const N_STRONGEST: usize = 10;
 const N_PER_BAND: usize = 2;
+
+/// Folders of rows, and the files beside them.
+const KINDS: [&str; 3] = ["features", "activations", "explanations"];
+const IMAGES: &str = "images.jsonl";
+const NOTE: &str = "note.json";
 
 /// What all rows of an export share.
 struct Place {
@@ -56,6 +61,7 @@ pub(super) fn export(
     // Whole or not at all: the folder has its name only when all of it is written.
     let draft = Path::new(&format!("{}.part", folder.display())).to_path_buf();
     fs::create_dir_all(parent.unwrap_or(Path::new("."))).map_err(|e| at(&e))?;
+    clear_draft(&draft)?;
     fs::create_dir(&draft).map_err(|e| at(&e))?;
     let done = write(session, sae, features, &draft, job).and_then(|done| {
         fs::rename(&draft, folder).map_err(|e| at(&e))?;
@@ -66,6 +72,31 @@ pub(super) fn export(
         fs::remove_dir_all(&draft).ok();
     }
     done
+}
+
+/// Removes what an export that was killed left over, and nothing else.
+fn clear_draft(draft: &Path) -> Result<()> {
+    if fs::symlink_metadata(draft).is_err() {
+        return Ok(());
+    }
+    let is_own = |entry: std::io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // A file has a dot before its name and `.partial` behind it while it is written.
+            let name = name
+                .strip_suffix(".partial")
+                .map_or(&name[..], |name| name.strip_prefix('.').unwrap_or(name));
+            KINDS.contains(&name) || [IMAGES, NOTE].contains(&name)
+        })
+    };
+    if !fs::read_dir(draft).is_ok_and(|mut entries| entries.all(is_own)) {
+        return Err(EngineError::request(format!(
+            "{} is there and is no export that was broken off; expected that you move it away, as \
+             the export is written there before it has its name",
+            draft.display()
+        )));
+    }
+    fs::remove_dir_all(draft).map_err(|error| io(draft, &error))
 }
 
 fn write(
@@ -96,11 +127,7 @@ fn write(
             rows.push(feature(&place, &page));
             explanations.extend(explained(&place, &page));
         }
-        for (kind, rows) in [
-            ("features", &rows),
-            ("activations", &activations),
-            ("explanations", &explanations),
-        ] {
+        for (kind, rows) in KINDS.iter().zip([&rows, &activations, &explanations]) {
             fs::create_dir_all(folder.join(kind)).map_err(|e| io(folder, &e))?;
             let file = folder.join(kind).join(format!("batch-{number}.jsonl.gz"));
             compressed(&file, rows).map_err(|e| io(&file, &e))?;
@@ -114,7 +141,7 @@ fn write(
         "note": SAFETY, "sae": sae, "model": place.model, "source": place.source,
         "images": "tokens <img row,column> are patches of the film that dataIndex names in images.jsonl",
     });
-    for (name, text) in [("images.jsonl", lines), ("note.json", format!("{note}\n"))] {
+    for (name, text) in [(IMAGES, lines), (NOTE, format!("{note}\n"))] {
         store::write_atomically(
             &folder.join(name),
             text.as_bytes(),
@@ -255,16 +282,12 @@ fn image(example: &ExampleView) -> Option<Value> {
 /// The proposals, and the approved label as one more.
 fn explained(place: &Place, page: &FeaturePage) -> Vec<Value> {
     let feature = page.card.feature;
-    let row = |n: usize, text: &str, (by, kind): (&str, &str), score: Option<f64>| {
+    let row = |n: usize, text: &str, (by, kind): (&str, &str), scores: Value| {
         json!({
             "id": format!("{}-{feature}-{n}", place.source),
             "modelId": place.model, "layer": place.source, "index": feature.to_string(),
             "authorId": "", "description": text, "typeName": kind,
-            "explanationModelName": by, "notes": SAFETY,
-            "scores": score.map_or(json!([]), |value| json!([{
-                "value": value, "explanationId": format!("{}-{feature}-{n}", place.source),
-                "explanationScoreTypeName": "as published", "explanationScoreModelName": by,
-            }])),
+            "explanationModelName": by, "notes": SAFETY, "scores": scores,
         })
     };
     let mut rows: Vec<Value> = page
@@ -272,8 +295,9 @@ fn explained(place: &Place, page: &FeaturePage) -> Vec<Value> {
         .iter()
         .enumerate()
         .map(|(n, explanation)| {
-            let score = explanation.source.as_ref().and_then(|source| source.score);
-            row(n, &explanation.text, (&explanation.by, "proposed"), score)
+            let id = format!("{}-{feature}-{n}", place.source);
+            let scores = scores(explanation, &id);
+            row(n, &explanation.text, (&explanation.by, "proposed"), scores)
         })
         .collect();
     if !page.card.label.is_empty() {
@@ -281,8 +305,84 @@ fn explained(place: &Place, page: &FeaturePage) -> Vec<Value> {
             rows.len(),
             &page.card.label,
             ("reviewers", "reviewed"),
-            None,
+            json!([]),
         ));
     }
     rows
+}
+
+/// The score that was published, else the one that was measured here, with its method and judge.
+fn scores(explanation: &Explanation, id: &str) -> Value {
+    let published = explanation.source.as_ref().and_then(|source| source.score);
+    let measured = explanation.score.as_ref();
+    let (value, method, judge) = match (published, measured) {
+        (Some(value), _) => (value, "as published", explanation.by.as_str()),
+        (None, Some(score)) => (score.value, score.method.as_str(), score.judge.as_str()),
+        (None, None) => return json!([]),
+    };
+    json!([{
+        "value": value, "explanationId": id,
+        "explanationScoreTypeName": method, "explanationScoreModelName": judge,
+    }])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use schema::{MeasuredScore, PublishedSource};
+
+    use super::*;
+
+    #[test]
+    fn a_measured_score_stands_where_none_was_published() {
+        let mut explanation = Explanation {
+            by: "little-llama".to_owned(),
+            ..Explanation::default()
+        };
+        assert_eq!(scores(&explanation, "a"), json!([]));
+        explanation.score = Some(MeasuredScore {
+            method: "detection".to_owned(),
+            judge: "keywords".to_owned(),
+            value: 0.75,
+            interval: None,
+            n_cases: 8,
+        });
+        let measured = &scores(&explanation, "a")[0];
+        assert_eq!(measured["value"], json!(0.75));
+        assert_eq!(measured["explanationScoreTypeName"], json!("detection"));
+        assert_eq!(measured["explanationScoreModelName"], json!("keywords"));
+        explanation.source = Some(PublishedSource {
+            file: "table.csv".to_owned(),
+            blake3: String::new(),
+            score: Some(0.5),
+            metadata: BTreeMap::new(),
+        });
+        let published = &scores(&explanation, "a")[0];
+        assert_eq!(published["value"], json!(0.5));
+        assert_eq!(
+            published["explanationScoreModelName"],
+            json!("little-llama")
+        );
+    }
+
+    #[test]
+    fn what_a_killed_export_left_is_cleared_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let draft = folder.path().join("rows.part");
+        clear_draft(&draft).unwrap();
+        fs::create_dir_all(draft.join("features")).unwrap();
+        fs::write(draft.join("features/batch-0.jsonl.gz"), "torn").unwrap();
+        fs::write(draft.join(".note.json.partial"), "").unwrap();
+        clear_draft(&draft).unwrap();
+        assert!(!draft.exists());
+        fs::create_dir(&draft).unwrap();
+        fs::write(draft.join("thesis.txt"), "mine").unwrap();
+        let told = clear_draft(&draft).unwrap_err().message;
+        assert!(
+            told.contains("rows.part") && told.contains("move it away"),
+            "{told}"
+        );
+        assert!(draft.join("thesis.txt").exists());
+    }
 }

@@ -51,7 +51,8 @@ pub(crate) struct AnswerBook {
 }
 
 impl AnswerBook {
-    /// Opens the file, which need not exist; a last line that was not written whole is taken off.
+    /// Opens the file, which need not exist; a last line that was not written whole is taken off, and
+    /// a line before it that cannot be read stays in the file and answers nothing.
     ///
     /// # Errors
     /// When the file cannot be read or written.
@@ -59,28 +60,26 @@ impl AnswerBook {
         let failed =
             |error: std::io::Error| EngineError::other(format!("{}: {error}", path.display()));
         let mut known = BTreeMap::new();
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        // Bytes: a kill may cut a letter in two.
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(failed(error)),
         };
-        let mut whole = 0;
-        for line in text.split_inclusive('\n') {
-            let Ok(answer) = serde_json::from_str::<Answer>(line) else {
-                break;
+        let end = bytes.iter().rposition(|&byte| byte == b'\n');
+        let whole = &bytes[..end.map_or(0, |end| end + 1)];
+        for line in whole.split(|&byte| byte == b'\n') {
+            let Ok(answer) = serde_json::from_slice::<Answer>(line) else {
+                continue;
             };
-            if !line.ends_with('\n') {
-                break;
-            }
-            whole += line.len();
             let known_one = Known {
                 text: answer.text,
                 numbers: answer.numbers,
             };
             known.insert(answer.key, known_one);
         }
-        if whole < text.len() {
-            store::write_atomically(path, &text.as_bytes()[..whole], store::Durability::Process)?;
+        if whole.len() < bytes.len() {
+            store::write_atomically(path, whole, store::Durability::Process)?;
         }
         Ok(Self {
             known: Mutex::new(known),
@@ -297,5 +296,21 @@ mod tests {
         assert_eq!(ask("b", 0.5, 1).1, 3);
         assert_eq!(ask("b", 0.5, 2).1, 4);
         assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
+        // A letter cut in two at the end, and a line in the middle that nobody can read.
+        assert_eq!(ask("ä", 0.0, 1).1, 5);
+        let mut bytes = fs::read(&path).unwrap();
+        let cut = bytes.windows(2).rposition(|two| two == "ä".as_bytes());
+        bytes.truncate(cut.unwrap() + 1);
+        let first = bytes.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+        drop(bytes.splice(first..first, *b"\xff{\n"));
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(ask("a", 0.0, 1).1, 5);
+        assert_eq!(ask("b", 0.5, 1).1, 5);
+        assert_eq!(ask("b", 0.5, 2).1, 5);
+        assert_eq!(ask("ä", 0.0, 1).1, 6);
+        let kept = fs::read(&path).unwrap();
+        assert!(kept[first..].starts_with(b"\xff{\n"));
+        assert_eq!(kept.iter().filter(|&&byte| byte == b'\n').count(), 5);
+        assert_eq!(ask("ä", 0.0, 1).1, 6);
     }
 }

@@ -106,7 +106,10 @@ pub(super) fn load(path: &Path, job: &JobContext) -> Result<Voice> {
             model,
             marks,
             n_context,
-            reader: Mutex::new(TextReader::new()),
+            reader: Mutex::new(TextReader::new().stopping_when({
+                let job = job.clone();
+                move || job.is_stopping()
+            })),
             job: job.clone(),
         }),
     })

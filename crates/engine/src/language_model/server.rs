@@ -7,7 +7,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use explain::{Chat, ExplainError, TextModel, Writing};
 use serde_json::{Value, json};
@@ -15,13 +15,16 @@ use serde_json::{Value, json};
 use super::Voice;
 use super::elsewhere::{Elsewhere, Permission};
 use crate::error::{EngineError, Result};
+use crate::jobs::JobContext;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long an answer may take: a large model on a processor is slow.
 const ANSWER: Duration = Duration::from_mins(10);
+/// How often it is asked whether the answer is still wanted.
+const LOOK: Duration = Duration::from_millis(200);
 /// Largest answer that is read.
-const MAX_ANSWER: u64 = 4 << 20;
+const MAX_ANSWER: usize = 4 << 20;
 
 /// Where a server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,11 +141,13 @@ impl Address {
         format!("http://{}{}: {what}", self.host, self.base)
     }
 
-    /// Sends one request and reads the JSON that comes back.
+    /// Sends one request and reads the JSON that comes back; fails within a moment once the job is
+    /// to stop.
     fn exchange(
         &self,
         (method, path): (&str, &str),
         body: Option<&str>,
+        job: &JobContext,
     ) -> std::result::Result<Value, String> {
         let failed = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::ConnectionRefused => {
@@ -159,16 +164,44 @@ impl Address {
             body.len()
         );
         let mut stream = self.connection().map_err(failed)?;
-        stream.set_read_timeout(Some(ANSWER)).map_err(failed)?;
         stream.set_write_timeout(Some(CONNECT)).map_err(failed)?;
         stream.write_all(request.as_bytes()).map_err(failed)?;
-        let mut answer = Vec::new();
-        stream
-            .take(MAX_ANSWER)
-            .read_to_end(&mut answer)
-            .map_err(failed)?;
+        let answer = read_whole(&mut stream, job).map_err(failed)?;
         read_answer(&answer).map_err(|what| self.failed(&what))
     }
+}
+
+/// All that comes, up to the end or the most that is read.
+fn read_whole(stream: &mut TcpStream, job: &JobContext) -> std::io::Result<Vec<u8>> {
+    use std::io::{Error, ErrorKind};
+    stream.set_read_timeout(Some(LOOK))?;
+    let began = Instant::now();
+    let mut answer = Vec::new();
+    let mut buffer = [0; 8192];
+    while answer.len() < MAX_ANSWER {
+        if job.is_stopping() {
+            return Err(Error::other("stopped while it was asked"));
+        }
+        if began.elapsed() > ANSWER {
+            return Err(Error::new(
+                ErrorKind::TimedOut,
+                format!("no answer within {} minutes", ANSWER.as_secs() / 60),
+            ));
+        }
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => answer.extend_from_slice(&buffer[..n]),
+            // Windows says that it timed out, others that they would have to wait.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                ) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    answer.truncate(MAX_ANSWER);
+    Ok(answer)
 }
 
 /// The JSON in an HTTP/1.1 answer.
@@ -236,13 +269,19 @@ fn short_name(model: &str) -> String {
 struct ServerModel {
     address: Address,
     model: String,
+    job: JobContext,
 }
 
 /// The server of an address; of this computer's it is asked which model it has, if none is named.
 ///
 /// # Errors
-/// For another computer without permission, and when the server does not answer as `OpenAI`'s does.
-pub(super) fn connect(from: &str, permission: Option<&Permission>) -> Result<Voice> {
+/// For another computer without permission, when the server does not answer as `OpenAI`'s does, and
+/// when the job is to stop.
+pub(super) fn connect(
+    from: &str,
+    permission: Option<&Permission>,
+    job: &JobContext,
+) -> Result<Voice> {
     let address = Address::parse(from)?;
     let elsewhere = address.elsewhere();
     let allowed = elsewhere.map(|at| {
@@ -254,15 +293,25 @@ pub(super) fn connect(from: &str, permission: Option<&Permission>) -> Result<Voi
         model.clone()
     } else {
         let models = address
-            .exchange(("GET", "/models"), None)
-            .map_err(EngineError::request)?;
+            .exchange(("GET", "/models"), None, job)
+            .map_err(|reason| {
+                if job.is_stopping() {
+                    EngineError::cancelled()
+                } else {
+                    EngineError::request(reason)
+                }
+            })?;
         let first = models["data"][0]["id"].as_str();
         first.map(str::to_owned).ok_or_else(|| {
             EngineError::request(address.failed("expected a list of models, found none in it"))
         })?
     };
     let (hash, name) = hash_and_name(from, &model);
-    let model = ServerModel { address, model };
+    let model = ServerModel {
+        address,
+        model,
+        job: job.clone(),
+    };
     Ok(Voice {
         hash,
         name,
@@ -330,9 +379,11 @@ impl TextModel for ServerModel {
         let body = request_body(&self.model, chat, how);
         let answer = self
             .address
-            .exchange(("POST", "/chat/completions"), Some(&body))
+            .exchange(("POST", "/chat/completions"), Some(&body), &self.job)
             .map_err(|reason| {
-                if is_too_long(&reason) {
+                if self.job.is_stopping() {
+                    ExplainError::Stopped
+                } else if is_too_long(&reason) {
                     ExplainError::PromptTooLong { reason }
                 } else {
                     ExplainError::TextModel { reason }
@@ -357,9 +408,19 @@ impl TextModel for ServerModel {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
 
     use super::*;
+    use crate::jobs::{Observer, Progress};
+
+    struct Nobody;
+
+    impl Observer for Nobody {
+        fn progress(&self, _: Progress) {}
+        fn warning(&self, _: String) {}
+    }
 
     #[test]
     fn another_computer_needs_a_model_and_is_told_from_this_one() {
@@ -381,7 +442,9 @@ mod tests {
             assert_eq!(named.elsewhere().as_deref(), Some(other));
             let told = Address::parse(other).unwrap_err().message;
             assert!(told.contains("behind a #"), "{told}");
-            let told = connect(&format!("{other}#m"), None).err().unwrap();
+            let told = connect(&format!("{other}#m"), None, &JobContext::silent())
+                .err()
+                .unwrap();
             assert!(told.message.contains("nothing was sent"), "{told}");
         }
         for bad in [
@@ -462,6 +525,37 @@ mod tests {
 
     /// Reaches 127.0.0.1 only.
     #[test]
+    fn loopback_a_server_that_does_not_answer_is_left_at_once() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/v1#slow", listener.local_addr().unwrap());
+        let cancel = Arc::new(AtomicBool::new(false));
+        let job = JobContext::new(Arc::clone(&cancel), Arc::new(Nobody));
+        let voice = connect(&address, None, &job).unwrap();
+        let stopper = thread::Builder::new()
+            .spawn(move || {
+                // Accepts and says nothing.
+                let stream = listener.accept().unwrap();
+                thread::sleep(Duration::from_millis(100));
+                cancel.store(true, Ordering::Relaxed);
+                (stream, listener)
+            })
+            .unwrap();
+        let how = Writing {
+            max_tokens: 1,
+            temperature: 0.0,
+            top_p: 1.0,
+            seed: 0,
+        };
+        let began = Instant::now();
+        let stopped = voice.model.write(&Chat::default(), how);
+        assert_eq!(stopped, Err(ExplainError::Stopped));
+        assert!(began.elapsed() < Duration::from_secs(30));
+        // The connection stays open until here.
+        drop(stopper.join().unwrap());
+    }
+
+    /// Reaches 127.0.0.1 only.
+    #[test]
     fn loopback_a_server_is_asked_as_openai_is() {
         let (address, server) = serve(vec![
             r#"{"object": "list", "data": [{"id": "little-llama"}]}"#,
@@ -469,7 +563,7 @@ mod tests {
                 "<think>hm</think>\nThe words are about chest tubes."}}]}"#,
             r#"{"error": "none"}"#,
         ]);
-        let voice = connect(&address, None).unwrap();
+        let voice = connect(&address, None, &JobContext::silent()).unwrap();
         assert_eq!(voice.name, "little-llama");
         let chat = Chat {
             system: "Be brief.".to_owned(),

@@ -1,10 +1,10 @@
 //! A sweep as a table, a line per run, with all digits.
 
 use crate::csv_field::field;
-use crate::views::{SweepRun, SweepView};
+use crate::views::{SAFETY, SweepRun, SweepView};
 
 /// Names of the columns.
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 11] = [
     "strength",
     "run",
     "words_changed",
@@ -15,6 +15,7 @@ const COLUMNS: [&str; 10] = [
     "target_rank",
     "overlap_10",
     "report",
+    "note",
 ];
 
 /// The unsteered run, then by strength the features' own and those along random directions.
@@ -60,6 +61,7 @@ fn fields(run: &SweepRun) -> Vec<String> {
                 none(),
                 none(),
                 one_line,
+                SAFETY.to_owned(),
             ]
         }
         SweepRun::Ranking(effect) => {
@@ -75,6 +77,7 @@ fn fields(run: &SweepRun) -> Vec<String> {
                 rise,
                 target,
                 overlap,
+                none(),
                 none(),
             ]
         }

@@ -9,6 +9,7 @@ use schema::{HookPoint, PositionClass};
 use super::generation::prompt_positions;
 use super::llama::{PackedRows, Sequence};
 use super::llama_model::LlamaModel;
+use crate::hooks::Stop;
 use crate::{Generation, GenerationOptions, HookRun, HookSpec, ModelError};
 
 /// Positions that there is room for at first; more is made when it is needed.
@@ -26,12 +27,21 @@ pub struct TextReader {
     state: Option<Tensor>,
     n_read: u64,
     n_kept: u64,
+    stop: Option<Box<Stop>>,
 }
 
 impl TextReader {
     /// A reader that has read nothing.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Asks `stop` between the parts of every block of the model, and reads no further once it says
+    /// so: reading then fails with [`ModelError::Cancelled`].
+    #[must_use]
+    pub fn stopping_when(mut self, stop: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.stop = Some(Box::new(stop));
+        self
     }
 
     /// Positions that were computed, and positions that were kept from the text before.
@@ -211,7 +221,7 @@ impl TextReader {
         };
         let nothing = HookSpec::default();
         let begin = (model.llama.embed(ids)?, HookPoint::Embed);
-        let run = &mut HookRun::new(&nothing);
+        let run = &mut HookRun::new(&nothing).stopping_when(self.stop.as_deref());
         model
             .llama
             .forward(begin, &rows, &mut [sequence], usize::MAX, run)

@@ -1,6 +1,8 @@
 //! Texts that are read on from: the same as read anew each time.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use models::text::{LlamaModel, TextReader, load_gguf};
 use models::{GenerationOptions, HookSpec, HookedModel as _, ModelError};
@@ -79,6 +81,32 @@ fn many_places_are_asked_in_one_pass() {
         for (a, b) in row.iter().zip(&alone) {
             close(*a, *b);
         }
+    }
+}
+
+/// The reader stops within a pass, counted in hook points, and reads on as if nothing had been.
+#[test]
+fn a_text_is_left_in_the_middle_of_a_pass() {
+    let model = tiny();
+    let ids = model.tokenizer().encode("a question", true).unwrap();
+    let mut calm = TextReader::new();
+    calm.read(&model, &ids).unwrap();
+    let expected = calm.log_probabilities(&model, &[vec![50]]).unwrap();
+    for n in [0, 1, 3] {
+        let left = Arc::new(AtomicUsize::new(n));
+        let asked = Arc::clone(&left);
+        let mut reader = TextReader::new().stopping_when(move || {
+            let n = asked.load(Ordering::Relaxed);
+            asked.store(n.saturating_sub(1), Ordering::Relaxed);
+            n == 0
+        });
+        let stopped = reader.read(&model, &ids);
+        assert!(matches!(stopped, Err(ModelError::Cancelled)), "{n}");
+        assert!(reader.log_probabilities(&model, &[vec![50]]).is_err());
+        left.store(usize::MAX, Ordering::Relaxed);
+        reader.read(&model, &ids).unwrap();
+        let found = reader.log_probabilities(&model, &[vec![50]]).unwrap();
+        assert_eq!(found, expected);
     }
 }
 

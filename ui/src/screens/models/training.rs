@@ -11,7 +11,7 @@ use crate::commands::Command;
 use crate::screens::start::card;
 use crate::screens::train::live::{accent_ui, stage_text};
 use crate::tokens;
-use crate::widgets::{notice, number};
+use crate::widgets::{discard, notice, number};
 
 /// Draws a training; `job` is the one that makes it now.
 pub(super) fn ui(
@@ -31,6 +31,7 @@ pub(super) fn ui(
                 },
             );
         });
+        discard::question_ui(ui, name);
         if let Some(begun) = begun {
             notice::weak_ui(ui, asked_for(&begun.request));
         }
@@ -95,10 +96,8 @@ fn stopped_ui(ctx: &AppContext<'_>, ui: &mut Ui, name: &str) {
     if accent_ui(ui, "Resume") {
         ctx.send(Command::ResumeRecommender(name.to_owned()));
     }
-    let discard = ui
-        .button("Discard")
-        .on_hover_text("Removes the unfinished training with what is kept of it");
-    if discard.clicked() {
+    let hint = "Removes the unfinished training with what is kept of it";
+    if discard::button_ui(ui, name, hint) {
         ctx.send(Command::DiscardRecommender(name.to_owned()));
     }
 }

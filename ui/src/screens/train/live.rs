@@ -14,7 +14,7 @@ use crate::screens::train::runs;
 use crate::screens::train::setup::hook_in_words;
 use crate::tokens;
 use crate::widgets::plot::{Curve, curve_ui};
-use crate::widgets::{notice, number};
+use crate::widgets::{discard, notice, number};
 use crate::words;
 
 /// Height of a figure with its name.
@@ -142,6 +142,7 @@ pub(super) fn ui(
             buttons_ui(ctx, ui, run, job);
         });
     });
+    discard::question_ui(ui, &run.name);
     notice::weak_ui(ui, settings_text(run));
     if let Some(job) = job {
         let share = if job.total > 0 {
@@ -261,12 +262,8 @@ fn buttons_ui(ctx: &AppContext<'_>, ui: &mut Ui, run: &RunView, job: Option<&Job
             if accent_ui(ui, word) {
                 ctx.send(Command::ResumeRuns(vec![run.name.clone()]));
             }
-            let discard = state != RunState::Trained
-                && ui
-                    .button("Discard")
-                    .on_hover_text("Removes the unfinished run; its harvest stays")
-                    .clicked();
-            if discard {
+            let hint = "Removes the unfinished run; its harvest stays";
+            if state != RunState::Trained && discard::button_ui(ui, &run.name, hint) {
                 ctx.send(Command::DiscardRun(run.name.clone()));
             }
         }

@@ -10,6 +10,7 @@ pub(super) struct PrivacyCounts {
     other_entries: usize,
     burned_in: usize,
     unmarked_captures: usize,
+    pictures: usize,
 }
 
 impl PrivacyCounts {
@@ -19,20 +20,19 @@ impl PrivacyCounts {
         match privacy.burned_in {
             BurnedIn::Yes => self.burned_in += 1,
             BurnedIn::CaptureWithoutStatement => self.unmarked_captures += 1,
+            BurnedIn::PictureWithoutStatement => self.pictures += 1,
             BurnedIn::NotStated => {}
         }
     }
 
     /// One sentence for each kind that occurs.
     pub(super) fn warnings(&self) -> Vec<String> {
-        let files = |n: usize, rest: &str, rests: &str| {
-            let line = format!(
-                "{} {}",
-                counted(n, "file", "files"),
-                if n == 1 { rest } else { rests }
-            );
+        let told = |of: String, n: usize, rest: &str, rests: &str| {
+            let line = format!("{of} {}", if n == 1 { rest } else { rests });
             (n > 0).then_some(line)
         };
+        let files =
+            |n: usize, rest: &str, rests: &str| told(counted(n, "file", "files"), n, rest, rests);
         [
             files(
                 self.named,
@@ -60,6 +60,13 @@ impl PrivacyCounts {
                 "are secondary captures that do not say whether text is burned into their pixels: \
                  look at them before they are shared",
             ),
+            told(
+                counted(self.pictures, "picture", "pictures"),
+                self.pictures,
+                "does not say whether text is burned into its pixels: look at it before it is shared",
+                "do not say whether text is burned into their pixels: look at them before they are \
+                 shared",
+            ),
         ]
         .into_iter()
         .flatten()
@@ -85,6 +92,12 @@ mod tests {
             names_patient: true,
             has_other_entries: false,
         });
+        for _ in 0..2 {
+            counts.add(Privacy {
+                burned_in: BurnedIn::PictureWithoutStatement,
+                ..Privacy::default()
+            });
+        }
         let warnings = counts.warnings();
         assert_eq!(
             warnings[0],
@@ -92,6 +105,11 @@ mod tests {
         );
         assert!(warnings[1].starts_with("1 file is marked as having text burned"));
         assert!(warnings[2].starts_with("1 file is a secondary capture"));
-        assert_eq!(warnings.len(), 3);
+        assert_eq!(
+            warnings[3],
+            "2 pictures do not say whether text is burned into their pixels: look at them before \
+             they are shared"
+        );
+        assert_eq!(warnings.len(), 4);
     }
 }

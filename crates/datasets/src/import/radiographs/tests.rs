@@ -169,6 +169,8 @@ fn bad_films_are_left_out_with_reasons() {
         "{reasons:?}"
     );
     assert!(plan.warnings.iter().any(|w| w.starts_with("no table")));
+    let unsaid = "2 pictures do not say whether text is burned into their pixels";
+    assert!(plan.warnings.iter().any(|w| w.starts_with(unsaid)));
     assert_eq!(plan.records[0].findings, None);
 }
 
