@@ -49,7 +49,7 @@ const NOT_RUN: &[(&str, usize, &str)] = &[
     ("docs/labels.md", 2, "needs a language model"),
     ("docs/maira2.md", 1, "needs models that are not shipped"),
     ("docs/real-data.md", 1, "needs hours"),
-    ("docs/recommenders.md", 3, "needs a download and hours"),
+    ("docs/recommenders.md", 4, "needs a download and hours"),
     (
         "docs/review.md",
         1,
