@@ -56,8 +56,8 @@ impl Session {
     /// explanations on other test cases; goes on where it stopped, asking no language model twice.
     ///
     /// # Errors
-    /// When the dictionary does not read user vectors of a recommender, a feature does not exist, or
-    /// a language model cannot be loaded.
+    /// When the dictionary does not read user vectors of a recommender, a feature does not exist, the
+    /// name given is that of a finished run of another request, or a language model cannot be loaded.
     ///
     /// # Determinism
     /// The same request gives the same results, interrupted or not, but for the times.
@@ -89,12 +89,15 @@ impl Session {
             let stored = self.stored_proposals(&request.sae)?;
             record = record.with_stored(store::blake3_of_bytes(&to_json(&stored)?));
         }
-        let name = request.name(&voices);
+        let name = request.name(&voices, &record)?;
         let kept = KeptRun::new(self, ArtefactKind::Concepts, &name)?;
-        if kept.is_finished_as(|known: &RunRecord| known.asks_the_same(&record))
-            && let Ok(done) = self.concepts_of(&name)
-        {
+        let is_same = kept.is_finished_as(|known: &RunRecord| known.asks_the_same(&record));
+        if is_same && let Ok(done) = self.concepts_of(&name) {
             return Ok(done);
+        }
+        // A name made of what is asked, or the same request, loses nothing.
+        if !request.name.is_empty() && !is_same {
+            kept.check_free()?;
         }
         let folder = kept.folder.clone();
         let record = kept.begin(record, RunRecord::asks_the_same)?;
