@@ -99,6 +99,7 @@ mod train_run;
 mod train_sae;
 mod user_folders;
 pub mod views;
+mod whole_folder;
 mod worker;
 
 pub use agreement::MODEL_STANDS_BY;

@@ -17,6 +17,7 @@ use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
 use crate::session::Session;
 use crate::views::{ExampleContent, ExampleView, FeaturePage, SAFETY};
+use crate::whole_folder::write_whole;
 
 use super::{ExportedFeatures, pages};
 
@@ -44,28 +45,13 @@ pub(super) fn export(
     folder: &Path,
     job: &JobContext,
 ) -> Result<ExportedFeatures> {
-    let at =
-        |error: &std::io::Error| EngineError::request(format!("{}: {error}", folder.display()));
     if folder.exists() {
         return Err(EngineError::request(format!(
             "{} is there already; expected the name of a new folder",
             folder.display()
         )));
     }
-    let parent = folder.parent().filter(|path| !path.as_os_str().is_empty());
-    // Whole or not at all: the folder has its name only when all of it is written.
-    let draft = Path::new(&format!("{}.part", folder.display())).to_path_buf();
-    fs::create_dir_all(parent.unwrap_or(Path::new("."))).map_err(|e| at(&e))?;
-    fs::create_dir(&draft).map_err(|e| at(&e))?;
-    let done = write(session, sae, features, &draft, job).and_then(|done| {
-        fs::rename(&draft, folder).map_err(|e| at(&e))?;
-        Ok(done)
-    });
-    if done.is_err() {
-        // What is left over says nothing that the error does not.
-        fs::remove_dir_all(&draft).ok();
-    }
-    done
+    write_whole(folder, |draft| write(session, sae, features, draft, job))
 }
 
 fn write(
