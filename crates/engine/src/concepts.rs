@@ -32,6 +32,7 @@ use crate::jobs::JobContext;
 use crate::kept_runs::{KeptRun, REQUEST, read_json};
 use crate::language_model::{AnswerBook, Voice, load_voice, load_voices};
 use crate::model_registry::to_json;
+use crate::prompts::ConceptPrompts;
 use crate::session::Session;
 use crate::views::{ConceptSettingsView, ConceptsView};
 
@@ -84,7 +85,8 @@ impl Session {
         let ground = self.concept_ground(&request.sae)?;
         request.check(ground.dictionary.sae.n_features() as u32)?;
         let voices = load_voices(request.models(), load)?;
-        let mut record = RunRecord::of(request, &ground, &voices)?;
+        let prompts = ConceptPrompts::read(self.project.root())?;
+        let mut record = RunRecord::of(request, &ground, (&voices, &prompts))?;
         if request.explain == ExplanationSource::Stored {
             let stored = self.stored_proposals(&request.sae)?;
             record = record.with_stored(store::blake3_of_bytes(&to_json(&stored)?));
@@ -106,6 +108,7 @@ impl Session {
             request,
             ground: &ground,
             voices: &voices,
+            prompts: &prompts,
             book: AnswerBook::open(&folder.join(ANSWERS))?,
             name: name.clone(),
             record,

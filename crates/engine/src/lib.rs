@@ -68,6 +68,7 @@ mod packet_answers;
 mod presets;
 mod project_views;
 mod prompt_lengths;
+mod prompts;
 mod read_back;
 mod recommender_runs;
 mod reconstructed_loss;

@@ -12,6 +12,7 @@ use crate::explanation_source::{
 };
 use crate::indexed::check_feature;
 use crate::language_model::Voices;
+use crate::prompts::ConceptPrompts;
 use crate::views::ConceptSettingsView;
 
 /// How cases are chosen.
@@ -126,7 +127,8 @@ impl ConceptRequest {
             judge: self.judge.clone(),
             ..plain
         };
-        let chosen = (*self != plain).then(|| record.without_time());
+        let is_plain = *self == plain && record.prompts_blake3.is_none();
+        let chosen = (!is_plain).then(|| record.without_time());
         let sources = (&self.explain, self.judge.as_ref());
         default_name(&self.sae, sources, conventions, voices, chosen.as_ref())
     }
@@ -158,10 +160,18 @@ pub(super) struct RunRecord {
     published: Option<(String, String)>,
     /// BLAKE3 of the proposals that are judged, where they were there.
     stored_blake3: Option<String>,
+    /// BLAKE3 of the prompts with gaps, where language models are asked and the project has changed
+    /// them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prompts_blake3: Option<String>,
 }
 
 impl RunRecord {
-    pub(super) fn of(request: &ConceptRequest, ground: &Ground, voices: &Voices) -> Result<Self> {
+    pub(super) fn of(
+        request: &ConceptRequest,
+        ground: &Ground,
+        (voices, prompts): (&Voices, &ConceptPrompts),
+    ) -> Result<Self> {
         let (explained_by, explainer_blake3) = request.explain.described(voices);
         let judge = request.judge.as_ref();
         let (judged_by, judge_blake3) = judge.map(|judge| judge.described(voices)).unzip();
@@ -200,6 +210,12 @@ impl RunRecord {
             has_baselines: request.has_baselines,
             published,
             stored_blake3: None,
+            // Terms know no prompts.
+            prompts_blake3: if request.models().next().is_some() {
+                prompts.hash_if_changed()?
+            } else {
+                None
+            },
         })
     }
 

@@ -423,4 +423,14 @@ fn a_stopped_run_goes_on_to_the_same_results_and_asks_nothing_twice() {
     assert!(files_without_times(stopped.path()) == files_without_times(undisturbed.path()));
     // Once more: nothing is asked.
     assert_eq!(run_scripted(stopped.path(), 0).1, 0);
+    // Another wording is another request, and does not take the name.
+    let session = Session::open(stopped.path()).unwrap();
+    session.write_prompts().unwrap();
+    drop(session);
+    run_scripted(stopped.path(), 0).0.unwrap();
+    let judge = stopped.path().join("prompts/concept_judge.toml");
+    let text = fs::read_to_string(&judge).unwrap();
+    fs::write(&judge, text.replace("Number:", "It is")).unwrap();
+    let error = run_scripted(stopped.path(), 0).0.unwrap_err();
+    assert!(error.message.contains("other choices"), "{}", error.message);
 }

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use explain::Writing;
 
 use super::passages::HowMany;
-use super::prompts::Prompts;
 use crate::error::{EngineError, Result};
 use crate::explanation_source::{
     ExplanationSource, check_source_choices, default_name, models_of, writing_of,
@@ -16,6 +15,7 @@ use crate::explanation_source::{
 use crate::indexed::check_feature;
 use crate::language_model::Voices;
 use crate::model_registry::to_json;
+use crate::prompts::Prompts;
 use crate::views::ScoreSettingsView;
 
 /// How explanations are tested.
