@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use engine::views::{
-    AblationRequest, AblationView, Bias, ConceptItems, DebiasRequest, DebiasView, ListFigures,
+    AblationRequest, AblationView, Bias, ConceptItems, ControlEffect, DebiasRequest, DebiasView,
+    ListFigures,
 };
 use engine::{EngineError, JobContext, Result, Session};
 use schema::{Split, SteeringMode, signed};
@@ -101,6 +102,16 @@ pub(crate) fn debias(
     Ok(Answer::new(json!(view), lines))
 }
 
+/// A relative change, or `nothing` where there was nothing to change.
+fn percent_or(change: Option<&engine::WithInterval>, nothing: &str) -> String {
+    change.map_or_else(|| nothing.to_owned(), percent)
+}
+
+/// What is said where the concept's items held no place before.
+const NO_PLACE: &str = "held no place before";
+/// What is said where no held-out item was in the first ten before.
+const NO_HIT: &str = "no hit before";
+
 fn percent(change: &engine::WithInterval) -> String {
     let value = 100.0 * change.value;
     match change.interval {
@@ -130,36 +141,69 @@ fn figures_line(name: &str, figures: &ListFigures) -> String {
 const HEADER: &str =
     "               HR@10  NDCG@10    share mean rank  coverage    Gini  popularity\n";
 
+/// Users, and their held-out items where these are more.
+fn who(n_users: u32, n_cases: u32) -> String {
+    if n_users == n_cases {
+        return format!("{n_users} users");
+    }
+    format!("{n_users} users with {n_cases} held-out items")
+}
+
+/// The mean over random sets, of which no mean rank is measured.
+fn controls_line(controls: &ControlEffect) -> String {
+    format!(
+        "{:<12}{:>9.4}{:>9.4}{:>9.4}{:>10}{:>10.4}{:>8.4}{:>12.4}\n",
+        "random",
+        controls.hr_10,
+        controls.ndcg_10,
+        controls.share,
+        "-",
+        controls.exposure.coverage,
+        controls.exposure.gini,
+        controls.exposure.popularity
+    )
+}
+
 fn ablation_lines(view: &AblationView) -> String {
     let mut lines = format!(
-        "{} users, {} of them changed\n{HEADER}",
-        view.n_users, view.n_changed
+        "{}, {} of the users changed\n{HEADER}",
+        who(view.n_users, view.n_cases),
+        view.n_changed
     );
     lines.push_str(&figures_line("before", &view.before));
     lines.push_str(&figures_line("after", &view.after));
+    if let Some(controls) = &view.controls {
+        lines.push_str(&controls_line(controls));
+    }
+    let changes = |share: Option<&engine::WithInterval>, ndcg: Option<&engine::WithInterval>| {
+        (percent_or(share, NO_PLACE), percent_or(ndcg, NO_HIT))
+    };
+    let (share, ndcg) = changes(view.share_change.as_ref(), view.ndcg_change.as_ref());
     writeln!(
         lines,
-        "share of the concept's items in the first ten: {}",
-        percent(&view.share_change)
+        "share of the concept's items in the first ten: {share}\nNDCG@10: {ndcg}"
     )
     .ok();
-    writeln!(lines, "NDCG@10: {}", percent(&view.ndcg_change)).ok();
     if let Some(controls) = &view.controls {
+        let (share, ndcg) = changes(
+            controls.share_change.as_ref(),
+            controls.ndcg_change.as_ref(),
+        );
         writeln!(
             lines,
-            "{} random sets of features of like density: share {}, NDCG@10 {}",
-            controls.n,
-            percent(&controls.share_change),
-            percent(&controls.ndcg_change)
+            "{} random sets of features of like density: share {share}, NDCG@10 {ndcg}",
+            controls.n
         )
         .ok();
     }
     for group in &view.groups {
         writeln!(
             lines,
-            "  {}: {} users, NDCG@10 {:.4} to {:.4}, share {:.4} to {:.4}",
+            "  {}: {}, HR@10 {:.4} to {:.4}, NDCG@10 {:.4} to {:.4}, share {:.4} to {:.4}",
             group.group,
-            group.n_users,
+            who(group.n_users, group.n_cases),
+            group.hr_10[0],
+            group.hr_10[1],
             group.ndcg_10[0],
             group.ndcg_10[1],
             group.share[0],

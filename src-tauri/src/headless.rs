@@ -285,8 +285,10 @@ fn train_recommender(
 ) -> Result<Answer> {
     let trained = session.train_recommender(request, job)?;
     let lines = format!(
-        "Trained {} in {:.0} s; kept epoch {} of {}, the best on the dev part\n",
-        trained.model, trained.seconds, trained.best_epoch, trained.n_epochs
+        "Trained {} in {:.0} s; {}\n",
+        trained.model,
+        trained.seconds,
+        trained.kept()
     );
     Ok(Answer::new(json!(trained), lines))
 }
@@ -325,7 +327,10 @@ fn run_model(command: &ModelCommand, session: &Session, job: &JobContext) -> Res
                 value["reconstructed"] = json!(reconstructed);
                 value["kept"] = json!(report.kept);
             }
-            Ok(Answer::new(value.clone(), text::figures(&value)))
+            let lines = text::ranked(&report) + &text::figures(&value);
+            value["n_cases"] = json!(report.n_cases);
+            value["n_users"] = json!(report.n_users);
+            Ok(Answer::new(value, lines))
         }
         ModelCommand::List => {
             let views = session.model_views()?;

@@ -10,7 +10,7 @@ use engine::views::{
     DatasetView, DictionaryView, ExampleContent, ExampleView, FeatureCard, FeaturePage, FiringView,
     ImportPreview, ItemView, ModelView, RunState, RunView, SampleView, TokenView,
 };
-use engine::{ConceptRecovery, ConfirmedAssociations, DictionaryEvaluation};
+use engine::{ConceptRecovery, ConfirmedAssociations, DictionaryEvaluation, RankingReport};
 use schema::{HarvestManifest, ReviewState, rounded};
 use serde_json::{Value, json};
 
@@ -270,6 +270,16 @@ pub(crate) fn figures(value: &Value) -> String {
         }
     }
     lines
+}
+
+/// How many held-out items a ranking was measured on, and of how many users.
+pub(crate) fn ranked(report: &RankingReport) -> String {
+    let counted = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
+    format!(
+        "{} of {}\n",
+        counted(report.n_cases, "held-out item"),
+        counted(report.n_users, "user")
+    )
 }
 
 /// How well a dictionary does.

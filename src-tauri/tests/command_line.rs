@@ -391,6 +391,10 @@ fn a_decision_is_in_the_journal_and_steering_changes_a_ranking() {
         json(at, &on(words));
     }
     json(at, &on(&["explain", "propose", "d"]));
+    let ranked = json(at, &on(&["model", "evaluate", "m", "--dataset", "s"]));
+    // Phantom shoppers have one test item each.
+    assert_eq!(ranked["n_cases"], 2600);
+    assert_eq!(ranked["n_users"], 2600);
     let list = json(at, &on(&["features", "list", "d", "--count", "3"]));
     let feature = list["features"][0]["feature"].as_u64().unwrap().to_string();
     let decide = [

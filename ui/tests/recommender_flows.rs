@@ -246,10 +246,12 @@ fn a_change_is_measured_over_all_users() {
         ["ablate 3 Ablate 0 counting Category(\"Tea\") of Test beside 20"]
     );
     harness.get_by_label("500 users, of whom 212 are changed by it");
-    harness.get_by_label("Share of the counted items in the top 10  26 %  8.4 %  −67.7 %");
+    harness.get_by_label("Share of the counted items in the top 10  26 %  8.4 %  −67.7 %  26 %");
+    harness.get_by_label_contains("Gini of exposure  0.6100  0.5380  −11.8 %  0.6089");
     harness.get_by_label("This change  −67.7 % (−72.7 % to −62.7 %)  −3.1 % (−5.1 % to −1.1 %)");
     harness.get_by_label_contains("20 random sets of like density  −1.2 %");
-    harness.get_by_label_contains("Changed by it  212  −0.0142");
+    let group = "Changed by it  212  −0.0142 (−0.0172 to −0.0112)  33 % to 31 %  41 % to 7.0 %";
+    harness.get_by_label(group);
     harness.get_by_label_contains("Counted 1: Invented item");
     harness.get_by_label("The item the user really chose next: rank 9, now 4");
     harness.get_by_label_contains("After 1: Invented item 25, was 5");

@@ -79,9 +79,15 @@ fn ablated(
     let others = view.groups.iter().find(|g| g.group == "Without such items");
     let [before, after] = others.map_or([1.0, 1.0], |group| group.ndcg_10);
     Ok(Outcome {
-        change: view.share_change.value,
-        interval: view.share_change.interval.unwrap_or_default(),
-        control: view.controls.map_or(0.0, |one| one.share_change.value),
+        change: view.share_change.map_or(f64::NAN, |one| one.value),
+        interval: view
+            .share_change
+            .and_then(|one| one.interval)
+            .unwrap_or_default(),
+        control: view
+            .controls
+            .and_then(|one| one.share_change)
+            .map_or(f64::NAN, |one| one.value),
         others: after / before - 1.0,
         of_active: share_change("Changed by it"),
         of_owners: share_change("With such items in their history"),

@@ -7,25 +7,25 @@ mod test_users;
 
 use std::sync::Arc;
 
-use explain::ClusterBootstrap;
 use models::recommenders::RankedCases;
 use rand::SeedableRng as _;
 use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
 use schema::{FeatureId, SteeringMode};
 
-use self::figures::{Members, Statistic};
+use self::figures::{Members, Statistic, first_ten};
 use self::test_users::TestUsers;
 use crate::edits::{Change, EditedDictionary, FeatureEdit};
 use crate::error::{EngineError, Result};
+use crate::evaluate_ranking::{by_user, n_distinct};
 use crate::evaluate_sae::WithInterval;
 use crate::indexed::{IndexedDictionary, item_view};
 use crate::jobs::JobContext;
 use crate::session::Session;
 use crate::steer::feature_edit;
 use crate::views::{
-    AblationRequest, AblationView, ConceptItems, ControlEffect, ExampleLists, GroupEffect,
-    ItemView, ListFigures,
+    AblationRequest, AblationView, ConceptItems, ControlEffect, ExampleLists, Exposure,
+    GroupEffect, ItemView, ListFigures,
 };
 
 /// Items of a list.
@@ -64,13 +64,15 @@ impl Session {
         job.report("Ranking with the change", 0, 0, "users");
         let after = users.reranked(&base, &changed, &places, N_LIST)?;
         let statistic = Statistic::new(&base, &after, &members.flags);
-        let units = ClusterBootstrap::of_units(base.ranks.len(), request.seed);
+        let of_users = users.set.users();
+        let units = by_user(&of_users, request.seed);
         let controls = (request.n_controls > 0)
             .then(|| control_effect(&users, &indexed, request, (&base, &members), job))
             .transpose()?;
         Ok(AblationView {
-            n_users: base.ranks.len() as u32,
-            n_changed: places.len() as u32,
+            n_users: units.n_clusters() as u32,
+            n_cases: base.ranks.len() as u32,
+            n_changed: n_distinct(places.iter().map(|&at| of_users[at])) as u32,
             before: users.figures(&base, &users.vectors, &members),
             after: users.figures(&after, &changed, &members),
             share_change: statistic.share_change(&units),
@@ -198,8 +200,8 @@ fn control_effect(
     job: &JobContext,
 ) -> Result<ControlEffect> {
     let changed: Vec<u32> = request.edits.iter().map(|edit| edit.feature.0).collect();
-    let mut share = Vec::new();
-    let mut ndcg = Vec::new();
+    let mut changes = [Vec::new(), Vec::new()];
+    let mut sums = [0.0; 6];
     let n = u64::from(request.n_controls);
     for draw in 0..request.n_controls {
         job.check_cancelled()?;
@@ -212,25 +214,52 @@ fn control_effect(
         let (changed, places) = users.changed(&feature_edit(indexed, &edits)?);
         let after = users.reranked(base, &changed, &places, N_LIST)?;
         let statistic = Statistic::new(base, &after, &members.flags);
-        share.extend(statistic.plain_share_change());
-        ndcg.extend(statistic.plain_ndcg_change());
+        changes[0].extend(statistic.plain_share_change());
+        changes[1].extend(statistic.plain_ndcg_change());
+        let exposure = users.exposure(&first_ten(&after));
+        let figures = [
+            mean(&statistic.hr[1]),
+            mean(&statistic.ndcg[1]),
+            mean(&statistic.share[1]),
+            exposure.coverage,
+            exposure.gini,
+            exposure.popularity,
+        ];
+        for (sum, figure) in sums.iter_mut().zip(figures) {
+            *sum += figure;
+        }
     }
+    let [share_change, ndcg_change] = changes.map(over_sets);
+    let [hr_10, ndcg_10, share, coverage, gini, popularity] =
+        sums.map(|sum| sum / f64::from(request.n_controls));
     Ok(ControlEffect {
         n: request.n_controls,
-        share_change: over_sets(share),
-        ndcg_change: over_sets(ndcg),
+        share_change,
+        ndcg_change,
+        hr_10,
+        ndcg_10,
+        share,
+        exposure: Exposure {
+            coverage,
+            gini,
+            popularity,
+        },
     })
 }
 
-/// Mean and the range that holds 95 % of the sets.
-fn over_sets(mut values: Vec<f64>) -> WithInterval {
+/// Mean and the range that holds 95 % of the sets; `None` where the change has no value.
+fn over_sets(mut values: Vec<f64>) -> Option<WithInterval> {
     values.sort_unstable_by(f64::total_cmp);
     let n = values.len();
     let at = |share: f64| values[((n - 1) as f64 * share).round() as usize];
-    WithInterval {
-        value: values.iter().sum::<f64>() / n.max(1) as f64,
+    (n > 0).then(|| WithInterval {
+        value: mean(&values),
         interval: (n > 1).then(|| [at(0.025), at(0.975)]),
-    }
+    })
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
 impl TestUsers {
@@ -287,6 +316,7 @@ fn groups(
     for &place in changed {
         is_changed[place] = true;
     }
+    let of_users = users.set.users();
     let histories = users.set.histories();
     let buys: Vec<bool> = histories
         .iter()
@@ -312,21 +342,21 @@ fn groups(
     for (flags, with, without) in splits {
         for (name, wanted) in [(with, true), (without, false)] {
             let places: Vec<usize> = (0..n).filter(|&at| flags[at] == wanted).collect();
-            groups.extend(group_effect(name, &places, members, (base, after), seed));
+            let who = (name, &places[..], &of_users[..]);
+            groups.extend(group_effect(who, members, (base, after), seed));
         }
     }
     groups
 }
 
+/// Cost for the cases at some places, given the user of every case.
 fn group_effect(
-    name: &str,
-    places: &[usize],
+    (name, places, of_users): (&str, &[usize], &[u32]),
     members: &Members,
     (base, after): (&RankedCases, &RankedCases),
     seed: u64,
 ) -> Option<GroupEffect> {
-    let n = places.len();
-    if n == 0 {
+    if places.is_empty() {
         return None;
     }
     let of = |ranked: &RankedCases| RankedCases {
@@ -334,7 +364,6 @@ fn group_effect(
         top: places.iter().map(|&at| ranked.top[at].clone()).collect(),
     };
     let statistic = Statistic::new(&of(base), &of(after), &members.flags);
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / n as f64;
     let difference = |weights: &[u32]| {
         let sum = |values: &[f64]| -> f64 {
             let each = values.iter().zip(weights);
@@ -343,10 +372,13 @@ fn group_effect(
         let total: u32 = weights.iter().sum();
         (total > 0).then(|| (sum(&statistic.ndcg[1]) - sum(&statistic.ndcg[0])) / f64::from(total))
     };
-    let units = ClusterBootstrap::of_units(n, seed);
+    let of_users: Vec<u32> = places.iter().map(|&at| of_users[at]).collect();
+    let units = by_user(&of_users, seed);
     Some(GroupEffect {
         group: name.to_owned(),
-        n_users: n as u32,
+        n_users: units.n_clusters() as u32,
+        n_cases: places.len() as u32,
+        hr_10: [mean(&statistic.hr[0]), mean(&statistic.hr[1])],
         ndcg_10: [mean(&statistic.ndcg[0]), mean(&statistic.ndcg[1])],
         change: WithInterval {
             value: mean(&statistic.ndcg[1]) - mean(&statistic.ndcg[0]),
@@ -417,4 +449,37 @@ pub(super) fn mean_figures(all: &[ListFigures]) -> Option<ListFigures> {
         gini: mean(|f| f.gini),
         popularity: mean(|f| f.popularity),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_counts_users_and_draws_them_whole() {
+        let of = |ranks: [u32; 5]| RankedCases {
+            ranks: ranks.to_vec(),
+            top: vec![vec![1]; 5],
+        };
+        let members = Members {
+            flags: vec![false, true],
+            listed: Vec::new(),
+        };
+        // Two test items per user; the fifth case is of nobody in the group.
+        let (base, after) = (of([1; 5]), of([20, 20, 1, 1, 1]));
+        let who = ("all", &[0, 1, 2, 3][..], &[7, 7, 9, 9, 11][..]);
+        let group = group_effect(who, &members, (&base, &after), 0).unwrap();
+        assert_eq!((group.n_users, group.n_cases), (2, 4));
+        assert_eq!(group.hr_10, [1.0, 0.5]);
+        assert_eq!(group.change.value, -0.5);
+        // A quarter of the draws have the first user alone, and a quarter the second.
+        assert_eq!(group.change.interval, Some([-1.0, 0.0]));
+    }
+
+    #[test]
+    fn a_change_that_is_nowhere_defined_has_no_mean() {
+        assert_eq!(over_sets(Vec::new()), None);
+        let one = over_sets(vec![-0.5]).unwrap();
+        assert_eq!((one.value, one.interval), (-0.5, None));
+    }
 }

@@ -32,6 +32,7 @@ use crate::jobs::JobContext;
 use crate::kept_runs::{KeptRun, REQUEST, read_json};
 use crate::language_model::{AnswerBook, Voice, load_voice, load_voices};
 use crate::model_registry::to_json;
+use crate::prompts::ConceptPrompts;
 use crate::session::Session;
 use crate::views::{ConceptSettingsView, ConceptsView};
 
@@ -56,8 +57,8 @@ impl Session {
     /// explanations on other test cases; goes on where it stopped, asking no language model twice.
     ///
     /// # Errors
-    /// When the dictionary does not read user vectors of a recommender, a feature does not exist, or
-    /// a language model cannot be loaded.
+    /// When the dictionary does not read user vectors of a recommender, a feature does not exist, the
+    /// name given is that of a finished run of another request, or a language model cannot be loaded.
     ///
     /// # Determinism
     /// The same request gives the same results, interrupted or not, but for the times.
@@ -84,17 +85,21 @@ impl Session {
         let ground = self.concept_ground(&request.sae)?;
         request.check(ground.dictionary.sae.n_features() as u32)?;
         let voices = load_voices(request.models(), load)?;
-        let mut record = RunRecord::of(request, &ground, &voices)?;
+        let prompts = ConceptPrompts::read(self.project.root())?;
+        let mut record = RunRecord::of(request, &ground, (&voices, &prompts))?;
         if request.explain == ExplanationSource::Stored {
             let stored = self.stored_proposals(&request.sae)?;
             record = record.with_stored(store::blake3_of_bytes(&to_json(&stored)?));
         }
-        let name = request.name(&voices);
+        let name = request.name(&voices, &record)?;
         let kept = KeptRun::new(self, ArtefactKind::Concepts, &name)?;
-        if kept.is_finished_as(|known: &RunRecord| known.asks_the_same(&record))
-            && let Ok(done) = self.concepts_of(&name)
-        {
+        let is_same = kept.is_finished_as(|known: &RunRecord| known.asks_the_same(&record));
+        if is_same && let Ok(done) = self.concepts_of(&name) {
             return Ok(done);
+        }
+        // A name made of what is asked, or the same request, loses nothing.
+        if !request.name.is_empty() && !is_same {
+            kept.check_free()?;
         }
         let folder = kept.folder.clone();
         let record = kept.begin(record, RunRecord::asks_the_same)?;
@@ -103,6 +108,7 @@ impl Session {
             request,
             ground: &ground,
             voices: &voices,
+            prompts: &prompts,
             book: AnswerBook::open(&folder.join(ANSWERS))?,
             name: name.clone(),
             record,

@@ -1,6 +1,6 @@
 //! The job that measures a recommender's ranking, also through a dictionary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use explain::ClusterBootstrap;
 use models::recommenders::{EvaluationSet, InteractionData, RankingMetrics, Recommender};
@@ -19,6 +19,10 @@ pub(crate) const KS: [u32; 4] = [5, 10, 20, 50];
 pub struct RankingReport {
     /// Of the model.
     pub plain: RankingMetrics,
+    /// Held-out items that were ranked.
+    pub n_cases: usize,
+    /// Users they are of.
+    pub n_users: usize,
     /// With user vectors replaced by their reconstruction.
     pub reconstructed: Option<RankingMetrics>,
     /// The second as a share of the first, by name, with 95 % intervals over users.
@@ -70,11 +74,47 @@ pub(crate) fn check_catalogue(
     }
 }
 
+/// The held-out items of a part of a dataset.
+///
+/// # Errors
+/// When the part has none that could be ranked.
+pub(crate) fn held_out(
+    dataset: &str,
+    data: &InteractionData,
+    split: Split,
+) -> Result<EvaluationSet> {
+    let set = EvaluationSet::new(data, split);
+    if set.is_empty() {
+        let part = match split {
+            Split::Train => "train",
+            Split::Dev => "dev",
+            Split::Test => "test",
+        };
+        return Err(EngineError::request(format!(
+            "datasets/{dataset} has no held-out items in its {part} part, so that there is nothing \
+             to rank"
+        )));
+    }
+    Ok(set)
+}
+
+/// Different users among those of cases.
+pub(crate) fn n_distinct(users: impl IntoIterator<Item = u32>) -> usize {
+    users.into_iter().collect::<BTreeSet<u32>>().len()
+}
+
+/// Cases of one user belong together.
+pub(crate) fn by_user(users: &[u32], seed: u64) -> ClusterBootstrap {
+    let names: Vec<String> = users.iter().map(ToString::to_string).collect();
+    ClusterBootstrap::of_names(names.iter().map(String::as_str), seed)
+}
+
 impl Session {
     /// HR@k and NDCG@k by ranking every item; with a dictionary also through its reconstruction.
     ///
     /// # Errors
-    /// When model, dataset or dictionary do not exist or do not fit together.
+    /// When model, dataset or dictionary do not exist or do not fit together, or the part has no
+    /// held-out items.
     pub fn evaluate_ranking(
         &self,
         model: &str,
@@ -86,7 +126,7 @@ impl Session {
         let loaded = self.model(model)?;
         let recommender = loaded.as_recommender()?;
         check_catalogue((model, recommender), (dataset, &data))?;
-        let set = EvaluationSet::new(&data, split);
+        let set = held_out(dataset, &data, split)?;
         let vectors = set.user_vectors(recommender)?;
         let plain = set.ranks(recommender, &vectors)?;
         let back = sae
@@ -98,6 +138,8 @@ impl Session {
         let users = set.users();
         Ok(RankingReport {
             plain: RankingMetrics::from_ranks(&plain, &KS),
+            n_cases: set.len(),
+            n_users: n_distinct(users.iter().copied()),
             kept: back
                 .as_ref()
                 .map_or_else(BTreeMap::new, |back| shares_kept(&plain, back, &users)),
@@ -108,8 +150,7 @@ impl Session {
 
 /// HR and NDCG of the second ranks as shares of those of the first.
 fn shares_kept(plain: &[u32], back: &[u32], users: &[u32]) -> BTreeMap<String, WithInterval> {
-    let names: Vec<String> = users.iter().map(ToString::to_string).collect();
-    let clusters = ClusterBootstrap::of_names(names.iter().map(String::as_str), 0);
+    let clusters = by_user(users, 0);
     let ones = vec![1; plain.len()];
     let mut kept = BTreeMap::new();
     for k in KS {
@@ -131,4 +172,30 @@ fn shares_kept(plain: &[u32], back: &[u32], users: &[u32]) -> BTreeMap<String, W
         }
     }
     kept
+}
+
+#[cfg(test)]
+mod tests {
+    use models::recommenders::UserHistory;
+
+    use super::*;
+
+    #[test]
+    fn a_part_without_held_out_items_is_refused() {
+        let data = InteractionData {
+            n_items: 3,
+            histories: vec![UserHistory {
+                train: vec![1, 2],
+                dev: Vec::new(),
+                test: vec![3],
+                ..UserHistory::default()
+            }],
+        };
+        let error = held_out("shop", &data, Split::Dev).unwrap_err().to_string();
+        assert!(
+            error.contains("datasets/shop has no held-out items in its dev part"),
+            "{error}"
+        );
+        assert_eq!(held_out("shop", &data, Split::Test).unwrap().len(), 1);
+    }
 }

@@ -7,10 +7,12 @@ use explain::Writing;
 use rand::SeedableRng as _;
 use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
 
 use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
 use crate::language_model::{AnswerBook, Remembering, Voices, elsewhere, model_source};
+use crate::model_registry::to_json;
 
 /// What explains or judges.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,10 +121,48 @@ pub(crate) fn writing_of(temperature: f32, top_p: f32, seed: u64) -> Writing {
     }
 }
 
-/// A text as part of a run's name: small letters and digits, all else a hyphen.
-pub(crate) fn in_a_name(text: &str) -> String {
+/// Characters of a source's name in that of a run.
+const NAMED: usize = 40;
+
+/// Name of a run that was given none: of dictionary, explainer, conventions and judge, and where
+/// anything else is chosen otherwise than by default, six digits that stand for it.
+///
+/// - `chosen`: what was asked for, without its time; `None` where all else is as by default
+///
+/// # Errors
+/// When what was asked for cannot be written down.
+pub(crate) fn default_name<R: Serialize>(
+    sae: &str,
+    (explain, judge): (&ExplanationSource, Option<&ExplanationSource>),
+    conventions: &str,
+    voices: &Voices,
+    chosen: Option<&R>,
+) -> Result<String> {
+    let named = |source: &ExplanationSource| in_a_name(&source.described(voices).0);
+    let judged = match judge {
+        None => "-proposed".to_owned(),
+        Some(judge) if judge == explain => String::new(),
+        Some(judge) => format!("-judged-by-{}", named(judge)),
+    };
+    let chosen = match chosen {
+        None => String::new(),
+        Some(record) => {
+            let hash = store::blake3_of_bytes(&to_json(record)?);
+            format!("-{}", &hash[..6])
+        }
+    };
+    Ok(format!(
+        "{sae}-{}{conventions}{judged}{chosen}",
+        named(explain)
+    ))
+}
+
+/// A text as part of a run's name: small letters and digits, all else a hyphen, the beginning of a
+/// long one.
+fn in_a_name(text: &str) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
-    text.to_lowercase().chars().map(allowed).collect()
+    let small = text.to_lowercase();
+    small.chars().map(allowed).take(NAMED).collect()
 }
 
 /// Some of the features, drawn by the seed, or all.

@@ -8,7 +8,6 @@ mod elsewhere_tests;
 mod naming;
 mod output;
 mod passages;
-mod prompts;
 mod request;
 mod run;
 mod scoring;
@@ -25,7 +24,6 @@ use store::{ArtefactId, ArtefactKind, Durability, write_atomically};
 pub use self::naming::BELONGS_FROM;
 pub use self::request::{ExplainRequest, ScoreMethod};
 
-use self::prompts::Prompts;
 use self::request::RunRecord;
 use self::run::Run;
 use crate::error::{EngineError, Result};
@@ -35,6 +33,7 @@ use crate::jobs::JobContext;
 use crate::kept_runs::{KeptRun, read_json};
 use crate::language_model::{AnswerBook, Voice, Voices, load_voices};
 use crate::model_registry::to_json;
+use crate::prompts::Prompts;
 use crate::sending::Planned;
 use crate::session::Session;
 use crate::views::{ExampleKind, ExplanationsView, ScoreEvidenceView};
@@ -114,18 +113,14 @@ impl Session {
         let stored = asked.stored.as_ref();
         let name = request.name(&asked.voices, &record)?;
         let kept = KeptRun::new(self, ArtefactKind::Explanations, &name)?;
-        if kept.is_finished_as(|known: &RunRecord| known.asks_the_same(&record))
-            && let Ok(done) = self.explanations_run(&name)
-        {
+        let is_same = kept.is_finished_as(|known: &RunRecord| known.asks_the_same(&record));
+        if is_same && let Ok(done) = self.explanations_run(&name) {
             self.keep_proposals(&done, stored)?;
             return Ok(done);
         }
-        let is_named = !request.name.is_empty();
-        if is_named && self.project.is_finished(ArtefactKind::Explanations, &name) {
-            return Err(EngineError::request(format!(
-                "explanations/{name} was made with other choices, and its results would be lost; \
-                 give another name"
-            )));
+        // A name made of what is asked, or the same request, loses nothing.
+        if !request.name.is_empty() && !is_same {
+            kept.check_free()?;
         }
         let record = kept.begin(record, RunRecord::asks_the_same)?;
         let run = Run {

@@ -43,6 +43,21 @@ impl<'a> KeptRun<'a> {
             && read_json::<R>(&self.folder.join(REQUEST)).is_ok_and(|known| same(&known))
     }
 
+    /// Refuses a name that a finished run of another request has: its results would be lost.
+    ///
+    /// # Errors
+    /// Says so.
+    pub(crate) fn check_free(&self) -> Result<()> {
+        if !self.session.project.is_finished(self.kind, self.name) {
+            return Ok(());
+        }
+        Err(EngineError::request(format!(
+            "{}/{} was made with other choices, and its results would be lost; give another name",
+            self.kind.folder(),
+            self.name
+        )))
+    }
+
     /// Notes what is asked for; where it was begun with the same, what was noted then stays, its
     /// time included. Answers of another request stay in the folder: they are found by what was
     /// asked, and never wrong.

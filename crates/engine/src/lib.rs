@@ -68,6 +68,7 @@ mod packet_answers;
 mod presets;
 mod project_views;
 mod prompt_lengths;
+mod prompts;
 mod read_back;
 mod recommender_runs;
 mod reconstructed_loss;
@@ -99,6 +100,7 @@ mod train_run;
 mod train_sae;
 mod user_folders;
 pub mod views;
+mod whole_folder;
 mod worker;
 
 pub use agreement::MODEL_STANDS_BY;

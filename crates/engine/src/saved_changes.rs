@@ -104,10 +104,7 @@ impl Session {
             ..change.clone()
         };
         let text = self.steering_text(&absolute, "dictionary")?;
-        self.export_steered(&change.sae, &features, 1.0, folder)?;
-        let path = folder.join("steering.toml");
-        store::write_atomically(&path, text.as_bytes(), store::Durability::PowerCut)?;
-        Ok(())
+        self.export_with(&change.sae, &features, &text, folder)
     }
 
     fn change_path(&self, name: &str) -> Result<PathBuf> {

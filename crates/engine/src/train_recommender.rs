@@ -100,10 +100,24 @@ pub struct TrainedRecommenderView {
     pub best_epoch: u32,
     /// Epochs of the last stage.
     pub n_epochs: u32,
+    /// Whether there were dev items to choose the epoch by.
+    pub has_dev: bool,
     /// Seconds it took, those before an interruption left out.
     pub seconds: f64,
     /// Its curves.
     pub curve: RecommenderCurve,
+}
+
+impl TrainedRecommenderView {
+    /// Which epoch was kept, and why.
+    pub fn kept(&self) -> String {
+        let why = if self.has_dev {
+            ", the best on the dev part"
+        } else {
+            "; no dev items: the last epoch is kept, nothing stops it early"
+        };
+        format!("kept epoch {} of {}{why}", self.best_epoch, self.n_epochs)
+    }
 }
 
 impl Session {
@@ -173,6 +187,7 @@ impl Session {
             model: name.clone(),
             best_epoch: trained.best_epoch,
             n_epochs: trained.epochs.len() as u32,
+            has_dev: trained.epochs.iter().any(|epoch| epoch.dev.is_some()),
             seconds: began.elapsed().as_secs_f64(),
             curve,
         })
@@ -278,6 +293,27 @@ mod tests {
         assert_eq!((training.lr, training.seed), (1.0, 3));
         let (_, preset) = settings("lightgcn", "").unwrap();
         assert_eq!((preset.lr, preset.l2), (1e-3, 1e-8));
+    }
+
+    #[test]
+    fn without_dev_items_no_epoch_is_called_the_best() {
+        let mut trained = TrainedRecommenderView {
+            model: "m".to_owned(),
+            best_epoch: 15,
+            n_epochs: 15,
+            has_dev: false,
+            seconds: 1.0,
+            curve: RecommenderCurve::default(),
+        };
+        assert_eq!(
+            trained.kept(),
+            "kept epoch 15 of 15; no dev items: the last epoch is kept, nothing stops it early"
+        );
+        trained.has_dev = true;
+        assert_eq!(
+            trained.kept(),
+            "kept epoch 15 of 15, the best on the dev part"
+        );
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub use crate::metric_views::{MetricView, metric_view, metric_views};
 use crate::train_recommender::RecommenderCurve;
 pub use ablation::{
     AblationRequest, AblationView, Bias, BiasedFeature, ConceptItems, ControlEffect, DebiasRequest,
-    DebiasView, ExampleLists, GroupEffect, ListFigures, TradeOffPoint,
+    DebiasView, ExampleLists, Exposure, GroupEffect, ListFigures, TradeOffPoint,
 };
 pub use arrivals::{Arrival, ArrivalKind};
 pub use concepts::{

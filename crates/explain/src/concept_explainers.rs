@@ -6,7 +6,8 @@ use crate::concept_prompts::{explanation_chat, read_explanation};
 use crate::shown_case::{ItemTexts, ShownCase};
 use crate::text_model::{TextModel, Writing};
 use crate::{
-    ACTIVATING_LEVEL, ExplainError, Explained, Explainer, KeywordOptions, Keywords, TermTable,
+    ACTIVATING_LEVEL, ExplainError, Explained, Explainer, KeywordOptions, Keywords, PromptTemplate,
+    TermTable,
 };
 
 /// Tokens of an explanation at most, as in `RecSAE`.
@@ -79,6 +80,8 @@ impl Explainer<ShownCase> for KeywordExplainer<'_> {
 pub struct ModelExplainer<'a> {
     /// The model.
     pub model: &'a dyn TextModel,
+    /// What it is asked; has the gap `{cases}`.
+    pub template: &'a PromptTemplate,
     /// How items read.
     pub texts: &'a ItemTexts,
     /// How it writes; the number of tokens is set here.
@@ -91,7 +94,7 @@ impl Explainer<ShownCase> for ModelExplainer<'_> {
         feature: FeatureId,
         cases: &[ShownCase],
     ) -> Result<Option<Explained>, ExplainError> {
-        let chat = explanation_chat(cases, self.texts);
+        let chat = explanation_chat(self.template, cases, self.texts);
         let how = Writing {
             max_tokens: MAX_TOKENS,
             seed: self.writing.seed ^ u64::from(feature.0),

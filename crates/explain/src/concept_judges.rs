@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::concept_prompts::{judgement_chat, read_prediction};
 use crate::shown_case::{ItemTexts, ShownCase};
 use crate::text_model::{TextModel, Writing};
-use crate::{ExplainError, Judge, TermTable};
+use crate::{ExplainError, Judge, PromptTemplate, TermTable};
 
 /// Tokens of a judgement at most.
 const MAX_TOKENS: usize = 8;
@@ -57,6 +57,8 @@ impl Judge<ShownCase> for KeywordJudge<'_> {
 pub struct ModelJudge<'a> {
     /// The model.
     pub model: &'a dyn TextModel,
+    /// What it is asked; has the gaps `{explanation}`, `{items}` and `{last}`.
+    pub template: &'a PromptTemplate,
     /// How items read.
     pub texts: &'a ItemTexts,
     /// How it writes; the number of tokens is set here.
@@ -66,7 +68,7 @@ pub struct ModelJudge<'a> {
 impl Judge<ShownCase> for ModelJudge<'_> {
     fn predict(&self, explanation: &str, case: &ShownCase) -> Result<Option<f64>, ExplainError> {
         for again in [false, true] {
-            let chat = judgement_chat(explanation, case, self.texts, again);
+            let chat = judgement_chat(self.template, explanation, case, self.texts, again);
             let how = Writing {
                 max_tokens: MAX_TOKENS,
                 ..self.writing
@@ -86,6 +88,7 @@ mod tests {
     use schema::{CatalogueItem, FeatureId};
 
     use super::*;
+    use crate::concept_prompts::shipped;
     use crate::{
         Chat, Explainer as _, KeywordExplainer, ModelExplainer, ShownItem, judgement_chat,
     };
@@ -176,10 +179,12 @@ mod tests {
     #[test]
     fn a_model_is_asked_twice_and_then_its_answer_counts_as_unread() {
         let texts = ItemTexts::of_catalogue(&catalogue());
+        let [_, template] = shipped();
         let ask = |answers: Vec<&'static str>| {
             let model = Scripted(RefCell::new(answers), RefCell::default());
             let judge = ModelJudge {
                 model: &model,
+                template: &template,
                 texts: &texts,
                 writing: WRITING,
             };
@@ -188,7 +193,7 @@ mod tests {
         };
         let (said, asked) = ask(vec![" 9"]);
         assert_eq!((said, asked.len()), (Ok(Some(9.0)), 1));
-        let first = judgement_chat("pirates", &case(&[(2, 3)], 1), &texts, false);
+        let first = judgement_chat(&template, "pirates", &case(&[(2, 3)], 1), &texts, false);
         assert_eq!(asked, [first]);
         let (said, asked) = ask(vec!["3", "eleven"]);
         assert_eq!((said, asked.len()), (Ok(Some(3.0)), 2));
@@ -211,8 +216,10 @@ mod tests {
             RefCell::new(vec!["\n", " pirate films.\nMore"]),
             RefCell::default(),
         );
+        let [template, _] = shipped();
         let explainer = ModelExplainer {
             model: &model,
+            template: &template,
             texts: &texts,
             writing: WRITING,
         };

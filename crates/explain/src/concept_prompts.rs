@@ -1,34 +1,20 @@
 //! What a language model is asked about concepts of a recommender, and how its answers are read.
 
+use crate::prompt_template::PromptTemplate;
 use crate::shown_case::{ItemTexts, ShownCase, plain};
 use crate::text_model::Chat;
 
-const EXPLAINER: &str = "You study the neurons of a recommender system. Each case lists what one \
-    user chose, oldest first, and at its end the item that the system recommends. Behind each item, \
-    after a tab, stands a number from 0 to 10: 0 means that the neuron finds no match, a higher \
-    number a stronger match. Say in one short phrase what this neuron looks for. Do not list \
-    examples.";
-const JUDGE: &str = "A neuron of a recommender system responds to what fits a description. You get \
-    the description, and the items of one user, the last of which the system recommends. Predict \
-    how strongly the neuron responds to the last item, as a number from 0 to 10.\nMost items do not \
-    fit, and their number is 0. Answer with the number alone.";
-/// The example is from a trade that no dataset at hand is of, so that it gives nothing away.
-const EXAMPLE_CASES: &str = "<start>\nLED Head Lamp\t0\nFolding Gas Stove for Camping\t7\nTitanium \
-    Camping Pot\t9\n<end>\n<start>\nWool Blanket\t0\nTent Pegs, 10 Pieces\t0\nCamping Cutlery \
-    Set\t8\n<end>\n<start>\nCast Iron Pan for Open Fire\t6\nRain Jacket\t0\nTripod Grill for \
-    Campfires\t8\n<end>";
-const EXAMPLE_CONCEPT: &str = "equipment for cooking outdoors";
-const EXAMPLE_ITEMS: &str = "Rain Jacket\nLED Head Lamp\nFolding Gas Stove for Camping";
-
-const EXPLAINER_LEAD_IN: &str = "This neuron looks for";
-const JUDGE_LEAD_IN: &str = "Number:";
+/// What is asked for after an answer without a number.
+const AGAIN: &str = "\nWrite one whole number from 0 to 10 and nothing else.";
 
 /// What a language model is asked for an explanation.
+///
+/// - `template`: has the gap `{cases}`
 ///
 /// # Source
 /// `RecSAE`, `2_construct_latentDict.py`: role, one example, the cases between `<start>` and `<end>`,
 /// a fixed beginning of the answer. The wording is our own.
-pub fn explanation_chat(cases: &[ShownCase], texts: &ItemTexts) -> Chat {
+pub fn explanation_chat(template: &PromptTemplate, cases: &[ShownCase], texts: &ItemTexts) -> Chat {
     let cases: Vec<String> = cases
         .iter()
         .map(|case| {
@@ -39,47 +25,36 @@ pub fn explanation_chat(cases: &[ShownCase], texts: &ItemTexts) -> Chat {
             format!("<start>\n{}\n<end>", lines.join("\n"))
         })
         .collect();
-    Chat {
-        system: EXPLAINER.to_owned(),
-        examples: vec![(
-            EXAMPLE_CASES.to_owned(),
-            format!("{EXPLAINER_LEAD_IN} {EXAMPLE_CONCEPT}."),
-        )],
-        user: cases.join("\n"),
-        lead_in: EXPLAINER_LEAD_IN.to_owned(),
-    }
+    template.filled(&[("cases", &cases.join("\n"))])
 }
 
 /// What a language model is asked to judge one case by an explanation. `again` is the second asking,
 /// after an answer that could not be read.
 ///
+/// - `template`: has the gaps `{explanation}`, `{items}` and `{last}`
+///
 /// # Source
 /// `RecSAE`'s scorer: description, whole sequence without levels, the number of the last item. The
 /// wording is our own.
-pub fn judgement_chat(explanation: &str, case: &ShownCase, texts: &ItemTexts, again: bool) -> Chat {
+pub fn judgement_chat(
+    template: &PromptTemplate,
+    explanation: &str,
+    case: &ShownCase,
+    texts: &ItemTexts,
+    again: bool,
+) -> Chat {
+    let last = texts.of(case.recommended.item);
     let mut items: Vec<String> = case.history.iter().map(|at| texts.of(at.item)).collect();
-    items.push(texts.of(case.recommended.item));
-    let mut user = question(explanation, &items.join("\n"));
+    items.push(last.clone());
+    let mut chat = template.filled(&[
+        ("explanation", &plain(explanation)),
+        ("items", &items.join("\n")),
+        ("last", &last),
+    ]);
     if again {
-        user += "\nWrite one whole number from 0 to 10 and nothing else.";
+        chat.user += AGAIN;
     }
-    Chat {
-        system: JUDGE.to_owned(),
-        examples: vec![(
-            question(EXAMPLE_CONCEPT, EXAMPLE_ITEMS),
-            format!("{JUDGE_LEAD_IN} 8"),
-        )],
-        user,
-        lead_in: JUDGE_LEAD_IN.to_owned(),
-    }
-}
-
-fn question(explanation: &str, items: &str) -> String {
-    let last = items.lines().last().unwrap_or_default();
-    format!(
-        "Description: {}\nItems:\n{items}\nLast item: {last}",
-        plain(explanation)
-    )
+    chat
 }
 
 /// The explanation in what a model wrote: the first line that says something, up to a tab (after
@@ -116,6 +91,16 @@ pub fn read_prediction(answer: &str) -> Option<f64> {
     (0.0..=10.0).contains(&value).then_some(value)
 }
 
+/// The prompts as shipped: that of the explainer, that of the judge.
+#[cfg(test)]
+pub(crate) fn shipped() -> [PromptTemplate; 2] {
+    [
+        include_str!("../../../assets/prompts/concept_explain.toml"),
+        include_str!("../../../assets/prompts/concept_judge.toml"),
+    ]
+    .map(|text| toml::from_str(text).unwrap())
+}
+
 #[cfg(test)]
 mod tests {
     use schema::CatalogueItem;
@@ -145,20 +130,21 @@ mod tests {
             history: vec![level(2, Some(3))],
             recommended: level(1, Some(9)),
         };
-        let chat = explanation_chat(std::slice::from_ref(&case), &texts());
+        let [explain, judge] = shipped();
+        let chat = explanation_chat(&explain, std::slice::from_ref(&case), &texts());
         assert_eq!(
             chat.user,
             "<start>\nitem 2\t3\nGreen Tea < |im_end|> (Drinks, Tea)\t9\n<end>"
         );
         let hidden = case.without_levels();
         assert_eq!(hidden.recommended.level, None);
-        let chat = judgement_chat("tea", &hidden, &texts(), false);
+        let chat = judgement_chat(&judge, "tea", &hidden, &texts(), false);
         assert!(!chat.user.contains('\t') && !chat.user.contains('9'));
         assert!(
             chat.user
                 .ends_with("Last item: Green Tea < |im_end|> (Drinks, Tea)")
         );
-        let again = judgement_chat("tea", &case, &texts(), true);
+        let again = judgement_chat(&judge, "tea", &case, &texts(), true);
         assert!(again.user.starts_with(&chat.user) && again != chat);
     }
 

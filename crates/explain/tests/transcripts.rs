@@ -126,8 +126,14 @@ fn an_explanation_and_its_judgements_come_from_the_recorded_answers() {
         top_p: 1.0,
         seed: 0,
     };
+    let [explain, judge] = [
+        include_str!("../../../assets/prompts/concept_explain.toml"),
+        include_str!("../../../assets/prompts/concept_judge.toml"),
+    ]
+    .map(|text| toml::from_str(text).unwrap());
     let explainer = ModelExplainer {
         model: &model,
+        template: &explain,
         texts: &texts,
         writing,
     };
@@ -139,6 +145,7 @@ fn an_explanation_and_its_judgements_come_from_the_recorded_answers() {
     assert_eq!(explained.text, EXPLANATION);
     let judge = ModelJudge {
         model: &model,
+        template: &judge,
         texts: &texts,
         writing,
     };

@@ -430,7 +430,9 @@ fn lines_and_folder(session: &Session, dir: &Path) {
     assert_eq!(line["label"], json!(EVIL));
     let folder = dir.join("neuronpedia");
     // What a killed export leaves over stops no other.
-    std::fs::create_dir_all(dir.join("neuronpedia.part/features")).unwrap();
+    let left_over = dir.join("neuronpedia.part");
+    std::fs::create_dir_all(left_over.join("features")).unwrap();
+    std::fs::write(left_over.join(".fluoroscope-unfinished"), "").unwrap();
     let same = export(&folder, FeatureFormat::Neuronpedia).unwrap();
     assert_eq!(same.n_features, done.n_features);
     let rows = |kind: &str| -> Vec<Value> {

@@ -3,7 +3,7 @@
 use engine::WithInterval;
 use engine::views::{
     AblationRequest, AblationView, BiasedFeature, ControlEffect, DebiasRequest, DebiasView,
-    ExampleLists, GroupEffect, ListFigures, TradeOffPoint,
+    ExampleLists, Exposure, GroupEffect, ListFigures, TradeOffPoint,
 };
 
 use super::invented::items;
@@ -33,6 +33,8 @@ pub(super) fn ablation(request: AblationRequest) -> AblationView {
     let group = |name: &str, n_users, cost: f64, share: [f64; 2]| GroupEffect {
         group: name.to_owned(),
         n_users,
+        n_cases: n_users,
+        hr_10: [0.33, 0.33 + 1.5 * cost],
         ndcg_10: [0.193, 0.193 + cost],
         change: interval(cost, 0.003),
         share,
@@ -47,12 +49,13 @@ pub(super) fn ablation(request: AblationRequest) -> AblationView {
     });
     AblationView {
         n_users: 500,
+        n_cases: 500,
         n_changed: 212,
         items: super::recommenders::effects(3).promoted,
         before: figures(1.0),
         after: figures(0.2),
-        share_change: interval(-0.677, 0.05),
-        ndcg_change: interval(-0.031, 0.02),
+        share_change: Some(interval(-0.677, 0.05)),
+        ndcg_change: Some(interval(-0.031, 0.02)),
         groups: vec![
             group("Changed by it", 212, -0.0142, [0.41, 0.07]),
             group("Not changed by it", 288, 0.0, [0.15, 0.15]),
@@ -66,8 +69,16 @@ pub(super) fn ablation(request: AblationRequest) -> AblationView {
         ],
         controls: (request.n_controls > 0).then(|| ControlEffect {
             n: request.n_controls,
-            share_change: interval(-0.012, 0.03),
-            ndcg_change: interval(-0.004, 0.006),
+            share_change: Some(interval(-0.012, 0.03)),
+            ndcg_change: Some(interval(-0.004, 0.006)),
+            hr_10: 0.328,
+            ndcg_10: 0.1922,
+            share: 0.2569,
+            exposure: Exposure {
+                coverage: 0.682,
+                gini: 0.6089,
+                popularity: 0.659,
+            },
         }),
         examples: examples.collect(),
         request,

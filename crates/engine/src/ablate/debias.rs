@@ -15,6 +15,7 @@ use crate::session::Session;
 use crate::views::{
     Bias, BiasedFeature, ConceptItems, DebiasRequest, DebiasView, ListFigures, TradeOffPoint,
 };
+use crate::whole_folder::write_whole;
 
 /// Share of all train interactions that the items which count as popular have together.
 const POPULAR_SHARE: f64 = 0.2;
@@ -103,7 +104,7 @@ impl Session {
 
     /// Writes the recommender, the dictionary and a steering file that multiplies features by a
     /// factor into `folder`, which then needs no project: `model run FOLDER --steer
-    /// FOLDER/steering.toml`.
+    /// FOLDER/steering.toml`. The folder is there whole or not at all.
     ///
     /// # Errors
     /// When the folder is there and not empty, or cannot be written.
@@ -119,6 +120,30 @@ impl Session {
                 "expected at least one feature and a finite strength",
             ));
         }
+        let hook = self.indexed(sae)?.harvest.hook;
+        let edits: Vec<String> = features
+            .iter()
+            .map(|feature| {
+                format!(
+                    "[[edit]]\nhook = \"{hook}\"\nmode = \"scale\"\nstrength = {strength:?}\n\
+                     sae = \"dictionary\"\nfeature = {feature}\n"
+                )
+            })
+            .collect();
+        self.export_with(sae, features, &edits.join("\n"), folder)
+    }
+
+    /// As [`Session::export_steered`], with the text of the steering file.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn export_with(
+        &self,
+        sae: &str,
+        features: &[u32],
+        steering: &str,
+        folder: &Path,
+    ) -> Result<()> {
         if folder
             .read_dir()
             .is_ok_and(|mut entries| entries.next().is_some())
@@ -134,23 +159,16 @@ impl Session {
             check_feature(sae, feature, n_features)?;
         }
         let model = self.model(&indexed.harvest.model)?;
-        model.as_recommender()?.save(folder)?;
+        let recommender = model.as_recommender()?;
         let note = serde_json::json!({ "exported_from": sae });
-        sae::formats::folder::save(&folder.join("dictionary"), &indexed.dictionary.sae, &note)?;
-        let hook = indexed.harvest.hook;
-        let edits: Vec<String> = features
-            .iter()
-            .map(|feature| {
-                format!(
-                    "[[edit]]\nhook = \"{hook}\"\nmode = \"scale\"\nstrength = {strength:?}\n\
-                     sae = \"dictionary\"\nfeature = {feature}\n"
-                )
-            })
-            .collect();
-        let path = folder.join("steering.toml");
-        let text = edits.join("\n");
-        store::write_atomically(&path, text.as_bytes(), store::Durability::PowerCut)?;
-        Ok(())
+        write_whole(folder, |draft| {
+            recommender.save(draft)?;
+            let dictionary = draft.join("dictionary");
+            sae::formats::folder::save(&dictionary, &indexed.dictionary.sae, &note)?;
+            let path = draft.join("steering.toml");
+            store::write_atomically(&path, steering.as_bytes(), store::Durability::PowerCut)?;
+            Ok(())
+        })
     }
 }
 

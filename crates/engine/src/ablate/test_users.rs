@@ -8,27 +8,26 @@ use models::{ActivationEdit as _, EditedPosition};
 use sae::SparseCodes;
 use schema::{HookPoint, PositionClass, Split};
 
-use super::N_LIST;
-use super::figures::{Members, ndcg_10};
+use super::figures::{Members, first_ten, hit_10, ndcg_10};
 use crate::edits::FeatureEdit;
 use crate::error::{EngineError, Result};
-use crate::evaluate_ranking::check_catalogue;
+use crate::evaluate_ranking::{check_catalogue, held_out};
 use crate::indexed::IndexedDictionary;
 use crate::jobs::JobContext;
 use crate::session::Session;
-use crate::views::ListFigures;
+use crate::views::{Exposure, ListFigures};
 
 /// Users over whom the mean rank of items is taken at most.
 const N_RANKED: usize = 1000;
 
-/// Users to recommend to.
+/// Users to recommend to, one case for each of their held-out items.
 pub(super) struct TestUsers {
     pub(super) set: EvaluationSet,
     pub(super) recommender: Arc<Recommender>,
-    /// `[n_users, d_model]`.
+    /// `[n_cases, d_model]`.
     pub(super) vectors: Vec<f32>,
     pub(super) codes: SparseCodes,
-    /// Share of users on whom each feature is active.
+    /// Share of cases on which each feature is active.
     pub(super) density: Vec<f64>,
     /// By item id from 0: share of train interactions of items no more popular.
     popularity: Vec<f64>,
@@ -63,12 +62,7 @@ impl TestUsers {
         let dataset = dataset.unwrap_or(&manifest.dataset);
         let data = session.interactions(dataset)?;
         check_catalogue((&manifest.model, &recommender), (dataset, &data))?;
-        let set = EvaluationSet::new(&data, split);
-        if set.is_empty() {
-            return Err(EngineError::request(format!(
-                "datasets/{dataset} has no held-out items of that part to rank"
-            )));
-        }
+        let set = held_out(dataset, &data, split)?;
         job.report("Reading user vectors", 0, 0, "users");
         let vectors = set.user_vectors(&recommender)?;
         let codes = indexed.dictionary.sae.encode(&vectors)?;
@@ -153,22 +147,28 @@ impl TestUsers {
         vectors: &[f32],
         members: &Members,
     ) -> ListFigures {
-        let lists: Vec<Vec<u32>> = ranked
-            .top
-            .iter()
-            .map(|list| list[..N_LIST.min(list.len())].to_vec())
-            .collect();
+        let lists = first_ten(ranked);
         let n = ranked.ranks.len().max(1) as f64;
-        let hits = ranked.ranks.iter().filter(|&&rank| rank <= N_LIST as u32);
+        let mean = |of: fn(u32) -> f64| ranked.ranks.iter().map(|&rank| of(rank)).sum::<f64>() / n;
         let shares = explain::shares_of(&lists, &members.flags);
+        let exposure = self.exposure(&lists);
         ListFigures {
-            hr_10: hits.count() as f64 / n,
-            ndcg_10: ranked.ranks.iter().map(|&rank| ndcg_10(rank)).sum::<f64>() / n,
+            hr_10: mean(hit_10),
+            ndcg_10: mean(ndcg_10),
             share: shares.iter().sum::<f64>() / n,
             mean_rank: self.mean_rank(vectors, members),
-            coverage: coverage(&lists, self.n_items),
-            gini: gini(&lists, self.n_items),
-            popularity: mean_over_places(&lists, &self.popularity).unwrap_or(0.0),
+            coverage: exposure.coverage,
+            gini: exposure.gini,
+            popularity: exposure.popularity,
+        }
+    }
+
+    /// Which items lists show, and how evenly.
+    pub(super) fn exposure(&self, lists: &[Vec<u32>]) -> Exposure {
+        Exposure {
+            coverage: coverage(lists, self.n_items),
+            gini: gini(lists, self.n_items),
+            popularity: mean_over_places(lists, &self.popularity).unwrap_or(0.0),
         }
     }
 

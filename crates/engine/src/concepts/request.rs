@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::{Ground, LevelRule};
 use crate::error::{EngineError, Result};
 use crate::explanation_source::{
-    ExplanationSource, check_source_choices, in_a_name, models_of, writing_of,
+    ExplanationSource, check_source_choices, default_name, models_of, writing_of,
 };
 use crate::indexed::check_feature;
 use crate::language_model::Voices;
+use crate::prompts::ConceptPrompts;
 use crate::views::ConceptSettingsView;
 
 /// How cases are chosen.
@@ -28,7 +29,8 @@ pub enum CaseChoice {
 pub struct ConceptRequest {
     /// The dictionary, of user vectors.
     pub sae: String,
-    /// Name of the run in the project; empty for one made of dictionary, explainer and conventions.
+    /// Name of the run in the project; empty for one made of dictionary, explainer, conventions and
+    /// judge, and of six digits where anything else is chosen otherwise.
     pub name: String,
     /// What explains.
     pub explain: ExplanationSource,
@@ -110,23 +112,25 @@ impl ConceptRequest {
         models_of(&self.explain, self.judge.as_ref())
     }
 
-    /// Name of the run.
-    pub(super) fn name(&self, voices: &Voices) -> String {
+    /// Name of the run: of dictionary, explainer, conventions and judge, and where anything else is
+    /// chosen otherwise than by the conventions, six digits that stand for it.
+    pub(super) fn name(&self, voices: &Voices, record: &RunRecord) -> Result<String> {
         if !self.name.is_empty() {
-            return self.name.clone();
+            return Ok(self.name.clone());
         }
-        let by = in_a_name(&self.explain.described(voices).0);
-        let conventions = match self.cases {
-            CaseChoice::Apart => "",
-            CaseChoice::RecSae => "-recsae",
+        let (plain, conventions) = match self.cases {
+            CaseChoice::Apart => (Self::new(&self.sae), ""),
+            CaseChoice::RecSae => (Self::recsae(&self.sae), "-recsae"),
         };
-        let judged = match &self.judge {
-            None => "-proposed",
-            Some(judge) if *judge == self.explain => "",
-            Some(ExplanationSource::Keywords) => "-judged-by-keywords",
-            Some(_) => "-judged",
+        let plain = Self {
+            explain: self.explain.clone(),
+            judge: self.judge.clone(),
+            ..plain
         };
-        format!("{}-{by}{conventions}{judged}", self.sae)
+        let is_plain = *self == plain && record.prompts_blake3.is_none();
+        let chosen = (!is_plain).then(|| record.without_time());
+        let sources = (&self.explain, self.judge.as_ref());
+        default_name(&self.sae, sources, conventions, voices, chosen.as_ref())
     }
 
     pub(super) fn rule(&self) -> CaseRule {
@@ -156,10 +160,18 @@ pub(super) struct RunRecord {
     published: Option<(String, String)>,
     /// BLAKE3 of the proposals that are judged, where they were there.
     stored_blake3: Option<String>,
+    /// BLAKE3 of the prompts with gaps, where language models are asked and the project has changed
+    /// them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prompts_blake3: Option<String>,
 }
 
 impl RunRecord {
-    pub(super) fn of(request: &ConceptRequest, ground: &Ground, voices: &Voices) -> Result<Self> {
+    pub(super) fn of(
+        request: &ConceptRequest,
+        ground: &Ground,
+        (voices, prompts): (&Voices, &ConceptPrompts),
+    ) -> Result<Self> {
         let (explained_by, explainer_blake3) = request.explain.described(voices);
         let judge = request.judge.as_ref();
         let (judged_by, judge_blake3) = judge.map(|judge| judge.described(voices)).unzip();
@@ -198,6 +210,12 @@ impl RunRecord {
             has_baselines: request.has_baselines,
             published,
             stored_blake3: None,
+            // Terms know no prompts.
+            prompts_blake3: if request.models().next().is_some() {
+                prompts.hash_if_changed()?
+            } else {
+                None
+            },
         })
     }
 
@@ -214,9 +232,13 @@ impl RunRecord {
 
     /// Whether all but the time is the same.
     pub(super) fn asks_the_same(&self, other: &Self) -> bool {
-        let mut other = other.clone();
-        other.settings.at.clone_from(&self.settings.at);
-        *self == other
+        self.without_time() == other.without_time()
+    }
+
+    fn without_time(&self) -> Self {
+        let mut own = self.clone();
+        own.settings.at.clear();
+        own
     }
 }
 

@@ -18,6 +18,7 @@ use crate::explanation_source::{ExplanationSource, drawn};
 use crate::jobs::JobContext;
 use crate::language_model::{AnswerBook, Remembering, Voices};
 use crate::prompt_lengths;
+use crate::prompts::ConceptPrompts;
 use crate::session::Session;
 use crate::train_sae::random_control;
 use crate::views::{ConceptTotalsView, ConceptsView, YardstickView};
@@ -28,6 +29,7 @@ pub(super) struct Run<'a> {
     pub(super) request: &'a ConceptRequest,
     pub(super) ground: &'a Ground,
     pub(super) voices: &'a Voices,
+    pub(super) prompts: &'a ConceptPrompts,
     pub(super) book: AnswerBook,
     pub(super) name: String,
     pub(super) record: RunRecord,
@@ -138,7 +140,7 @@ impl Run<'_> {
     }
 
     fn explainer<'b>(
-        &self,
+        &'b self,
         table: &'b TermTable,
         texts: &'b ItemTexts,
         model: Option<&'b Remembering<'b>>,
@@ -146,6 +148,7 @@ impl Run<'_> {
         if let Some(model) = model {
             return Ok(Box::new(ModelExplainer {
                 model,
+                template: &self.prompts.explain,
                 texts,
                 writing: self.request.writing(),
             }));
@@ -158,7 +161,7 @@ impl Run<'_> {
     }
 
     fn judge<'b>(
-        &self,
+        &'b self,
         table: &'b TermTable,
         texts: &'b ItemTexts,
         model: Option<&'b Remembering<'b>>,
@@ -167,6 +170,7 @@ impl Run<'_> {
         Some(match model {
             Some(model) => Box::new(ModelJudge {
                 model,
+                template: &self.prompts.judge,
                 texts,
                 writing: self.request.writing(),
             }),

@@ -220,6 +220,43 @@ fn conventions_and_limits_are_kept() {
     assert!(ExplanationSource::parse("/nowhere.gguf").is_err());
 }
 
+#[test]
+fn a_finished_run_is_never_replaced_by_another_request() {
+    let folder = project();
+    let session = Session::open(folder.path()).unwrap();
+    let job = JobContext::silent();
+    let named = ConceptRequest {
+        name: "mine".to_owned(),
+        limit: Some(3),
+        has_baselines: false,
+        ..ConceptRequest::new(SAE)
+    };
+    let first = session.concepts(&named, &job).unwrap();
+    let other = ConceptRequest {
+        limit: Some(2),
+        ..named.clone()
+    };
+    let error = session.concepts(&other, &job).unwrap_err();
+    let said = "concepts/mine was made with other choices";
+    assert!(error.message.contains(said), "{}", error.message);
+    // Not assert_eq: a view is too long to print.
+    assert!(session.concepts_of("mine").unwrap() == first);
+    assert!(session.concepts(&named, &job).unwrap() == first);
+    // Without a name, each request has its own.
+    for limit in [2, 3] {
+        let unnamed = ConceptRequest {
+            name: String::new(),
+            limit: Some(limit),
+            ..named.clone()
+        };
+        let view = session.concepts(&unnamed, &job).unwrap();
+        assert_eq!(view.name.len(), "tastes-keywords-012345".len());
+        assert!(view.name.starts_with("tastes-keywords-"), "{}", view.name);
+        assert!(session.concepts(&unnamed, &job).unwrap() == view);
+    }
+    assert_eq!(session.concept_runs().unwrap().len(), 3);
+}
+
 /// Says the most frequent long word among the strong items, and judges by it; stops after so many
 /// answers.
 struct Scripted {
@@ -265,6 +302,7 @@ impl TextModel for Scripted {
 fn scripted_request() -> ConceptRequest {
     let path = PathBuf::from("scripted.gguf");
     ConceptRequest {
+        name: "tastes-scripted".to_owned(),
         explain: ExplanationSource::Model(path.clone()),
         judge: Some(ExplanationSource::Model(path)),
         limit: Some(6),
@@ -385,4 +423,14 @@ fn a_stopped_run_goes_on_to_the_same_results_and_asks_nothing_twice() {
     assert!(files_without_times(stopped.path()) == files_without_times(undisturbed.path()));
     // Once more: nothing is asked.
     assert_eq!(run_scripted(stopped.path(), 0).1, 0);
+    // Another wording is another request, and does not take the name.
+    let session = Session::open(stopped.path()).unwrap();
+    session.write_prompts().unwrap();
+    drop(session);
+    run_scripted(stopped.path(), 0).0.unwrap();
+    let judge = stopped.path().join("prompts/concept_judge.toml");
+    let text = fs::read_to_string(&judge).unwrap();
+    fs::write(&judge, text.replace("Number:", "It is")).unwrap();
+    let error = run_scripted(stopped.path(), 0).0.unwrap_err();
+    assert!(error.message.contains("other choices"), "{}", error.message);
 }

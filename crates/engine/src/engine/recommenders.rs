@@ -81,6 +81,9 @@ impl Engine {
                 let trained = session.train_recommender(&request, job)?;
                 let dev = trained.curve.ndcg.iter().copied().reduce(f64::max);
                 let dev = dev.map_or_else(String::new, |ndcg| format!(", dev NDCG@5 {ndcg:.4}"));
+                if !trained.has_dev {
+                    return Ok(format!("Trained {}: {}", trained.model, trained.kept()));
+                }
                 Ok(format!(
                     "Trained {}: the best of {} epochs is {}{dev}",
                     trained.model, trained.n_epochs, trained.best_epoch

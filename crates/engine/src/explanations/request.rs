@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use explain::Writing;
 
 use super::passages::HowMany;
-use super::prompts::Prompts;
 use crate::error::{EngineError, Result};
 use crate::explanation_source::{
-    ExplanationSource, check_source_choices, in_a_name, models_of, writing_of,
+    ExplanationSource, check_source_choices, default_name, models_of, writing_of,
 };
 use crate::indexed::check_feature;
 use crate::language_model::Voices;
 use crate::model_registry::to_json;
+use crate::prompts::Prompts;
 use crate::views::ScoreSettingsView;
 
 /// How explanations are tested.
@@ -217,33 +217,14 @@ impl ExplainRequest {
         if !self.name.is_empty() {
             return Ok(self.name.clone());
         }
-        let named = |source: &ExplanationSource| -> String {
-            in_a_name(&source.described(voices).0)
-                .chars()
-                .take(40)
-                .collect()
-        };
-        let judged = match &self.judge {
-            None => "-proposed".to_owned(),
-            Some(judge) if *judge == self.explain => String::new(),
-            Some(judge) => format!("-judged-by-{}", named(judge)),
-        };
         let plain = Self {
             explain: self.explain.clone(),
             judge: self.judge.clone(),
             ..Self::new(&self.sae)
         };
-        let chosen = if *self == plain {
-            String::new()
-        } else {
-            let hash = store::blake3_of_bytes(&to_json(&record.without_time())?);
-            format!("-{}", &hash[..6])
-        };
-        Ok(format!(
-            "{}-{}{judged}{chosen}",
-            self.sae,
-            named(&self.explain)
-        ))
+        let chosen = (*self != plain).then(|| record.without_time());
+        let sources = (&self.explain, self.judge.as_ref());
+        default_name(&self.sae, sources, "", voices, chosen.as_ref())
     }
 
     pub(super) fn how_many(&self) -> HowMany {

@@ -17,6 +17,7 @@ use crate::error::{EngineError, Result};
 use crate::jobs::JobContext;
 use crate::session::Session;
 use crate::views::{ExampleContent, ExampleView, FeaturePage, SAFETY};
+use crate::whole_folder::write_whole;
 
 use super::{ExportedFeatures, pages};
 
@@ -49,54 +50,13 @@ pub(super) fn export(
     folder: &Path,
     job: &JobContext,
 ) -> Result<ExportedFeatures> {
-    let at =
-        |error: &std::io::Error| EngineError::request(format!("{}: {error}", folder.display()));
     if folder.exists() {
         return Err(EngineError::request(format!(
             "{} is there already; expected the name of a new folder",
             folder.display()
         )));
     }
-    let parent = folder.parent().filter(|path| !path.as_os_str().is_empty());
-    // Whole or not at all: the folder has its name only when all of it is written.
-    let draft = Path::new(&format!("{}.part", folder.display())).to_path_buf();
-    fs::create_dir_all(parent.unwrap_or(Path::new("."))).map_err(|e| at(&e))?;
-    clear_draft(&draft)?;
-    fs::create_dir(&draft).map_err(|e| at(&e))?;
-    let done = write(session, sae, features, &draft, job).and_then(|done| {
-        fs::rename(&draft, folder).map_err(|e| at(&e))?;
-        Ok(done)
-    });
-    if done.is_err() {
-        // What is left over says nothing that the error does not.
-        fs::remove_dir_all(&draft).ok();
-    }
-    done
-}
-
-/// Removes what an export that was killed left over, and nothing else.
-fn clear_draft(draft: &Path) -> Result<()> {
-    if fs::symlink_metadata(draft).is_err() {
-        return Ok(());
-    }
-    let is_own = |entry: std::io::Result<fs::DirEntry>| {
-        entry.is_ok_and(|entry| {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            // A file has a dot before its name and `.partial` behind it while it is written.
-            let name = name
-                .strip_suffix(".partial")
-                .map_or(&name[..], |name| name.strip_prefix('.').unwrap_or(name));
-            KINDS.contains(&name) || [IMAGES, NOTE].contains(&name)
-        })
-    };
-    if !fs::read_dir(draft).is_ok_and(|mut entries| entries.all(is_own)) {
-        return Err(EngineError::request(format!(
-            "{} is there and is no export that was broken off; expected that you move it away, as \
-             the export is written there before it has its name",
-            draft.display()
-        )));
-    }
-    fs::remove_dir_all(draft).map_err(|error| io(draft, &error))
+    write_whole(folder, |draft| write(session, sae, features, draft, job))
 }
 
 fn write(
@@ -364,25 +324,5 @@ mod tests {
             published["explanationScoreModelName"],
             json!("little-llama")
         );
-    }
-
-    #[test]
-    fn what_a_killed_export_left_is_cleared_and_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let draft = folder.path().join("rows.part");
-        clear_draft(&draft).unwrap();
-        fs::create_dir_all(draft.join("features")).unwrap();
-        fs::write(draft.join("features/batch-0.jsonl.gz"), "torn").unwrap();
-        fs::write(draft.join(".note.json.partial"), "").unwrap();
-        clear_draft(&draft).unwrap();
-        assert!(!draft.exists());
-        fs::create_dir(&draft).unwrap();
-        fs::write(draft.join("thesis.txt"), "mine").unwrap();
-        let told = clear_draft(&draft).unwrap_err().message;
-        assert!(
-            told.contains("rows.part") && told.contains("move it away"),
-            "{told}"
-        );
-        assert!(draft.join("thesis.txt").exists());
     }
 }

@@ -42,7 +42,7 @@ pub struct AblationRequest {
 /// What ranked lists come to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct ListFigures {
-    /// Share of users whose held-out item is among the first ten.
+    /// Share of held-out items that are among the first ten.
     pub hr_10: f64,
     /// NDCG at 10.
     pub ndcg_10: f64,
@@ -59,6 +59,18 @@ pub struct ListFigures {
     pub popularity: f64,
 }
 
+/// Which items the first ten of all users show, and how evenly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Exposure {
+    /// Share of the catalogue that is among the first ten of someone.
+    pub coverage: f64,
+    /// Gini coefficient of how often items are among the first ten.
+    pub gini: f64,
+    /// Mean popularity of what is among the first ten: share of train interactions of items no more
+    /// popular.
+    pub popularity: f64,
+}
+
 /// Cost for a group of users.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct GroupEffect {
@@ -66,6 +78,10 @@ pub struct GroupEffect {
     pub group: String,
     /// How many.
     pub n_users: u32,
+    /// Held-out items of theirs that were ranked.
+    pub n_cases: u32,
+    /// Share of these among the first ten before and after.
+    pub hr_10: [f64; 2],
     /// NDCG at 10 before and after.
     pub ndcg_10: [f64; 2],
     /// Change of NDCG at 10, with an interval over users.
@@ -79,10 +95,19 @@ pub struct GroupEffect {
 pub struct ControlEffect {
     /// Sets of features.
     pub n: u32,
-    /// Relative change of the share of the concept's items: mean, and its 95 % range over the sets.
-    pub share_change: WithInterval,
-    /// Relative change of NDCG at 10: mean, and its 95 % range over the sets.
-    pub ndcg_change: WithInterval,
+    /// Relative change of the share of the concept's items: mean, and its 95 % range over the sets;
+    /// `None` where they held no place before.
+    pub share_change: Option<WithInterval>,
+    /// Relative change of NDCG at 10: mean, and its 95 % range over the sets; `None` where it was 0.
+    pub ndcg_change: Option<WithInterval>,
+    /// Mean over the sets: share of held-out items among the first ten.
+    pub hr_10: f64,
+    /// Mean over the sets: NDCG at 10.
+    pub ndcg_10: f64,
+    /// Mean over the sets: share of the first ten that the concept's items hold.
+    pub share: f64,
+    /// Mean over the sets: what the lists show.
+    pub exposure: Exposure,
 }
 
 /// The lists of one user.
@@ -107,8 +132,10 @@ pub struct ExampleLists {
 pub struct AblationView {
     /// What was asked.
     pub request: AblationRequest,
-    /// Users ranked.
+    /// Users ranked for.
     pub n_users: u32,
+    /// Held-out items ranked, of which a user may have several.
+    pub n_cases: u32,
     /// Users on whom a changed feature was active, or was set.
     pub n_changed: u32,
     /// The concept's items with their direct effect, highest first; those of a category too.
@@ -117,10 +144,11 @@ pub struct AblationView {
     pub before: ListFigures,
     /// After it.
     pub after: ListFigures,
-    /// Relative change of the share of the concept's items, with an interval over users.
-    pub share_change: WithInterval,
-    /// Relative change of NDCG at 10, with an interval over users.
-    pub ndcg_change: WithInterval,
+    /// Relative change of the share of the concept's items, with an interval over users; `None` where
+    /// they held no place before.
+    pub share_change: Option<WithInterval>,
+    /// Relative change of NDCG at 10, with an interval over users; `None` where it was 0.
+    pub ndcg_change: Option<WithInterval>,
     /// Cost by group of users.
     pub groups: Vec<GroupEffect>,
     /// Random features of like density; `None` where none were asked for.

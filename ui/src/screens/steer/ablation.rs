@@ -2,7 +2,7 @@
 
 use egui::{Color32, RichText, Ui};
 use engine::WithInterval;
-use engine::views::{AblationView, ExampleLists, ListFigures};
+use engine::views::{AblationView, ControlEffect, ExampleLists, ListFigures};
 
 use super::all_users::AllUsers;
 use super::outcome::moved;
@@ -20,55 +20,84 @@ const N_ITEMS: usize = 10;
 /// Reads one figure of lists.
 type Reads = fn(&ListFigures) -> f64;
 
-/// Name, what it is, where it is found, whether it is a share.
-const FIGURES: [(&str, &str, Reads, bool); 7] = [
-    (
-        "Share of the counted items in the top 10",
-        "Of all places in the first ten of all users",
-        |f| f.share,
-        true,
-    ),
-    (
-        "Mean rank of the counted items",
-        "Over users, 1 being best",
-        |f| f.mean_rank,
-        false,
-    ),
-    (
-        "HR@10",
-        "Share of users whose held-out item is among the first ten",
-        |f| f.hr_10,
-        true,
-    ),
-    (
-        "NDCG@10",
-        "As HR@10, but an item counts the less the further down it stands",
-        |f| f.ndcg_10,
-        false,
-    ),
-    (
-        "Coverage",
-        "Share of the catalogue that is in the first ten of someone",
-        |f| f.coverage,
-        true,
-    ),
-    (
-        "Gini of exposure",
-        "0: all items are shown as often; 1: one item is shown to everyone",
-        |f| f.gini,
-        false,
-    ),
-    (
-        "Popularity of the top 10",
-        "Share of train interactions that items no more popular have, on average",
-        |f| f.popularity,
-        true,
-    ),
+/// Reads the mean of a figure over random sets.
+type ReadsControl = fn(&ControlEffect) -> f64;
+
+/// One row of the figures.
+struct Figure {
+    name: &'static str,
+    hint: &'static str,
+    reads: Reads,
+    /// `None` for what is not measured with random features.
+    control: Option<ReadsControl>,
+    is_share: bool,
+}
+
+const FIGURES: [Figure; 7] = [
+    Figure {
+        name: "Share of the counted items in the top 10",
+        hint: "Of all places in the first ten of all users",
+        reads: |f| f.share,
+        control: Some(|c| c.share),
+        is_share: true,
+    },
+    Figure {
+        name: "Mean rank of the counted items",
+        hint: "Over users, 1 being best",
+        reads: |f| f.mean_rank,
+        control: None,
+        is_share: false,
+    },
+    Figure {
+        name: "HR@10",
+        hint: "Share of held-out items that are among the first ten",
+        reads: |f| f.hr_10,
+        control: Some(|c| c.hr_10),
+        is_share: true,
+    },
+    Figure {
+        name: "NDCG@10",
+        hint: "As HR@10, but an item counts the less the further down it stands",
+        reads: |f| f.ndcg_10,
+        control: Some(|c| c.ndcg_10),
+        is_share: false,
+    },
+    Figure {
+        name: "Coverage",
+        hint: "Share of the catalogue that is in the first ten of someone",
+        reads: |f| f.coverage,
+        control: Some(|c| c.exposure.coverage),
+        is_share: true,
+    },
+    Figure {
+        name: "Gini of exposure",
+        hint: "0: all items are shown as often; 1: one item is shown to everyone",
+        reads: |f| f.gini,
+        control: Some(|c| c.exposure.gini),
+        is_share: false,
+    },
+    Figure {
+        name: "Popularity of the top 10",
+        hint: "Share of train interactions that items no more popular have, on average",
+        reads: |f| f.popularity,
+        control: Some(|c| c.exposure.popularity),
+        is_share: true,
+    },
 ];
 
 /// A relative change, in percent with a sign.
 fn change(value: f64) -> String {
     format!("{} %", schema::signed(value * 100.0, 1)).replace('-', "−")
+}
+
+/// What is said where the counted items held no place before a change.
+const NO_PLACE: &str = "held no place before";
+/// What is said where no held-out item was in the first ten before a change.
+const NO_HIT: &str = "no hit before";
+
+/// A relative change with its interval, or `nothing` where there was nothing to change.
+fn change_or(value: Option<&WithInterval>, nothing: &str) -> String {
+    value.map_or_else(|| nothing.to_owned(), with_interval)
 }
 
 /// A relative change with its interval.
@@ -132,9 +161,7 @@ fn view_ui(ctx: &AppContext<'_>, ui: &mut Ui, view: &AblationView, example: &mut
     card(ui, |ui| {
         let title = number::capitalised(&in_words(&view.request.edits));
         ui.label(RichText::new(title).font(tokens::title_font()));
-        let users = number::counted(u64::from(view.n_users), ["user", "users"]);
-        let changed = number::count(u64::from(view.n_changed));
-        notice::weak_ui(ui, format!("{users}, of whom {changed} are changed by it"));
+        notice::weak_ui(ui, who(view));
         figures_ui(ui, view);
         ui.add_space(tokens::GRID);
         effect_ui(ui, view);
@@ -142,6 +169,17 @@ fn view_ui(ctx: &AppContext<'_>, ui: &mut Ui, view: &AblationView, example: &mut
     card(ui, |ui| groups_ui(ui, view));
     card(ui, |ui| items_ui(ctx, ui, view));
     card(ui, |ui| examples_ui(ctx, ui, view, example));
+}
+
+/// Whom the figures are of.
+fn who(view: &AblationView) -> String {
+    let users = number::counted(u64::from(view.n_users), ["user", "users"]);
+    let changed = number::count(u64::from(view.n_changed));
+    if view.n_cases == view.n_users {
+        return format!("{users}, of whom {changed} are changed by it");
+    }
+    let cases = number::count(u64::from(view.n_cases));
+    format!("{users} with {cases} held-out items; {changed} of the users are changed by it")
 }
 
 /// One row of a table whose first column is words.
@@ -160,27 +198,35 @@ fn row_ui(ui: &mut Ui, texts: &[&str], widths: &[f32], colour: Color32) -> egui:
 
 fn figures_ui(ui: &mut Ui, view: &AblationView) {
     let theme = tokens::of(ui);
-    let widths = [0.46, 0.18, 0.18, 0.18];
-    row_ui(
-        ui,
-        &["", "Before", "After", "Change"],
-        &widths,
-        theme.text_weak,
-    );
-    for (name, hint, reads, is_share) in FIGURES {
-        let (before, after) = (reads(&view.before), reads(&view.after));
+    let controls = view.controls.as_ref();
+    // A row has as many cells as there are widths: none for random sets where there are none.
+    let widths: &[f32] = if controls.is_some() {
+        &[0.42, 0.14, 0.14, 0.15, 0.15]
+    } else {
+        &[0.46, 0.18, 0.18, 0.18]
+    };
+    let heads = ["", "Before", "After", "Change", "Random sets"];
+    row_ui(ui, &heads, widths, theme.text_weak);
+    for figure in &FIGURES {
+        let (before, after) = ((figure.reads)(&view.before), (figure.reads)(&view.after));
         let relative = if before == 0.0 {
             "–".to_owned()
         } else {
             change(after / before - 1.0)
         };
+        let random = controls.zip(figure.control);
+        let random = random.map_or_else(
+            || "–".to_owned(),
+            |(controls, reads)| written(reads(controls), figure.is_share),
+        );
         let texts = [
-            name,
-            &written(before, is_share),
-            &written(after, is_share),
+            figure.name,
+            &written(before, figure.is_share),
+            &written(after, figure.is_share),
             &relative,
+            &random,
         ];
-        row_ui(ui, &texts, &widths, theme.text).on_hover_text(hint);
+        row_ui(ui, &texts, widths, theme.text).on_hover_text(figure.hint);
     }
 }
 
@@ -191,14 +237,14 @@ fn effect_ui(ui: &mut Ui, view: &AblationView) {
     let heads = ["With 95 % intervals", "Share in the top 10", "NDCG@10"];
     row_ui(ui, &heads, &widths, theme.text_weak);
     let (share, ndcg) = (
-        with_interval(&view.share_change),
-        with_interval(&view.ndcg_change),
+        change_or(view.share_change.as_ref(), NO_PLACE),
+        change_or(view.ndcg_change.as_ref(), NO_HIT),
     );
     row_ui(ui, &["This change", &share, &ndcg], &widths, theme.text);
     if let Some(controls) = &view.controls {
         let name = format!("{} random sets of like density", controls.n);
-        let share = with_interval(&controls.share_change);
-        let ndcg = with_interval(&controls.ndcg_change);
+        let share = change_or(controls.share_change.as_ref(), NO_PLACE);
+        let ndcg = change_or(controls.ndcg_change.as_ref(), NO_HIT);
         row_ui(ui, &[&name, &share, &ndcg], &widths, theme.text_weak);
     } else {
         notice::weak_ui(ui, "No random features were changed beside it");
@@ -208,8 +254,14 @@ fn effect_ui(ui: &mut Ui, view: &AblationView) {
 fn groups_ui(ui: &mut Ui, view: &AblationView) {
     let theme = tokens::of(ui);
     ui.label(RichText::new("Cost by group of users").strong());
-    let widths = [0.34, 0.1, 0.3, 0.26];
-    let heads = ["", "Users", "Change of NDCG@10", "Share of the items"];
+    let widths = [0.3, 0.08, 0.27, 0.17, 0.18];
+    let heads = [
+        "",
+        "Users",
+        "Change of NDCG@10",
+        "HR@10",
+        "Share of the items",
+    ];
     row_ui(ui, &heads, &widths, theme.text_weak);
     for group in &view.groups {
         let value = |value: f64| schema::signed(value, 4).replace('-', "−");
@@ -222,10 +274,14 @@ fn groups_ui(ui: &mut Ui, view: &AblationView) {
             ),
             None => value(group.change.value),
         };
-        let [before, after] = group.share.map(|share| number::percent(share as f32));
-        let share = format!("{before} to {after}");
+        let from_to = |shares: [f64; 2]| {
+            let [before, after] = shares.map(|share| number::percent(share as f32));
+            format!("{before} to {after}")
+        };
+        let (hits, share) = (from_to(group.hr_10), from_to(group.share));
         let n = number::count(u64::from(group.n_users));
-        row_ui(ui, &[&group.group, &n, &cost, &share], &widths, theme.text);
+        let texts = [&group.group, &n, &cost, &hits, &share].map(String::as_str);
+        row_ui(ui, &texts, &widths, theme.text);
     }
 }
 
@@ -316,6 +372,8 @@ mod tests {
             interval: Some([-0.5, 0.02]),
         };
         assert_eq!(with_interval(&value), "−42.1 % (−50.0 % to +2.0 %)");
+        assert_eq!(change_or(Some(&value), NO_PLACE), with_interval(&value));
+        assert_eq!(change_or(None, NO_PLACE), "held no place before");
         assert_eq!(written(0.1234, true), "12 %");
         assert_eq!(written(412.3, false), "412");
         assert_eq!(written(31.04, false), "31.0");

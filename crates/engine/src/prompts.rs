@@ -5,19 +5,20 @@ use std::path::{Path, PathBuf};
 use explain::PromptTemplate;
 
 use crate::error::{EngineError, Result};
+use crate::model_registry::to_json;
 use crate::session::Session;
 
 /// Folder of a project with changed prompts.
 const FOLDER: &str = "prompts";
 
-/// The prompts of a run.
+/// The prompts of a run over passages.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Prompts {
-    pub(super) explain: PromptTemplate,
-    pub(super) explain_film: PromptTemplate,
-    pub(super) detect: PromptTemplate,
-    pub(super) fuzz: PromptTemplate,
-    pub(super) simulate: PromptTemplate,
+pub(crate) struct Prompts {
+    pub(crate) explain: PromptTemplate,
+    pub(crate) explain_film: PromptTemplate,
+    pub(crate) detect: PromptTemplate,
+    pub(crate) fuzz: PromptTemplate,
+    pub(crate) simulate: PromptTemplate,
 }
 
 /// Name, text as shipped, gaps that must be in it, number of choices.
@@ -26,42 +27,95 @@ type Shipped = (&'static str, &'static str, &'static [&'static str], usize);
 const SHIPPED: [Shipped; 5] = [
     (
         "explain",
-        include_str!("../../../../assets/prompts/explain.toml"),
+        include_str!("../../../assets/prompts/explain.toml"),
         &["passages"],
         0,
     ),
     (
         "explain_film",
-        include_str!("../../../../assets/prompts/explain_film.toml"),
+        include_str!("../../../assets/prompts/explain_film.toml"),
         &["passages"],
         0,
     ),
     (
         "detect",
-        include_str!("../../../../assets/prompts/detect.toml"),
+        include_str!("../../../assets/prompts/detect.toml"),
         &["explanation", "passage"],
         2,
     ),
     (
         "fuzz",
-        include_str!("../../../../assets/prompts/fuzz.toml"),
+        include_str!("../../../assets/prompts/fuzz.toml"),
         &["explanation", "passage"],
         2,
     ),
     (
         "simulate",
-        include_str!("../../../../assets/prompts/simulate.toml"),
+        include_str!("../../../assets/prompts/simulate.toml"),
         &["explanation", "passage"],
         0,
     ),
 ];
+
+/// The prompts of a run of concepts.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ConceptPrompts {
+    pub(crate) explain: PromptTemplate,
+    pub(crate) judge: PromptTemplate,
+}
+
+const SHIPPED_CONCEPTS: [Shipped; 2] = [
+    (
+        "concept_explain",
+        include_str!("../../../assets/prompts/concept_explain.toml"),
+        &["cases"],
+        0,
+    ),
+    (
+        "concept_judge",
+        include_str!("../../../assets/prompts/concept_judge.toml"),
+        &["explanation", "items"],
+        0,
+    ),
+];
+
+impl ConceptPrompts {
+    /// The project's own prompts, and the shipped ones where it has none.
+    ///
+    /// # Errors
+    /// As [`Prompts::read`].
+    pub(crate) fn read(root: &Path) -> Result<Self> {
+        let [explain, judge] = &SHIPPED_CONCEPTS;
+        Ok(Self {
+            explain: template(root, explain)?,
+            judge: template(root, judge)?,
+        })
+    }
+
+    /// BLAKE3 of the prompts, where they are not the shipped ones.
+    ///
+    /// # Errors
+    /// When they cannot be written down.
+    pub(crate) fn hash_if_changed(&self) -> Result<Option<String>> {
+        let [explain, judge] = &SHIPPED_CONCEPTS;
+        let shipped = Self {
+            explain: parsed(explain.1, explain.0, explain)?,
+            judge: parsed(judge.1, judge.0, judge)?,
+        };
+        if *self == shipped {
+            return Ok(None);
+        }
+        let bytes = to_json(&[&self.explain, &self.judge])?;
+        Ok(Some(store::blake3_of_bytes(&bytes)))
+    }
+}
 
 impl Prompts {
     /// The project's own prompts, and the shipped ones where it has none.
     ///
     /// # Errors
     /// When a file cannot be read, or lacks a gap that the prompt needs.
-    pub(super) fn read(root: &Path) -> Result<Self> {
+    pub(crate) fn read(root: &Path) -> Result<Self> {
         let mut read = SHIPPED.iter().map(|shipped| template(root, shipped));
         let mut next = || {
             read.next()
@@ -77,16 +131,21 @@ impl Prompts {
     }
 }
 
-fn template(root: &Path, &(name, shipped, gaps, n_choices): &Shipped) -> Result<PromptTemplate> {
+fn template(root: &Path, shipped: &Shipped) -> Result<PromptTemplate> {
+    let &(name, text, ..) = shipped;
     let path = root.join(FOLDER).join(format!("{name}.toml"));
-    let (text, from) = match std::fs::read_to_string(&path) {
-        Ok(text) => (text, path.display().to_string()),
+    match std::fs::read_to_string(&path) {
+        Ok(text) => parsed(&text, &path.display().to_string(), shipped),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            (shipped.to_owned(), format!("{name}.toml"))
+            parsed(text, &format!("{name}.toml"), shipped)
         }
-        Err(error) => return Err(EngineError::request(format!("{}: {error}", path.display()))),
-    };
-    let template: PromptTemplate = toml::from_str(&text).map_err(|error| {
+        Err(error) => Err(EngineError::request(format!("{}: {error}", path.display()))),
+    }
+}
+
+/// A prompt, with all that it needs.
+fn parsed(text: &str, from: &str, &(_, _, gaps, n_choices): &Shipped) -> Result<PromptTemplate> {
+    let template: PromptTemplate = toml::from_str(text).map_err(|error| {
         let what = error.to_string();
         let place = error
             .span()
@@ -130,7 +189,7 @@ impl Session {
         };
         std::fs::create_dir_all(&folder).map_err(|error| failed(&folder, error))?;
         let mut written = Vec::new();
-        for (name, text, _, _) in SHIPPED {
+        for (name, text, _, _) in SHIPPED.into_iter().chain(SHIPPED_CONCEPTS) {
             let path = folder.join(format!("{name}.toml"));
             let is_new = !path.exists();
             if is_new {
@@ -178,5 +237,31 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn changed_prompts_of_concepts_have_a_hash_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let shipped = ConceptPrompts::read(folder.path()).unwrap();
+        assert_eq!(shipped.hash_if_changed().unwrap(), None);
+        let own = folder.path().join("prompts");
+        std::fs::create_dir(&own).unwrap();
+        let path = own.join("concept_judge.toml");
+        let mut judge = shipped.judge.clone();
+        judge.lead_in = "Zahl:".to_owned();
+        std::fs::write(&path, toml::to_string(&judge).unwrap()).unwrap();
+        let changed = ConceptPrompts::read(folder.path()).unwrap();
+        assert_eq!(
+            (&changed.judge, &changed.explain),
+            (&judge, &shipped.explain)
+        );
+        assert_eq!(changed.hash_if_changed().unwrap().unwrap().len(), 64);
+        std::fs::write(
+            &path,
+            "system = \"\"\nquestion = \"{items}\"\nlead_in = \"\"",
+        )
+        .unwrap();
+        let error = ConceptPrompts::read(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("concept_judge.toml") && error.contains("{explanation}"));
     }
 }
