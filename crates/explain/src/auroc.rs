@@ -84,7 +84,7 @@ impl Ties {
         let (mut below, mut sum_of_ranks) = (0.0, 0.0);
         for [with, without] in &self.0 {
             let n = with + without;
-            sum_of_ranks += with * (below + (n + 1.0) / 2.0);
+            sum_of_ranks += with * (below + f64::midpoint(n, 1.0));
             below += n;
         }
         area(sum_of_ranks, n_with as usize, (n_with + n_without) as usize)
