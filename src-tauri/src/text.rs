@@ -355,8 +355,11 @@ pub(crate) fn feature(page: &FeaturePage) -> String {
         lines += "Associations:\n";
     }
     for association in page.associations.iter().take(8) {
+        let interval = association
+            .auroc_interval
+            .map_or_else(String::new, |[low, high]| format!(" [{low:.3}, {high:.3}]"));
         lines += &format!(
-            "  {:<28} log odds {:>6} [{}, {}]  AUROC {:.3}  q {:.2e}\n",
+            "  {:<28} log odds {:>6} [{}, {}]  AUROC {:.3}{interval}  q {:.2e}\n",
             association.name,
             rounded(f64::from(association.log_odds), 2),
             rounded(f64::from(association.interval[0]), 2),

@@ -207,6 +207,28 @@ fn letters_typed_into_the_label_decide_nothing() {
     assert!(backend.decisions().is_empty());
 }
 
+#[test]
+fn a_film_has_its_report_and_findings_beside_it() {
+    const WORDS: &str = "Report and findings of this film";
+    const REPORT: &str = "Small left pleural effusion.";
+    let (mut harness, _) = feature_page();
+    assert!(harness.query_by_label(REPORT).is_none());
+    harness.get_by_label(WORDS).scroll_to_me();
+    harness.run_steps(3);
+    harness.get_by_label(WORDS).click();
+    harness.run_steps(4);
+    harness.get_by_label(REPORT);
+    // A text is shown whole.
+    let (harness, _) = on_feature_3(Screen::Feature, "reports");
+    assert!(harness.query_by_label(WORDS).is_none());
+}
+
+#[test]
+fn associations_tell_the_interval_of_their_area() {
+    let (harness, _) = feature_page();
+    harness.get_by_label_contains("0.91 (0.86 to 0.95)");
+}
+
 /// The window on feature 3 of a dictionary.
 fn on_feature_3(screen: Screen, dictionary: &str) -> (Harness<'static, App>, Arc<Invented>) {
     open(

@@ -184,6 +184,27 @@ fn blind_mode_hides_the_proposal_and_stays_at_the_feature() {
 }
 
 #[test]
+fn the_report_of_a_film_is_at_hand_where_it_gives_nothing_away() {
+    const WORDS: &str = "Report and findings of this film";
+    const REPORT: &str = "Small left pleural effusion.";
+    let (mut harness, _) = begun("films");
+    assert!(harness.query_by_label(REPORT).is_none());
+    click(&mut harness, WORDS);
+    harness.get_by_label(REPORT);
+    press(&mut harness, Key::B);
+    assert!(harness.query_by_label(WORDS).is_none());
+    assert!(harness.query_by_label(REPORT).is_none());
+    press(&mut harness, Key::B);
+    harness.get_by_label(WORDS);
+    click(&mut harness, "When the proposal is shown");
+    click(&mut harness, "Write first");
+    assert!(harness.query_by_label(WORDS).is_none());
+    type_in(&mut harness, "fluid");
+    press(&mut harness, Key::Enter);
+    harness.get_by_label(WORDS);
+}
+
+#[test]
 fn half_written_labels_are_there_again() {
     let (mut harness, backend) = begun("films");
     press(&mut harness, Key::E);

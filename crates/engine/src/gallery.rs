@@ -162,7 +162,7 @@ impl Session {
                 feature: FeatureId(id),
                 caption: labels.caption(FeatureId(id)),
                 activation: at.activation,
-                position: at.position,
+                position: indexed.shown_position(sample, at.position),
                 place: indexed.place_in_words(sample, at.position),
             })
             .collect();

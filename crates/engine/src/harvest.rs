@@ -41,7 +41,8 @@ pub struct HarvestRequest {
 pub(crate) struct SampleSidecar {
     /// Index of the sample.
     pub(crate) sample: u32,
-    /// How image rows lie on the film; row `position` is patch `position`, row-major.
+    /// How image rows lie on the film, row-major; which patch a position is, `patch_of` says. None
+    /// where no patches were harvested, and in text decoders' harvests of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) grid: Option<PatchGrid>,
     /// Text of every position, harvested or not.
@@ -50,6 +51,20 @@ pub(crate) struct SampleSidecar {
     /// Class of every position of `texts`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) classes: Vec<PositionClass>,
+}
+
+impl SampleSidecar {
+    /// Which patch of the film a position is; `None` of text. Rows of an image tower have no text
+    /// between them: there position and patch are the same.
+    pub(crate) fn patch_of(&self, position: u32) -> Option<u32> {
+        if self.classes.is_empty() {
+            return Some(position);
+        }
+        let at = position as usize;
+        let is_patch = |class: &&PositionClass| **class == PositionClass::Image;
+        self.classes.get(at).filter(is_patch)?;
+        Some(self.classes[..at].iter().filter(is_patch).count() as u32)
+    }
 }
 
 /// File name of a shard's sidecar.
@@ -242,7 +257,7 @@ impl RowReader<'_> {
             let grid = self.model.hooked.grid(&input, self.hook);
             self.image_rows(sample, &positions, &stand_in, grid)
         } else {
-            self.sequence_rows(sample, &positions, &stand_in)
+            self.sequence_rows(sample, &positions, &stand_in, None)
         };
         Ok(rows.refs.len() as u64)
     }
@@ -299,18 +314,21 @@ impl RowReader<'_> {
             let rows = if self.hook.is_vision() {
                 self.image_rows(sample, &positions, &captured, grid)
             } else {
-                self.sequence_rows(sample, &positions, &captured)
+                self.sequence_rows(sample, &positions, &captured, grid)
             };
             out.push(rows);
         }
         Ok(out)
     }
 
+    /// Keeps the rows of a sequence whose class is asked for; where patches are, also how they lie
+    /// on the film.
     fn sequence_rows(
         &self,
         sample: u32,
         positions: &[models::PositionInfo],
         captured: &models::Captured,
+        grid: Option<PatchGrid>,
     ) -> SampleRows {
         let mut rows = Vec::new();
         let mut refs = Vec::new();
@@ -333,7 +351,7 @@ impl RowReader<'_> {
             refs,
             sidecar: SampleSidecar {
                 sample,
-                grid: None,
+                grid: grid.filter(|_| self.classes.contains(&PositionClass::Image)),
                 texts: positions.iter().map(|info| info.text.clone()).collect(),
                 classes: positions.iter().map(|info| info.class).collect(),
             },

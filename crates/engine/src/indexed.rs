@@ -1,10 +1,12 @@
 //! A dictionary as it is looked at: weights, feature index, and what is needed to draw examples.
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use models::Architecture;
 use sae::SparseAutoencoder;
-use schema::{CatalogueItem, DatasetKind, FeatureId, HarvestManifest, PatchGrid};
+use schema::{CatalogueItem, DatasetKind, FeatureId, HarvestManifest, PatchGrid, PositionClass};
+use serde::Deserialize;
 use store::{ArtefactKind, Dataset, FeatureIndex, HarvestReader, RowCodes};
 
 use crate::error::{EngineError, Result};
@@ -138,6 +140,26 @@ pub(crate) fn check_feature(sae: &str, feature: u32, n_features: u32) -> Result<
     )))
 }
 
+/// Whether the examples of a harvest are shown as films: it has image patches alone, and says how
+/// they lie on the film. Those that a text decoder reads have no text to show in their place.
+pub(crate) fn shows_films(folder: &Path, harvest: &HarvestManifest) -> bool {
+    harvest.hook.is_vision()
+        || (harvest.classes == [PositionClass::Image] && knows_its_grid(folder))
+}
+
+/// Whether the first samples of a harvest say how their patches lie on the film: harvests of text
+/// decoders by earlier versions do not.
+fn knows_its_grid(folder: &Path) -> bool {
+    #[derive(Deserialize)]
+    struct Laid {
+        grid: Option<PatchGrid>,
+    }
+    let first: Option<Vec<Laid>> = std::fs::read(folder.join(sidecar_file(0)))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    first.is_some_and(|samples| samples.iter().any(|sample| sample.grid.is_some()))
+}
+
 /// Neighbours kept per feature.
 pub(crate) const N_NEIGHBOURS: usize = 8;
 
@@ -153,15 +175,16 @@ impl IndexedDictionary {
         let reader = HarvestReader::open(&session.project, &dictionary.harvest)?;
         let harvest = reader.manifest().clone();
         let dataset = session.dataset(&harvest.dataset)?;
+        let harvest_folder = session
+            .project
+            .artefact_dir(ArtefactKind::Harvest, &dictionary.harvest)?;
         let kind = match dataset.manifest.kind {
             DatasetKind::Interactions => ExampleKind::History,
-            _ if harvest.hook.is_vision() => ExampleKind::Film,
+            _ if shows_films(&harvest_folder, &harvest) => ExampleKind::Film,
             _ => ExampleKind::Text,
         };
         Ok(Self {
-            harvest_folder: session
-                .project
-                .artefact_dir(ArtefactKind::Harvest, &dictionary.harvest)?,
+            harvest_folder,
             n_shards: reader.n_shards() as u32,
             architecture: read_record(&session.project, &harvest.model)
                 .ok()
@@ -221,7 +244,7 @@ impl IndexedDictionary {
             sample,
             sample_id: record.id.clone(),
             split: record.split,
-            position,
+            position: self.shown_position(sample, position),
             activation,
             content,
         })
@@ -272,22 +295,40 @@ impl IndexedDictionary {
         })
     }
 
+    /// The number of a position among what is drawn of a sample: on a film that of its patch,
+    /// row-major.
+    pub(crate) fn shown_position(&self, sample: u32, position: u32) -> u32 {
+        match self.kind {
+            ExampleKind::Film => self.patch_of(sample, position).unwrap_or(position),
+            ExampleKind::Text | ExampleKind::History => position,
+        }
+    }
+
+    /// Which patch of its film a position of a sample is.
+    fn patch_of(&self, sample: u32, position: u32) -> Option<u32> {
+        self.sidecar(sample)
+            .map_or(Some(position), |known| known.patch_of(position))
+    }
+
     /// A position of a sample as a person names it, counted from 1: `row 3 of 14, column 9 of 14`,
     /// `token 12: effusion`, `item 4: Dark chocolate`.
     pub(crate) fn place_in_words(&self, sample: u32, position: u32) -> String {
         let number = position + 1;
         let known = self.sidecar(sample);
         match self.kind {
-            ExampleKind::Film => match known.and_then(|known| known.grid) {
-                Some(grid) if grid.columns > 0 => format!(
-                    "row {} of {}, column {} of {}",
-                    position / grid.columns + 1,
-                    grid.rows,
-                    position % grid.columns + 1,
-                    grid.columns
-                ),
-                _ => format!("position {number}"),
-            },
+            ExampleKind::Film => {
+                let laid = known.and_then(|known| Some((known.grid?, known.patch_of(position)?)));
+                match laid {
+                    Some((grid, patch)) if grid.columns > 0 => format!(
+                        "row {} of {}, column {} of {}",
+                        patch / grid.columns + 1,
+                        grid.rows,
+                        patch % grid.columns + 1,
+                        grid.columns
+                    ),
+                    _ => format!("position {number}"),
+                }
+            }
             ExampleKind::Text => {
                 let text = known.and_then(|known| known.texts.get(position as usize));
                 let text = text.map_or("", |text| text.trim());
@@ -345,7 +386,8 @@ impl IndexedDictionary {
             });
         let mut heat = vec![0.0; (grid.rows * grid.columns) as usize];
         for &(position, value) in active {
-            if let Some(cell) = heat.get_mut(position as usize) {
+            let patch = self.patch_of(sample, position);
+            if let Some(cell) = patch.and_then(|patch| heat.get_mut(patch as usize)) {
                 *cell = value;
             }
         }
@@ -436,3 +478,6 @@ pub(crate) fn item_view(dataset: &Dataset, id: u32, activation: f32) -> ItemView
         activation,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use store::{ArtefactKind, Dataset};
 
 use crate::error::{EngineError, Result};
 use crate::films::FilmSource;
-use crate::indexed::item_view;
+use crate::indexed::{item_view, shows_films};
 use crate::session::Session;
 use crate::views::{DatasetView, DictionaryView, ExampleKind, ModelView, SampleView};
 
@@ -173,8 +173,16 @@ impl Session {
             .clone();
         let kind = match &indexed {
             Some(indexed) => indexed.kind,
-            None if harvest.hook.is_vision() => ExampleKind::Film,
-            None => ExampleKind::Text,
+            None => {
+                let folder = self
+                    .project
+                    .artefact_dir(ArtefactKind::Harvest, &harvest_name)?;
+                if shows_films(&folder, &harvest) {
+                    ExampleKind::Film
+                } else {
+                    ExampleKind::Text
+                }
+            }
         };
         let sae = indexed
             .as_ref()

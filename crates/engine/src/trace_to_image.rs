@@ -17,6 +17,7 @@ use crate::model_registry::LoadedModel;
 use crate::recover_planted::text_recovery;
 use crate::recovery::overlaps;
 use crate::session::Session;
+use crate::views::ExampleKind;
 
 /// What is to be traced.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -221,14 +222,16 @@ impl Session {
 }
 
 impl Session {
-    /// Whether the features of a dictionary can be traced to a film.
+    /// Whether the features of a dictionary can be traced to a film; those that are on its patches
+    /// themselves need not be.
     pub(crate) fn traceable(&self, sae: &str) -> bool {
         self.indexed(sae).is_ok_and(|indexed| {
             let reads_films = matches!(
                 indexed.architecture,
                 Some(Architecture::PhantomVlm | Architecture::Maira2 | Architecture::Llava)
             );
-            reads_films && check_hook(&indexed, sae).is_ok()
+            let is_text = indexed.kind == ExampleKind::Text;
+            reads_films && is_text && check_hook(&indexed, sae).is_ok()
         })
     }
 }

@@ -403,7 +403,7 @@ pub struct ExampleView {
     pub sample_id: String,
     /// Part of the dataset.
     pub split: Split,
-    /// Position of the highest activation.
+    /// Position of the highest activation; on a film its patch, row-major.
     pub position: u32,
     /// The highest activation in the sample.
     pub activation: f32,

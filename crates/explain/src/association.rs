@@ -2,7 +2,7 @@
 
 use schema::{Association, SampleRecord};
 
-use crate::auroc::{area, midranks};
+use crate::auroc::Ties;
 use crate::error::{ExplainError, all_finite, same_length};
 use crate::{TwoByTwo, benjamini_hochberg};
 
@@ -39,8 +39,8 @@ impl Outcome {
 ///
 /// The feature is active on a sample where its highest activation is above `threshold`; the odds
 /// ratio and the p value come from that two-by-two table (chi-square, or Fisher's exact test where
-/// an expected count is below 5), the AUROC from the activations themselves (0.5 where it is not
-/// defined). `q` is adjusted over these outcomes; with several features, see [`adjust_together`].
+/// an expected count is below 5), the AUROC and its interval from the activations themselves (0.5
+/// and none where they are not defined). `q` is adjusted over these outcomes; with several features, see [`adjust_together`].
 ///
 /// # Shapes
 /// - `activations`: `[n_samples]`, highest over positions, 0 where never active
@@ -78,15 +78,15 @@ fn one(activations: &[f32], outcome: &Outcome, threshold: f32) -> Association {
             with.push(present);
         }
     }
-    let sum = midranks(&scores)
-        .iter()
-        .zip(&with)
-        .filter(|&(_, &with)| with)
-        .map(|(rank, _)| rank)
-        .sum();
-    let n_with = table.active_with + table.inactive_with;
-    let auroc = area(sum, n_with as usize, scores.len()).unwrap_or(0.5);
-    from_table(outcome.name.clone(), table, auroc)
+    // One sort for both, since features times outcomes may be hundreds of thousands.
+    let ties = Ties::new(&scores, &with);
+    let auroc = ties.area().unwrap_or(0.5);
+    // Where the groups are apart `DeLong` gives a point, which says nothing about few samples.
+    let estimate = ties.estimate().filter(|found| found.standard_error > 0.0);
+    Association {
+        auroc_interval: estimate.map(|found| found.interval.map(|end| end as f32)),
+        ..from_table(outcome.name.clone(), table, auroc)
+    }
 }
 
 /// The record of one table; `q` is `p`, to be adjusted.
@@ -98,6 +98,7 @@ pub(crate) fn from_table(name: String, table: TwoByTwo, auroc: f64) -> Associati
         log_odds: log_odds as f32,
         interval: [low as f32, high as f32],
         auroc: auroc as f32,
+        auroc_interval: None,
         p,
         q: p,
         n_with: table.active_with + table.inactive_with,
@@ -146,6 +147,12 @@ mod tests {
         assert!((f64::from(found.log_odds) - expected).abs() < 1e-6);
         // Pairs: 0.9, 0.8, 0.7 each beat all four; 0 loses to 0.6 and ties three times.
         assert!((f64::from(found.auroc) - 13.5 / 16.0).abs() < 1e-6);
+        // Shares won with it: 1, 1, 1 and 3/8, variance 25/256; without it: 3/4 and thrice 7/8,
+        // variance 1/256. The standard error is √(26/1024), so that the upper end is cut off.
+        let [low, high] = found.auroc_interval.unwrap();
+        let expected = 13.5 / 16.0 - 1.959_964 * (26.0_f64 / 1024.0).sqrt();
+        assert!((f64::from(low) - expected).abs() < 1e-6);
+        assert_eq!(high, 1.0);
         assert!(associate(&activations[1..], &[outcome], 0.0).is_err());
     }
 
@@ -172,5 +179,6 @@ mod tests {
         };
         let found = associate(&[1.0; 10], &[outcome], 0.0).unwrap();
         assert_eq!((found[0].p, found[0].auroc), (1.0, 0.5));
+        assert_eq!(found[0].auroc_interval, None);
     }
 }

@@ -35,7 +35,7 @@ pub fn auroc(scores: &[f32], with: &[bool]) -> Result<Option<f64>, ExplainError>
     Ok(area(sum, n_with, scores.len()))
 }
 
-/// Area and 95 % interval by `DeLong`, from midranks. `None` if one of the two groups has fewer
+/// Area and 95 % interval by `DeLong`, from one sort. `None` if one of the two groups has fewer
 /// than two samples.
 ///
 /// # Errors
@@ -52,46 +52,80 @@ pub fn auroc_interval(
     with: &[bool],
 ) -> Result<Option<AurocEstimate>, ExplainError> {
     check(scores, with)?;
-    let group = |wanted: bool| -> Vec<f32> {
-        scores
-            .iter()
-            .zip(with)
-            .filter(|&(_, &with)| with == wanted)
-            .map(|(&score, _)| score)
-            .collect()
-    };
-    let (present, absent) = (group(true), group(false));
-    if present.len() < 2 || absent.len() < 2 {
-        return Ok(None);
+    Ok(Ties::new(scores, with).estimate())
+}
+
+/// Samples by score, lowest first, in groups of equal scores: how many have the name, how many do
+/// not. One sort gives the area and its interval.
+pub(crate) struct Ties(Vec<[f64; 2]>);
+
+impl Ties {
+    /// Sorts the samples; `scores` and `with` are as long as each other.
+    pub(crate) fn new(scores: &[f32], with: &[bool]) -> Self {
+        let mut order: Vec<(f32, bool)> =
+            scores.iter().copied().zip(with.iter().copied()).collect();
+        order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        // `==` and not the order's total comparison: 0 and −0 are equal.
+        let groups = order.chunk_by(|a, b| a.0 == b.0).map(|group| {
+            let n_with = group.iter().filter(|&&(_, with)| with).count();
+            [n_with as f64, (group.len() - n_with) as f64]
+        });
+        Self(groups.collect())
     }
-    let together: Vec<f32> = present.iter().chain(&absent).copied().collect();
-    let ranks = midranks(&together);
-    let (n_present, n_absent) = (present.len() as f64, absent.len() as f64);
-    // For each sample, the share of the other group on its right side.
-    let shares_present: Vec<f64> = midranks(&present)
-        .iter()
-        .zip(&ranks)
-        .map(|(own, all)| (all - own) / n_absent)
-        .collect();
-    let shares_absent: Vec<f64> = midranks(&absent)
-        .iter()
-        .zip(&ranks[present.len()..])
-        .map(|(own, all)| 1.0 - (all - own) / n_present)
-        .collect();
-    let value = shares_present.iter().sum::<f64>() / n_present;
-    let variance = |shares: &[f64]| {
-        shares.iter().map(|s| (s - value).powi(2)).sum::<f64>() / (shares.len() as f64 - 1.0)
-    };
-    let standard_error =
-        (variance(&shares_present) / n_present + variance(&shares_absent) / n_absent).sqrt();
-    Ok(Some(AurocEstimate {
-        value,
-        standard_error,
-        interval: [
-            (value - Z_975 * standard_error).max(0.0),
-            (value + Z_975 * standard_error).min(1.0),
-        ],
-    }))
+
+    fn totals(&self) -> [f64; 2] {
+        let sum = |sums: [f64; 2], group: &[f64; 2]| [sums[0] + group[0], sums[1] + group[1]];
+        self.0.iter().fold([0.0; 2], sum)
+    }
+
+    /// As [`auroc`].
+    pub(crate) fn area(&self) -> Option<f64> {
+        let [n_with, n_without] = self.totals();
+        let (mut below, mut sum_of_ranks) = (0.0, 0.0);
+        for [with, without] in &self.0 {
+            let n = with + without;
+            sum_of_ranks += with * (below + f64::midpoint(n, 1.0));
+            below += n;
+        }
+        area(sum_of_ranks, n_with as usize, (n_with + n_without) as usize)
+    }
+
+    /// As [`auroc_interval`].
+    pub(crate) fn estimate(&self) -> Option<AurocEstimate> {
+        let [n_with, n_without] = self.totals();
+        if n_with < 2.0 || n_without < 2.0 {
+            return None;
+        }
+        // By group: the shares of the other kind that a sample of either kind is on the right side
+        // of.
+        let mut below = [0.0; 2];
+        let shares: Vec<[f64; 2]> = self
+            .0
+            .iter()
+            .map(|[with, without]| {
+                let won = (below[1] + without / 2.0) / n_without;
+                let lost = (below[0] + with / 2.0) / n_with;
+                below = [below[0] + with, below[1] + without];
+                [won, 1.0 - lost]
+            })
+            .collect();
+        let each = || self.0.iter().zip(&shares);
+        let value = each().map(|(n, share)| n[0] * share[0]).sum::<f64>() / n_with;
+        let variance = |kind: usize, n_of_kind: f64| {
+            let squares = each().map(|(n, share)| n[kind] * (share[kind] - value).powi(2));
+            squares.sum::<f64>() / (n_of_kind - 1.0)
+        };
+        let standard_error =
+            (variance(0, n_with) / n_with + variance(1, n_without) / n_without).sqrt();
+        Some(AurocEstimate {
+            value,
+            standard_error,
+            interval: [
+                (value - Z_975 * standard_error).max(0.0),
+                (value + Z_975 * standard_error).min(1.0),
+            ],
+        })
+    }
 }
 
 /// An area under the ROC curve whose samples are counted several times: sorted once, resampled often.
@@ -227,6 +261,7 @@ mod tests {
         let got = auroc(&scores, &with).unwrap().unwrap();
         let weighted = WeightedAuroc::new(&scores, &with).unwrap();
         assert!((weighted.value(&[1; 60]).unwrap() - got).abs() < 1e-12);
+        assert_eq!(Ties::new(&scores, &with).area(), Some(got));
         assert!((got - won / pairs).abs() < 1e-12);
         let estimate = auroc_interval(&scores, &with).unwrap().unwrap();
         assert!((estimate.value - got).abs() < 1e-12);

@@ -73,6 +73,10 @@ pub struct Association {
     pub interval: [f32; 2],
     /// Area under the ROC curve of the sample's highest activation for the name.
     pub auroc: f32,
+    /// Lower and upper end of its 95 % interval (`DeLong`); `None` where it was not computed, or is
+    /// a point because the samples with and without the name are apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auroc_interval: Option<[f32; 2]>,
     /// p value of the test named beside the table, not adjusted.
     pub p: f64,
     /// Benjamini-Hochberg adjusted p value within the table.

@@ -299,6 +299,7 @@ fn association(name: &str) -> Association {
         log_odds: 2.5,
         interval: [1.0, 4.0],
         auroc: 0.9,
+        auroc_interval: None,
         p: 1e-12,
         q: 1e-11,
         n_with: 10,

@@ -42,6 +42,7 @@ impl Invented {
                 log_odds: 3.2,
                 interval: [2.6, 3.8],
                 auroc: 0.91,
+                auroc_interval: Some([0.86, 0.95]),
                 p: 1e-9,
                 q: 1e-8,
                 n_with: 80,

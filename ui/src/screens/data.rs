@@ -2,7 +2,7 @@
 
 mod import_form;
 mod interactions_form;
-mod sample_view;
+pub(crate) mod sample_view;
 mod samples;
 
 use std::fmt::Write as _;

@@ -88,6 +88,9 @@ impl FeatureScreen {
         split_ui(ctx, ui, (Edge::Right, &side), extent, |ui| {
             ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
                 self.judgement.ui(ctx, ui, sae, page);
+                if let Some(example) = examples::chosen(Examples::of_page(page), self.chosen) {
+                    self.large.words_ui(ctx, ui, example);
+                }
                 evidence::ui(ctx, ui, (sae, page), &mut self.score);
             });
         });

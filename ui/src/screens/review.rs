@@ -20,6 +20,7 @@ use crate::app_context::AppContext;
 use crate::backend::Answer;
 use crate::commands::{Command, ReviewCommand, ReviewTab, Screen};
 use crate::screens::Panel;
+use crate::screens::feature_page::examples::{self, Examples};
 use crate::screens::feature_page::large::LargeExample;
 use crate::screens::review::agreement::Agreement;
 use crate::screens::review::detection::Detection;
@@ -370,6 +371,10 @@ impl ReviewScreen {
                 .show(ui, |ui| {
                     let asked = judgement::ui(ui, &mut at_work, self.sitting.asked());
                     act = asked.or(act.take());
+                    let example = examples::chosen(examples_of(&at_work.item), self.chosen);
+                    if let Some(example) = example.filter(|_| !at_work.hides_the_answer()) {
+                        self.large.words_ui(ctx, ui, example);
+                    }
                     evidence::figures_ui(ui, &at_work.item);
                 });
         });
@@ -643,8 +648,8 @@ fn progress_ui(ui: &mut Ui, progress: &ReviewProgress) {
 }
 
 /// The examples of a case.
-fn examples_of(item: &ReviewItem) -> crate::screens::feature_page::examples::Examples<'_> {
-    crate::screens::feature_page::examples::Examples {
+fn examples_of(item: &ReviewItem) -> Examples<'_> {
+    Examples {
         kind: item.kind,
         top: &item.top,
         bands: &item.bands,

@@ -186,8 +186,11 @@ fn truth_of_rows<'a>(subject: &'a Subject<'_>) -> Result<Option<(Vec<String>, Tr
         .filter(|name| !datasets::phantom::WITHOUT_LOCAL_MASK.contains(&name.as_str()))
         .cloned()
         .collect();
-    let grids = grids(subject)?;
-    let inside = patches_inside(subject, &local, &grids);
+    let laid = laid_on_films(subject)?;
+    if laid.is_empty() {
+        return Ok(None);
+    }
+    let inside = patches_inside(subject, &local, &laid);
     let n = local.len();
     let has: TruthOfRow<'a> = Box::new(move |at| {
         let Some(patches) = inside.get(&at.sample) else {
@@ -196,19 +199,22 @@ fn truth_of_rows<'a>(subject: &'a Subject<'_>) -> Result<Option<(Vec<String>, Tr
                 at.sample
             )));
         };
-        let of = |name: usize| patches[name].get(at.position as usize).copied();
+        let patch = laid
+            .get(&at.sample)
+            .and_then(|one| one.patch_of(at.position));
+        let of = |name: usize| patches[name].get(patch? as usize).copied();
         Ok((0..n).map(|name| of(name).unwrap_or(false)).collect())
     });
     Ok(Some((local, has)))
 }
 
-/// How the patches of each sample lie on its film.
-fn grids(subject: &Subject<'_>) -> Result<BTreeMap<u32, PatchGrid>> {
+/// By sample, how its patches lie on its film, and which positions they are.
+fn laid_on_films(subject: &Subject<'_>) -> Result<BTreeMap<u32, SampleSidecar>> {
     let folder = subject
         .session
         .project
         .artefact_dir(store::ArtefactKind::Harvest, &subject.harvest)?;
-    let mut grids = BTreeMap::new();
+    let mut laid = BTreeMap::new();
     for shard in 0..subject.reader.n_shards() as u32 {
         let path = folder.join(sidecar_file(shard));
         let unreadable =
@@ -216,28 +222,31 @@ fn grids(subject: &Subject<'_>) -> Result<BTreeMap<u32, PatchGrid>> {
         let bytes = std::fs::read(&path).map_err(|error| unreadable(error.to_string()))?;
         let sidecars: Vec<SampleSidecar> =
             serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))?;
-        for sidecar in sidecars {
-            grids.extend(sidecar.grid.map(|grid| (sidecar.sample, grid)));
+        for mut sidecar in sidecars {
+            if sidecar.grid.is_some() {
+                sidecar.texts = Vec::new();
+                laid.insert(sidecar.sample, sidecar);
+            }
         }
     }
-    Ok(grids)
+    Ok(laid)
 }
 
 /// By sample and finding, which patches a planted mask meets, row-major.
 fn patches_inside(
     subject: &Subject<'_>,
     names: &[String],
-    grids: &BTreeMap<u32, PatchGrid>,
+    laid: &BTreeMap<u32, SampleSidecar>,
 ) -> BTreeMap<u32, Vec<Vec<bool>>> {
-    grids
-        .iter()
-        .filter_map(|(&sample, grid)| {
+    laid.iter()
+        .filter_map(|(&sample, sidecar)| {
+            let grid = sidecar.grid?;
             let record = subject.dataset.records.get(sample as usize)?;
             let mut inside = vec![vec![false; (grid.rows * grid.columns) as usize]; names.len()];
             for planted in &record.boxes {
                 let name = names.iter().position(|name| *name == planted.finding);
                 if let (Some(name), Some(mask)) = (name, &planted.mask) {
-                    mark(mask, *grid, &mut inside[name]);
+                    mark(mask, grid, &mut inside[name]);
                 }
             }
             Some((sample, inside))

@@ -30,6 +30,7 @@ fn association(name: &str, auroc: f32, q: f64) -> Association {
         log_odds: 1.0,
         interval: [0.5, 1.5],
         auroc,
+        auroc_interval: None,
         p: q,
         q,
         n_with: 10,

@@ -57,7 +57,7 @@ pub struct FiringView {
     pub caption: String,
     /// Its highest activation on the sample.
     pub activation: f32,
-    /// Where that is, from 0.
+    /// Where that is, from 0; on a film its patch, row-major.
     pub position: u32,
     /// The same in words, counted from 1: patch of a film, token of a text, item of a history.
     pub place: String,

@@ -105,7 +105,7 @@ impl SampleDetail {
 }
 
 /// Findings, report and history.
-fn words_ui(ctx: &AppContext<'_>, ui: &mut Ui, record: &SampleView) {
+pub(crate) fn words_ui(ctx: &AppContext<'_>, ui: &mut Ui, record: &SampleView) {
     if let Some(findings) = &record.findings {
         let title = if record.items.is_empty() {
             "Findings"

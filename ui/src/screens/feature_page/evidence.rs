@@ -6,8 +6,8 @@ use schema::{Association, Decision, Explanation, FeatureId, MeasuredScore, Publi
 
 use crate::app_context::{AppContext, in_words, kind_name};
 use crate::commands::Command;
-use crate::screens::feature_page::effects;
 use crate::screens::feature_page::score::{DETECTION, ScoreEvidence};
+use crate::screens::feature_page::{effects, examples};
 use crate::tokens;
 use crate::widgets::notice::{section_ui, weak_ui};
 use crate::widgets::{chip, histogram, number, table};
@@ -27,7 +27,7 @@ pub(crate) fn ui(
 ) {
     section_ui(ui, "Activations");
     let card = &page.card;
-    let edges = band_edges(&card.histogram, card.max_activation, page.bands.len());
+    let edges = examples::band_edges(&page.bands);
     histogram::histogram_ui(ui, &card.histogram, card.max_activation, &edges);
     figures_ui(ui, page);
     associations_ui(ui, page);
@@ -57,29 +57,6 @@ pub(crate) fn ui(
     );
     explanations_ui(ctx, ui, &page.explanations, score);
     decisions_ui(ui, &page.decisions);
-}
-
-/// Activations where quantile bands of equal counts meet, from the histogram.
-fn band_edges(counts: &[u32], maximum: f32, n_bands: usize) -> Vec<f32> {
-    let total: u64 = counts.iter().map(|&count| u64::from(count)).sum();
-    if n_bands < 2 || total == 0 {
-        return Vec::new();
-    }
-    (1..n_bands)
-        .map(|band| {
-            let wanted = total as f64 * band as f64 / n_bands as f64;
-            let mut seen = 0.0;
-            for (i, &count) in counts.iter().enumerate() {
-                let next = seen + f64::from(count);
-                if count > 0 && next >= wanted {
-                    let within = (wanted - seen) / f64::from(count);
-                    return maximum * ((i as f64 + within) / counts.len() as f64) as f32;
-                }
-                seen = next;
-            }
-            maximum
-        })
-        .collect()
 }
 
 fn figures_ui(ui: &mut Ui, page: &FeaturePage) {
@@ -123,13 +100,22 @@ fn figures_ui(ui: &mut Ui, page: &FeaturePage) {
     }
 }
 
-/// Names and shares of the width of the columns of [`associations_ui`].
+/// Names and shares of the width of the columns of terms and associations.
 const ASSOCIATION_COLUMNS: [(&str, f32); 5] = [
     ("", 0.36),
     ("log-odds", 0.2),
     ("AUROC", 0.15),
     ("q", 0.17),
     ("n", 0.12),
+];
+
+/// [`ASSOCIATION_COLUMNS`] where the AUROC has an interval, which takes the room of `n`: hovering a
+/// row tells that.
+const INTERVAL_COLUMNS: [(&str, f32); 4] = [
+    ("", 0.345),
+    ("log-odds", 0.17),
+    ("AUROC (95 %)", 0.33),
+    ("q", 0.155),
 ];
 
 fn associations_ui(ui: &mut Ui, page: &FeaturePage) {
@@ -143,14 +129,21 @@ fn associations_ui(ui: &mut Ui, page: &FeaturePage) {
         return;
     }
     let theme = tokens::of(ui);
-    let heads =
-        ASSOCIATION_COLUMNS.map(|(name, width)| table::Cell::right(name, width, theme.text_weak));
+    let columns = if associations.iter().any(|one| one.auroc_interval.is_some()) {
+        &INTERVAL_COLUMNS[..]
+    } else {
+        &ASSOCIATION_COLUMNS[..]
+    };
+    let heads: Vec<table::Cell<'_>> = columns
+        .iter()
+        .map(|&(name, width)| table::Cell::right(name, width, theme.text_weak))
+        .collect();
     let noun = match page.kind {
         ExampleKind::History => "items",
         kind => kind_name(kind),
     };
     let hint = format!(
-        "{}\nn: {noun} with it. Hover a row for its interval",
+        "{}\nn: {noun} with it. Hover a row for all of its figures",
         words::of(&["AUROC", "Log-odds", "q"])
     );
     table::row_ui(ui, &heads).on_hover_text(hint);
@@ -158,7 +151,7 @@ fn associations_ui(ui: &mut Ui, page: &FeaturePage) {
     let mut rows: Vec<&Association> = associations.iter().collect();
     rows.sort_by_key(|association| association.q >= MAX_Q);
     for association in rows.iter().take(MAX_ROWS) {
-        association_row(ui, association, noun);
+        association_row(ui, (association, columns), noun);
     }
     if rows.iter().all(|association| association.q >= MAX_Q) {
         let text = format!(
@@ -169,7 +162,11 @@ fn associations_ui(ui: &mut Ui, page: &FeaturePage) {
     }
 }
 
-fn association_row(ui: &mut Ui, association: &Association, noun: &str) {
+fn association_row(
+    ui: &mut Ui,
+    (association, columns): (&Association, &[(&str, f32)]),
+    noun: &str,
+) {
     let theme = tokens::of(ui);
     let colour = if association.q < MAX_Q {
         theme.text
@@ -179,15 +176,15 @@ fn association_row(ui: &mut Ui, association: &Association, noun: &str) {
     let texts = [
         in_words(&association.name),
         schema::signed(f64::from(association.log_odds), 1),
-        format!("{:.2}", association.auroc),
+        auroc_words(association),
         number::p_value(association.q),
         number::count(u64::from(association.n_with)),
     ];
     let cells: Vec<table::Cell<'_>> = texts
         .iter()
-        .zip(ASSOCIATION_COLUMNS)
+        .zip(columns)
         .enumerate()
-        .map(|(i, (text, (_, width)))| {
+        .map(|(i, (text, &(_, width)))| {
             if i == 0 {
                 table::Cell::left(text, width, colour)
             } else {
@@ -197,14 +194,23 @@ fn association_row(ui: &mut Ui, association: &Association, noun: &str) {
         .collect();
     let [low, high] = association.interval;
     table::row_ui(ui, &cells).on_hover_text(format!(
-        "{}: log-odds {}, 95 % interval {} to {}; {} {noun} with it, {} without",
+        "{}: log-odds {}, 95 % interval {} to {}; AUROC {}; {} {noun} with it, {} without",
         association.name,
         schema::signed(f64::from(association.log_odds), 2),
         schema::signed(f64::from(low), 2),
         schema::signed(f64::from(high), 2),
+        auroc_words(association),
         number::count(u64::from(association.n_with)),
         number::count(u64::from(association.n_without))
     ));
+}
+
+/// The area, and its 95 % interval where there is one: `0.91 (0.86 to 0.95)`.
+fn auroc_words(association: &Association) -> String {
+    match association.auroc_interval {
+        Some([low, high]) => format!("{:.2} ({low:.2} to {high:.2})", association.auroc),
+        None => format!("{:.2}", association.auroc),
+    }
 }
 
 fn writes_ui(ui: &mut Ui, writes: &WritesView) {
@@ -392,17 +398,5 @@ fn decisions_ui(ui: &mut Ui, decisions: &[Decision]) {
             &decision.reviewer
         };
         weak_ui(ui, format!("{reviewer}, {}", number::time(&decision.at)));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::band_edges;
-
-    #[test]
-    fn bands_hold_equal_counts() {
-        assert_eq!(band_edges(&[10, 10, 10, 10], 8.0, 4), [2.0, 4.0, 6.0]);
-        assert_eq!(band_edges(&[30, 0, 0, 10], 8.0, 2), [4.0 / 3.0]);
-        assert!(band_edges(&[], 8.0, 4).is_empty());
     }
 }

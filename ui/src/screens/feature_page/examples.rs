@@ -36,6 +36,22 @@ impl<'a> Examples<'a> {
     }
 }
 
+/// Activations where two bands meet: halfway between the lowest example of one and the highest of
+/// the next. Bands hold equally many samples by their highest activation, which a histogram of
+/// places does not tell.
+pub(crate) fn band_edges(bands: &[Vec<ExampleView>]) -> Vec<f32> {
+    let range = |band: &Vec<ExampleView>| {
+        let activations = || band.iter().map(|example| example.activation);
+        let lowest = activations().reduce(f32::min)?;
+        Some((lowest, activations().reduce(f32::max)?))
+    };
+    let ranges: Vec<(f32, f32)> = bands.iter().filter_map(range).collect();
+    ranges
+        .windows(2)
+        .map(|pair| f32::midpoint(pair[0].0, pair[1].1))
+        .collect()
+}
+
 /// Row 0 is the top, the others are quantile bands, highest first.
 pub(crate) fn row(shown: Examples<'_>, index: usize) -> Option<&[ExampleView]> {
     match index.checked_sub(1) {
@@ -178,4 +194,38 @@ fn one_ui(
         );
     }
     response.on_hover_text(example_name(sample));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use engine::views::ExampleContent;
+    use schema::Split;
+
+    use super::*;
+
+    #[test]
+    fn bands_meet_between_their_examples() {
+        let band = |activations: &[f32]| -> Vec<ExampleView> {
+            let one = |&activation: &f32| ExampleView {
+                sample: 0,
+                sample_id: String::new(),
+                split: Split::Train,
+                position: 0,
+                activation,
+                content: ExampleContent::Text {
+                    tokens: Arc::default(),
+                },
+            };
+            activations.iter().map(one).collect()
+        };
+        let bands = [band(&[9.0, 8.0]), band(&[6.0, 4.0]), band(&[2.0])];
+        assert_eq!(band_edges(&bands), [7.0, 3.0]);
+        // Of three samples one band of four is empty.
+        let bands = [band(&[]), band(&[9.0]), band(&[5.0]), band(&[2.0])];
+        assert_eq!(band_edges(&bands), [7.0, 3.5]);
+        assert!(band_edges(&[band(&[9.0])]).is_empty());
+        assert!(band_edges(&[]).is_empty());
+    }
 }

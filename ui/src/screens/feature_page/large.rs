@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use egui::{ScrollArea, Ui};
+use egui::{CollapsingHeader, ScrollArea, Ui};
 use engine::views::{Event, ExampleContent, ExampleKind, ExampleView, Revision, SampleView};
 use schema::FeatureId;
 
@@ -11,6 +11,7 @@ use super::example_name;
 use super::history::History;
 use super::trace::Trace;
 use crate::app_context::AppContext;
+use crate::screens::data::sample_view;
 use crate::tokens::GRID;
 use crate::widgets::example::FilmPlace;
 use crate::widgets::film_viewer::{BoxLayer, BoxSource, FilmViewer, Heat, Subject};
@@ -125,6 +126,17 @@ impl LargeExample {
                 self.history.ui(ctx, ui, subject, shown);
             }
         }
+    }
+
+    /// What the source says of the film of `example`, closed until it is asked for; nothing where
+    /// the example is no film.
+    pub(crate) fn words_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, example: &ExampleView) {
+        let Some(record) = self.record_of(ctx, example) else {
+            return;
+        };
+        CollapsingHeader::new("Report and findings of this film")
+            .id_salt("words of the film")
+            .show(ui, |ui| sample_view::words_ui(ctx, ui, &record));
     }
 
     /// The film, and on its left the one that is kept, zoomed and moved as one.

@@ -90,7 +90,8 @@ pub(super) fn ui(
 /// Activations and how often the feature is active, for the reviewer's side.
 pub(super) fn figures_ui(ui: &mut Ui, item: &ReviewItem) {
     notice::section_ui(ui, "Activations");
-    histogram::histogram_ui(ui, &item.histogram, item.max_activation, &[]);
+    let edges = examples::band_edges(&item.bands);
+    histogram::histogram_ui(ui, &item.histogram, item.max_activation, &edges);
     notice::weak_ui(
         ui,
         format!(

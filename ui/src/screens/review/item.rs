@@ -74,10 +74,16 @@ impl AtWork {
             && !self.item.proposal.is_empty()
     }
 
+    /// Whether the reviewer is to say first what is on the examples: then neither the proposal nor
+    /// what the source says of a film is shown.
+    pub(super) fn hides_the_answer(&self) -> bool {
+        self.item.mode == ReviewMode::Blind || self.writes_first()
+    }
+
     /// The proposed text, where the reviewer may see it.
     pub(super) fn proposal(&self) -> Option<&str> {
-        let hidden = self.item.mode == ReviewMode::Blind || self.writes_first();
-        (!hidden && !self.item.proposal.is_empty()).then_some(self.item.proposal.as_str())
+        (!self.hides_the_answer() && !self.item.proposal.is_empty())
+            .then_some(self.item.proposal.as_str())
     }
 
     /// Opens the field with what there is to change.
