@@ -118,6 +118,7 @@ fn queue(arguments: &QueueArguments, session: &Session) -> Result<Answer> {
             For::Label => QueueKind::Label,
             For::SecondReader => QueueKind::SecondReader,
             For::Adjudicate => QueueKind::Adjudicate,
+            For::Flagged => QueueKind::Flagged,
         },
         order: match arguments.order {
             Order::Clearest => QueueOrder::Clearest,

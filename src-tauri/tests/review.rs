@@ -428,6 +428,7 @@ fn a_queue_is_gone_through_with_its_controls() {
     assert_eq!((done.n_done, done.next), (n_cases, None));
     controls_are_kept_apart(&session, n_cases);
     blind_second_reader(&session);
+    a_flag_is_found_and_answered(&session);
     a_person_is_tested(&session);
     assert!(session.stale_decisions("d").unwrap().is_empty());
 }
@@ -470,6 +471,18 @@ fn half_of_it(session: &Session, queue: &QueueRequest) {
         ..ReviewAnswer::default()
     };
     assert!(session.decide_case("d", queue, case, &wrong).is_err());
+    // In sight of a proposal that is another one meanwhile.
+    let unseen = ReviewAnswer {
+        feature: session.review_item("d", queue, case).unwrap().feature,
+        state: ReviewState::Rejected,
+        shown: Some("a text of before".to_owned()),
+        ..ReviewAnswer::default()
+    };
+    let refused = session.decide_case("d", queue, case, &unseen).unwrap_err();
+    assert!(
+        refused.message.contains("has changed meanwhile"),
+        "{refused}"
+    );
 }
 
 /// One repeat and one trap per twenty cases, in the records only; all repeats agree, all traps were
@@ -527,6 +540,52 @@ fn blind_second_reader(session: &Session) {
         ..queue
     };
     assert!(session.review_progress("d", &by_disagreement).is_err());
+}
+
+/// What Ada flags is a case for Grace, until she has answered; then it is done and not flagged.
+fn a_flag_is_found_and_answered(session: &Session) {
+    let all = QueueRequest {
+        reviewer: "Ada".to_owned(),
+        ..QueueRequest::default()
+    };
+    let feature = session.review_item("d", &all, 0).unwrap().feature;
+    let flagged = engine::DecisionRequest {
+        feature,
+        state: ReviewState::Unsure,
+        reviewer: "Ada".to_owned(),
+        flagged: true,
+        ..engine::DecisionRequest::default()
+    };
+    session.record("d", &flagged).unwrap();
+    let query = engine::views::FeatureQuery {
+        flagged: true,
+        ..engine::views::FeatureQuery::default()
+    };
+    assert_eq!(session.feature_ids("d", &query).unwrap(), [feature]);
+    let queue = QueueRequest {
+        reviewer: "Grace".to_owned(),
+        kind: engine::views::QueueKind::Flagged,
+        ..QueueRequest::default()
+    };
+    let cases = session.queued_cases("d", &queue).unwrap();
+    assert_eq!(cases.len(), 1);
+    assert_eq!((cases[0].feature, cases[0].done), (feature, false));
+    let answer = ReviewAnswer {
+        feature,
+        state: ReviewState::Unsure,
+        shown: Some(cases[0].proposal.clone()),
+        ..ReviewAnswer::default()
+    };
+    session.decide_case("d", &queue, 0, &answer).unwrap();
+    let progress = session.review_progress("d", &queue).unwrap();
+    assert_eq!(
+        (progress.n_cases, progress.n_done, progress.next),
+        (1, 1, None)
+    );
+    assert!(session.feature_ids("d", &query).unwrap().is_empty());
+    for reviewer in ["Grace", "Ada"] {
+        session.undo("d", reviewer).unwrap().unwrap();
+    }
 }
 
 /// Somebody who says "active" throughout is right half the time.

@@ -6,6 +6,7 @@ mod drops;
 mod exchange;
 mod logic;
 mod place;
+mod undo;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -99,8 +99,13 @@ pub trait Backend:
     fn feature_card(&self, sae: &str, feature: FeatureId) -> Answer<Arc<FeatureCard>>;
     fn feature_page(&self, sae: &str, feature: FeatureId) -> Answer<Arc<FeaturePage>>;
     fn propose_keywords(&self, sae: &str) -> Answer<JobId>;
-    fn decide(&self, sae: &str, feature: FeatureId, state: ReviewState, text: &str) -> Answer<()>;
-    fn undo_decision(&self) -> Answer<()>;
+    fn decide(
+        &self,
+        sae: &str,
+        feature: FeatureId,
+        said: (ReviewState, &str),
+        shown: &str,
+    ) -> Answer<()>;
     fn undo_on(&self, sae: &str) -> Answer<()>;
     fn redo_on(&self, sae: &str) -> Answer<()>;
     fn review_progress(&self, sae: &str, queue: &QueueRequest) -> Answer<ReviewProgress>;
@@ -130,12 +135,7 @@ pub trait Backend:
     ) -> Answer<()>;
     fn agreement(&self, sae: &str) -> Answer<JobId>;
     fn disagreements(&self, sae: &str) -> Answer<Arc<Vec<Disagreement>>>;
-    fn detection_test(
-        &self,
-        sae: &str,
-        feature: FeatureId,
-        seed: u64,
-    ) -> Answer<Arc<DetectionTest>>;
+    fn draw_detection(&self, sae: &str, feature: FeatureId, seed: u64) -> Answer<()>;
     fn record_detection(
         &self,
         sae: &str,
@@ -354,12 +354,14 @@ impl Backend for Engine {
         Self::propose_keywords(self, sae).map_err(sentence)
     }
 
-    fn decide(&self, sae: &str, feature: FeatureId, state: ReviewState, text: &str) -> Answer<()> {
-        Self::decide(self, sae, feature, state, text).map_err(sentence)
-    }
-
-    fn undo_decision(&self) -> Answer<()> {
-        Self::undo_decision(self).map_err(sentence)
+    fn decide(
+        &self,
+        sae: &str,
+        feature: FeatureId,
+        said: (ReviewState, &str),
+        shown: &str,
+    ) -> Answer<()> {
+        Self::decide(self, sae, feature, said, shown).map_err(sentence)
     }
 
     fn undo_on(&self, sae: &str) -> Answer<()> {
@@ -427,13 +429,8 @@ impl Backend for Engine {
         Self::disagreements(self, sae).map_err(sentence)
     }
 
-    fn detection_test(
-        &self,
-        sae: &str,
-        feature: FeatureId,
-        seed: u64,
-    ) -> Answer<Arc<DetectionTest>> {
-        Self::detection_test(self, sae, feature, seed).map_err(sentence)
+    fn draw_detection(&self, sae: &str, feature: FeatureId, seed: u64) -> Answer<()> {
+        Self::draw_detection(self, sae, feature, seed).map_err(sentence)
     }
 
     fn record_detection(

@@ -121,6 +121,8 @@ pub(crate) struct DecisionRequest {
     pub(crate) feature: FeatureId,
     pub(crate) state: ReviewState,
     pub(crate) text: String,
+    /// The proposal that was on the screen; empty where there was none.
+    pub(crate) shown: String,
 }
 
 /// A part of the review.

@@ -177,6 +177,8 @@ fn decisions_by_key_are_made_and_taken_back() {
     harness.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Z);
     harness.run_steps(4);
     assert!(backend.decisions().is_empty());
+    harness.get_by_label("Taken back. Ctrl+Shift+Z restores it");
+    harness.get_by_label("Taken back: feature 3 of films");
     harness.key_press(egui::Key::U);
     harness.run_steps(4);
     assert_eq!(backend.decisions()[0].state, ReviewState::Unsure);

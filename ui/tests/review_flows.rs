@@ -261,6 +261,92 @@ fn the_detection_test_is_answered_by_keys() {
 }
 
 #[test]
+fn a_test_of_people_stands_beside_its_judge_and_has_other_cases_the_next_time() {
+    let (mut harness, backend) = begun("films");
+    click(&mut harness, "Detection test");
+    for seed in 0..2 {
+        click(&mut harness, "Begin the test");
+        harness.get_by_label("The cases of keywords");
+        for _ in 0..6 {
+            press(&mut harness, Key::Y);
+        }
+        press(&mut harness, Key::Enter);
+        harness.get_by_label_contains("keywords on the same cases: 75");
+        let asked = backend.asked();
+        let test = format!("detection test of films 0, seed {seed}");
+        assert!(asked.contains(&test), "{asked:?}");
+    }
+}
+
+#[test]
+fn a_proposal_that_changes_is_on_the_screen_before_it_is_judged() {
+    let (mut harness, backend) = begun("films");
+    harness.get_by_label("effusion, pleural, left");
+    backend.propose("pneumothorax, left");
+    harness.run_steps(4);
+    harness.get_by_label("pneumothorax, left");
+    press(&mut harness, Key::X);
+    let decision = backend.decisions()[0].clone();
+    assert_eq!(
+        decision.shown.unwrap_or_default().text,
+        "pneumothorax, left"
+    );
+    // What is being written stays; it is refused, and there again beside the new proposal.
+    press(&mut harness, Key::E);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    harness.run_steps(2);
+    type_in(&mut harness, "own words");
+    backend.propose("raised diaphragm");
+    harness.run_steps(4);
+    press(&mut harness, Key::Enter);
+    harness.run_steps(4);
+    harness.get_by_label("the proposal has changed meanwhile: look at it again");
+    assert_eq!(backend.decisions().len(), 1);
+    harness.get_by_label("Feature 7");
+    harness.get_by_label("Label text");
+    harness.get_by_label("raised diaphragm");
+}
+
+#[test]
+fn a_flag_stands_in_the_history_of_decisions() {
+    let (mut harness, _) = begun("films");
+    press(&mut harness, Key::F);
+    press(&mut harness, Key::X);
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Num6);
+    harness.run_steps(4);
+    assert_eq!(harness.state().screen(), Screen::Feature);
+    let mut told = harness.query_all_by_label_contains(", flagged");
+    assert!(told.next().is_some());
+}
+
+#[test]
+fn a_decision_out_of_sight_is_not_taken_back() {
+    let (mut harness, backend) = begun("films");
+    press(&mut harness, Key::X);
+    let undo = |harness: &mut Harness<'static, App>| {
+        harness.key_press_modifiers(Modifiers::COMMAND, Key::Z);
+        harness.run_steps(4);
+    };
+    // Behind the sheet of keys.
+    harness.key_press(Key::Questionmark);
+    harness.run_steps(4);
+    harness.get_by_label("Copy all keys");
+    undo(&mut harness);
+    assert_eq!(backend.decisions().len(), 1);
+    click(&mut harness, "Close");
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Num5);
+    harness.run_steps(4);
+    undo(&mut harness);
+    assert_eq!(backend.decisions().len(), 1);
+    harness.get_by_label("Undo works on Feature, Review and Steer");
+    harness.key_press_modifiers(Modifiers::COMMAND, Key::Num7);
+    harness.run_steps(4);
+    undo(&mut harness);
+    assert!(backend.decisions().is_empty());
+    harness.get_by_label("Taken back: feature 0 of films");
+}
+
+#[test]
 fn the_palette_leads_to_the_review() {
     let (mut harness, _) = begun("films");
     harness.key_press_modifiers(Modifiers::COMMAND, Key::Num1);

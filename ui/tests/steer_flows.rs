@@ -328,3 +328,19 @@ fn a_random_direction_stands_beside_the_features_where_that_is_wanted() {
     harness.run_steps(4);
     assert!(harness.query_by_label("Random direction").is_none());
 }
+
+#[test]
+fn a_ninth_feature_is_refused_in_words() {
+    let (mut harness, _) = open("films");
+    let told = "Eight features are the most at once";
+    for _ in 4..12 {
+        assert!(!has(&harness, told));
+        harness.key_press_modifiers(Modifiers::COMMAND, Key::Num6);
+        harness.run_steps(4);
+        harness.key_press(Key::J);
+        harness.run_steps(4);
+        click(&mut harness, "Steer this feature");
+        assert_eq!(harness.state().screen(), Screen::Steer);
+    }
+    assert!(has(&harness, told));
+}

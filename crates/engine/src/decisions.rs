@@ -4,7 +4,7 @@ use schema::{CaseRole, Decision, FeatureId, ReviewState, Shown};
 use serde::{Deserialize, Serialize};
 use store::Record;
 
-use crate::error::Result;
+use crate::error::{EngineError, Result};
 use crate::labels::Labels;
 use crate::session::Session;
 
@@ -169,24 +169,6 @@ impl Session {
             .transpose()
     }
 
-    /// The dictionary on which the reviewer decided last and which [`Session::undo`] would serve.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub(crate) fn last_reviewed(&self, reviewer: &str) -> Result<Option<String>> {
-        let mut last: Option<(u64, String)> = None;
-        for sae in self.finished(store::ArtefactKind::Sae)? {
-            let records = self.project.records(&sae)?;
-            let (undo, _) = store::undo_and_redo(&records, named(reviewer));
-            if let Some(record) = undo
-                && last.as_ref().is_none_or(|(line, _)| *line < record.line)
-            {
-                last = Some((record.line, sae));
-            }
-        }
-        Ok(last.map(|(_, sae)| sae))
-    }
-
     fn take_back(&self, labels: &Labels, taken: &Record) -> Result<Recorded> {
         let of = &taken.decision;
         let mut undo = Decision {
@@ -243,4 +225,36 @@ impl Session {
 pub(crate) fn named(reviewer: &str) -> &str {
     let name = reviewer.trim();
     if name.is_empty() { UNNAMED } else { name }
+}
+
+/// Refuses a decision that was made in sight of another proposal than the present one. Where it is
+/// not said what was shown, as on the command line, nothing is refused.
+///
+/// # Errors
+/// When they differ.
+pub(crate) fn check_shown(shown: Option<&str>, proposal: &str) -> Result<()> {
+    if shown.is_none_or(|shown| shown == proposal) {
+        return Ok(());
+    }
+    Err(EngineError::request(
+        "the proposal has changed meanwhile: look at it again",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decision_on_another_text_than_the_present_proposal_is_refused() {
+        assert!(check_shown(Some("nodule"), "nodule").is_ok());
+        assert!(check_shown(Some(""), "").is_ok());
+        assert!(check_shown(None, "nodule").is_ok());
+        let refused = check_shown(Some("nodule"), "mass").unwrap_err();
+        assert_eq!(
+            refused.message,
+            "the proposal has changed meanwhile: look at it again"
+        );
+        assert!(check_shown(Some(""), "mass").is_err());
+    }
 }

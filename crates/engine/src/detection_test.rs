@@ -1,13 +1,19 @@
 //! The detection test for people: told a label, on which of these samples is the feature active?
 //!
-//! Cases come from the feature index: samples from the top quarter of the feature's activation, and
-//! samples on which it is silent, as many of each, mixed by the seed. No case is among the samples
-//! shown as evidence of the feature, nor, where that leaves enough, of their patients or users.
+//! Where the proposal was tested, cases are those that its judge saw (`judged.rs`). Else they come
+//! from the feature index: samples from the top quarter of the feature's activation, and samples on
+//! which it is silent. There are as many of each, mixed by the seed. No case that is drawn here is
+//! among the samples shown as evidence of the feature, nor, where that leaves enough, of their
+//! patients or users.
+
+mod judged;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use explain::ClusterBootstrap;
 use rand::seq::SliceRandom as _;
+use rand_chacha::ChaCha8Rng;
 use schema::{DetectionAnswers, DetectionCase, FeatureId};
 
 use crate::decisions::named;
@@ -15,7 +21,7 @@ use crate::error::{EngineError, Result};
 use crate::indexed::IndexedDictionary;
 use crate::review_plan::generator;
 use crate::session::Session;
-use crate::views::{DetectionResult, DetectionTest};
+use crate::views::{DetectionResult, DetectionTest, ExampleContent, ExampleView};
 
 /// Cases of each kind at most.
 const N_EACH: usize = 10;
@@ -24,10 +30,25 @@ const FEWEST: usize = 3;
 /// Share of the feature's samples, by activation, from which active cases come.
 const TOP_SHARE: f64 = 0.25;
 
-/// A test as it is drawn: samples, and whether the feature is active on each.
+/// A case as it is drawn.
+#[derive(Debug, Clone, PartialEq)]
+struct Case {
+    sample: u32,
+    /// Whether the feature is active on it.
+    active: bool,
+    /// The part of its text that is shown; `None` for the whole sample.
+    passage: Option<String>,
+    /// What a judge said of it.
+    judge: Option<bool>,
+}
+
+/// A test as it is drawn.
+#[derive(Debug)]
 struct Drawn {
-    cases: Vec<(u32, bool)>,
+    cases: Vec<Case>,
     notes: Vec<String>,
+    /// What judged these very cases.
+    judged_by: Option<String>,
 }
 
 /// Samples that cases may come from.
@@ -56,13 +77,14 @@ impl Session {
         let cases = drawn
             .cases
             .iter()
-            .map(|&(sample, _)| indexed.unmarked_example(sample))
+            .map(|case| shown(&indexed, case))
             .collect::<Result<Vec<_>>>()?;
         Ok(DetectionTest {
             feature,
             label,
             seed,
             cases,
+            judged_by: drawn.judged_by,
             notes: drawn.notes,
         })
     }
@@ -82,7 +104,8 @@ impl Session {
     ) -> Result<DetectionResult> {
         let drawn = self.draw_test(sae, test.feature, test.seed)?;
         let shown = test.cases.iter().map(|case| case.sample);
-        if !shown.eq(drawn.cases.iter().map(|(sample, _)| *sample)) {
+        let is_same = shown.eq(drawn.cases.iter().map(|case| case.sample));
+        if !is_same || test.judged_by != drawn.judged_by {
             return Err(EngineError::request(format!(
                 "the examples of {sae} have changed since the test was drawn: begin it again"
             )));
@@ -106,12 +129,14 @@ impl Session {
                 .cases
                 .iter()
                 .zip(said)
-                .map(|(&(sample, active), &said)| DetectionCase {
-                    sample,
-                    active,
+                .map(|(case, &said)| DetectionCase {
+                    sample: case.sample,
+                    active: case.active,
                     said,
+                    judge: case.judge,
                 })
                 .collect(),
+            judged_by: drawn.judged_by.unwrap_or_default(),
             milliseconds,
         };
         self.project.record_detection(&answers)?;
@@ -141,7 +166,28 @@ impl Session {
         Ok(label)
     }
 
+    /// The cases that a judge of the proposal saw, else cases drawn from the index.
     fn draw_test(&self, sae: &str, feature: FeatureId, seed: u64) -> Result<Drawn> {
+        let indexed = self.indexed(sae)?;
+        let (seed_text, number) = (seed.to_string(), feature.to_string());
+        let hash = indexed.dictionary.hash.as_str();
+        let mut rng = generator(&["detection", &seed_text, &number, hash]);
+        if let Some(evidence) = self.judged_cases(sae, feature)? {
+            let label = self.tested_label(sae, feature)?;
+            let told = (indexed.kind, label.as_str());
+            if let Some(drawn) = judged::draw(&evidence, told, &mut rng) {
+                return Ok(drawn);
+            }
+        }
+        self.draw_from_index(sae, feature, &mut rng)
+    }
+
+    fn draw_from_index(
+        &self,
+        sae: &str,
+        feature: FeatureId,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Drawn> {
         let indexed = self.indexed(sae)?;
         let evidence = self.feature_evidence(sae, feature)?;
         let shown: BTreeSet<u32> = evidence
@@ -186,11 +232,7 @@ impl Session {
             wider(&active),
         ];
         let silent_pools = vec![pool(&silent, None), wider(&silent)];
-        let seed_text = seed.to_string();
-        let number = feature.to_string();
-        let hash = indexed.dictionary.hash.as_str();
-        let mut rng = generator(&["detection", &seed_text, &number, hash]);
-        let mut notes = Vec::new();
+        let mut notes = vec!["Drawn for this test: no judge has seen these cases".to_owned()];
         let mut draw = |what: &str, pools: Vec<Pool>| {
             let mut enough = pools
                 .into_iter()
@@ -201,21 +243,52 @@ impl Session {
                      not among its evidence: too few for a test"
                 )));
             };
-            pool.samples.shuffle(&mut rng);
+            pool.samples.shuffle(rng);
             pool.samples.truncate(N_EACH);
             notes.extend(pool.note.map(str::to_owned));
             Ok(pool.samples)
         };
         let active = draw("active", active_pools)?;
         let silent = draw("silent", silent_pools)?;
-        // As many of each, so that guessing one kind throughout is right half the time.
-        let n = active.len().min(silent.len());
-        let mut cases: Vec<(u32, bool)> = active.into_iter().take(n).map(|s| (s, true)).collect();
-        cases.extend(silent.into_iter().take(n).map(|s| (s, false)));
-        cases.shuffle(&mut rng);
         notes.dedup();
-        Ok(Drawn { cases, notes })
+        Ok(Drawn {
+            cases: mixed(whole(active, true), whole(silent, false), rng),
+            notes,
+            judged_by: None,
+        })
     }
+}
+
+/// Whole samples as cases of one kind.
+fn whole(samples: Vec<u32>, active: bool) -> Vec<Case> {
+    let case = |sample| Case {
+        sample,
+        active,
+        passage: None,
+        judge: None,
+    };
+    samples.into_iter().map(case).collect()
+}
+
+/// As many of each kind, so that guessing one kind throughout is right half the time; mixed.
+fn mixed(mut active: Vec<Case>, mut silent: Vec<Case>, rng: &mut ChaCha8Rng) -> Vec<Case> {
+    let n = active.len().min(silent.len());
+    active.truncate(n);
+    silent.truncate(n);
+    let mut cases = [active, silent].concat();
+    cases.shuffle(rng);
+    cases
+}
+
+/// A case without a word on where the feature is active.
+fn shown(indexed: &IndexedDictionary, case: &Case) -> Result<ExampleView> {
+    let mut example = indexed.unmarked_example(case.sample)?;
+    if let Some(passage) = &case.passage {
+        example.content = ExampleContent::Text {
+            tokens: Arc::new(judged::words(passage)),
+        };
+    }
+    Ok(example)
 }
 
 fn group(indexed: &IndexedDictionary, sample: u32) -> &str {
@@ -248,6 +321,7 @@ fn result(indexed: &IndexedDictionary, answers: DetectionAnswers) -> DetectionRe
         interval: clusters.interval(&|weights| balanced_accuracy(&answers.cases, weights)),
         active: count(true),
         silent: count(false),
+        judge: judged::judge_result(&answers),
         feature: answers.feature,
         label: answers.label,
         reviewer: answers.reviewer,
@@ -281,6 +355,7 @@ mod tests {
             sample: 0,
             active,
             said,
+            judge: None,
         };
         // Sensitivity 2/2, specificity 1/4.
         let mut cases = vec![case(true, true), case(true, true), case(false, false)];

@@ -185,6 +185,11 @@ impl Labels {
             .count() as u32
     }
 
+    /// Whether somebody flagged the feature for a second look, and nobody has decided since.
+    pub(crate) fn is_flagged(&self, feature: FeatureId) -> bool {
+        crate::flags::is_flagged(self.records_of(feature))
+    }
+
     /// 2 where readers differ, 1 where the reader differs from the proposal, else 0.
     pub(crate) fn disagreement(&self, feature: FeatureId) -> u8 {
         let Some(standing) = self.standing(feature) else {

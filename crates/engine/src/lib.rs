@@ -36,6 +36,7 @@ mod export_argilla;
 mod export_features;
 mod film_picture;
 mod films;
+mod flags;
 mod forecast;
 mod foreign_sae;
 mod gallery;

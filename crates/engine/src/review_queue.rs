@@ -23,8 +23,9 @@ use schema::{CaseRole, Decision, FeatureId, ReviewMode, ReviewState, Shown};
 use serde::{Deserialize, Serialize};
 use store::Record;
 
-use crate::decisions::{DecisionRequest, Recorded, named};
+use crate::decisions::{DecisionRequest, Recorded, check_shown, named};
 use crate::error::{EngineError, Result};
+use crate::flags::{has_answered, was_flagged_for};
 use crate::labels::Labels;
 use crate::review_plan::{Candidate, Case, Controls, generator, plan};
 use crate::session::Session;
@@ -100,11 +101,12 @@ impl Session {
         let spread = &indexed.index.overview().sample_density;
         order(&mut candidates, &labels, (request, spread), &parts);
         let role = match request.kind {
-            QueueKind::Label => CaseRole::First,
+            QueueKind::Label | QueueKind::Flagged => CaseRole::First,
             QueueKind::SecondReader => CaseRole::SecondReader,
             QueueKind::Adjudicate => CaseRole::Adjudication,
         };
-        let controlled = !request.no_controls && request.kind != QueueKind::Adjudicate;
+        let controlled = !request.no_controls
+            && matches!(request.kind, QueueKind::Label | QueueKind::SecondReader);
         let controls = Controls {
             repeats: controlled,
             traps: controlled && request.mode != ReviewMode::Blind,
@@ -132,7 +134,7 @@ impl Session {
         let mut times = Vec::new();
         let mut by_state: BTreeMap<ReviewState, u32> = BTreeMap::new();
         for case in &queue.cases {
-            let Some(decision) = decision_on(&labels, *case, reviewer) else {
+            let Some(decision) = queue.decided(&labels, *case) else {
                 continue;
             };
             progress.n_done += 1;
@@ -216,7 +218,7 @@ impl Session {
             bands: Arc::new(evidence.bands),
             warnings: evidence.warnings,
             notes: evidence.notes,
-            decided: decision_on(&labels, at, reviewer).cloned(),
+            decided: queue.decided(&labels, at).cloned(),
             draft: self.desk(sae, reviewer)?.drafts.remove(&draft_name(at)),
             readings,
         })
@@ -226,7 +228,8 @@ impl Session {
     /// case is then forgotten.
     ///
     /// # Errors
-    /// When the queue has no such case or another feature there; as [`Session::record`].
+    /// When the queue has no such case or another feature there, or its proposal is not the one that
+    /// was shown; as [`Session::record`].
     pub fn decide_case(
         &self,
         sae: &str,
@@ -244,6 +247,7 @@ impl Session {
             )));
         }
         let (proposal, by) = proposal(&labels, at, request.mode);
+        check_shown(answer.shown.as_deref(), &proposal)?;
         let recorded = self.record(
             sae,
             &DecisionRequest {
@@ -320,14 +324,13 @@ impl Session {
     pub fn queued_cases(&self, sae: &str, request: &QueueRequest) -> Result<Vec<QueuedCase>> {
         let queue = self.queue(sae, request)?;
         let labels = self.labels(sae)?;
-        let reviewer = named(&request.reviewer);
         Ok((0..)
             .zip(&queue.cases)
             .map(|(case, at)| QueuedCase {
                 case,
                 feature: at.feature,
                 proposal: proposal(&labels, *at, request.mode).0,
-                done: decision_on(&labels, *at, reviewer).is_some(),
+                done: queue.decided(&labels, *at).is_some(),
             })
             .collect())
     }
@@ -386,6 +389,15 @@ impl Queue {
             ))
         })
     }
+
+    /// What the reviewer decided on a case. To look again at what is flagged takes a decision that
+    /// came after the flag.
+    fn decided<'a>(&self, labels: &'a Labels, case: Case) -> Option<&'a Decision> {
+        let reviewer = named(&self.request.reviewer);
+        let is_open = self.request.kind == QueueKind::Flagged
+            && !has_answered(labels.records_of(case.feature), reviewer);
+        decision_on(labels, case, reviewer).filter(|_| !is_open)
+    }
 }
 
 /// The features of a queue, ascending.
@@ -414,6 +426,13 @@ fn eligible(labels: &Labels, request: &QueueRequest, density: &[f32]) -> Vec<Fea
             .reviewed()
             .map(|(feature, _)| feature)
             .filter(|feature| live(feature) && others_decided(labels.records_of(*feature)))
+            .collect(),
+        QueueKind::Flagged => labels
+            .reviewed()
+            .map(|(feature, _)| feature)
+            .filter(|feature| {
+                live(feature) && was_flagged_for(labels.records_of(*feature), reviewer)
+            })
             .collect(),
         // Those that this reviewer settled stay, so that the cases keep their numbers.
         QueueKind::Adjudicate => labels
@@ -555,9 +574,8 @@ fn decision_on<'a>(labels: &'a Labels, case: Case, reviewer: &str) -> Option<&'a
 }
 
 fn first_to_do(queue: &Queue, labels: &Labels, from: usize) -> Option<u32> {
-    let reviewer = named(&queue.request.reviewer);
     let to_do = |case: &Case| {
-        let done = |case| decision_on(labels, case, reviewer);
+        let done = |case| queue.decided(labels, case);
         let ready = case.role != CaseRole::Repeat
             || done(Case {
                 role: CaseRole::First,
@@ -647,6 +665,10 @@ mod tests {
         assert_eq!(
             told(QueueKind::SecondReader, 1, 3),
             "1 feature that another reader decided on and 2 checks"
+        );
+        assert_eq!(
+            told(QueueKind::Flagged, 2, 2),
+            "2 features that a reader flagged"
         );
     }
 }

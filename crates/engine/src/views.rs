@@ -64,9 +64,9 @@ pub use report::{
 };
 pub use review::{
     AgreementFigures, AgreementReport, DetectionResult, DetectionTest, Disagreement, Estimate,
-    ModelAgreement, PairAgreement, QueueKind, QueueOrder, QueueRequest, QueueScope, QueuedCase,
-    RepeatAgreement, ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress,
-    TextFigures, TrapFigures,
+    JudgeResult, ModelAgreement, PairAgreement, QueueKind, QueueOrder, QueueRequest, QueueScope,
+    QueuedCase, RepeatAgreement, ReviewAnswer, ReviewDraft, ReviewItem, ReviewPlace,
+    ReviewProgress, TextFigures, TrapFigures,
 };
 pub use search::{Found, FoundFeature, FoundItem, FoundSample, Hits, SearchTicket};
 pub use sending::{PlannedRequests, SendingConsent, SendingView};
@@ -182,10 +182,16 @@ pub enum Event {
     ImportPreview(Box<Result<ImportPreview, String>>),
     /// A decision is durable: in the synced journal and in the database.
     Decided(Box<Decision>),
+    /// The last decision on this feature of a dictionary was taken back; follows its `Decided`.
+    TakenBack(String, FeatureId),
+    /// What was taken back on this feature of a dictionary stands again; follows its `Decided`.
+    Restored(String, FeatureId),
     /// A decision could not be written; nothing was changed.
     DecisionFailed(String),
     /// The answer to a question how far readers agree: the dictionary, and the figures.
     Agreement(String, Box<Result<AgreementReport, String>>),
+    /// A detection test of a dictionary was drawn, or why it was not.
+    DetectionDrawn(String, Box<Result<DetectionTest, String>>),
     /// A detection test that was answered is durable, or why it is not.
     Detected(Box<Result<DetectionResult, String>>),
     /// The answer to a steering request.

@@ -220,6 +220,10 @@ pub struct DetectionCase {
     pub active: bool,
     /// Whether the reader, told the label, said that it is.
     pub said: bool,
+    /// What a judge had said of the same case, told the proposal; `None` where no judge saw it or
+    /// its answer could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<bool>,
 }
 
 /// A reader's answers to a detection test; appended to a journal, never changed.
@@ -241,6 +245,9 @@ pub struct DetectionAnswers {
     pub seed: u64,
     /// In the order they were shown.
     pub cases: Vec<DetectionCase>,
+    /// What had judged the proposal on the same cases; empty where they were drawn for this test.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub judged_by: String,
     /// Time on the test, in milliseconds.
     #[serde(default)]
     pub milliseconds: u64,

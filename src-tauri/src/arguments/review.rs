@@ -178,4 +178,6 @@ pub(crate) enum For {
     SecondReader,
     /// To settle what readers differ on.
     Adjudicate,
+    /// To look again at what a reader flagged.
+    Flagged,
 }

@@ -60,6 +60,15 @@ impl App {
         self.screen = Screen::Gallery;
     }
 
+    /// Adds a feature to those that are steered, and shows them.
+    pub(super) fn steer_feature(&mut self, sae: &str, feature: FeatureId, sample: Option<u32>) {
+        if !self.screens.steer.add_feature(sae, feature, sample) {
+            let text = "Eight features are the most at once";
+            self.toasts.push(Level::Warning, text);
+        }
+        self.screen = Screen::Steer;
+    }
+
     /// Opens a feature's page.
     pub(super) fn open_feature(&mut self, sae: String, feature: FeatureId) {
         self.screens.feature.open(sae, feature);

@@ -100,6 +100,8 @@ impl App {
                     });
                 }
                 Event::DecisionFailed(text) => self.toasts.push(Level::Error, text),
+                Event::TakenBack(sae, feature) => self.tell_step("Taken back", sae, *feature),
+                Event::Restored(sae, feature) => self.tell_step("Restored", sae, *feature),
                 Event::Recognised(paths, arrival) => self.recognised(paths, arrival),
                 Event::Found(ticket, found) => self.palette.take(&context!(self), *ticket, found),
                 _ => {}
@@ -236,7 +238,15 @@ impl App {
             return;
         }
         let typing = ctx.text_edit_focused();
-        self.heat.held = !typing && keys::is_held(ctx, Action::HideHeatmap);
+        let is_behind = keys::is_behind(ctx);
+        self.heat.held = !typing && !is_behind && keys::is_held(ctx, Action::HideHeatmap);
+        if is_behind {
+            // What lies over the window has the keys to itself; the palette's own closes it.
+            if self.palette.open && keys::fired(ctx, Action::Search) {
+                self.commands.send(Command::TogglePalette);
+            }
+            return;
+        }
         for &action in Action::ALL {
             // What belongs to one place is heard there; a field that is typed in keeps its own
             // keys, Ctrl+Z among them.
@@ -315,8 +325,7 @@ impl App {
                 self.screen = Screen::Data;
             }
             Command::SteerFeature(sae, feature, sample) => {
-                self.screens.steer.add_feature(&sae, feature, sample);
-                self.screen = Screen::Steer;
+                self.steer_feature(&sae, feature, sample);
             }
             Command::SteerSample(dataset, sample) => self.steer_sample(&dataset, sample),
             Command::TrainOn(model, hook) => {
@@ -384,7 +393,6 @@ impl App {
 
     /// Commands of the review; the rest is asked of the engine.
     fn run_review(&mut self, command: Command) {
-        let is_here = self.screen == Screen::Review;
         match command {
             Command::ShowReview(tab) => {
                 self.screens.review.show(tab);
@@ -398,16 +406,8 @@ impl App {
                 self.screens.review.toggle_blind(&context!(self));
                 self.screen = Screen::Review;
             }
-            Command::Undo if is_here => self.screens.review.undo(&context!(self)),
-            Command::Redo if is_here => self.screens.review.redo(&context!(self)),
-            Command::Undo | Command::Redo if self.screen == Screen::Steer => {
-                let forth = command == Command::Redo;
-                if !self.screens.steer.step(&context!(self), forth) {
-                    let what = if forth { "restore" } else { "take back" };
-                    self.toasts
-                        .push(Level::Done, format!("There is no change to {what} here"));
-                }
-            }
+            Command::Undo => self.step_back(false),
+            Command::Redo => self.step_back(true),
             other => self.ask(other),
         }
     }
@@ -428,9 +428,9 @@ impl App {
                 Err("A decision needs a name: write yours under Settings first".to_owned())
             }
             Command::Decide(request) => {
-                backend.decide(&request.sae, request.feature, request.state, &request.text)
+                let said = (request.state, request.text.as_str());
+                backend.decide(&request.sae, request.feature, said, &request.shown)
             }
-            Command::Undo => backend.undo_decision(),
             Command::Steer(request) => backend.steer(request).map(|ticket| {
                 self.screens.steer.waits_for(ticket);
             }),
@@ -529,10 +529,6 @@ impl App {
             Command::ExportSteering(export, file) => {
                 backend.export_steering(*export, &file).map(drop)
             }
-            Command::Redo => match &self.screens.feature.subject {
-                Some((sae, _)) => backend.redo_on(sae),
-                None => Err("There is nothing to restore".to_owned()),
-            },
             Command::Review(asked) => {
                 let awaits = asked.awaits_record();
                 let answer = review_command(&**backend, asked);

@@ -42,6 +42,8 @@ pub(crate) struct State {
     pub(crate) unindexed: Vec<String>,
     pub(crate) reviewer: String,
     pub(crate) preferences: Preferences,
+    /// What is proposed for every feature, where that was changed.
+    pub(super) proposal: Option<String>,
     /// Detection tests that were answered.
     pub(crate) detections: Vec<engine::views::DetectionResult>,
     /// What is kept of the review.
@@ -125,6 +127,20 @@ impl Invented {
         self.revision.fetch_add(1, Ordering::AcqRel);
         let revision = Revision(self.revision.load(Ordering::Acquire));
         self.send(Event::Changed(revision));
+    }
+
+    /// Another label is proposed for every feature, as by a job that ended.
+    pub fn propose(&self, text: &str) {
+        self.state().proposal = Some(text.to_owned());
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        let revision = Revision(self.revision.load(Ordering::Acquire));
+        self.send(Event::Changed(revision));
+    }
+
+    /// What is proposed for every feature.
+    pub(super) fn proposed(&self) -> String {
+        let changed = self.state().proposal.clone();
+        changed.unwrap_or_else(|| "effusion, pleural, left".to_owned())
     }
 
     /// From now on, imports and what is added run until they are cancelled.

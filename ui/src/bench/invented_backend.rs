@@ -441,7 +441,7 @@ impl Backend for Invented {
                 .as_ref()
                 .map(|d| d.text.clone())
                 .unwrap_or_default(),
-            proposal: "effusion, pleural, left".to_owned(),
+            proposal: self.proposed(),
             state: decision.map_or(ReviewState::Unseen, |d| d.state),
             density: 0.001 + mixed(feature.0, 3) * 0.05,
             sample_density: 0.1,
@@ -466,7 +466,13 @@ impl Backend for Invented {
         Ok(JobId(4))
     }
 
-    fn decide(&self, sae: &str, feature: FeatureId, state: ReviewState, text: &str) -> Answer<()> {
+    fn decide(
+        &self,
+        sae: &str,
+        feature: FeatureId,
+        (state, text): (ReviewState, &str),
+        shown: &str,
+    ) -> Answer<()> {
         let queue = QueueRequest {
             reviewer: self.reviewer(),
             ..QueueRequest::default()
@@ -475,19 +481,15 @@ impl Backend for Invented {
             feature,
             state,
             text: text.to_owned(),
+            shown: Some(shown.to_owned()),
             ..ReviewAnswer::default()
         };
         self.record(sae, &queue, answer);
         Ok(())
     }
 
-    fn undo_decision(&self) -> Answer<()> {
-        self.take_back();
-        Ok(())
-    }
-
-    fn undo_on(&self, _sae: &str) -> Answer<()> {
-        self.take_back();
+    fn undo_on(&self, sae: &str) -> Answer<()> {
+        self.take_back(sae);
         Ok(())
     }
 
@@ -557,13 +559,11 @@ impl Backend for Invented {
         Ok(Arc::new(readers::report(sae).disagreements))
     }
 
-    fn detection_test(
-        &self,
-        sae: &str,
-        feature: FeatureId,
-        seed: u64,
-    ) -> Answer<Arc<DetectionTest>> {
-        Ok(Arc::new(readers::test(sae, feature, seed)))
+    fn draw_detection(&self, sae: &str, feature: FeatureId, seed: u64) -> Answer<()> {
+        self.note(format!("detection test of {sae} {feature}, seed {seed}"));
+        let test = Box::new(Ok(readers::test(sae, feature, seed)));
+        self.send(Event::DetectionDrawn(sae.to_owned(), test));
+        Ok(())
     }
 
     fn record_detection(

@@ -2,7 +2,7 @@
 
 use engine::views::{
     AgreementFigures, AgreementReport, DetectionResult, DetectionTest, Disagreement, Estimate,
-    PairAgreement, RepeatAgreement, TextFigures, TrapFigures,
+    JudgeResult, PairAgreement, RepeatAgreement, TextFigures, TrapFigures,
 };
 use schema::{Decision, FeatureId, ReviewState};
 
@@ -10,6 +10,8 @@ use super::invented::example;
 
 /// Cases of the invented test.
 const N_CASES: u32 = 6;
+/// What judged the cases of the invented test.
+const JUDGE: &str = "keywords";
 /// Who reads.
 const READERS: [&str; 3] = ["Ada", "Ben", "Cleo"];
 
@@ -113,7 +115,8 @@ pub(super) fn test(sae: &str, feature: FeatureId, seed: u64) -> DetectionTest {
         label: "effusion, pleural, left".to_owned(),
         seed,
         cases: (0..N_CASES).map(|i| example(sae, feature, i)).collect(),
-        notes: Vec::new(),
+        judged_by: Some(JUDGE.to_owned()),
+        notes: vec!["The cases of keywords".to_owned()],
     }
 }
 
@@ -139,5 +142,10 @@ pub(super) fn result(test: &DetectionTest, said: &[bool], reviewer: &str) -> Det
         interval: Some([0.42, 0.97]),
         active,
         silent,
+        judge: test.judged_by.as_ref().map(|judge| JudgeResult {
+            name: judge.clone(),
+            balanced_accuracy: Some(0.75),
+            n_unread: 0,
+        }),
     }
 }

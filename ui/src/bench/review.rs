@@ -10,7 +10,7 @@ use engine::views::{
 };
 use schema::{Decision, FeatureId, ReviewMode, Shown};
 
-use super::invented::Invented;
+use super::invented::{Invented, State};
 use crate::backend::{Answer, Backend as _};
 
 /// Cases of the invented queue.
@@ -149,6 +149,16 @@ impl Invented {
     }
 
     pub(super) fn record(&self, sae: &str, queue: &QueueRequest, answer: ReviewAnswer) {
+        let proposal = if queue.mode == ReviewMode::Blind {
+            String::new()
+        } else {
+            self.proposed()
+        };
+        if answer.shown.is_some_and(|shown| shown != proposal) {
+            let text = "the proposal has changed meanwhile: look at it again";
+            self.send(Event::DecisionFailed(text.to_owned()));
+            return;
+        }
         let decision = Decision {
             sae: sae.to_owned(),
             feature: answer.feature,
@@ -160,6 +170,7 @@ impl Invented {
             confidence: answer.confidence,
             flagged: answer.flagged,
             shown: Some(Shown {
+                text: proposal,
                 mode: queue.mode,
                 milliseconds: answer.milliseconds,
                 n_examples: answer.n_examples,
@@ -177,21 +188,18 @@ impl Invented {
         self.revision.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Takes the last decision back.
-    pub(super) fn take_back(&self) {
+    /// Takes the last decision on a dictionary back.
+    pub(super) fn take_back(&self, sae: &str) {
         let mut state = self.state();
-        let event = match state.decisions.pop() {
-            Some(last) => {
-                let line = state.decisions.len() as u64;
-                state.desk.undone.push(last.clone());
-                Event::Decided(Box::new(Decision {
-                    takes_back: Some(line),
-                    ..last
-                }))
-            }
-            None => Event::DecisionFailed("There is no decision to take back".to_owned()),
-        };
-        state.events.push(event);
+        let last = state.decisions.iter().rposition(|one| one.sae == sae);
+        if let Some(at) = last {
+            let last = state.decisions.remove(at);
+            state.desk.undone.push(last.clone());
+            state.tell_step(last, at, Event::TakenBack);
+        } else {
+            let nothing = "There is no decision to take back".to_owned();
+            state.events.push(Event::DecisionFailed(nothing));
+        }
         drop(state);
         self.revision.fetch_add(1, Ordering::AcqRel);
     }
@@ -199,19 +207,27 @@ impl Invented {
     /// Restores what was taken back last.
     pub(super) fn restore(&self) {
         let mut state = self.state();
-        let event = match state.desk.undone.pop() {
-            Some(last) => {
-                let line = state.decisions.len() as u64;
-                state.decisions.push(last.clone());
-                Event::Decided(Box::new(Decision {
-                    takes_back: Some(line),
-                    ..last
-                }))
-            }
-            None => Event::DecisionFailed("There is nothing to restore".to_owned()),
-        };
-        state.events.push(event);
+        if let Some(last) = state.desk.undone.pop() {
+            let line = state.decisions.len();
+            state.decisions.push(last.clone());
+            state.tell_step(last, line, Event::Restored);
+        } else {
+            let nothing = "There is nothing to restore".to_owned();
+            state.events.push(Event::DecisionFailed(nothing));
+        }
         drop(state);
         self.revision.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+impl State {
+    /// Tells, as the engine does, that the decision of a line was taken back or restored.
+    fn tell_step(&mut self, of: Decision, line: usize, told: fn(String, FeatureId) -> Event) {
+        let told = told(of.sae.clone(), of.feature);
+        self.events.push(Event::Decided(Box::new(Decision {
+            takes_back: Some(line as u64),
+            ..of
+        })));
+        self.events.push(told);
     }
 }

@@ -57,6 +57,11 @@ impl FeatureScreen {
         self.score = ScoreEvidence::default();
     }
 
+    fn shows(&self, sae: &str, feature: FeatureId) -> bool {
+        let subject = self.subject.as_ref();
+        subject.is_some_and(|(of, shown)| of == sae && *shown == feature)
+    }
+
     /// The feature of a dictionary that was shown last.
     pub(crate) fn last_of(&self, sae: &str) -> Option<FeatureId> {
         self.last.get(sae).copied()
@@ -140,7 +145,7 @@ impl FeatureScreen {
     }
 
     fn keys(&mut self, ui: &Ui, page: &FeaturePage) {
-        if ui.ctx().egui_wants_keyboard_input() {
+        if ui.ctx().egui_wants_keyboard_input() || keys::is_behind(ui.ctx()) {
             return;
         }
         let n_in_row = examples::row(Examples::of_page(page), self.chosen.0).map_or(0, <[_]>::len);
@@ -187,14 +192,16 @@ impl Panel for FeatureScreen {
     fn on_event(&mut self, _ctx: &AppContext<'_>, event: &Event) {
         match event {
             Event::ProjectChanged => *self = Self::default(),
-            Event::Decided(decision) => {
-                if let Some((sae, feature)) = &self.subject
-                    && *sae == decision.sae
-                    && *feature == decision.feature
-                {
+            // What takes a decision back is told by an event of its own.
+            Event::Decided(decision) if decision.takes_back.is_none() => {
+                if self.shows(&decision.sae, decision.feature) {
                     self.judgement.saved();
                 }
             }
+            Event::TakenBack(sae, feature) if self.shows(sae, *feature) => {
+                self.judgement.taken_back();
+            }
+            Event::Restored(sae, feature) if self.shows(sae, *feature) => self.judgement.saved(),
             Event::ScoreRead(run, feature, answer) => self.score.arrived(run, *feature, answer),
             Event::DecisionFailed(_) => self.judgement.failed(),
             other => self.large.on_event(other),

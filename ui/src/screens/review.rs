@@ -14,7 +14,7 @@ use egui::{ProgressBar, RichText, Ui};
 use engine::views::{
     DictionaryView, Event, QueueKind, QueueRequest, ReviewItem, ReviewProgress, Revision,
 };
-use schema::{FeatureId, ReviewMode};
+use schema::{FeatureId, ReviewMode, ReviewState};
 
 use crate::app_context::AppContext;
 use crate::backend::Answer;
@@ -224,6 +224,9 @@ impl ReviewScreen {
             self.progress = Some((ctx.revision, answer));
         }
         let now = ui.input(|input| input.time);
+        if !is_current {
+            self.renew(ctx, sae, now);
+        }
         if self.at_work.is_none()
             && self.problem.is_none()
             && let Some(case) = self.case
@@ -241,6 +244,27 @@ impl ReviewScreen {
                 }
                 Err(problem) => self.problem = Some(problem),
             }
+        }
+    }
+
+    /// Loads the case on the screen again, since something has changed: its proposal may be another
+    /// one. What is being written stays, and the engine refuses it where that is so.
+    fn renew(&mut self, ctx: &AppContext<'_>, sae: &str, now: f64) {
+        let Some(at_work) = self.at_work.as_mut().filter(|one| one.has_no_draft()) else {
+            return;
+        };
+        let feature = at_work.item.feature;
+        match ctx.backend.review_item(sae, &self.queue, at_work.item.case) {
+            Ok(item) if item.feature == feature => at_work.renew(item, now),
+            Ok(_) => {
+                // With other proposals the cases have other numbers.
+                self.at_work = None;
+                self.case = self.case_of(ctx, feature);
+                if self.case.is_none() {
+                    self.progress = None;
+                }
+            }
+            Err(_) => {}
         }
     }
 
@@ -291,6 +315,10 @@ impl ReviewScreen {
                 return;
             }
             _ => {}
+        }
+        if matches!(act, Act::Decide(ReviewState::Edited, _)) {
+            // What was written is there again if it is refused.
+            self.keep_draft(ctx);
         }
         let Some(at_work) = &mut self.at_work else {
             return;

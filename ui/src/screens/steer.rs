@@ -87,8 +87,13 @@ impl SteerScreen {
         }
     }
 
-    /// Adds a feature; changes the dictionary if need be.
-    pub(crate) fn add_feature(&mut self, sae: &str, feature: FeatureId, sample: Option<u32>) {
+    /// Adds a feature; changes the dictionary if need be. Whether there was room for it.
+    pub(crate) fn add_feature(
+        &mut self,
+        sae: &str,
+        feature: FeatureId,
+        sample: Option<u32>,
+    ) -> bool {
         self.use_dictionary(sae);
         let knobs = &mut self.setup.knobs;
         if let Some(sample) = sample
@@ -97,13 +102,15 @@ impl SteerScreen {
             self.sample = Sample::new(sample);
         }
         let known = knobs.iter().any(|knob| knob.feature == feature);
-        if !known && knobs.len() < MAX_FEATURES {
+        let has_room = known || knobs.len() < MAX_FEATURES;
+        if !known && has_room {
             knobs.push(Knob {
                 feature,
                 strength: 0.0,
             });
         }
         (self.result, self.waiting) = (None, None);
+        has_room
     }
 
     /// The dictionary whose features are on the sliders.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use schema::{CaseRole, Decision, FeatureId, JobId, ReviewState};
 
-use crate::decisions::{DecisionRequest, Recorded};
+use crate::decisions::{DecisionRequest, Recorded, check_shown};
 use crate::engine::Engine;
 use crate::error::{EngineError, Result};
 use crate::session::Session;
@@ -13,10 +13,10 @@ use crate::views::{
     ReviewDraft, ReviewItem, ReviewPlace, ReviewProgress,
 };
 
-const NOTHING_TO_TAKE_BACK: &str = "There is no decision to take back";
-
 impl Engine {
-    /// Records a reviewer's decision. Answers at once; `Event::Decided` follows when it is durable.
+    /// Records a reviewer's decision on a feature whose proposal was `shown`; empty where there was
+    /// none. Answers at once; `Event::Decided` follows when it is durable, or `Event::DecisionFailed`,
+    /// where the proposal is another one meanwhile too.
     ///
     /// # Errors
     /// When there is no such feature, or an edited label is empty.
@@ -24,8 +24,8 @@ impl Engine {
         &self,
         sae: &str,
         feature: FeatureId,
-        state: ReviewState,
-        text: &str,
+        (state, text): (ReviewState, &str),
+        shown: &str,
     ) -> Result<()> {
         let session = self.shared.session()?;
         session.check_decision(sae, feature, state, text)?;
@@ -36,57 +36,59 @@ impl Engine {
             reviewer: self.reviewer(),
             ..DecisionRequest::default()
         };
-        let sae = sae.to_owned();
-        self.decisions_run(session, move |session| session.record(&sae, &request));
-        Ok(())
-    }
-
-    /// Takes the reviewer's last decision back, whichever dictionary it was on and whichever session
-    /// it was made in. `Event::Decided` follows with the record that takes back, or
-    /// `Event::DecisionFailed` when there is nothing to take back.
-    ///
-    /// # Errors
-    /// When no project is open.
-    pub fn undo_decision(&self) -> Result<()> {
-        let session = self.shared.session()?;
-        let reviewer = self.reviewer();
+        let (sae, shown) = (sae.to_owned(), shown.to_owned());
         self.decisions_run(session, move |session| {
-            let nothing = || EngineError::request(NOTHING_TO_TAKE_BACK);
-            let sae = session.last_reviewed(&reviewer)?.ok_or_else(nothing)?;
-            session.undo(&sae, &reviewer)?.ok_or_else(nothing)
+            let proposal = session.labels(&sae)?.proposal(feature);
+            check_shown(Some(&shown), &proposal)?;
+            session.record(&sae, &request)
         });
         Ok(())
     }
 
-    /// Takes the reviewer's last decision on a dictionary back. Events as for
-    /// [`Engine::undo_decision`].
+    /// Takes the reviewer's last decision on a dictionary back, whichever session it was made in.
+    /// `Event::Decided` follows with the record that takes back, then `Event::TakenBack`; or
+    /// `Event::DecisionFailed` when there is nothing to take back.
     ///
     /// # Errors
     /// When no project is open.
     pub fn undo_on(&self, sae: &str) -> Result<()> {
-        self.take_on(sae, Session::undo, NOTHING_TO_TAKE_BACK)
+        let nothing = "There is no decision to take back";
+        self.take_on(sae, Session::undo, Event::TakenBack, nothing)
     }
 
     /// Restores what the reviewer last took back on a dictionary, if they decided nothing since.
-    /// Events as for [`Engine::undo_decision`].
+    /// Events as for [`Engine::undo_on`], with `Event::Restored`.
     ///
     /// # Errors
     /// When no project is open.
     pub fn redo_on(&self, sae: &str) -> Result<()> {
-        self.take_on(sae, Session::redo, "There is nothing to restore")
+        let nothing = "There is nothing to restore";
+        self.take_on(sae, Session::redo, Event::Restored, nothing)
     }
 
-    /// Undo or redo on a dictionary; `nothing` is what is said where there is nothing to do.
+    /// Undo or redo on a dictionary, and what is told once it is durable; `nothing` is what is said
+    /// where there is nothing to do.
     fn take_on(
         &self,
         sae: &str,
         take: fn(&Session, &str, &str) -> Result<Option<Recorded>>,
+        told: fn(String, FeatureId) -> Event,
         nothing: &'static str,
     ) -> Result<()> {
         let session = self.shared.session()?;
+        let shared = Arc::clone(&self.shared);
         let (sae, reviewer) = (sae.to_owned(), self.reviewer());
-        self.decisions_run(session, move |session| {
-            take(session, &sae, &reviewer)?.ok_or_else(|| EngineError::request(nothing))
+        self.decisions.run(move || {
+            let taken = take(&session, &sae, &reviewer);
+            match taken.and_then(|done| done.ok_or_else(|| EngineError::request(nothing))) {
+                Ok(recorded) => {
+                    let feature = recorded.decision.feature;
+                    shared.send(Event::Decided(Box::new(recorded.decision)));
+                    shared.send(told(sae, feature));
+                    shared.changed();
+                }
+                Err(error) => shared.send(Event::DecisionFailed(error.message)),
+            }
         });
         Ok(())
     }
@@ -248,18 +250,21 @@ impl Engine {
         Ok(())
     }
 
-    /// The detection test of a feature's label. Some milliseconds: keep it until it is answered.
+    /// Draws the detection test of a feature's label, away from the frame: the run that tested the
+    /// proposal may be long. `Event::DetectionDrawn` follows.
     ///
     /// # Errors
-    /// As [`Session::detection_test`].
-    pub fn detection_test(
-        &self,
-        sae: &str,
-        feature: FeatureId,
-        seed: u64,
-    ) -> Result<Arc<DetectionTest>> {
-        let test = self.shared.session()?.detection_test(sae, feature, seed)?;
-        Ok(Arc::new(test))
+    /// When no project is open.
+    pub fn draw_detection(&self, sae: &str, feature: FeatureId, seed: u64) -> Result<()> {
+        let session = self.shared.session()?;
+        let shared = Arc::clone(&self.shared);
+        let sae = sae.to_owned();
+        self.reading.run(move || {
+            let drawn = session.detection_test(&sae, feature, seed);
+            let answer = drawn.map_err(|error| error.message);
+            shared.send(Event::DetectionDrawn(sae, Box::new(answer)));
+        });
+        Ok(())
     }
 
     /// Records the reviewer's answers to a detection test, away from the frame; `Event::Detected`

@@ -18,7 +18,7 @@ use crate::harvest::HarvestRequest;
 use crate::jobs::JobContext;
 use crate::session::Session;
 use crate::test_support::{copy_folder, scripted_voice};
-use crate::views::{ExplanationsView, ImportRequest};
+use crate::views::{ExplanationsView, ImportRequest, ScoredFeatureView};
 
 pub(super) const FILMS: &str = "films";
 const REPORTS: &str = "reports";
@@ -180,6 +180,44 @@ fn keywords_explain_films_better_than_chance_beside_controls() {
     );
     drop(session);
     assert_eq!(run(project.path(), &request), view);
+}
+
+#[test]
+fn a_person_is_tested_on_the_cases_of_the_judge() {
+    let project = project();
+    let request = ExplainRequest {
+        has_baselines: false,
+        ..ExplainRequest::new(FILMS)
+    };
+    let view = run(project.path(), &request);
+    let enough = |one: &ScoredFeatureView| {
+        let n_active = one.tests.iter().filter(|at| at.activation > 0.0).count();
+        n_active >= 3 && one.tests.len() >= n_active + 3
+    };
+    let is_scored = |one: &&ScoredFeatureView| {
+        !one.explanation.is_empty() && one.detection.is_some() && enough(one)
+    };
+    let scored = view.features.iter().find(is_scored).unwrap();
+    let session = Session::open(project.path()).unwrap();
+    let test = session.detection_test(FILMS, scored.feature, 0).unwrap();
+    assert_eq!(test.judged_by.as_deref(), Some("keywords"));
+    assert!(test.cases.len() >= 6, "{}", test.cases.len());
+    // Whoever says what the judge said has its figure.
+    let mut said = Vec::new();
+    for case in &test.cases {
+        let explained = &scored.construction;
+        assert!(explained.iter().all(|one| one.sample != case.sample));
+        let mut tests = scored.tests.iter();
+        let same = tests.find(|one| one.sample == case.sample).unwrap();
+        said.push(same.said.unwrap() > 0.5);
+    }
+    let recorded = session.record_detection(FILMS, &test, "Ada", &said, 1000);
+    let result = recorded.unwrap();
+    let judge = result.judge.clone().unwrap();
+    assert_eq!((judge.name.as_str(), judge.n_unread), ("keywords", 0));
+    let figure = judge.balanced_accuracy.unwrap();
+    assert!((result.balanced_accuracy - figure).abs() < 1e-12);
+    assert_eq!(session.detection_results(FILMS).unwrap(), [result]);
 }
 
 #[test]

@@ -58,6 +58,7 @@ pub(super) fn choose(query: &FeatureQuery, facts: &Facts<'_>) -> Vec<FeatureId> 
         in_range
             && !(query.hide_dead && density == 0.0)
             && query.state.is_none_or(|state| labels.state(*id) == state)
+            && (!query.flagged || labels.is_flagged(*id))
             && facts.fires.is_none_or(|fires| fires.contains(&id.0))
             && query.score.is_none_or(|[low, high]| {
                 let score = labels.measured(*id).map(|score| score.value as f32);

@@ -80,7 +80,7 @@ fn overview() -> Overview {
 
 fn labels() -> Labels {
     use ReviewState::{Accepted, Edited, Rejected, Skipped};
-    let records = vec![
+    let mut records = vec![
         decision(0, 0, "a", Accepted, "effusion"),
         decision(1, 1, "a", Rejected, ""),
         decision(2, 2, "a", Accepted, "nodule"),
@@ -88,6 +88,9 @@ fn labels() -> Labels {
         decision(4, 3, "a", Skipped, ""),
         decision(5, 4, "a", Edited, "Pacemaker."),
     ];
+    // Flagged on 2 before the other reader decided, and on 3.
+    records[2].decision.flagged = true;
+    records[4].decision.flagged = true;
     let proposals = vec![
         proposal(0, "effusion", Some(0.9)),
         proposal(1, "heart", Some(0.6)),
@@ -183,6 +186,11 @@ fn each_filter_lets_through_what_it_says() {
     };
     assert_eq!(state(ReviewState::Skipped), [3]);
     assert_eq!(state(ReviewState::Conflict), [2]);
+    let flagged = FeatureQuery {
+        flagged: true,
+        ..all()
+    };
+    assert_eq!(chosen(&flagged), [3]);
     let fires = FeatureQuery {
         fires_on_sample: Some(7),
         ..all()

@@ -77,6 +77,8 @@ pub struct FeatureQuery {
     pub max_density: f32,
     /// Only this state; `None` for all.
     pub state: Option<ReviewState>,
+    /// Only features that are flagged for a second look.
+    pub flagged: bool,
     /// Leave out features that are never active.
     pub hide_dead: bool,
     /// Only features active on this sample; `None` for all.
@@ -101,6 +103,7 @@ impl Default for FeatureQuery {
             min_density: 0.0,
             max_density: 1.0,
             state: None,
+            flagged: false,
             hide_dead: true,
             fires_on_sample: None,
             score: None,

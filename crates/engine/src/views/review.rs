@@ -18,6 +18,8 @@ pub enum QueueKind {
     SecondReader,
     /// To settle features on which readers differ.
     Adjudicate,
+    /// To look again at features that a reader flagged.
+    Flagged,
 }
 
 /// In which order features come.
@@ -92,6 +94,7 @@ impl QueueScope {
             (QueueKind::Label, false) => "with a proposed label",
             (QueueKind::SecondReader, _) => "that another reader decided on",
             (QueueKind::Adjudicate, _) => "on which readers differ",
+            (QueueKind::Flagged, _) => "that a reader flagged",
         };
         let noun = |n: u32, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
         let mut text = format!("{} {of}", noun(self.n_features, "feature"));
@@ -205,6 +208,10 @@ pub struct ReviewAnswer {
     pub feature: FeatureId,
     /// What was decided.
     pub state: ReviewState,
+    /// The item's proposal as it was on the screen: a decision in sight of another text than the
+    /// present one is refused. `None` where it is not known.
+    #[serde(default)]
+    pub shown: Option<String>,
     /// The reviewer's text, for edited.
     #[serde(default)]
     pub text: String,
@@ -376,7 +383,8 @@ pub struct AgreementReport {
     pub n_stale: u32,
 }
 
-/// The same examples that a judge would see, for a person: is the feature active on them?
+/// Examples for a person, those that a judge of the proposal saw where there are any: is the feature
+/// active on them?
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DetectionTest {
     /// The feature.
@@ -387,8 +395,21 @@ pub struct DetectionTest {
     pub seed: u64,
     /// The examples, active and silent ones mixed; none tells its activation.
     pub cases: Vec<ExampleView>,
-    /// What one should know, e.g. that patients could not be kept apart.
+    /// What judged the proposal on these very cases; `None` where they were drawn for this test.
+    pub judged_by: Option<String>,
+    /// What one should know: which kind of cases these are, or that patients could not be kept apart.
     pub notes: Vec<String>,
+}
+
+/// How a judge did on the cases that a person had.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct JudgeResult {
+    /// What judged: `keywords`, or a language model.
+    pub name: String,
+    /// Mean of sensitivity and specificity; `None` without readable answers to both kinds of cases.
+    pub balanced_accuracy: Option<f64>,
+    /// Cases to which its answer could not be read.
+    pub n_unread: u32,
 }
 
 /// How a person did in a detection test.
@@ -410,4 +431,6 @@ pub struct DetectionResult {
     pub active: [u32; 2],
     /// Silent cases that were told as silent, and all silent ones.
     pub silent: [u32; 2],
+    /// How a judge had done on the same cases; `None` where they were drawn for this test.
+    pub judge: Option<JudgeResult>,
 }

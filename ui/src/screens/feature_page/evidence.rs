@@ -397,6 +397,10 @@ fn decisions_ui(ui: &mut Ui, decisions: &[Decision]) {
         } else {
             &decision.reviewer
         };
-        weak_ui(ui, format!("{reviewer}, {}", number::time(&decision.at)));
+        let flagged = if decision.flagged { ", flagged" } else { "" };
+        weak_ui(
+            ui,
+            format!("{reviewer}, {}{flagged}", number::time(&decision.at)),
+        );
     }
 }

@@ -18,6 +18,7 @@ enum Saving {
     Idle,
     Waiting,
     Saved,
+    TakenBack,
 }
 
 /// State of the judgement of one feature.
@@ -32,9 +33,14 @@ pub(crate) struct Judgement {
 }
 
 impl Judgement {
-    /// A decision on this feature is durable.
+    /// A decision on this feature is durable, or stands again.
     pub(crate) fn saved(&mut self) {
         self.saving = Saving::Saved;
+    }
+
+    /// The last decision on this feature was taken back.
+    pub(crate) fn taken_back(&mut self) {
+        self.saving = Saving::TakenBack;
     }
 
     /// A decision could not be written.
@@ -64,6 +70,7 @@ impl Judgement {
                     Saving::Idle => "takes the last decision back",
                     Saving::Waiting => "Saving…",
                     Saving::Saved => "Saved. Ctrl+Z takes it back",
+                    Saving::TakenBack => "Taken back. Ctrl+Shift+Z restores it",
                 };
                 notice::weak_cut_ui(ui, text);
             });
@@ -225,6 +232,7 @@ impl Judgement {
             feature: page.card.feature,
             state,
             text,
+            shown: page.card.proposal.clone(),
         }));
     }
 

@@ -98,8 +98,14 @@ impl Pane {
             Some(ReviewState::Unseen) => "Not reviewed",
             Some(state) => chip::state_name(state, false),
         };
+        let query = &mut self.query;
+        let chosen = if query.flagged {
+            FLAGGED
+        } else {
+            name(query.state)
+        };
         egui::ComboBox::from_id_salt(("state", self.side))
-            .selected_text(name(self.query.state))
+            .selected_text(chosen)
             .width(110.0)
             .show_ui(ui, |ui| {
                 for state in [
@@ -112,7 +118,16 @@ impl Pane {
                     Some(ReviewState::Skipped),
                     Some(ReviewState::Conflict),
                 ] {
-                    ui.selectable_value(&mut self.query.state, state, name(state));
+                    let is_chosen = !query.flagged && query.state == state;
+                    if ui.selectable_label(is_chosen, name(state)).clicked() {
+                        (query.state, query.flagged) = (state, false);
+                    }
+                }
+                let flagged = ui
+                    .selectable_label(query.flagged, FLAGGED)
+                    .on_hover_text("A reader wants somebody to look again, and nobody has since");
+                if flagged.clicked() {
+                    (query.state, query.flagged) = (None, true);
                 }
             })
             .response
@@ -290,6 +305,9 @@ fn density_row_ui(ui: &mut Ui, name: &str, side: &str, value: &mut f32) {
         }
     });
 }
+
+/// The choice of features that somebody should look at again.
+const FLAGGED: &str = "Flagged";
 
 const SORTS: [FeatureSort; 10] = [
     FeatureSort::Index,

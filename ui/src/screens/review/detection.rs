@@ -1,10 +1,12 @@
 //! The detection test for people: told a label, on which of these samples is the feature active? The
-//! same examples that a judge sees.
+//! cases are those of the proposal's judge, where it has one.
 
 use std::sync::Arc;
 
 use egui::{Button, DragValue, Key, RichText, ScrollArea, Ui};
-use engine::views::{DetectionResult, DetectionTest, Event, ExampleContent, ExampleView, Revision};
+use engine::views::{
+    DetectionResult, DetectionTest, Event, ExampleContent, ExampleView, JudgeResult, Revision,
+};
 use schema::FeatureId;
 
 use crate::app_context::{AppContext, sample_name};
@@ -26,7 +28,8 @@ struct Running {
     said: Vec<Option<bool>>,
     /// The case on the screen.
     at: usize,
-    began: f64,
+    /// When it came on the screen, by the window's clock.
+    began: Option<f64>,
     /// Whether the answers are on their way to the disk.
     sent: bool,
 }
@@ -41,6 +44,8 @@ pub(super) struct Detection {
     /// Seed of the next test of a feature.
     seed: u64,
     running: Option<Running>,
+    /// The dictionary of a test that is being drawn.
+    drawing: Option<String>,
     problem: Option<String>,
     result: Option<Answer<DetectionResult>>,
     results: Option<(Revision, String, Answer<Vec<DetectionResult>>)>,
@@ -56,13 +61,31 @@ impl Detection {
         }
     }
 
-    /// Hears how a test came out.
+    /// Hears that a test was drawn, and how it came out.
     pub(super) fn on_event(&mut self, event: &Event) {
-        if let Event::Detected(answer) = event {
-            match &**answer {
+        match event {
+            Event::DetectionDrawn(sae, answer) if self.drawing.as_ref() == Some(sae) => {
+                self.drawing = None;
+                match &**answer {
+                    Ok(test) => {
+                        self.result = None;
+                        self.running = Some(Running {
+                            said: vec![None; test.cases.len()],
+                            test: Arc::new(test.clone()),
+                            at: 0,
+                            began: None,
+                            sent: false,
+                        });
+                    }
+                    Err(problem) => self.problem = Some(problem.clone()),
+                }
+            }
+            Event::Detected(answer) => match &**answer {
                 Ok(result) => {
                     self.running = None;
                     self.result = Some(Ok(result.clone()));
+                    // The next test of the feature has other cases, where there are any.
+                    self.seed += 1;
                 }
                 Err(problem) => {
                     if let Some(running) = &mut self.running {
@@ -70,7 +93,8 @@ impl Detection {
                     }
                     self.result = Some(Err(problem.clone()));
                 }
-            }
+            },
+            _ => {}
         }
     }
 
@@ -89,8 +113,9 @@ impl Detection {
         notice::weak_ui(
             ui,
             "You are told a feature's label and see samples without any heatmap or shading: on which \
-             of them is the feature active? Half are from the top quarter of its activation, half \
-             are silent; 50 % is guessing. It tells how much a label is worth to a reader.",
+             of them is the feature active? It is on half; 50 % is guessing. Where the proposal was \
+             tested, these are the cases of its judge, whose figure then stands beside yours. It \
+             tells how much a label is worth to a reader.",
         );
         ui.add_space(GRID);
         let n_features = ctx
@@ -100,26 +125,19 @@ impl Detection {
             let label = ui.label("Feature");
             ui.add(DragValue::new(&mut self.feature).range(0..=n_features.saturating_sub(1)))
                 .labelled_by(label.id);
-            let begin = ui.button("Begin the test").on_hover_text(
-                "With the label that stands, else with the proposal; the answers are kept in the \
-                 project under your name",
-            );
+            let is_free = self.drawing.is_none();
+            let begin = ui
+                .add_enabled(is_free, Button::new("Begin the test"))
+                .on_disabled_hover_text("Its cases are being looked for")
+                .on_hover_text(
+                    "With the label that stands, else with the proposal; the answers are kept in \
+                     the project under your name",
+                );
             if begin.clicked() {
                 let feature = FeatureId(self.feature);
-                match ctx.backend.detection_test(sae, feature, self.seed) {
-                    Ok(test) => {
-                        self.problem = None;
-                        self.result = None;
-                        self.running = Some(Running {
-                            said: vec![None; test.cases.len()],
-                            test,
-                            at: 0,
-                            began: ui.input(|input| input.time),
-                            sent: false,
-                        });
-                    }
-                    Err(problem) => self.problem = Some(problem),
-                }
+                let asked = ctx.backend.draw_detection(sae, feature, self.seed);
+                self.problem = asked.err();
+                self.drawing = self.problem.is_none().then(|| sae.to_owned());
             }
         });
         if let Some(problem) = &self.problem {
@@ -133,6 +151,8 @@ impl Detection {
 
     fn running_ui(&mut self, ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, mut running: Running) {
         let test = Arc::clone(&running.test);
+        let now = ui.input(|input| input.time);
+        running.began.get_or_insert(now);
         let mut leave = false;
         split_ui(
             ctx,
@@ -204,6 +224,8 @@ impl Detection {
         }
         match self.results.as_ref().map(|(.., answer)| answer) {
             Some(Ok(results)) if !results.is_empty() => {
+                // After a restart a test goes on with cases that were not seen before it.
+                self.seed = self.seed.max(results.len() as u64);
                 notice::section_ui(ui, "Tests so far");
                 ScrollArea::vertical()
                     .id_salt("tests")
@@ -296,7 +318,8 @@ fn side_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, running: &mut Running) 
                     .iter()
                     .map(|said| *said == Some(true))
                     .collect(),
-                milliseconds: ((now - running.began).max(0.0) * 1000.0) as u64,
+                milliseconds: (running.began.map_or(0.0, |began| now - began).max(0.0) * 1000.0)
+                    as u64,
             }));
         }
         leave = ui
@@ -365,6 +388,24 @@ fn result_ui(ui: &mut Ui, result: &DetectionResult) {
         ui,
         format!("{found} of {active} active cases and {spared} of {silent} silent ones"),
     );
+    let drawn = "The cases were drawn for this test: no judge has seen them";
+    let judge = result.judge.as_ref();
+    notice::weak_ui(ui, judge.map_or_else(|| drawn.to_owned(), judge_words));
+}
+
+/// How the judge did on the same cases.
+fn judge_words(judge: &JudgeResult) -> String {
+    let figure = judge.balanced_accuracy.map_or_else(
+        || "no figure, too few of its answers could be read".to_owned(),
+        |value| number::percent(value as f32),
+    );
+    let unread = if judge.n_unread > 0 {
+        let n = number::counted(u64::from(judge.n_unread), ["answer", "answers"]);
+        format!(", {n} left out that could not be read")
+    } else {
+        String::new()
+    };
+    format!("{} on the same cases: {figure}{unread}", judge.name)
 }
 
 fn row_ui(ui: &mut Ui, result: &DetectionResult) {
@@ -379,7 +420,7 @@ fn row_ui(ui: &mut Ui, result: &DetectionResult) {
         format!("{:.2}{interval}", result.balanced_accuracy),
         number::time(&result.at),
     ];
-    table::row_ui(
+    let row = table::row_ui(
         ui,
         &[
             Cell::right(&texts[0], 0.08, theme.text_weak),
@@ -389,4 +430,7 @@ fn row_ui(ui: &mut Ui, result: &DetectionResult) {
             Cell::right(&texts[4], 0.2, theme.text_weak),
         ],
     );
+    if let Some(judge) = &result.judge {
+        row.on_hover_text(judge_words(judge));
+    }
 }

@@ -60,6 +60,22 @@ impl AtWork {
         at_work
     }
 
+    /// Whether nothing is written that another proposal would make idle.
+    pub(super) fn has_no_draft(&self) -> bool {
+        self.draft.as_ref().is_none_or(String::is_empty)
+    }
+
+    /// Takes the case as it is at `now`. With another proposal it is judged anew; the flag is the
+    /// feature's and stays.
+    pub(super) fn renew(&mut self, item: Arc<ReviewItem>, now: f64) {
+        if item.proposal != self.item.proposal {
+            self.began = now;
+            self.looked = Looked::default();
+            self.confidence = None;
+        }
+        self.item = item;
+    }
+
     /// Takes note of what is on the screen in this frame.
     pub(super) fn look(&mut self, example: (usize, usize), heat: HeatStyle, film: &LargeExample) {
         self.looked.examples.insert(example);
@@ -149,6 +165,7 @@ impl AtWork {
         ReviewAnswer {
             feature: self.item.feature,
             state,
+            shown: Some(self.item.proposal.clone()),
             text: text.to_owned(),
             wrote_first: self.wrote_first.clone().unwrap_or_default(),
             confidence: self.confidence,
@@ -158,5 +175,54 @@ impl AtWork {
             heatmap: self.looked.heatmap,
             window_changed: self.looked.window_changed,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::views::ExampleKind;
+    use schema::FeatureId;
+
+    use super::*;
+
+    fn item(proposal: &str) -> Arc<ReviewItem> {
+        Arc::new(ReviewItem {
+            case: 0,
+            n_cases: 1,
+            feature: FeatureId(3),
+            kind: ExampleKind::Text,
+            mode: ReviewMode::ProposalFirst,
+            proposal: proposal.to_owned(),
+            proposed_by: "keywords".to_owned(),
+            density: 0.1,
+            max_activation: 1.0,
+            histogram: Arc::default(),
+            top: Arc::default(),
+            bands: Arc::default(),
+            warnings: Vec::new(),
+            notes: Vec::new(),
+            decided: None,
+            draft: None,
+            readings: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn an_answer_carries_the_proposal_that_was_on_the_screen() {
+        let mut at_work = AtWork::new(item("nodule"), 0.0);
+        at_work.mark(7);
+        at_work.flagged = true;
+        // The same proposal: nothing begins anew.
+        at_work.renew(item("nodule"), 4.0);
+        let answer = at_work.answer(ReviewState::Rejected, "", 5.0);
+        assert_eq!(answer.shown.as_deref(), Some("nodule"));
+        assert_eq!((answer.milliseconds, answer.confidence), (5000, Some(7)));
+        at_work.renew(item("mass"), 6.0);
+        let answer = at_work.answer(ReviewState::Rejected, "", 8.0);
+        assert_eq!(answer.shown.as_deref(), Some("mass"));
+        assert_eq!((answer.milliseconds, answer.confidence), (2000, None));
+        assert!(answer.flagged && at_work.has_no_draft());
+        at_work.edit();
+        assert!(!at_work.has_no_draft());
     }
 }

@@ -29,11 +29,12 @@ pub(super) const TABS: [(ReviewTab, &str, &str); 4] = [
     (
         ReviewTab::Detection,
         "Detection test",
-        "Does a label tell you where the feature is active? The same examples that a judge sees",
+        "Does a label tell you where the feature is active? On the cases of the proposal's judge, \
+         where it was tested",
     ),
 ];
 
-const KINDS: [(QueueKind, &str, &str); 3] = [
+const KINDS: [(QueueKind, &str, &str); 4] = [
     (
         QueueKind::Label,
         "Label features",
@@ -48,6 +49,11 @@ const KINDS: [(QueueKind, &str, &str); 3] = [
         QueueKind::Adjudicate,
         "Settle disagreements",
         "Features on which readers differ, with what each said; your word stands",
+    ),
+    (
+        QueueKind::Flagged,
+        "Flagged features",
+        "Features that a reader flagged for a second look, until somebody decides on them again",
     ),
 ];
 
@@ -221,6 +227,11 @@ pub(super) fn empty_ui(ctx: &AppContext<'_>, ui: &mut Ui, sae: &str, kind: Queue
             "Readers do not differ",
             "Features appear here when two readers said different things of them. Whoever settles \
              one has the last word on its label.",
+        ),
+        QueueKind::Flagged => (
+            "No feature is flagged",
+            "A feature that is flagged in a review (F), because somebody should look again, appears \
+             here until somebody decides on it again.",
         ),
     };
     notice::empty_ui(ui, title, text, |ui| {
