@@ -171,17 +171,16 @@ impl Session {
         let harvest = store::HarvestReader::open(&self.project, &harvest_name)?
             .manifest()
             .clone();
-        let kind = match &indexed {
-            Some(indexed) => indexed.kind,
-            None => {
-                let folder = self
-                    .project
-                    .artefact_dir(ArtefactKind::Harvest, &harvest_name)?;
-                if shows_films(&folder, &harvest) {
-                    ExampleKind::Film
-                } else {
-                    ExampleKind::Text
-                }
+        let kind = if let Some(indexed) = &indexed {
+            indexed.kind
+        } else {
+            let folder = self
+                .project
+                .artefact_dir(ArtefactKind::Harvest, &harvest_name)?;
+            if shows_films(&folder, &harvest) {
+                ExampleKind::Film
+            } else {
+                ExampleKind::Text
             }
         };
         let sae = indexed
