@@ -310,7 +310,7 @@ mod tests {
         assert_eq!(ask("ä", 0.0, 1).1, 6);
         let kept = fs::read(&path).unwrap();
         assert!(kept[first..].starts_with(b"\xff{\n"));
-        assert_eq!(kept.iter().filter(|&&byte| byte == b'\n').count(), 5);
+        assert_eq!(String::from_utf8_lossy(&kept).lines().count(), 5);
         assert_eq!(ask("ä", 0.0, 1).1, 6);
     }
 }
