@@ -80,9 +80,13 @@ impl Agreement {
         ui: &mut Ui,
         (sae, elsewhere): (&str, &mut Elsewhere),
     ) {
-        if self.asked.as_deref() != Some(sae) || (self.is_old && self.answer.is_some()) {
+        let is_other = self.asked.as_deref() != Some(sae);
+        if is_other {
             self.asked = Some(sae.to_owned());
             self.answer = None;
+        }
+        // The old figures stay until the new ones are there.
+        if is_other || (self.is_old && self.answer.is_some()) {
             self.is_old = false;
             ctx.send(Command::Review(ReviewCommand::Agreement(sae.to_owned())));
         }
