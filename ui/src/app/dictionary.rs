@@ -63,7 +63,7 @@ impl App {
     /// Adds a feature to those that are steered, and shows them.
     pub(super) fn steer_feature(&mut self, sae: &str, feature: FeatureId, sample: Option<u32>) {
         if !self.screens.steer.add_feature(sae, feature, sample) {
-            let text = "Eight features are the most at once";
+            let text = format!("Feature {feature} is not added: eight are the most at once");
             self.toasts.push(Level::Warning, text);
         }
         self.screen = Screen::Steer;
