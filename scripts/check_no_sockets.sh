@@ -134,6 +134,10 @@ if [ "${2:-}" = --without-tests ]; then
     exit 0
 fi
 
+# The test that opens a packet in Chromium, another program: it opens datagram sockets to read the
+# interfaces of the network, so it is shown apart that it connects and sends to nothing.
+browser=two_readers_answer_one_packet
+
 # The tests, each program of them started through the tracer.
 triple="$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')"
 if [ "$how" = strace ]; then
@@ -142,7 +146,7 @@ else
     runner="unshare -rn"
 fi
 env "CARGO_TARGET_${triple}_RUNNER=$runner" \
-    cargo test --workspace --locked --quiet --lib --bins --tests -- --skip loopback
+    cargo test --workspace --locked --quiet --lib --bins --tests -- --skip loopback --skip "$browser"
 if [ "$how" = strace ]; then
     test -e "$work/tests.trace"
     if grep -E 'AF_INET6?,' "$work/tests.trace" >"$work/tests.found"; then
@@ -166,3 +170,19 @@ if [ "$how" = strace ]; then
     grep -q 'inet_addr("127\.' "$work/loopback.trace"
 fi
 echo "loopback: 127.0.0.1 only"
+
+# The browser reaches nothing at all.
+if [ "$how" = strace ]; then
+    runner="strace -f -qq --seccomp-bpf -e trace=connect,bind,sendto,sendmsg -A -o $work/browser.trace"
+    env "CARGO_TARGET_${triple}_RUNNER=$runner" \
+        cargo test --workspace --locked --quiet --test packet -- "$browser"
+    if grep -E 'AF_INET6?,' "$work/browser.trace" >"$work/browser.found"; then
+        echo "check_no_sockets: the browser of the packet's test reached an address:" >&2
+        head -5 "$work/browser.found" >&2
+        exit 1
+    fi
+else
+    env "CARGO_TARGET_${triple}_RUNNER=unshare -rn" \
+        cargo test --workspace --locked --quiet --test packet -- "$browser"
+fi
+echo "browser: connects to nothing"
