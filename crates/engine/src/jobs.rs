@@ -96,10 +96,10 @@ impl JobContext {
 
     /// Whether the user has asked the job to stop. Waits here for as long as the job is paused.
     pub fn is_cancelled(&self) -> bool {
-        while self.paused.load(Ordering::Relaxed) && !self.cancel.load(Ordering::Relaxed) {
+        while self.paused.load(Ordering::Relaxed) && !self.is_stopping() {
             std::thread::sleep(PAUSE_LOOK);
         }
-        self.cancel.load(Ordering::Relaxed)
+        self.is_stopping()
     }
 
     /// Whether the user has asked the job to stop, for the middle of a step: a paused job waits at

@@ -88,6 +88,9 @@ impl App {
         if let Some(sae) = sae.or_else(|| names.next()) {
             self.screens.steer.steer_sample(&sae, sample);
             self.screen = Screen::Steer;
+        } else {
+            let text = "No dictionary of this dataset can steer its model";
+            self.toasts.push(Level::Warning, text);
         }
     }
 }

@@ -61,13 +61,11 @@ impl SampleDetail {
             if button.clicked() {
                 ctx.send(Command::FiringOnSample(dataset.to_owned(), record.sample));
             }
-            let mut here = ctx.dictionaries.iter();
-            let can_steer =
-                here.any(|view| view.dataset == dataset && ctx.backend.can_steer(&view.name));
-            let button = ui.add_enabled(can_steer, egui::Button::new("Steer this sample"));
+            // Which dictionary can steer is asked at the click: it may have to be read for that.
+            let button = ui.add_enabled(reads, egui::Button::new("Steer this sample"));
             let button = button
                 .on_hover_text("Turns features up or down on it and shows what the model says then")
-                .on_disabled_hover_text("No dictionary of this dataset can steer its model");
+                .on_disabled_hover_text("No dictionary has been trained on this dataset yet");
             if button.clicked() {
                 ctx.send(Command::SteerSample(dataset.to_owned(), record.sample));
             }
